@@ -1,0 +1,210 @@
+"""The colour pairs: each name with `Async` or `async_` has a blocking twin under the same name without it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import math
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import anyio.to_thread
+from anyio import CapacityLimiter
+
+__all__ = [
+    "AsyncCaller",
+    "AsyncGate",
+    "AsyncLock",
+    "AsyncSignal",
+    "AsyncWorker",
+    "Caller",
+    "Gate",
+    "Lock",
+    "Signal",
+    "Worker",
+    "async_call",
+    "async_here",
+    "async_maybe",
+    "async_sleep",
+    "call",
+    "here",
+    "maybe",
+    "sleep",
+]
+
+T = TypeVar("T")
+
+Lock = threading.Lock
+AsyncLock = asyncio.Lock
+sleep = time.sleep
+async_sleep = asyncio.sleep
+
+
+class Signal:
+    """A flag that one consumer waits for and clears; anyone may set it."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.set = self._event.set
+        self.clear = self._event.clear
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits until the flag is set; False if that took longer than `timeout` seconds."""
+        return self._event.wait(timeout)
+
+
+class AsyncSignal:
+    """A flag that one consumer waits for and clears; anyone on the loop may set it."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self.set = self._event.set
+        self.clear = self._event.clear
+
+    async def wait(self, timeout: float | None = None) -> bool:
+        """Waits until the flag is set; False if that took longer than `timeout` seconds."""
+        if timeout is None:
+            return await self._event.wait()
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._event.wait()
+        except TimeoutError:
+            return False
+
+
+class Gate:
+    """Opened once, for everybody who waits."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.open = self._event.set
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was opened."""
+        return self._event.is_set()
+
+    def wait(self, timeout: float | None) -> bool:
+        """Waits until it is open; False if that took longer than `timeout` seconds."""
+        return self._event.wait(timeout)
+
+
+class AsyncGate:
+    """Opened once, for everybody who waits; may be made and opened where no loop runs."""
+
+    def __init__(self) -> None:
+        self.is_open = False
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def open(self) -> None:
+        """Lets everybody pass."""
+        self.is_open = True
+        while self._waiting:
+            future = self._waiting.pop()
+            if not future.done():
+                future.set_result(None)
+
+    async def wait(self, timeout: float | None) -> bool:
+        """Waits until it is open; False if that took longer than `timeout` seconds."""
+        if self.is_open:
+            return True
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        await asyncio.wait([future], timeout=timeout)
+        return self.is_open
+
+
+def here() -> object:
+    """What a blocking store belongs to: nothing but its process."""
+    return None
+
+
+def async_here() -> object:
+    """What an async store belongs to: the running event loop."""
+    return asyncio.get_running_loop()
+
+
+def call(fn: Callable[..., T], *args: object) -> T:
+    """Calls what may block."""
+    return fn(*args)
+
+
+async def async_call(fn: Callable[..., T], *args: object) -> T:
+    """Calls what may block, in a thread; a cancelled caller leaves it to its end."""
+    return await asyncio.get_running_loop().run_in_executor(None, fn, *args)
+
+
+def maybe(value: T) -> T:
+    """The result itself."""
+    return value
+
+
+async def async_maybe(value: Awaitable[T] | T) -> T:
+    """The result, awaited where it has to be."""
+    return await value if inspect.isawaitable(value) else value
+
+
+class Caller:
+    """Calls a callback, which must be a plain function."""
+
+    def __init__(self, callback: Callable[..., object]) -> None:
+        if inspect.iscoroutinefunction(callback):
+            raise TypeError(f"{callback!r} is a coroutine function: give ccs a plain one, or use ccs.aio")
+        self._callback = callback
+
+    def __call__(self, *args: object) -> None:
+        self._callback(*args)
+
+
+class AsyncCaller:
+    """Calls a callback: a coroutine function on the loop, a plain one in a thread of its own."""
+
+    def __init__(self, callback: Callable[..., object]) -> None:
+        self._callback = callback
+        self._plain = not inspect.iscoroutinefunction(callback) and not inspect.iscoroutinefunction(
+            getattr(callback, "__call__", None)  # noqa: B004  # an object whose __call__ is a coroutine function
+        )
+        self._limiter: CapacityLimiter | None = None
+
+    async def __call__(self, *args: object) -> None:
+        if not self._plain:
+            return await self._callback(*args)  # type: ignore[no-any-return, misc]  # a coroutine function, as tested
+        self._limiter = self._limiter or CapacityLimiter(math.inf)
+        await async_maybe(await anyio.to_thread.run_sync(self._callback, *args, limiter=self._limiter))
+
+
+class Worker:
+    """A thread that runs one function to its end."""
+
+    def __init__(self, name: str, fn: Callable[[], object]) -> None:
+        self._thread = threading.Thread(target=fn, name=name, daemon=True)
+        self._thread.start()
+
+    def current(self) -> bool:
+        """Whether the caller runs in it."""
+        return threading.current_thread() is self._thread
+
+    def finish(self, timeout: float) -> None:
+        """Waits for its end, but no longer than `timeout` seconds."""
+        self._thread.join(timeout)
+
+
+class AsyncWorker:
+    """A task that runs one coroutine function to its end."""
+
+    def __init__(self, name: str, fn: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        self._task = asyncio.get_running_loop().create_task(fn(), name=name)
+
+    def current(self) -> bool:
+        """Whether the caller runs in it."""
+        return asyncio.current_task() is self._task
+
+    async def finish(self, timeout: float) -> None:
+        """Waits for its end; what takes longer than `timeout` seconds is cancelled."""
+        await asyncio.wait([self._task], timeout=timeout)
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task

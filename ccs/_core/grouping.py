@@ -1,0 +1,61 @@
+"""Which of the commits that wait travel together."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+from ccs._core.commit import Commit
+from ccs.errors import CCSError
+
+__all__ = ["Group", "Waiting", "copy_of", "group"]
+
+_MOST, _MOST_BYTES = 512, 1024 * 1024
+
+A = TypeVar("A")
+E = TypeVar("E", bound=CCSError)
+
+
+class Waiting(NamedTuple, Generic[A]):
+    """A commit, since when it waits (monotonic seconds), and where its answer goes."""
+
+    commit: Commit
+    since: float
+    answer: A
+
+
+@dataclass(frozen=True, slots=True)
+class Group(Generic[A]):
+    """Commits that travel together, under the number that makes sending them again harmless."""
+
+    number: int
+    members: list[Waiting[A]]
+
+    @property
+    def commits(self) -> list[Commit]:
+        """What travels."""
+        return [waiting.commit for waiting in self.members]
+
+    @property
+    def since(self) -> float:
+        """Since when the first of them waits."""
+        return self.members[0].since
+
+
+def group(waiting: deque[Waiting[A]], number: int) -> Group[A]:
+    """Takes the next group off the queue, in order: bounded in number and bytes, so that nobody else waits long."""
+    members: list[Waiting[A]] = []
+    size = 0
+    while waiting and len(members) < _MOST and (not members or size + waiting[0].commit.size <= _MOST_BYTES):
+        size += waiting[0].commit.size
+        members.append(waiting.popleft())
+    return Group(number, members)
+
+
+def copy_of(error: E) -> E:
+    """The same error for another caller, who may raise it at the same time."""
+    twin = error.__class__.__new__(error.__class__, *error.args)
+    twin.__dict__.update(error.__dict__)
+    twin.__cause__ = error.__cause__
+    return twin

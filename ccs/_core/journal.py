@@ -1,0 +1,209 @@
+"""The journal: what a record holds, which changes it makes for a pattern, and whether a cursor still stands in it.
+
+A record is one line of text and then opaque bytes:
+
+    <previous> <revision> <at µs> <client> <number> <index> <deadline ms> <offset> <expiry ms> <bytes of
+    agent> [<kind> <bytes of path> <bytes of entry before> <bytes of entry after>]…\\n<agent>[<path><before><after>]…
+
+`previous` is the revision before it, 0 for the first of a context, so continuity is a comparison. Client, number and
+index are the commit's identity. `deadline` is when the context expires if nothing more happens, `expiry` the
+earliest deadline that the commit gave to an entry (0: none).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ccs._core.codec import decode
+from ccs._core.entry import parse_entry, to_entry
+from ccs._core.pattern import Matcher
+from ccs._core.times import from_micros
+from ccs.errors import ContextGone, HistoryCompacted, HistoryForked
+from ccs.types import Change, Entry, Operation
+
+__all__ = [
+    "Cursor",
+    "JournalPage",
+    "Record",
+    "Step",
+    "changes_of",
+    "check_resume",
+    "entries_of",
+    "initial_change",
+    "parse_page",
+    "parse_record",
+]
+
+_OPERATIONS: dict[bytes, Operation] = {b"s": "set", b"d": "delete", b"x": "expire"}
+
+
+class Cursor(NamedTuple):
+    """A place in a context's history: a revision and, where it is known, the identity of the commit there."""
+
+    revision: int
+    identity: bytes = b""
+
+
+class Step(NamedTuple):
+    """One operation of a record: `s`et, `d`elete, e`x`pire, `f`inish or `g`one, with the raw entries around it."""
+
+    kind: bytes
+    path: str
+    before: bytes
+    after: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One commit, as it was journaled."""
+
+    previous: int
+    revision: int
+    at: int
+    identity: bytes
+    deadline: int
+    expiry: int
+    agent: str
+    steps: tuple[Step, ...]
+    size: int
+
+    @property
+    def cursor(self) -> Cursor:
+        """The place after this commit."""
+        return Cursor(self.revision, self.identity)
+
+    @property
+    def finishes(self) -> bool:
+        """Whether this commit finished its context."""
+        return self.steps[0].kind == b"f"
+
+    @property
+    def drops(self) -> bool:
+        """Whether this says that the context was dropped."""
+        return self.steps[0].kind == b"g"
+
+
+def parse_record(raw: bytes) -> Record:
+    """Takes a journal record or a published message apart; values stay opaque."""
+    head, _, body = raw.partition(b"\n")
+    words = head.split(b" ")
+    agent_end = int(words[9])
+    steps, start = [], agent_end
+    for i in range(10, len(words), 4):
+        path_end = start + int(words[i + 1])
+        before_end = path_end + int(words[i + 2])
+        after_end = before_end + int(words[i + 3])
+        steps.append(
+            Step(words[i], body[start:path_end].decode(), body[path_end:before_end], body[before_end:after_end])
+        )
+        start = after_end
+    return Record(
+        int(words[0]),
+        int(words[1]),
+        int(words[2]),
+        _identity(words),
+        int(words[6]),
+        int(words[8]),
+        body[:agent_end].decode(),
+        tuple(steps),
+        len(raw),
+    )
+
+
+def _identity(words: Sequence[bytes]) -> bytes:
+    return b" ".join(words[3:6])
+
+
+def changes_of(record: Record, address: str, matcher: Matcher) -> list[Change]:
+    """The changes of a commit that match, in the order of its operations; their values are decoded anew."""
+    return [
+        _change(record, step, address)
+        for step in record.steps
+        if step.kind in _OPERATIONS and matcher.matches(step.path)
+    ]
+
+
+def entries_of(record: Record, matcher: Matcher) -> list[Entry | None]:
+    """The entries after a commit that match; None for each that it removed."""
+    steps = [step for step in record.steps if step.kind in _OPERATIONS and matcher.matches(step.path)]
+    return [to_entry(step.path, parse_entry(step.after)) if step.after else None for step in steps]
+
+
+def _change(record: Record, step: Step, address: str) -> Change:
+    before = parse_entry(step.before) if step.before else None
+    after = parse_entry(step.after) if step.after else None
+    shown = after or before
+    return Change(
+        context=address,
+        path=step.path,
+        op=_OPERATIONS[step.kind],
+        value=decode(after.value) if after else None,
+        previous=decode(before.value) if before else None,
+        created=after is not None and before is None,
+        version=shown.version if shown else 0,
+        revision=record.revision,
+        agent=record.agent,
+        at=from_micros(record.at),
+    )
+
+
+def initial_change(entry: Entry, address: str) -> Change:
+    """An entry that was there before the watch, told as the change that wrote it."""
+    return Change(
+        context=address,
+        path=entry.path,
+        op="set",
+        value=entry.value,
+        previous=None,
+        created=entry.version == 1,
+        version=entry.version,
+        revision=entry.revision,
+        agent=entry.agent,
+        at=entry.updated_at,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class JournalPage:
+    """A stretch of a context's journal after a cursor, and what is needed to judge that cursor. Times in server ms."""
+
+    now: int
+    first: int
+    last: int
+    deadline: int
+    finished: int
+    next_expiry: int
+    oldest: int
+    identity: bytes
+    records: tuple[Record, ...]
+
+    @property
+    def exists(self) -> bool:
+        """Whether the context is there at all."""
+        return self.last > 0
+
+
+def parse_page(reply: Sequence[Any]) -> JournalPage:
+    """What `journal.lua` answered."""
+    now, first, last, deadline, finished, next_expiry, oldest = map(int, reply[:7])
+    identity = _identity(reply[7].split(b" ")) if reply[7] else b""
+    records = tuple(map(parse_record, reply[8]))
+    return JournalPage(now, first, last, deadline, finished, next_expiry, oldest, identity, records)
+
+
+def check_resume(cursor: Cursor, page: JournalPage, address: str) -> None:
+    """Raises unless history goes on from the cursor: `ContextGone`, `HistoryCompacted` or `HistoryForked`."""
+    if not page.exists:
+        if cursor.revision:
+            raise ContextGone(address)
+    elif cursor.revision == 0 or cursor.revision == page.oldest:
+        if cursor.revision < page.oldest:
+            raise HistoryCompacted(cursor.revision, page.oldest)
+    elif cursor.revision < page.first:
+        raise ContextGone(address)
+    elif cursor.revision < page.oldest:
+        raise HistoryCompacted(cursor.revision, page.oldest)
+    elif not page.identity or cursor.identity not in (b"", page.identity):
+        raise HistoryForked(cursor.revision, page.last)

@@ -1,0 +1,76 @@
+"""How a context becomes Redis keys: the only place that spells them.
+
+All keys of a context share the hash tag `{namespace:address}`, so that they live in one slot of a Cluster. Braces
+are escaped in it, and reversibly so: an address holds a literal `%` only as `%25`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ccs.errors import InvalidValue
+
+__all__ = ["Keys", "address_of_key", "channel_glob", "check_namespace", "keys_of", "meta_glob"]
+
+_NAMESPACE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
+_META = ":meta"
+_NAMES = ("entries", "paths", "deadlines", "journal", "meta")
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of one context, in the order in which the scripts name them, and its channel."""
+
+    entries: str
+    paths: str
+    deadlines: str
+    journal: str
+    meta: str
+    channel: str
+
+    @property
+    def all(self) -> tuple[str, str, str, str, str]:
+        """What the commit and read scripts declare."""
+        return self.entries, self.paths, self.deadlines, self.journal, self.meta
+
+
+def check_namespace(namespace: str) -> str:
+    """The namespace itself; `InvalidValue` unless it is 1 to 64 of letters, digits, `_`, `-` and `.`."""
+    if isinstance(namespace, str) and _NAMESPACE.fullmatch(namespace):
+        return namespace
+    raise InvalidValue(f"{namespace!r} is no namespace: use 1 to 64 letters, digits, '_', '-' and '.'")
+
+
+@lru_cache(maxsize=4096)
+def keys_of(namespace: str, address: str) -> Keys:
+    """The keys of the context at a canonical address."""
+    tag = "{" + f"{namespace}:{_escape(address)}" + "}"
+    entries, paths, deadlines, journal, meta = (f"{tag}:{name}" for name in _NAMES)
+    return Keys(entries, paths, deadlines, journal, meta, channel=tag)
+
+
+def address_of_key(namespace: str, key: str) -> str | None:
+    """The address whose meta key or channel this is; None for anything else."""
+    tag = key.removesuffix(_META)
+    start = "{" + namespace + ":"
+    return _unescape(tag[len(start) : -1]) if tag.startswith(start) and tag.endswith("}") else None
+
+
+def meta_glob(namespace: str) -> str:
+    """The server's glob for the meta keys of a namespace."""
+    return channel_glob(namespace) + _META
+
+
+def channel_glob(namespace: str) -> str:
+    """The server's glob for the channels of a namespace."""
+    return "{" + namespace + ":/*}"
+
+
+def _escape(address: str) -> str:
+    return address.replace("{", "%7B").replace("}", "%7D")
+
+
+def _unescape(text: str) -> str:
+    return text.replace("%7B", "{").replace("%7D", "}")

@@ -1,0 +1,29 @@
+"""Is a server safe to build the guarantees on? Judged by what it says of itself."""
+
+from __future__ import annotations
+
+from ccs.errors import UnsafeServer
+
+__all__ = ["check_server"]
+
+_OLDEST = {"valkey": (7, 2), "redis": (7, 0)}
+
+
+def check_server(info: bytes, address: str) -> None:
+    """Raises `UnsafeServer` for one that may evict keys or is too old; `info` is the reply of `INFO`."""
+    facts = dict(line.split(":", 1) for line in info.decode("utf-8", "replace").splitlines() if ":" in line)
+    _check_version(facts, address)
+    policy = facts.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        raise UnsafeServer(
+            f"{address} has maxmemory-policy {policy}: it may drop keys that others rely on; set it to noeviction"
+        )
+
+
+def _check_version(facts: dict[str, str], address: str) -> None:
+    kind = "valkey" if "valkey_version" in facts else "redis"
+    version = facts.get(f"{kind}_version", "0")
+    oldest = _OLDEST[kind]
+    if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < oldest:
+        wanted = ".".join(map(str, oldest))
+        raise UnsafeServer(f"{address} is {kind.capitalize()} {version}: {wanted} is the oldest that has all we need")

@@ -1,0 +1,59 @@
+"""Where a store lives, read from what the caller gave to `connect`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from os import PathLike, fspath
+from typing import Literal
+from urllib.parse import urlsplit
+
+from ccs.errors import InvalidValue
+
+__all__ = ["Target", "parse_target"]
+
+Kind = Literal["default", "folder", "url", "memory"]
+
+_SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss", "unix": "unix"}
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://(.*)", re.DOTALL)
+_SECRET = re.compile(r"([?&](?:password|username)=)[^&]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A parsed target: `location` is a folder, a redis-py URL or a name in memory; `address` may be shown to anyone."""
+
+    kind: Kind
+    location: str
+    address: str
+
+
+def parse_target(target: str | PathLike[str] | None) -> Target:
+    """What a target means; `InvalidValue` for a scheme that is none of ours or anything that is no text or path."""
+    if target is None:
+        return Target("default", "", "the embedded server")
+    if not isinstance(target, (str, PathLike)) or not (text := str(fspath(target))):
+        raise InvalidValue(f"{target!r} is no target: give a URL, a folder or nothing")
+    found = _SCHEME.fullmatch(text) if isinstance(target, str) else None
+    if not found:
+        return Target("folder", text, text)
+    return _url(found[1].lower(), found[2], text)
+
+
+def _url(scheme: str, rest: str, text: str) -> Target:
+    if scheme == "memory":
+        return Target("memory", rest, text)
+    if scheme not in _SCHEMES:
+        known = ", ".join(f"{name}://" for name in [*_SCHEMES, "memory"])
+        raise InvalidValue(f"{scheme}:// is no scheme of ccs: use one of {known}, or the path of a folder")
+    return Target("url", f"{_SCHEMES[scheme]}://{rest}", _without_secrets(scheme, text))
+
+
+def _without_secrets(scheme: str, text: str) -> str:
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        raise InvalidValue(f"this {scheme}:// URL does not parse: {error}") from None
+    netloc = parts.netloc.rpartition("@")[2]
+    query = _SECRET.sub(r"\1***", f"?{parts.query}") if parts.query else ""
+    return f"{scheme}://{netloc}{parts.path}{query}"

@@ -1,0 +1,38 @@
+"""Durations and moments: seconds for callers, milliseconds and microseconds for the server."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+
+from ccs.errors import InvalidValue
+
+__all__ = ["Duration", "from_micros", "from_millis", "millis", "seconds"]
+
+Duration = float | timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST = 100 * 365 * 86400.0
+
+
+def seconds(duration: Duration, name: str = "duration", *, least: float = 0.0) -> float:
+    """A duration in seconds; `InvalidValue` unless it is a number from `least` to a hundred years."""
+    value = duration.total_seconds() if isinstance(duration, timedelta) else duration
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= _LONGEST:
+        raise InvalidValue(f"{name} is {duration!r}: give seconds or a timedelta, from {least:g} to a hundred years")
+    return float(value)
+
+
+def millis(duration: Duration, name: str = "ttl") -> int:
+    """A duration in whole milliseconds, rounded up, at least one."""
+    return max(1, math.ceil(seconds(duration, name, least=0.001) * 1000))
+
+
+def from_micros(value: int) -> datetime:
+    """The moment so many microseconds after the epoch, in UTC."""
+    return _EPOCH + timedelta(microseconds=value)
+
+
+def from_millis(value: int) -> datetime:
+    """The moment so many milliseconds after the epoch, in UTC."""
+    return _EPOCH + timedelta(milliseconds=value)

@@ -1,0 +1,59 @@
+"""What errors of redis-py mean for us: try again, or which of our errors."""
+
+from __future__ import annotations
+
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    ClusterDownError,
+    InvalidResponse,
+    MasterDownError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TryAgainError,
+)
+
+from ccs.errors import CCSError, StoreFull, Unavailable
+
+__all__ = ["LinkDown", "dial_fault", "reply_fault"]
+
+_PASSING = (ReadOnlyError, ClusterDownError, MasterDownError, TryAgainError)
+_PASSING_CODES = ("BUSY ", "NOREPLICAS ", "UNBLOCKED ", "LOADING ")
+_REFUSED = (AuthenticationError, AuthorizationError, NoPermissionError)
+_FULL_CODES = ("OOM ", "MISCONF ")
+
+
+class LinkDown(Exception):
+    """The command got no answer; `sent` says whether the server may have seen it."""
+
+    def __init__(self, reason: object, sent: bool) -> None:
+        super().__init__(str(reason) or type(reason).__name__)
+        self.sent = sent
+
+
+def dial_fault(error: Exception, address: str) -> Exception:
+    """What a failed attempt to connect means: `LinkDown` where trying again may help."""
+    if isinstance(error, CCSError):
+        return error
+    if isinstance(error, _REFUSED):
+        return Unavailable(address, reason=f"it refuses us: {error}")
+    if isinstance(error, InvalidResponse):
+        return Unavailable(address, reason=f"no Redis or Valkey speaks there: {error}")
+    return LinkDown(error, sent=False)
+
+
+def reply_fault(error: ResponseError, address: str) -> str:
+    """Why a command that the server answered with an error is tried again; raises what will not pass by itself."""
+    text = str(error)
+    if isinstance(error, _PASSING) or text.startswith(_PASSING_CODES):
+        return text
+    if isinstance(error, NoScriptError):
+        raise error
+    if isinstance(error, OutOfMemoryError) or text.startswith(_FULL_CODES):
+        raise StoreFull(f"{address} takes no more writes: {text}") from error
+    if isinstance(error, _REFUSED):
+        raise Unavailable(address, reason=f"it refuses us: {text}") from error
+    raise CCSError(f"{address} answered: {text}") from error

@@ -1,0 +1,28 @@
+"""What a store counts."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from threading import Lock
+
+from ccs.types import StoreStats
+
+__all__ = ["Counters"]
+
+
+class Counters:
+    """Counts that any thread may raise."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._counts = {field.name: 0 for field in fields(StoreStats)}
+
+    def add(self, name: str, amount: int = 1) -> None:
+        """Raises one count."""
+        with self._lock:
+            self._counts[name] += amount
+
+    def frozen(self) -> StoreStats:
+        """The counts as they stand."""
+        with self._lock:
+            return StoreStats(**self._counts)

@@ -1,0 +1,75 @@
+# Generated from ccs/aio/connection.py by scripts/twin. Do not edit.
+"""Runs commands: one policy of retries, scripts loaded where they are missing, errors of the server as ours."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redis.exceptions import NoScriptError, ResponseError
+
+from ccs._compat import sleep
+from ccs._core.retry import backoff
+from ccs._faults import LinkDown, reply_fault
+from ccs._log import logger
+from ccs._scripts import Script
+from ccs._stats import Counters
+from ccs._sync.link import Link
+from ccs.errors import Unavailable
+
+__all__ = ["Connection"]
+
+
+class Connection:
+    """What every command of a store goes through; `gate` is awaited before each one that is not `early`."""
+
+    def __init__(self, link: Link, address: str, retry_for: float, stats: Counters) -> None:
+        self._link, self.address, self._retry_for, self._stats = link, address, retry_for, stats
+        self.gate: Callable[[], None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Connection over {self._link!r}>"
+
+    def run(self, *command: Any, early: bool = False, writes: bool = False, since: float | None = None) -> Any:
+        """The reply to a command, tried again until `retry_for` seconds after `since` (monotonic; now).
+
+        `Unavailable` after that, with `maybe_applied` where it `writes` and may have been seen; `StoreFull`.
+        """
+        if self.gate is not None and not early:
+            self.gate()
+        attempt, sent, started = 0, False, time.monotonic() if since is None else since
+        while True:
+            try:
+                return self._link.call(*command)
+            except LinkDown as error:
+                sent, reason = sent or error.sent, str(error)
+            except ResponseError as error:
+                reason = reply_fault(error, self.address)
+            self._pause(attempt, started, reason, sent and writes)
+            attempt += 1
+
+    def script(self, script: Script, keys: Sequence[str], arguments: Sequence[Any], **options: Any) -> Any:
+        """The reply of a script, by its digest; its text travels only where the server does not know it."""
+        call = len(keys), *keys, *arguments
+        try:
+            return self.run("EVALSHA", script.digest, *call, **options)
+        except NoScriptError:
+            return self.run("EVAL", script.text, *call, **options)
+
+    def close(self) -> None:
+        """Closes the link."""
+        self._link.close()
+
+    def _pause(self, attempt: int, started: float, reason: str, maybe_applied: bool) -> None:
+        delay = backoff(attempt, random.random())
+        if time.monotonic() + delay - started > self._retry_for:
+            raise Unavailable(self.address, maybe_applied, reason)
+        self._stats.add("retries")
+        logger.log(_loudness(attempt), "%s: %s; trying again in %.2f s", self.address, reason, delay)
+        sleep(delay)
+
+
+def _loudness(attempt: int) -> int:
+    return 20 if attempt == 0 else 30

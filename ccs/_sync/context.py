@@ -1,0 +1,61 @@
+# Generated from ccs/aio/context.py by scripts/twin. Do not edit.
+"""The face of a context: its entries, its life, and who acts in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ccs._core.codec import encode
+from ccs._core.commit import drop_op, finish_op
+from ccs._core.times import Duration, millis
+from ccs._sync.entries import Entries
+from ccs._sync.place import Place
+
+__all__ = ["Context"]
+
+
+class Context(Entries):
+    """One task, session, actor, or the global context: the unit of atomicity, order and expiry.
+
+    It comes into being with its first commit, and disappears whole when it has been idle for its ttl, is dropped, or
+    some time after it was finished.
+    """
+
+    def __init__(self, place: Place, store: Any) -> None:
+        super().__init__(place)
+        self._store = store
+
+    def __repr__(self) -> str:
+        return f"<Context {self.address} as {self.agent!r}, acknowledged up to {self.last_revision}>"
+
+    @property
+    def address(self) -> str:
+        """Its address in the store: `/tasks/42`."""
+        return self._place.address
+
+    @property
+    def agent(self) -> str:
+        """Who is named in everything that is written here."""
+        return self._place.agent
+
+    @property
+    def store(self) -> Any:
+        """The store that it belongs to."""
+        return self._store
+
+    @property
+    def last_revision(self) -> int:
+        """The newest revision that this store has had acknowledged here; 0 before."""
+        return self._place.gatherer.last_revision
+
+    def finish(self, outcome: Any = None, *, keep: Duration = 3600) -> None:
+        """The task is over: later writes are `ContextFinished`; readable for `keep` seconds, then gone.
+
+        Watches yield what is left and then end.
+        """
+        raw = encode(outcome, self._place.engine.max_value_bytes)
+        self._place.commit([finish_op(raw, millis(keep, "keep"))], [], len(raw))
+
+    def drop(self) -> None:
+        """Removes the context with everything in it, at once; its watches end with `ContextGone`."""
+        self._place.commit([drop_op()], [], 0)

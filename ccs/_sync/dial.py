@@ -1,0 +1,97 @@
+# Generated from ccs/aio/dial.py by scripts/twin. Do not edit.
+"""Opens connections to where a store lives, and refuses servers that could break its promises."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import redis.connection as redis_connection
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from ccs import _memory
+from ccs._compat import Lock, call
+from ccs._core.server import check_server
+from ccs._core.target import Target, parse_target
+from ccs.embedded import Embedded, default_folder
+from ccs.errors import InvalidValue
+
+__all__ = ["Dialer", "resolve"]
+
+
+class Dialer:
+    """Knows how to reach a target: by URL, through the embedded server of a folder, or in memory."""
+
+    def __init__(self, target: Target, timeout: float) -> None:
+        self._target = target
+        self.timeout = timeout
+        self._kind, self._options = _options(target, timeout)
+        self._embedded: Embedded | None = None
+        self._lock = Lock()
+
+    def __repr__(self) -> str:
+        return f"<Dialer of {self.address}>"
+
+    @property
+    def address(self) -> str:
+        """Where the server is, without secrets."""
+        return self._target.address
+
+    def dial(self) -> Any:
+        """A connected and checked connection of redis-py; its errors are redis-py's, `Unavailable` or `UnsafeServer`."""
+        connection = self._connection()
+        try:
+            connection.connect()
+            if self._target.kind != "memory":
+                connection.send_command("INFO", "all")
+                check_server(connection.read_response(), self.address)
+        except BaseException:
+            connection.disconnect()
+            raise
+        return connection
+
+    def close(self) -> None:
+        """Lets go of the embedded server, which ends when nobody is left."""
+        if self._embedded:
+            call(self._embedded.close)
+
+    def _connection(self) -> Any:
+        if self._target.kind == "memory":
+            return _memory.connection(self._target.location)
+        if self._target.kind == "folder":
+            return self._kind(**self._options, path=self._ensure())
+        return self._kind(**self._options)
+
+    def _ensure(self) -> str:
+        with self._lock:
+            if self._embedded:
+                return call(self._embedded.ensure, self.timeout)
+            self._embedded = Embedded(self._target.location)
+            return call(self._embedded.open, self.timeout)
+
+
+def resolve(target: Target) -> Target:
+    """What the target means here and now: `$CCS_URL`, the default folder, a server in memory."""
+    if target.kind == "default":
+        url = os.environ.get("CCS_URL")
+        return resolve(parse_target(url)) if url else parse_target(default_folder())
+    if target.kind == "memory":
+        return Target("memory", _memory.register(target.location), target.address)
+    return target
+
+
+def _options(target: Target, timeout: float) -> tuple[Any, dict[str, Any]]:
+    # redis-py's defaults are not ours: it would retry by itself, end blocking reads, and change shapes with RESP3.
+    fixed = {"protocol": 2, "retry": Retry(NoBackoff(), 0), "health_check_interval": 0, "decode_responses": False}
+    fixed["socket_timeout"] = timeout
+    if target.kind != "url":
+        return redis_connection.UnixDomainSocketConnection, fixed
+    try:
+        asked: dict[str, Any] = dict(redis_connection.parse_url(target.location))  # type: ignore[no-untyped-call]
+        kind = asked.pop("connection_class", redis_connection.Connection)
+        options = {"socket_connect_timeout": timeout, **asked, **fixed}
+        kind(**options)
+    except (TypeError, ValueError) as error:
+        raise InvalidValue(f"{target.address} is no URL that redis-py understands: {error}") from None
+    return kind, options

@@ -1,0 +1,117 @@
+"""Group commit, blocking: one batch at a time per context; threads take turns at sending for everybody who waits.
+
+Written by hand; the asyncio twin leaves the sending to a task. The thread that finds no leader leads: it sends what
+waits until its own commit is answered, then hands over to one whose commit is still waiting. A leader that is
+interrupted leaves its unanswered group to the next one: sent again under its number, it is applied at most once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from threading import Event, Lock
+
+from ccs._core.commit import Applied, Commit
+from ccs._core.grouping import Group, Waiting, copy_of, group
+from ccs.errors import CCSError, Unavailable
+
+__all__ = ["Gatherer"]
+
+Answer = Applied | CCSError
+Send = Callable[[list[Commit], int, float], list[Answer]]
+
+
+class _Caller:
+    """A thread with a commit: woken by its answer, or because it is its turn to lead."""
+
+    __slots__ = ("answer", "event")
+
+    def __init__(self) -> None:
+        self.answer: Answer | None = None
+        self.event = Event()
+
+
+class Gatherer:
+    """The commits of one context, on their way to the server."""
+
+    def __init__(self, send: Send, numbers: Callable[[], int], retry_for: float) -> None:
+        self._send, self._numbers, self._retry_for = send, numbers, retry_for
+        self._waiting: deque[Waiting[_Caller]] = deque()
+        self._unanswered: Group[_Caller] | None = None
+        self._leader: _Caller | None = None
+        self._lock = Lock()
+        self.last_revision = 0
+
+    def __repr__(self) -> str:
+        return f"<Gatherer of {len(self._waiting)} commits, acknowledged up to {self.last_revision}>"
+
+    def commit(self, commit: Commit) -> Applied:
+        """What became of the commit, once the server has said so; its errors are raised."""
+        caller = _Caller()
+        with self._lock:
+            self._waiting.append(Waiting(commit, time.monotonic(), caller))
+            self._leader = self._leader or caller
+        try:
+            answer = self._answer(caller)
+        finally:
+            self._leave(caller)
+        if isinstance(answer, Applied):
+            return answer
+        raise answer
+
+    def close(self) -> None:
+        """Nothing to wait for: whoever sends is a caller."""
+
+    def _answer(self, caller: _Caller) -> Answer:
+        if self._leader is not caller:
+            caller.event.wait()
+        while caller.answer is None:
+            self._send_next()
+        return caller.answer
+
+    def _leave(self, caller: _Caller) -> None:
+        with self._lock:
+            if caller.answer is None:
+                self._waiting = deque(waiting for waiting in self._waiting if waiting.answer is not caller)
+            if self._leader is caller:
+                self._leader = self._next_leader(caller)
+
+    def _next_leader(self, leaving: _Caller) -> _Caller | None:
+        left = [*(self._unanswered.members if self._unanswered else ()), *self._waiting]
+        callers = (waiting.answer for waiting in left)
+        following = next((caller for caller in callers if caller is not leaving and caller.answer is None), None)
+        if following:
+            following.event.set()
+        else:
+            self._unanswered = None
+        return following
+
+    def _send_next(self) -> None:
+        if self._unanswered is None:
+            with self._lock:
+                self._unanswered = group(self._waiting, self._numbers())
+        sending = self._unanswered
+        try:
+            answers = self._send(sending.commits, sending.number, sending.since)
+        except CCSError as error:
+            answers = [copy_of(error) for _ in sending.members]
+            self._fail_overdue(error)
+        self._settle(sending.members, answers)
+        self._unanswered = None
+
+    def _settle(self, members: list[Waiting[_Caller]], answers: list[Answer]) -> None:
+        for waiting, answer in zip(members, answers, strict=True):
+            if isinstance(answer, Applied) and answer.revision > self.last_revision:
+                self.last_revision = answer.revision
+            waiting.answer.answer = answer
+            waiting.answer.event.set()
+
+    def _fail_overdue(self, error: CCSError) -> None:
+        # Who has waited as long, but was never sent, knows that nothing of it was applied.
+        overdue, late = time.monotonic() - self._retry_for, []
+        with self._lock:
+            while isinstance(error, Unavailable) and self._waiting and self._waiting[0].since <= overdue:
+                late.append(self._waiting.popleft())
+        if isinstance(error, Unavailable):
+            self._settle(late, [Unavailable(error.address, reason=error.reason) for _ in late])

@@ -1,0 +1,81 @@
+# Generated from ccs/aio/history.py by scripts/twin. Do not edit.
+"""What the journal still holds of the past, in both directions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ccs._core.journal import Cursor, JournalPage, Record, changes_of, check_resume, parse_record
+from ccs._core.pattern import Matcher
+from ccs._sync.place import Place
+from ccs.errors import HistoryCompacted, InvalidValue
+from ccs.types import Change
+
+__all__ = ["History"]
+
+_PAGE = 500
+
+
+class History:
+    """One look back at a context."""
+
+    def __init__(self, place: Place, matcher: Matcher, since: int | None, until: int | None, limit: int | None) -> None:
+        for name, value in (("since", since), ("until", until), ("limit", limit)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+                raise InvalidValue(f"{name} is {value!r}: give a number that is not negative, or None")
+        self._place, self._matcher = place, matcher
+        self._since, self._until, self._limit = since, until, limit
+        self._changes: list[Change] = []
+
+    def forwards(self) -> list[Change]:
+        """The oldest first."""
+        while True:
+            try:
+                return self._forwards()
+            except HistoryCompacted:
+                # Trimmed between two pages. Who named no beginning gets what is there now, without a hole.
+                if self._since is not None:
+                    raise
+                self._changes = []
+
+    def backwards(self) -> list[Change]:
+        """The newest first."""
+        if self._since is not None:
+            check_resume(Cursor(self._since), self._look(self._since, 0), self._place.address)
+        journal, before = self._place.keys.journal, "+" if self._until is None else str(self._until)
+        after = "-" if self._since is None else f"({self._since}"
+        while not self._full:
+            found = self._place.connection.run("XREVRANGE", journal, before, after, "COUNT", _PAGE)
+            for identity, fields in found:
+                self._add(parse_record(fields[1]), newest_first=True)
+                before = f"({identity.decode()}"
+            if len(found) < _PAGE:
+                break
+        return self._changes[: self._limit]
+
+    def _forwards(self) -> list[Change]:
+        page = self._look(self._since or 0, 0)
+        cursor = Cursor(page.oldest if self._since is None else self._since)
+        while not self._full:
+            page = self._look(cursor.revision, _PAGE)
+            check_resume(cursor, page, self._place.address)
+            for record in page.records:
+                if self._until is not None and record.revision > self._until:
+                    return self._changes[: self._limit]
+                self._add(record)
+                cursor = record.cursor
+            if not page.records or cursor.revision >= page.last:
+                break
+        return self._changes[: self._limit]
+
+    @property
+    def _full(self) -> bool:
+        return self._limit is not None and len(self._changes) >= self._limit
+
+    def _add(self, record: Record, newest_first: bool = False) -> None:
+        changes: list[Any] = changes_of(record, self._place.address, self._matcher)
+        self._changes.extend(reversed(changes) if newest_first else changes)
+
+    def _look(self, cursor: int, count: int) -> JournalPage:
+        self._place.engine.ready()
+        return self._place.engine.look(self._place.address, cursor, count)

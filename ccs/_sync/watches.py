@@ -1,0 +1,126 @@
+# Generated from ccs/aio/watches.py by scripts/twin. Do not edit.
+"""Watching one context: changes as they come, callbacks, waiting, and the history behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from ccs._core.address import check_path
+from ccs._core.match import holds
+from ccs._core.pattern import escape
+from ccs._core.times import Duration, seconds
+from ccs._sync.history import History
+from ccs._sync.place import Place
+from ccs._sync.reads import matcher_of, typed
+from ccs._sync.subscription import Callback, ErrorCallback, Subscription
+from ccs._sync.watch import EntryWatch, Watch
+from ccs.types import Change, Entry
+
+__all__ = ["Watches", "pattern_list"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Watches:
+    """The watching part of a context."""
+
+    _place: Place
+
+    def watch(
+        self,
+        *patterns: str,
+        since: int | None = None,
+        initial: bool = False,
+        buffer: int = 1024,
+        buffer_bytes: int = 8_388_608,
+    ) -> Watch:
+        """The changes that match, every one, in order and once, from the moment of entering.
+
+        `since=` a revision resumes after it, 0 from the very beginning: `HistoryCompacted` where the journal no
+        longer holds it. `initial=True` yields the present entries first. A slow consumer costs memory only up to
+        `buffer` changes or `buffer_bytes`; past them the watch reads on from the journal.
+
+            >>> with task.watch("sources/**") as changes:
+            ...     for change in changes:
+            ...         print(change.path, change.value)
+        """
+        place = self._place
+        options = {"since": since, "initial": initial, "buffer": buffer, "buffer_bytes": buffer_bytes}
+        return Watch(place.engine, place.address, patterns or ("**",), **options)  # type: ignore[arg-type]  # as declared
+
+    def subscribe(
+        self,
+        patterns: str | Sequence[str],
+        callback: Callback,
+        *,
+        since: int | None = None,
+        initial: bool = False,
+        on_error: ErrorCallback | None = None,
+    ) -> Subscription:
+        """Calls back with every change that matches, in order; `callback(change)`, `on_error(error, change)`.
+
+        An error of the callback is logged and handed to `on_error`; it stops and loses nothing. It can be called
+        before the store is entered: it is live when the entering returns.
+        """
+        watch = self.watch(*pattern_list(patterns), since=since, initial=initial)
+        subscription = Subscription(watch, callback, on_error, self._place.engine.stats)
+        if self._place.engine.subscribe(subscription):
+            subscription.ready(self._place.engine.retry_for)
+        return subscription
+
+    def on_change(
+        self,
+        *patterns: str | Sequence[str],
+        since: int | None = None,
+        initial: bool = False,
+        on_error: ErrorCallback | None = None,
+    ) -> Callable[[F], F]:
+        """`subscribe` as a decorator.
+
+        >>> @task.on_change("sources/*/status", "status")
+        ... def react(change):
+        ...     print(change.path, change.value)
+        """
+        wanted = [pattern for one in patterns for pattern in pattern_list(one)]
+
+        def register(callback: F) -> F:
+            self.subscribe(wanted, callback, since=since, initial=initial, on_error=on_error)
+            return callback
+
+        return register
+
+    def wait_for(self, path: str, until: Any = None, *, timeout: Duration | None = None, type: Any = None) -> Entry:
+        """Waits until there is an entry, or one whose value is `until`, or for which `until(value)` is true.
+
+        `TimeoutError` after `timeout` seconds; `ContextFinished` and `ContextGone` where it cannot happen any more.
+        """
+        deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
+        place = self._place
+        with EntryWatch(place.engine, place.address, (escape(check_path(path)),), initial=True) as entries:
+            while True:
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                entry: Entry | None = entries.receive(timeout=left)
+                if entry and holds(entry := typed(entry, type), until):
+                    return entry
+
+    def history(
+        self,
+        *patterns: str,
+        since: int | None = None,
+        until: int | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> list[Change]:
+        """The changes that match and that the journal still holds, after `since` and up to and including `until`.
+
+        With `since`, all of them or `HistoryCompacted`. At most `limit`, from the end that comes first.
+        """
+        past = History(self._place, matcher_of(patterns), since, until, limit)
+        return past.backwards() if newest_first else past.forwards()
+
+
+def pattern_list(patterns: str | Sequence[str]) -> list[str]:
+    """One pattern or several, as a list."""
+    return [patterns] if isinstance(patterns, str) else list(patterns)

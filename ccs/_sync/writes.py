@@ -1,0 +1,233 @@
+# Generated from ccs/aio/writes.py by scripts/twin. Do not edit.
+"""Writing one context: every method is one atomic commit."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from ccs._compat import sleep
+from ccs._core.address import check_writable
+from ccs._core.codec import decode, encode
+from ccs._core.commit import (
+    Applied,
+    Guard,
+    NotComputable,
+    Operation,
+    append_op,
+    delete_op,
+    increment_op,
+    renew_op,
+    revision_guard,
+    set_op,
+    version_guard,
+)
+from ccs._core.entry import parse_entry
+from ccs._core.journal import parse_record
+from ccs._core.merge import merge_patch
+from ccs._core.retry import jitter
+from ccs._core.times import Duration, from_micros, from_millis, millis
+from ccs._sync.reads import Reads, matcher_of
+from ccs.errors import Conflict, InvalidValue
+from ccs.types import Entry
+
+__all__ = ["Writes"]
+
+T = TypeVar("T")
+
+_SMALL = 2**53
+
+
+class Writes(Reads):
+    """The writing half of a context.
+
+    A lost race is a `Conflict`; a finished context refuses with `ContextFinished`; a path that begins with `@` is a
+    `ReservedPath`. What cannot be stored is an `EncodingError`, what is too large a `ValueTooLarge`. A server that is
+    full gives `StoreFull`, one that does not answer `Unavailable`. In all these cases nothing was written, unless
+    `Unavailable` says `maybe_applied`.
+    """
+
+    def set(
+        self,
+        path: str,
+        value: Any,
+        *,
+        ttl: Duration | None = None,
+        if_version: int | None = None,
+        if_revision: int | None = None,
+    ) -> Entry:
+        """Writes a value; without `ttl` an earlier deadline is cleared. With a guard it is compare-and-set.
+
+        `if_version=0` and `if_revision=0` mean that there must be no entry. Versions restart when a path is created
+        again: who has read before guards on the revision.
+
+            >>> entry = task.set("status", "data_ready")
+            >>> task.set("status", "analysed", if_revision=entry.revision)
+        """
+        raw, deadline = self._encode(value), None if ttl is None else millis(ttl)
+        guards = _guards(check_writable(path), if_version, if_revision)
+        return self._write(path, raw, set_op(path, raw, deadline), guards, deadline)
+
+    def create(self, path: str, value: Any, *, ttl: Duration | None = None) -> Entry:
+        """Writes a value where there is none; `Conflict` otherwise."""
+        return self.set(path, value, ttl=ttl, if_version=0)
+
+    def delete(self, path: str, *, if_version: int | None = None, if_revision: int | None = None) -> bool:
+        """Removes an entry; whether it was there."""
+        guards = _guards(check_writable(path), if_version, if_revision)
+        applied = self._place.commit([delete_op(path)], guards, len(path))
+        return applied.result == (1,)
+
+    def delete_matching(self, *patterns: str) -> int:
+        """Removes what matches, in one commit: all that matched when it looked. How many that were."""
+        matcher = matcher_of(patterns)
+
+        def attempt() -> int:
+            found = self._find(matcher.selectors, matcher.matches)
+            guards = [revision_guard(path, raw.revision) for path, raw in found.entries.items()]
+            if guards:
+                operations = [delete_op(check_writable(path)) for path in found.entries]
+                self._place.commit(operations, guards, sum(map(len, found.entries)))
+            return len(guards)
+
+        return self._until_won(attempt)
+
+    def set_many(self, values: Mapping[str, Any], *, ttl: Duration | None = None) -> int:
+        """Writes several values in one commit; its revision."""
+        deadline = None if ttl is None else millis(ttl)
+        encoded = {check_writable(path): self._encode(value) for path, value in values.items()}
+        if not encoded:
+            return self.revision()
+        operations = [set_op(path, raw, deadline) for path, raw in encoded.items()]
+        applied = self._place.commit(operations, [], sum(map(len, encoded.values())))
+        self._place.expect(deadline)
+        return applied.revision
+
+    def update(self, path: str, fn: Callable[[Any], Any], *, default: Any = None, ttl: Duration | None = None) -> Entry:
+        """Replaces the value by `fn(value)`, again until nobody else wrote meanwhile; `fn(default)` where there is none.
+
+        Without `ttl` an earlier deadline stays. `fn` may be called several times: it should do nothing else.
+        """
+        check_writable(path)
+        deadline = None if ttl is None else millis(ttl)
+        return self._replace(path, fn, default, deadline)
+
+    def merge(self, path: str, patch: Mapping[Any, Any]) -> Entry:
+        """Changes a map by RFC 7396: keys are merged at every depth, None removes one. A deadline stays."""
+        plain = decode(self._encode(patch))
+        if not isinstance(plain, dict):
+            raise InvalidValue(f"a patch is a map, not {type(patch).__name__}")
+
+        def merged(value: Any) -> Any:
+            if not isinstance(value, dict):
+                raise InvalidValue(f"{path!r} holds {type(value).__name__}, not a map; set it instead")
+            return merge_patch(value, plain)
+
+        return self._replace(check_writable(path), merged, {}, None)
+
+    def increment(self, path: str, by: float = 1) -> int | float:
+        """Adds to a number, 0 where there is none; the new value. A deadline stays."""
+        check_writable(path)
+        if isinstance(by, bool) or not isinstance(by, (int, float)):
+            raise InvalidValue(f"{path!r} cannot be incremented by {by!r}: give a number")
+        if isinstance(by, int) and abs(by) < _SMALL:
+            try:
+                applied = self._place.commit([increment_op(path, by)], [], len(path))
+                return applied.result[3]
+            except NotComputable:
+                pass
+        entry = self._replace(path, lambda value: _number(path, value) + by, 0, None)
+        return _number(path, entry.value)
+
+    def append(self, path: str, *items: Any, max_items: int | None = None) -> Entry:
+        """Adds items to the end of a list, a new one where there is none; of more than `max_items` the oldest go."""
+        check_writable(path)
+        encoded = [self._encode(item) for item in items]
+        if max_items is not None:
+            return self._append_bounded(path, encoded, max_items)
+        limit = self._place.engine.max_value_bytes
+        operation = append_op(path, len(encoded), b"".join(encoded), limit)
+        try:
+            applied = self._place.commit([operation], [], sum(map(len, encoded)))
+        except NotComputable:
+            raise InvalidValue(f"{path!r} does not hold a list; set it instead") from None
+        return self._entry(path, self._value_at(path, applied.revision), applied)
+
+    def renew(self, path: str, ttl: Duration | None) -> bool:
+        """Gives an entry a new deadline, None to keep it; whether it was there. Neither a revision nor an event."""
+        deadline = None if ttl is None else millis(ttl)
+        applied = self._place.commit([renew_op(check_writable(path), deadline)], [], len(path))
+        self._place.expect(deadline)
+        return applied.result == (1,)
+
+    def _encode(self, value: Any) -> bytes:
+        return encode(value, self._place.engine.max_value_bytes)
+
+    def _write(self, path: str, raw: bytes, operation: Operation, guards: list[Guard], deadline: int | None) -> Entry:
+        applied = self._place.commit([operation], guards, len(raw))
+        self._place.expect(deadline)
+        return self._entry(path, raw, applied)
+
+    def _entry(self, path: str, raw: bytes, applied: Applied) -> Entry:
+        version, created, expiry = applied.result[:3]
+        expires = from_millis(expiry) if expiry else None
+        at = from_micros(applied.at)
+        return Entry(path, decode(raw), version, applied.revision, self._place.agent, from_micros(created), at, expires)
+
+    def _replace(self, path: str, fn: Callable[[Any], Any], default: Any, deadline: int | None) -> Entry:
+        def attempt() -> Entry:
+            current = self._raw(path)
+            value = fn(decode(current.value) if current else copy.deepcopy(default))
+            raw = self._encode(value)
+            guard = revision_guard(path, current.revision if current else 0)
+            return self._write(path, raw, set_op(path, raw, deadline, keep_ttl=True), [guard], deadline)
+
+        return self._until_won(attempt)
+
+    def _until_won(self, attempt: Callable[[], T]) -> T:
+        lost = 0
+        while True:
+            try:
+                return attempt()
+            except Conflict:
+                sleep(jitter(lost, random.random()))
+                lost += 1
+
+    def _append_bounded(self, path: str, encoded: list[bytes], most: int) -> Entry:
+        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+            raise InvalidValue(f"max_items is {most!r}: give how many to keep, at least one")
+
+        def appended(value: Any) -> Any:
+            if not isinstance(value, list):
+                raise InvalidValue(f"{path!r} holds {type(value).__name__}, not a list; set it instead")
+            return [*value, *map(decode, encoded)][-most:]
+
+        return self._replace(path, appended, [], None)
+
+    def _value_at(self, path: str, revision: int) -> bytes:
+        """The value that a commit of ours gave to a path: others may have written since."""
+        journal, place = self._place.keys.journal, self._place
+        found = place.connection.run("XRANGE", journal, f"{revision}-0", f"{revision}-0")
+        if found:
+            return parse_entry(parse_record(found[0][1][1]).steps[0].after).value
+        current = self._raw(path)
+        return current.value if current else encode([])
+
+
+def _guards(path: str, if_version: int | None, if_revision: int | None) -> list[Guard]:
+    asked = (version_guard, "if_version", if_version), (revision_guard, "if_revision", if_revision)
+    return [guard(path, _count(name, value)) for guard, name, value in asked if value is not None]
+
+
+def _count(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InvalidValue(f"{name} is {value!r}: give the number that an entry carries, or 0 for no entry")
+    return value
+
+
+def _number(path: str, value: Any) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidValue(f"{path!r} holds {type(value).__name__}, not a number; set it instead")
+    return value

@@ -1,0 +1,203 @@
+"""The machinery of a store, shared by all its contexts: connection, gatherers, listener, subscriptions."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, Protocol
+from weakref import WeakValueDictionary
+
+from ccs import _memory
+from ccs._compat import AsyncLock, async_here
+from ccs._core.commit import Applied, Batch, Commit, Settings, commit_arguments, parse_answers
+from ccs._core.journal import JournalPage, parse_page
+from ccs._core.keys import Keys, keys_of
+from ccs._core.read import journal_arguments, journal_keys
+from ccs._core.target import Target
+from ccs._log import logger
+from ccs._scripts import COMMIT, JOURNAL
+from ccs._stats import Counters
+from ccs.aio.connection import Connection
+from ccs.aio.dial import Dialer, resolve
+from ccs.aio.gather import Gatherer
+from ccs.aio.link import Link
+from ccs.aio.listener import Listener
+from ccs.errors import CCSError, StoreClosed
+
+__all__ = ["Engine"]
+
+# Seconds without an answer after which a command is sent again; contexts whose gatherers are remembered.
+_ANSWER, _REMEMBERED = 5.0, 10_000
+
+
+class Starting(Protocol):
+    """A subscription, as far as the engine knows it."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is live, or never will be."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+
+    def start(self) -> None:
+        """Begins in the background."""
+
+    async def settled(self) -> None:
+        """Waits until it is live or has failed."""
+
+    def cancel(self) -> None:
+        """Ends it."""
+
+    async def finished(self, timeout: float) -> None:
+        """Waits for its end."""
+
+
+class Engine:
+    """Opened by the first command; used by one process, and in asyncio by one event loop."""
+
+    def __init__(self, target: Target, namespace: str, retry_for: float, max_value_bytes: int) -> None:
+        self.target = resolve(target)
+        self.namespace, self.retry_for, self.max_value_bytes = namespace, retry_for, max_value_bytes
+        self.stats = Counters()
+        timeout = max(0.1, min(_ANSWER, retry_for))
+        self._dialer = Dialer(self.target, timeout)
+        self.connection = Connection(Link(self._dialer, self.stats), self.address, retry_for, self.stats)
+        self.connection.gate = self._gate
+        self.listener = Listener(self.target, timeout, namespace, retry_for, self.stats)
+        self.subscriptions: list[Starting] = []
+        self._starting: list[Starting] = []
+        self._client, self._numbers = secrets.token_hex(8), itertools.count(1)
+        self._gatherers: WeakValueDictionary[str, Gatherer] = WeakValueDictionary()
+        self._recent: OrderedDict[str, Gatherer] = OrderedDict()
+        self._opening = AsyncLock()
+        self._home: tuple[int, object] | None = None
+        self.closed = False
+
+    def __repr__(self) -> str:
+        return f"<Engine at {self.address}, {self.state}>"
+
+    @property
+    def address(self) -> str:
+        """Where the server is, without secrets."""
+        return self._dialer.address
+
+    @property
+    def state(self) -> str:
+        """`new`, `open` or `closed`."""
+        return "closed" if self.closed else "open" if self._home else "new"
+
+    async def open(self) -> None:
+        """Connects, checks the server and starts the subscriptions; once."""
+        self._check_home()
+        async with self._opening:
+            if self._home:
+                return
+            await self.connection.run("PING", early=True)
+            await self.listener.open()
+            self._home = os.getpid(), async_here()
+            for subscription in self.subscriptions:
+                self.start(subscription)
+        await self._settle()
+
+    async def aclose(self) -> None:
+        """Ends subscriptions, listener and connection; what is used after it gets `StoreClosed`."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._home and self._home[0] == os.getpid():
+            for subscription in self.subscriptions:
+                subscription.cancel()
+            for subscription in self.subscriptions:
+                await subscription.finished(1.0)
+            for gatherer in list(self._gatherers.values()):
+                await gatherer.aclose()
+        await self.listener.aclose()
+        await self.connection.aclose()
+        await self._dialer.aclose()
+        _memory.forget(self.target.location)
+
+    def subscribe(self, subscription: Starting) -> bool:
+        """Registers a subscription; whether it starts now, not only when the store opens."""
+        self._check_home()
+        self.subscriptions = [*(old for old in self.subscriptions if not old.is_over), subscription]
+        if self._home:
+            self.start(subscription)
+        return self._home is not None
+
+    def start(self, subscription: Starting) -> None:
+        """Starts a subscription; the next command waits until it is live."""
+        self._starting.append(subscription)
+        subscription.start()
+
+    async def _settle(self) -> None:
+        while self._starting:
+            await self._starting[0].settled()
+            self._starting = [waiting for waiting in self._starting if not waiting.is_settled]
+
+    async def ready(self) -> None:
+        """What every command waits for: the store is open, here, and its subscriptions are live."""
+        await self._gate()
+
+    async def _gate(self) -> None:
+        if self._home is None or self.closed:
+            await self.open()
+        else:
+            self._check_home()
+        if self._starting:
+            await self._settle()
+
+    def _check_home(self) -> None:
+        if self.closed:
+            raise StoreClosed(f"the store at {self.address} is closed; connect anew")
+        if self._home and self._home != (os.getpid(), async_here()):
+            where = "another process" if self._home[0] != os.getpid() else "another event loop"
+            raise StoreClosed(f"the store at {self.address} belongs to {where}; connect anew in this one")
+
+    def keys(self, address: str) -> Keys:
+        """The keys of a context."""
+        return keys_of(self.namespace, address)
+
+    def gatherer(self, address: str, defaults: Settings) -> Gatherer:
+        """The one gatherer of a context: all who write there share it, so that there is one order."""
+        gatherer = self._gatherers.get(address)
+        if gatherer is None:
+            gatherer = Gatherer(self._sender(address, defaults), lambda: next(self._numbers), self.retry_for)
+            self._gatherers[address] = gatherer
+        self._recent[address] = gatherer
+        self._recent.move_to_end(address)
+        if len(self._recent) > _REMEMBERED:
+            self._recent.popitem(last=False)
+        return gatherer
+
+    def _sender(self, address: str, defaults: Settings) -> Any:
+        async def send(commits: list[Commit], number: int, since: float) -> list[Applied | CCSError]:
+            batch = Batch(commits, self._client, number)
+            reply = await self._send(batch, address, defaults, since)
+            return parse_answers(batch, address, reply)
+
+        return send
+
+    async def _send(self, batch: Batch, address: str, defaults: Settings, since: float) -> Sequence[bytes]:
+        keys = self.keys(address)
+        arguments = commit_arguments(batch, keys, defaults)
+        reply: Sequence[bytes] = await self.connection.script(COMMIT, keys.all, arguments, writes=True, since=since)
+        if reply[0] != b"ok":
+            raise CCSError(
+                f"a later batch of this client was applied to {address} before this one; nothing was written"
+            )
+        self.stats.add("batches")
+        self.stats.add("commits", len(batch.commits))
+        logger.debug("%s: %d commits in batch %d", address, len(batch.commits), batch.number)
+        return reply
+
+    async def look(self, address: str, cursor: int, count: int) -> JournalPage:
+        """A stretch of a context's journal; it does not wait for subscriptions, which need it themselves."""
+        arguments = journal_arguments(cursor, count)
+        return parse_page(
+            await self.connection.script(JOURNAL, journal_keys(self.keys(address)), arguments, early=True)
+        )

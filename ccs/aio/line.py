@@ -1,0 +1,171 @@
+"""The subscription connection: kept open, kept alive, and told to whom it speaks.
+
+Messages are handed on as they come. After a loss it comes back by itself, subscribes again, and says which channels
+are live again, so that their listeners can look for what was said meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from ccs._core.retry import backoff
+from ccs._faults import LinkDown
+from ccs._log import logger
+from ccs._stats import Counters
+from ccs.aio.dial import Dialer
+from ccs.aio.link import dial, post
+from ccs.errors import CCSError, Unavailable
+
+__all__ = ["Line"]
+
+# Seconds without a word after which we ask; and after twice that, give the connection up.
+HEARTBEAT = 3.0
+
+
+class Line:
+    """One connection that only listens; `subscribe` opens it."""
+
+    def __init__(
+        self,
+        dialer: Dialer,
+        on_message: Callable[[bytes, str, bytes], None],
+        on_live: Callable[[str], None],
+        on_down: Callable[[CCSError], None],
+        patience: float,
+        stats: Counters,
+    ) -> None:
+        self._dialer, self._patience, self._stats = dialer, patience, stats
+        self._on_message, self._on_live, self._on_down = on_message, on_live, on_down
+        self._wire: Any = None
+        self._channels: dict[str, str] = {}
+        self._live: set[str] = set()
+        self._known: set[str] = set()
+        self._told = False
+        self._joining: dict[str, asyncio.Future[None]] = {}
+        self._heard = True
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def __repr__(self) -> str:
+        return f"<Line to {self._dialer.address}, {'up' if self._wire else 'down'}, {len(self._live)} channels>"
+
+    async def subscribe(self, verb: str, channel: str, timeout: float) -> None:
+        """Listens to a channel; live when this returns, else `Unavailable` after `timeout` seconds."""
+        if channel in self._live:
+            return
+        joining = self._joining.setdefault(channel, asyncio.get_running_loop().create_future())
+        if channel not in self._channels:
+            self._channels[channel] = verb
+            self._say(verb, channel)
+        self._start()
+        try:
+            async with asyncio.timeout(timeout):
+                await asyncio.shield(joining)
+        except TimeoutError:
+            raise Unavailable(self._dialer.address, reason="no subscription could be made") from None
+
+    def unsubscribe(self, verb: str, channel: str) -> None:
+        """Listens to a channel no more."""
+        self._live.discard(channel)
+        self._known.discard(channel)
+        if joining := self._joining.pop(channel, None):
+            joining.cancel()
+        if self._channels.pop(channel, None):
+            self._say(verb, channel)
+
+    async def aclose(self) -> None:
+        """Ends the connection."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._hang_up()
+
+    def _start(self) -> None:
+        if not self._tasks:
+            self._tasks = [asyncio.create_task(run(), name="ccs listener") for run in (self._keep_up, self._keep_alive)]
+
+    def _say(self, *command: str) -> None:
+        if self._wire:
+            post(self._wire, *command)
+
+    async def _keep_up(self) -> None:
+        attempt, down_since = 0, time.monotonic()
+        while True:
+            try:
+                self._wire = await dial(self._dialer)
+                for channel, verb in self._channels.items():
+                    self._say(verb, channel)
+                attempt = 0
+                await self._hear()
+            except (LinkDown, RedisError, OSError, CCSError) as error:
+                down_since = down_since if attempt else time.monotonic()
+                await self._hang_up()
+                self._lost(error, attempt, down_since)
+            await asyncio.sleep(backoff(attempt, random.random()))
+            attempt += 1
+
+    async def _hang_up(self) -> None:
+        wire, self._wire = self._wire, None
+        self._live.clear()
+        if wire:
+            with suppress(RedisError, OSError):
+                await wire.disconnect(nowait=True)
+
+    def _lost(self, error: Exception, attempt: int, down_since: float) -> None:
+        if attempt == 0:
+            self._stats.add("reconnects")
+            logger.warning("lost the subscriptions at %s, reconnecting: %s", self._dialer.address, error)
+        final = error if isinstance(error, CCSError) else None
+        if not self._told and (final or time.monotonic() - down_since > self._patience):
+            self._told = True
+            self._give_up(final or Unavailable(self._dialer.address, reason=str(error)))
+
+    def _give_up(self, error: CCSError) -> None:
+        self._on_down(error)
+        for joining in self._joining.values():
+            if not joining.done():
+                joining.set_exception(error)
+
+    async def _hear(self) -> None:
+        wire = self._wire
+        while True:
+            reply = await wire.read_response()
+            self._heard = True
+            if reply[0] == b"message":
+                self._on_message(b"message", reply[1].decode(), reply[2])
+            elif reply[0] == b"pmessage":
+                self._on_message(b"pmessage", reply[2].decode(), reply[3])
+            elif reply[0] in (b"subscribe", b"psubscribe"):
+                self._confirmed(reply[1].decode())
+
+    def _confirmed(self, channel: str) -> None:
+        if channel not in self._channels:
+            return
+        self._live.add(channel)
+        self._told = False
+        joining = self._joining.pop(channel, None)
+        if joining and not joining.done():
+            joining.set_result(None)
+        if channel in self._known:
+            self._on_live(channel)
+        self._known.add(channel)
+
+    async def _keep_alive(self) -> None:
+        # A half-open connection stays silent for ever: only an answer shows that somebody is there.
+        while True:
+            await asyncio.sleep(HEARTBEAT)
+            if not self._wire:
+                continue
+            if self._heard:
+                self._heard = False
+                self._say("PING")
+            else:
+                logger.warning("no heartbeat from %s", self._dialer.address)
+                await self._wire.disconnect(nowait=True)

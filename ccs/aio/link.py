@@ -1,0 +1,145 @@
+"""How commands travel, asyncio: one connection that all tasks share, each reply to its caller, in order.
+
+Nobody's cancellation can break it: a caller that goes away leaves its place in the queue, and its reply is dropped
+when it comes. The blocking twin of this file is written by hand too: threads take a connection each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from typing import Any
+
+from redis.exceptions import RedisError, ResponseError
+
+from ccs._faults import LinkDown, dial_fault
+from ccs._stats import Counters
+from ccs.aio.dial import Dialer
+
+__all__ = ["Link", "dial", "post"]
+
+
+class Link:
+    """A connection that is opened when it is needed, and again after it broke."""
+
+    def __init__(self, dialer: Dialer, stats: Counters) -> None:
+        self._dialer, self._stats = dialer, stats
+        self._wire: _Wire | None = None
+        self._dialing = asyncio.Lock()
+        self._opened = 0
+
+    def __repr__(self) -> str:
+        return f"<Link to {self._dialer.address}, {'up' if self._wire else 'down'}>"
+
+    async def call(self, *command: Any) -> Any:
+        """The reply to one command; `LinkDown` where there is none, redis-py's errors for those of the server."""
+        wire = self._wire if self._wire and self._wire.up else await self._open()
+        return await wire.call(command)
+
+    async def aclose(self) -> None:
+        """Closes the connection; callers that wait get `LinkDown`."""
+        if self._wire:
+            await self._wire.aclose(ConnectionError("the store was closed"))
+
+    async def _open(self) -> _Wire:
+        async with self._dialing:
+            if not (self._wire and self._wire.up):
+                self._wire = _Wire(await dial(self._dialer), self._dialer.timeout)
+                self._opened += 1
+                self._stats.add("reconnects", int(self._opened > 1))
+            return self._wire
+
+
+async def dial(dialer: Dialer) -> Any:
+    """A new connection; `LinkDown` where trying again may help."""
+    try:
+        return await dialer.dial()
+    except (RedisError, OSError) as error:
+        raise dial_fault(error, dialer.address) from error
+
+
+def post(connection: Any, *command: Any) -> None:
+    """Sends a command at once.
+
+    Not with `send_command`: cancelled in its drain, it would close a connection that others share. What is in flight
+    is bounded by those who wait for it, so there is no need to drain.
+    """
+    packed = connection.pack_command(*command)
+    if connection._writer:
+        connection._writer.writelines(packed)
+
+
+class _Wire:
+    """One open connection and those who wait for their replies."""
+
+    def __init__(self, connection: Any, timeout: float) -> None:
+        self._connection, self._timeout = connection, timeout
+        self._waiting: deque[asyncio.Future[Any]] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._progress = self._loop.time()
+        self._watchdog: asyncio.TimerHandle | None = None
+        self.up = True
+        self._reader = self._loop.create_task(self._read(), name="ccs link")
+
+    async def call(self, command: tuple[Any, ...]) -> Any:
+        reply: asyncio.Future[Any] = self._loop.create_future()
+        if not self._waiting:
+            self._progress = self._loop.time()
+            self._watch()
+        self._waiting.append(reply)
+        post(self._connection, *command)
+        return await reply
+
+    async def aclose(self, reason: BaseException) -> None:
+        self._fail(reason)
+        self._reader.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._reader
+        await self._connection.disconnect()
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                try:
+                    reply = await self._connection.read_response()
+                except ResponseError as error:
+                    self._hand_out(error)
+                else:
+                    self._hand_out(reply)
+        except (RedisError, OSError) as error:
+            self._fail(error)
+            await self._connection.disconnect(nowait=True)
+
+    def _hand_out(self, reply: Any) -> None:
+        self._progress = self._loop.time()
+        waiting = self._waiting.popleft()
+        if waiting.done():
+            return
+        if isinstance(reply, ResponseError):
+            waiting.set_exception(reply)
+        else:
+            waiting.set_result(reply)
+
+    def _fail(self, reason: BaseException) -> None:
+        self.up = False
+        if self._watchdog:
+            self._watchdog.cancel()
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_exception(LinkDown(reason, sent=True))
+
+    def _watch(self) -> None:
+        if self._watchdog:
+            self._watchdog.cancel()
+        self._watchdog = self._loop.call_at(self._progress + self._timeout, self._check)
+
+    def _check(self) -> None:
+        # One timer for everybody: it ends the connection when replies are due and nothing has come for a while.
+        if not self._waiting or not self.up:
+            return None
+        if self._loop.time() < self._progress + self._timeout:
+            return self._watch()
+        self._fail(TimeoutError(f"no answer within {self._timeout:g} seconds"))
+        self._reader.cancel()

@@ -1,0 +1,237 @@
+"""The background listener, asyncio: one subscription connection a store, and the appointments of its contexts.
+
+It parses each commit once and hands it to the feeds. The channel is only a hint: after a reconnect, a gap or a
+silence the watches read the journal. The blocking twin, written by hand, runs this very class in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
+
+from ccs._core.agenda import Agenda
+from ccs._core.commit import Applied, Batch, Commit, Settings, commit_arguments, parse_answers, sweep_op
+from ccs._core.feed import Feed
+from ccs._core.grouping import copy_of
+from ccs._core.journal import JournalPage, Record, parse_page, parse_record
+from ccs._core.keys import address_of_key, channel_glob, keys_of
+from ccs._core.mailbox import Mailbox
+from ccs._core.read import journal_arguments, journal_keys
+from ccs._core.target import Target
+from ccs._log import logger
+from ccs._scripts import COMMIT, JOURNAL, Script
+from ccs._stats import Counters
+from ccs.aio.connection import Connection
+from ccs.aio.dial import Dialer
+from ccs.aio.line import Line
+from ccs.aio.link import Link
+from ccs.errors import CCSError
+
+__all__ = ["Listener", "Overhearing"]
+
+# Seconds: a look at a context that has been silent, at all of them, and how long after a deadline we come.
+SILENCE, RESYNC, GRACE = 5.0, 30.0, 0.005
+
+Appointment = tuple[str, str]
+
+
+class Overhearing(Protocol):
+    """Who hears every context of the namespace: a watch of the whole store."""
+
+    def overhear(self, address: str, record: Record) -> None:
+        """The next message of any context."""
+
+    def resync(self, *, routine: bool = False) -> None:
+        """Messages may have been missed; or it is only time to look again."""
+
+    def fail(self, error: CCSError) -> None:
+        """Nothing can be delivered at present."""
+
+
+class Listener:
+    """Hears the commits of all contexts that somebody of this store watches, and keeps their appointments."""
+
+    def __init__(self, target: Target, timeout: float, namespace: str, retry_for: float, stats: Counters) -> None:
+        # A connection of its own, for the sweeps and the looks at the journal: it depends on nobody's commands.
+        self._dialer = Dialer(target, timeout)
+        self._connection = Connection(Link(self._dialer, stats), self._dialer.address, retry_for, stats)
+        self._namespace, self._retry_for, self._stats = namespace, retry_for, stats
+        self._feeds: dict[str, Feed] = {}
+        self._overhearing: list[Overhearing] = []
+        self._line = Line(self._dialer, self._on_message, self._on_live, self._on_down, retry_for, stats)
+        self._agenda: Agenda[Appointment] = Agenda()
+        self._planned = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Listener to {len(self._feeds)} contexts over {self._line!r}>"
+
+    async def open(self) -> None:
+        """Nothing to do yet: the line is opened for the first watch, the clock started for the first appointment."""
+
+    async def aclose(self) -> None:
+        """Ends the line, the appointments and the connection."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self._line.aclose()
+        await self._connection.aclose()
+        await self._dialer.aclose()
+
+    async def join(self, address: str, mailbox: Mailbox) -> None:
+        """Adds a watch to a context: when this returns, whatever is committed from then on reaches the mailbox."""
+        feed = self._feeds.setdefault(address, Feed(address))
+        feed.mailboxes.append(mailbox)
+        try:
+            await self._line.subscribe("SUBSCRIBE", self._channel(address), self._retry_for)
+        except BaseException:
+            await self.leave(address, mailbox)
+            raise
+
+    async def leave(self, address: str, mailbox: Mailbox) -> None:
+        """Removes a watch."""
+        feed = self._feeds.get(address)
+        if not feed or mailbox not in feed.mailboxes:
+            return
+        feed.mailboxes.remove(mailbox)
+        self._stats.add("gaps_filled", feed.take_gaps())
+        if not feed.mailboxes:
+            del self._feeds[address]
+            self._agenda.cancel(("check", address))
+            self._line.unsubscribe("UNSUBSCRIBE", self._channel(address))
+
+    async def overhear(self, watch: Overhearing) -> None:
+        """Adds a watch of the whole store: live when this returns."""
+        self._overhearing.append(watch)
+        try:
+            await self._line.subscribe("PSUBSCRIBE", channel_glob(self._namespace), self._retry_for)
+        except BaseException:
+            await self.ignore(watch)
+            raise
+        self._plan(("resync", ""), RESYNC)
+
+    async def ignore(self, watch: Overhearing) -> None:
+        """Removes a watch of the whole store."""
+        if watch in self._overhearing:
+            self._overhearing.remove(watch)
+        if not self._overhearing:
+            self._line.unsubscribe("PUNSUBSCRIBE", channel_glob(self._namespace))
+
+    def anchor(self, address: str, page: JournalPage) -> None:
+        """A look at the journal after joining: where the context stands, and its deadlines."""
+        if feed := self._feeds.get(address):
+            feed.anchor(page.last)
+            self._plan_from(address, page)
+
+    def expect(self, address: str, seconds: float) -> None:
+        """An entry will be due in so many seconds: sweeps then, so that its end becomes a commit."""
+        self._plan(("sweep", address), seconds + GRACE)
+
+    def check_soon(self, address: str, seconds: float) -> None:
+        """Looks at a context then, whether it still exists."""
+        self._plan(("check", address), seconds + GRACE)
+
+    def _channel(self, address: str) -> str:
+        return keys_of(self._namespace, address).channel
+
+    def _on_message(self, kind: bytes, channel: str, raw: bytes) -> None:
+        record, address = parse_record(raw), address_of_key(self._namespace, channel)
+        if address is None:
+            return
+        self._note_deadlines(address, record)
+        if kind == b"message" and (feed := self._feeds.get(address)):
+            feed.deliver(record)
+        elif kind == b"pmessage":
+            for watch in self._overhearing:
+                watch.overhear(address, record)
+
+    def _note_deadlines(self, address: str, record: Record) -> None:
+        now = record.at / 1000
+        if record.expiry:
+            self.expect(address, (record.expiry - now) / 1000)
+        if record.deadline:
+            self.check_soon(address, (record.deadline - now) / 1000)
+
+    def _on_live(self, channel: str) -> None:
+        # Live again after a loss: what was said meanwhile is in the journal.
+        address = address_of_key(self._namespace, channel)
+        if address is not None and (feed := self._feeds.get(address)):
+            feed.heard = False
+            self._plan(("check", address), 0.0)
+        else:
+            self._each_overhearing(lambda watch: watch.resync())
+
+    def _on_down(self, error: CCSError) -> None:
+        for feed in self._feeds.values():
+            for mailbox in feed.mailboxes:
+                mailbox.fail(copy_of(error))
+        self._each_overhearing(lambda watch: watch.fail(copy_of(error)))
+
+    def _each_overhearing(self, tell: Callable[[Overhearing], None]) -> None:
+        for watch in self._overhearing:
+            tell(watch)
+
+    def _plan(self, what: Appointment, seconds: float) -> None:
+        if self._agenda.plan(what, time.monotonic() + seconds):
+            self._planned.set()
+        if self._task is None:
+            self._task = asyncio.create_task(self._keep_appointments(), name="ccs appointments")
+
+    def _plan_from(self, address: str, page: JournalPage) -> None:
+        if page.next_expiry:
+            self.expect(address, (page.next_expiry - page.now) / 1000)
+        if page.deadline:
+            self.check_soon(address, (page.deadline - page.now) / 1000)
+        self._plan(("check", address), SILENCE)
+
+    async def _keep_appointments(self) -> None:
+        while True:
+            when = self._agenda.next()
+            self._planned.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if when is None else max(0.0, when - time.monotonic())):
+                    await self._planned.wait()
+            for what in self._agenda.due(time.monotonic()):
+                await self._keep(what)
+
+    async def _keep(self, what: Appointment) -> None:
+        kind, address = what
+        try:
+            await {"sweep": self._sweep, "check": self._check, "resync": self._resync}[kind](address)
+        except CCSError as error:
+            logger.warning("%s of %s failed, again in a second: %s", kind, address, error)
+            self._plan(what, 1.0)
+
+    async def _sweep(self, address: str) -> None:
+        keys = keys_of(self._namespace, address)
+        batch = Batch([Commit("", [sweep_op()])], "", 0)
+        arguments = commit_arguments(batch, keys, Settings(0, 1, 1))
+        applied = parse_answers(batch, address, await self._ask(COMMIT, keys.all, arguments))[0]
+        if isinstance(applied, Applied) and applied.result[0]:
+            self.expect(address, applied.result[0] / 1000 - applied.at / 1_000_000)
+
+    async def _check(self, address: str) -> None:
+        feed = self._feeds.get(address)
+        if feed is None:
+            return
+        if feed.quiet():
+            feed.check(await self._look(address, feed.last or 0))
+        self._plan(("check", address), SILENCE)
+
+    async def _look(self, address: str, cursor: int) -> JournalPage:
+        keys = journal_keys(keys_of(self._namespace, address))
+        page = parse_page(await self._ask(JOURNAL, keys, journal_arguments(cursor, 0)))
+        self._plan_from(address, page)
+        return page
+
+    async def _resync(self, _: str) -> None:
+        self._each_overhearing(lambda watch: watch.resync(routine=True))
+        if self._overhearing:
+            self._plan(("resync", ""), RESYNC)
+
+    async def _ask(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        # One appointment after the other: none may hold up the rest for long.
+        return await self._connection.script(script, keys, arguments, since=time.monotonic() - self._retry_for + 1.0)

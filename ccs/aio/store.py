@@ -1,0 +1,214 @@
+"""What `connect` returns: a store, which hands out contexts."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from os import PathLike
+from types import EllipsisType
+from typing import Any
+
+from ccs._core.address import address_of, canonical, check_agent, split_absolute
+from ccs._core.commit import Settings
+from ccs._core.keys import check_namespace
+from ccs._core.pattern import compile_addresses
+from ccs._core.target import parse_target
+from ccs._core.times import Duration, millis, seconds
+from ccs.aio.context import Context
+from ccs.aio.engine import Engine
+from ccs.aio.place import Place
+from ccs.aio.store_watch import StoreWatch
+from ccs.aio.survey import describe
+from ccs.errors import InvalidValue
+from ccs.types import ContextInfo, Entry, StoreStats
+
+__all__ = ["Store", "connect"]
+
+_DAY = 86_400_000
+_IDLE = {"tasks": _DAY, "sessions": 30 * _DAY}
+_KEEP_COMMITS, _KEEP_BYTES = 10_000, 16_777_216
+
+
+def connect(
+    target: str | PathLike[str] | None = None,
+    *,
+    agent: str | None = None,
+    namespace: str = "ccs",
+    retry_for: Duration = 30.0,
+    max_value_bytes: int = 1_048_576,
+) -> Store:
+    """A store on a server: a folder's own (`"./brain"`; by default the user's), one by URL, or `memory://`.
+
+    Nothing is done until it is entered, or first used. `agent` is written into everything that this store writes.
+    After `retry_for` seconds (at most 300) without an answer, calls are `Unavailable`.
+
+        >>> async with ccs.connect("./brain", agent="gatherer") as store:
+        ...     await store.task("q2-market").set("status", "open")
+    """
+    patience = seconds(retry_for, "retry_for")
+    if patience > 300:
+        raise InvalidValue(
+            f"retry_for is {retry_for!r}: at most 300 seconds, since identities are kept for ten minutes"
+        )
+    engine = Engine(
+        parse_target(target), check_namespace(namespace), patience, _positive("max_value_bytes", max_value_bytes)
+    )
+    return Store(engine, check_agent(agent or f"{socket.gethostname()}:{os.getpid()}"))
+
+
+class Store:
+    """A connection to one deployment; hands out contexts, and does no I/O in doing so.
+
+    Entering it connects, checks the server (`UnsafeServer`, `Unavailable`) and starts the subscriptions made so far.
+    After leaving it everything is `StoreClosed`.
+    """
+
+    def __init__(self, engine: Engine, agent: str) -> None:
+        self._engine, self._agent = engine, agent
+
+    def __repr__(self) -> str:
+        return f"<Store at {self._engine.address} as {self._agent!r}, {self._engine.state}>"
+
+    @property
+    def agent(self) -> str:
+        """Who is named in everything that is written through this store."""
+        return self._agent
+
+    @property
+    def address(self) -> str:
+        """Where the server is, without secrets."""
+        return self._engine.address
+
+    async def __aenter__(self) -> Store:
+        await self._engine.open()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Ends subscriptions, listener and connections, within about a second."""
+        await self._engine.aclose()
+
+    def task(
+        self,
+        id: str,
+        *,
+        agent: str | None = None,
+        ttl: Duration | EllipsisType | None = ...,
+        keep_commits: int | None = None,
+        keep_bytes: int | None = None,
+    ) -> Context:
+        """The context `/tasks/<id>`; gone after a day without a commit, unless `ttl` says otherwise (None: kept)."""
+        return self.context(
+            address_of("tasks", id), agent=agent, ttl=ttl, keep_commits=keep_commits, keep_bytes=keep_bytes
+        )
+
+    def session(self, id: str, **settings: Any) -> Context:
+        """The context `/sessions/<id>`; gone after 30 idle days. Settings as for `task`."""
+        return self.context(address_of("sessions", id), **settings)
+
+    def actor(self, id: str, **settings: Any) -> Context:
+        """The context `/actors/<id>`, which is kept. Settings as for `task`."""
+        return self.context(address_of("actors", id), **settings)
+
+    def global_context(self, **settings: Any) -> Context:
+        """The context `/global`, which is kept. Settings as for `task`."""
+        return self.context("/global", **settings)
+
+    def context(
+        self,
+        address: str,
+        *,
+        agent: str | None = None,
+        ttl: Duration | EllipsisType | None = ...,
+        keep_commits: int | None = None,
+        keep_bytes: int | None = None,
+    ) -> Context:
+        """Any context, by its address.
+
+        `ttl` is how long it lives without a commit; `keep_commits` and `keep_bytes` bound its history. What is not
+        given stays as it is; what is given holds from the next commit.
+        """
+        address = canonical(address)
+        given = Settings(_ttl(ttl), _kept("keep_commits", keep_commits), _kept("keep_bytes", keep_bytes))
+        defaults = Settings(_IDLE.get(address.split("/")[1], 0), _KEEP_COMMITS, _KEEP_BYTES)
+        place = Place(
+            self._engine,
+            address,
+            self._agent if agent is None else check_agent(agent),
+            given,
+            self._engine.keys(address),
+            self._engine.gatherer(address, defaults),
+        )
+        return Context(place, self)
+
+    async def contexts(self, pattern: str = "/**") -> list[ContextInfo]:
+        """What is known of each context whose address matches, sorted by address."""
+        return await describe(self._engine, compile_addresses((pattern,)))
+
+    async def get(self, path: str, default: Any = None, *, type: Any = None) -> Any:
+        """The value at an absolute path, as `Context.get`."""
+        context, path = self._split(path)
+        return await context.get(path, default, type=type)
+
+    async def entry(self, path: str, *, type: Any = None) -> Entry | None:
+        """The entry at an absolute path, as `Context.entry`."""
+        context, path = self._split(path)
+        return await context.entry(path, type=type)
+
+    async def set(
+        self,
+        path: str,
+        value: Any,
+        *,
+        ttl: Duration | None = None,
+        if_version: int | None = None,
+        if_revision: int | None = None,
+    ) -> Entry:
+        """Writes a value at an absolute path, as `Context.set`."""
+        context, path = self._split(path)
+        return await context.set(path, value, ttl=ttl, if_version=if_version, if_revision=if_revision)
+
+    async def delete(self, path: str, *, if_version: int | None = None, if_revision: int | None = None) -> bool:
+        """Removes the entry at an absolute path, as `Context.delete`."""
+        context, path = self._split(path)
+        return await context.delete(path, if_version=if_version, if_revision=if_revision)
+
+    def watch(
+        self,
+        *patterns: str,
+        since: Mapping[str, int] | None = None,
+        buffer: int = 1024,
+        buffer_bytes: int = 8_388_608,
+    ) -> StoreWatch:
+        """The changes that match in all contexts, new ones too; ordered within each.
+
+        Patterns are absolute: `/tasks/*/status`. The end of a context is delivered with `op="gone"`.
+        """
+        return StoreWatch(self._engine, patterns or ("/**",), since=since, buffer=buffer, buffer_bytes=buffer_bytes)
+
+    def stats(self) -> StoreStats:
+        """What this store has done since it was made, in counts."""
+        return self._engine.stats.frozen()
+
+    def _split(self, path: str) -> tuple[Context, str]:
+        address, inner = split_absolute(path)
+        return self.context(address), inner
+
+
+def _ttl(ttl: Duration | EllipsisType | None) -> int | None:
+    if isinstance(ttl, EllipsisType):
+        return None
+    return 0 if ttl is None else millis(ttl)
+
+
+def _kept(name: str, value: int | None) -> int | None:
+    return None if value is None else _positive(name, value)
+
+
+def _positive(name: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidValue(f"{name} is {value!r}: give a whole number, at least 1")
+    return value

@@ -1,0 +1,265 @@
+"""A watch across contexts: those there are and those that come, each in its own order.
+
+The listener hands over every commit of the namespace; continuity is judged here, by a cursor for each context. Where
+one does not follow, and for everything after a reconnect, the journals are read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from datetime import datetime
+
+from ccs._compat import AsyncSignal
+from ccs._core.agenda import Agenda
+from ccs._core.journal import Cursor, JournalPage, Record, changes_of, check_resume
+from ccs._core.pattern import compile_addresses
+from ccs._core.times import Duration, from_micros, from_millis, seconds
+from ccs.aio.engine import Engine
+from ccs.aio.survey import addresses
+from ccs.errors import CCSError, ContextGone, InvalidValue, StoreClosed
+from ccs.types import Change
+
+__all__ = ["StoreWatch"]
+
+# Records of a page; seconds after a deadline; a survey may take one part in so many of the time.
+_PAGE, _GRACE, _SHARE = 256, 0.05, 50
+
+Mark = tuple[str, int]
+
+
+class StoreWatch:
+    """The changes that match, of all contexts: ordered within each. Enter it, then iterate or `receive`.
+
+    `revision` is its cursor, a mapping of address to revision. The end of a context is a change with `op="gone"`.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        patterns: tuple[str, ...],
+        *,
+        since: Mapping[str, int] | None = None,
+        buffer: int = 1024,
+        buffer_bytes: int = 8_388_608,
+    ) -> None:
+        if since is not None and not isinstance(since, Mapping):
+            raise InvalidValue(f"since is {since!r}: give a mapping of address to revision, as `revision` tells it")
+        self._engine, self._patterns = engine, patterns
+        self._matcher, self._since = compile_addresses(patterns), since
+        self._limit, self._limit_bytes = max(1, buffer), max(1, buffer_bytes)
+        self._records: deque[tuple[str, Record]] = deque()
+        self._put = self._taken = 0
+        self._signal = AsyncSignal()
+        self._cursors: dict[str, Cursor] = {}
+        self._handed: dict[str, int] = {}
+        self._behind: dict[str, None] = {}
+        self._deadlines: Agenda[str] = Agenda()
+        self._queue: deque[tuple[Change | None, Mark | None]] = deque()
+        self._lost = self._stopped = self._entered = False
+        self._rest_until = 0.0
+        self._passing: CCSError | None = None
+        self._failure: CCSError | None = None
+
+    def __repr__(self) -> str:
+        state = "stopped" if self._stopped else "live" if self._entered else "not entered"
+        return f"<StoreWatch of {', '.join(self._patterns)}, {len(self._cursors)} contexts, {state}>"
+
+    @property
+    def revision(self) -> dict[str, int]:
+        """The last commit wholly handed out, by the address of its context: resume with `since=`."""
+        return dict(self._handed)
+
+    async def __aenter__(self) -> StoreWatch:
+        if self._entered:
+            raise InvalidValue("a watch is entered once; make another one")
+        self._entered = True
+        await self._engine.ready()
+        await self._engine.listener.overhear(self)
+        try:
+            await self._begin()
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    def __aiter__(self) -> StoreWatch:
+        return self
+
+    async def __anext__(self) -> Change:
+        change = await self._next(None)
+        if change is None:
+            raise StopAsyncIteration
+        return change
+
+    async def receive(self, timeout: Duration | None = None) -> Change:
+        """The next change; `TimeoutError` after `timeout` seconds."""
+        change = await self._next(None if timeout is None else time.monotonic() + seconds(timeout, "timeout"))
+        if change is None:
+            raise StoreClosed("this watch was closed")
+        return change
+
+    async def aclose(self) -> None:
+        """Ends the watch; what is waiting in it is dropped."""
+        self.stop()
+        await self._engine.listener.ignore(self)
+
+    def stop(self) -> None:
+        """Lets the consumer end, wherever it waits."""
+        self._stopped = True
+        self._signal.set()
+
+    def overhear(self, address: str, record: Record) -> None:
+        """For the listener: the next message of any context."""
+        if self._lost or self._matcher.paths_in(address) is None:
+            return None
+        held = self._put - self._taken
+        if len(self._records) >= self._limit or (held and held + record.size > self._limit_bytes):
+            return self.resync()
+        self._put += record.size
+        self._records.append((address, record))
+        self._signal.set()
+
+    def resync(self, *, routine: bool = False) -> None:
+        """For the listener: messages may have been missed; or it is only time to look again."""
+        if routine and time.monotonic() < self._rest_until:
+            return
+        self._lost = True
+        self._signal.set()
+
+    def fail(self, error: CCSError) -> None:
+        """For the listener: nothing can be delivered at present."""
+        self._passing = error
+        self._signal.set()
+
+    async def _begin(self) -> None:
+        self._cursors = {address: Cursor(revision) for address, revision in (self._since or {}).items()}
+        self._handed = dict(self._since or {})
+        if self._since is not None:
+            return self.resync()
+        async for address in addresses(self._engine):
+            if self._matcher.paths_in(address) is not None:
+                page = await self._engine.look(address, 0, 0)
+                self._stand(address, Cursor(page.last), page)
+
+    def _stand(self, address: str, cursor: Cursor, page: JournalPage) -> None:
+        if not page.exists:
+            return
+        self._cursors[address] = cursor
+        self._handed[address] = cursor.revision
+        if page.deadline:
+            self._deadlines.plan(address, time.monotonic() + (page.deadline - page.now) / 1000 + _GRACE)
+
+    async def _next(self, deadline: float | None) -> Change | None:
+        while not self._stopped:
+            if self._queue:
+                if change := self._hand_out():
+                    return change
+                continue
+            if self._failure:
+                raise self._failure
+            self._signal.clear()
+            if not await self._take_in():
+                await self._wait(deadline)
+        return None
+
+    def _hand_out(self) -> Change | None:
+        change, mark = self._queue.popleft()
+        if mark:
+            self._handed[mark[0]] = mark[1]
+            if change and change.op == "gone":
+                del self._handed[mark[0]]
+        self._engine.stats.add("deliveries", int(change is not None))
+        return change
+
+    async def _wait(self, deadline: float | None) -> None:
+        now, moments = time.monotonic(), [deadline, self._deadlines.next()]
+        if deadline is not None and deadline <= now:
+            raise TimeoutError(f"nothing matched {', '.join(self._patterns)} in time")
+        await self._signal.wait(min((when - now for when in moments if when is not None), default=None))
+
+    async def _take_in(self) -> bool:
+        """Takes in more of history, if there is more; whether it is worth looking at the queue again."""
+        self._behind.update(dict.fromkeys(self._deadlines.due(time.monotonic())))
+        if self._behind:
+            await self._read_journal(next(iter(self._behind)))
+        elif self._records:
+            self._follow(*self._take())
+        elif self._lost:
+            return await self._survey()
+        elif error := self._passing:
+            self._passing = None
+            raise error
+        else:
+            return False
+        return True
+
+    def _take(self) -> tuple[str, Record]:
+        address, record = self._records.popleft()
+        self._taken += record.size
+        return address, record
+
+    async def _survey(self) -> bool:
+        began = time.monotonic()
+        self._lost = False
+        while self._records:
+            self._take()
+        async for address in addresses(self._engine):
+            if self._matcher.paths_in(address) is not None:
+                self._behind[address] = None
+        self._behind.update(dict.fromkeys(self._cursors))
+        self._rest_until = time.monotonic() + (time.monotonic() - began) * _SHARE
+        return True
+
+    def _follow(self, address: str, record: Record) -> None:
+        cursor = self._cursors.get(address, Cursor(0))
+        if record.revision <= cursor.revision:
+            return
+        if record.drops:
+            self._end(address, record.agent, from_micros(record.at))
+        elif record.previous == cursor.revision:
+            self._expand(address, record)
+        else:
+            self._behind[address] = None
+
+    def _expand(self, address: str, record: Record) -> None:
+        matcher = self._matcher.paths_in(address)
+        changes = changes_of(record, address, matcher) if matcher else []
+        self._cursors[address] = record.cursor
+        if record.deadline:
+            left = record.deadline / 1000 - record.at / 1_000_000
+            self._deadlines.plan(address, time.monotonic() + left + _GRACE)
+        mark = address, record.revision
+        for left_over, change in enumerate(changes, 1 - len(changes)):
+            self._queue.append((change, None if left_over else mark))
+        if not changes:
+            self._queue.append((None, mark))
+
+    def _end(self, address: str, agent: str, at: datetime) -> None:
+        cursor = self._cursors.pop(address, None)
+        if cursor is None or not cursor.revision:
+            return
+        gone = Change(address, "", "gone", None, None, False, 0, cursor.revision, agent, at)
+        self._queue.append((gone, (address, cursor.revision)))
+
+    async def _read_journal(self, address: str) -> None:
+        cursor = self._cursors.get(address, Cursor(0))
+        page = await self._engine.look(address, cursor.revision, _PAGE)
+        try:
+            check_resume(cursor, page, address)
+        except ContextGone:
+            return self._end(address, "", from_millis(page.now))
+        except CCSError as error:
+            self._failure = error
+            raise
+        for record in page.records:
+            self._expand(address, record)
+        if not page.records or page.records[-1].revision == page.last:
+            self._behind.pop(address, None)
+            self._engine.stats.add("resumes")
+        if page.deadline:
+            self._deadlines.plan(address, time.monotonic() + (page.deadline - page.now) / 1000 + _GRACE)

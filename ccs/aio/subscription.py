@@ -1,0 +1,136 @@
+"""A subscription: a callback fed by a watch in the background, in order, whatever it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from ccs._compat import AsyncCaller, AsyncGate, AsyncWorker
+from ccs._core.times import Duration, seconds
+from ccs._log import logger
+from ccs._stats import Counters
+from ccs.errors import CCSError, Unavailable
+from ccs.types import Change
+
+__all__ = ["Callback", "ErrorCallback", "Subscription"]
+
+Callback = Callable[[Change], object]
+ErrorCallback = Callable[[Exception, Change | None], object]
+
+
+class Source(Protocol):
+    """What a subscription reads from: a watch."""
+
+    async def start(self) -> None:
+        """Goes live."""
+
+    async def __anext__(self) -> Change:
+        """The next change."""
+
+    async def aclose(self) -> None:
+        """Ends it."""
+
+    def stop(self) -> None:
+        """Lets `__anext__` end."""
+
+
+class Subscription:
+    """Calls back with each change of a watch, one after the other; an error of the callback stops nothing."""
+
+    def __init__(self, watch: Source, callback: Callback, on_error: ErrorCallback | None, stats: Counters) -> None:
+        self._watch, self._callback, self._stats = watch, AsyncCaller(callback), stats
+        self._on_error = None if on_error is None else AsyncCaller(on_error)
+        self._name = getattr(callback, "__qualname__", repr(callback))
+        self._live = AsyncGate()
+        self._worker: AsyncWorker | None = None
+        self._cancelled = self._over = False
+        self._failure: Exception | None = None
+
+    def __repr__(self) -> str:
+        return f"<Subscription {self._name} to {self._watch!r}, {self.state}>"
+
+    @property
+    def state(self) -> str:
+        """`waiting` for the store to be entered, `starting`, `live`, `failed` or `cancelled`."""
+        if self._cancelled or self._failure:
+            return "cancelled" if self._cancelled else "failed"
+        return "live" if self.is_settled else "starting" if self._worker else "waiting"
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is live, or never will be."""
+        return self._live.is_open
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing will be called back any more."""
+        return self._cancelled or self._over
+
+    def cancel(self) -> None:
+        """Ends the subscription after the callback that runs, if one does; also from within it."""
+        self._cancelled = True
+        self._watch.stop()
+        if self._worker is None:
+            self._live.open()
+
+    async def ready(self, timeout: Duration = 5.0) -> None:
+        """Waits until it is live: what anybody commits from then on is delivered. `TimeoutError` after `timeout`."""
+        if not await self._live.wait(seconds(timeout, "timeout")):
+            raise TimeoutError(f"{self!r} is not live yet")
+        if self._failure:
+            raise self._failure
+
+    async def settled(self) -> None:
+        """Waits until it is live or has failed."""
+        await self._live.wait(None)
+
+    def start(self) -> None:
+        """Begins in the background. For the inside: stores start their subscriptions."""
+        if self._worker is None and not self._cancelled:
+            self._worker = AsyncWorker(f"ccs {self._name}", self._run)
+
+    async def finished(self, timeout: float) -> None:
+        """Waits for its end, no longer than `timeout` seconds."""
+        if self._worker and not self._worker.current():
+            await self._worker.finish(timeout)
+
+    async def _run(self) -> None:
+        try:
+            await self._watch.start()
+            self._live.open()
+            while await self._deliver_next():
+                pass
+        except Exception as error:
+            self._failure = error
+            await self._report(error, None)
+        finally:
+            self._over = True
+            self._live.open()
+            await self._watch.aclose()
+
+    async def _deliver_next(self) -> bool:
+        try:
+            change = await self._watch.__anext__()
+        except StopAsyncIteration:
+            return False
+        except Unavailable as error:
+            await self._report(error, None)
+            return True
+        try:
+            await self._callback(change)
+        except Exception as error:
+            self._stats.add("callback_errors")
+            await self._report(error, change)
+        return True
+
+    async def _report(self, error: Exception, change: Change | None) -> None:
+        if isinstance(error, CCSError) and change is None:
+            logger.error("subscription %s: %s", self._name, error)
+        else:
+            logger.error("callback %s failed on %s", self._name, change and change.path, exc_info=error)
+        if self._on_error is None:
+            return
+        try:
+            await self._on_error(error, change)
+        except Exception:
+            logger.exception("on_error of %s failed itself", self._name)

@@ -1,0 +1,103 @@
+"""Several reads and writes as one commit: reads are guards, writes are applied together or not at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ccs._core.address import check_path, check_writable
+from ccs._core.codec import decode, encode, validate
+from ccs._core.commit import Guard, delete_op, revision_guard, set_op
+from ccs._core.times import Duration, millis
+from ccs.aio.reads import Reads, typed
+from ccs.errors import InvalidValue
+from ccs.types import Entry
+
+__all__ = ["Transaction"]
+
+_DELETED = object()
+
+
+class Transaction:
+    """What is read is guarded, missing included; what is written is seen by its own reads, and by others at the end.
+
+    Leaving it commits, unless an exception passes through: then nothing is written. If anything that was read has
+    changed meanwhile, `Conflict` is raised and nothing is written.
+    """
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads, self._place = reads, reads.place
+        self._seen: dict[str, Entry | None] = {}
+        self._writes: dict[str, tuple[Any, int | None]] = {}
+        self._open = False
+        self.revision = 0
+
+    def __repr__(self) -> str:
+        state = "open" if self._open else f"committed at {self.revision}" if self.revision else "not open"
+        return f"<Transaction on {self._place.address}, {len(self._seen)} read, {len(self._writes)} written, {state}>"
+
+    async def __aenter__(self) -> Transaction:
+        self._open = True
+        return self
+
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
+        self._open = False
+        if kind is None:
+            await self._commit()
+
+    async def get(self, path: str, default: Any = None, *, type: Any = None) -> Any:
+        """The value at a path as this transaction sees it, or `default`."""
+        if path in self._writes:
+            raw = self._writes[path][0]
+            value = default if raw is _DELETED else decode(raw)
+            return value if type is None or raw is _DELETED else validate(value, type)
+        entry = await self.entry(path, type=type)
+        return default if entry is None else entry.value
+
+    async def entry(self, path: str, *, type: Any = None) -> Entry | None:
+        """The entry at a path as it was when this transaction first read it; None where there was none.
+
+        `InvalidValue` for a path that the transaction has written: it has no entry yet.
+        """
+        self._check_open()
+        if path in self._writes:
+            raise InvalidValue(f"{path!r} was written in this transaction: it has no entry yet; use get")
+        if path not in self._seen:
+            self._seen[path] = await self._reads.entry(check_path(path))
+        entry = self._seen[path]
+        return None if entry is None else typed(entry, type)
+
+    async def exists(self, path: str) -> bool:
+        """Whether there is an entry at a path as this transaction sees it."""
+        if path in self._writes:
+            return self._writes[path][0] is not _DELETED
+        return await self.entry(path) is not None
+
+    def set(self, path: str, value: Any, *, ttl: Duration | None = None) -> None:
+        """Writes a value at the end; without `ttl` an earlier deadline is cleared."""
+        self._check_open()
+        raw = encode(value, self._place.engine.max_value_bytes)
+        self._writes[check_writable(path)] = raw, None if ttl is None else millis(ttl)
+
+    def delete(self, path: str) -> None:
+        """Removes an entry at the end, if it is there."""
+        self._check_open()
+        self._writes[check_writable(path)] = _DELETED, None
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise InvalidValue("this transaction is not open: use it inside its with block")
+
+    async def _commit(self) -> None:
+        if not self._seen and not self._writes:
+            return
+        operations = [
+            delete_op(path) if raw is _DELETED else set_op(path, raw, ttl) for path, (raw, ttl) in self._writes.items()
+        ]
+        size = sum(len(raw) for raw, _ in self._writes.values() if raw is not _DELETED)
+        applied = await self._place.commit(operations, self._guards(), size)
+        self.revision = applied.revision
+        for _, ttl in self._writes.values():
+            self._place.expect(ttl)
+
+    def _guards(self) -> list[Guard]:
+        return [revision_guard(path, entry.revision if entry else 0) for path, entry in self._seen.items()]

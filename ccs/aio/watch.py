@@ -1,0 +1,254 @@
+"""A watch: every matching change of one context after a cursor, in order, each once.
+
+Two cursors: `_read` is how far history was taken in, `_handed` how far it was handed out. Records come out of the
+mailbox while the listener is continuous; where it is not (`behind`), they are read from the journal, whose pages the
+mailbox overlaps, so that what comes twice is told by its revision.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from ccs._compat import AsyncSignal
+from ccs._core.entry import to_entry
+from ccs._core.journal import Cursor, JournalPage, Record, changes_of, check_resume, entries_of, initial_change
+from ccs._core.mailbox import Mailbox
+from ccs._core.pattern import compile_patterns
+from ccs._core.read import parse_found, read_arguments
+from ccs._core.times import Duration, seconds
+from ccs._log import logger
+from ccs._scripts import READ
+from ccs.aio.engine import Engine
+from ccs.errors import CCSError, ContextFinished, ContextGone, HistoryForked, InvalidValue, StoreClosed
+from ccs.types import Entry
+
+__all__ = ["EntryWatch", "Watch"]
+
+_PAGE = 256
+
+
+class Watch:
+    """The changes of a context that match some patterns; enter it, then iterate or `receive`.
+
+    Entering is when it goes live: every commit acknowledged from then on is delivered, once and in order. It ends
+    when the context is finished; `ContextGone`, `HistoryCompacted` and `HistoryForked` end it with an error, and
+    `Unavailable` may pass: ask again.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        address: str,
+        patterns: tuple[str, ...],
+        *,
+        since: int | None = None,
+        initial: bool = False,
+        buffer: int = 1024,
+        buffer_bytes: int = 8_388_608,
+    ) -> None:
+        if initial and since is not None:
+            raise InvalidValue("initial=True starts from the present: since cannot be given with it")
+        if since is not None and (isinstance(since, bool) or not isinstance(since, int) or since < 0):
+            raise InvalidValue(f"since is {since!r}: give a revision, or 0 for everything")
+        self._engine, self._address, self._patterns = engine, address, patterns
+        self._matcher = compile_patterns(patterns)
+        self._since, self._initial = since, initial
+        self._signal = AsyncSignal()
+        self._mailbox = Mailbox(self._matcher, max(1, buffer), max(1, buffer_bytes), self._signal.set)
+        self._queue: deque[tuple[Any, Cursor | None]] = deque()
+        self._read = self._handed = Cursor(since or 0)
+        self._catching_up = self._entered = self._stopped = self._finished = False
+        self._failure: CCSError | None = None
+
+    def __repr__(self) -> str:
+        state = "stopped" if self._stopped else "live" if self._entered else "not entered"
+        return f"<Watch of {', '.join(self._patterns)} in {self._address} at {self.revision}, {state}>"
+
+    @property
+    def revision(self) -> int:
+        """The last commit wholly handed out, or passed over because nothing in it matches: resume with `since=`."""
+        if not self._queue:
+            self._advance()
+        return (self._handed if self._queue else self._read).revision
+
+    async def __aenter__(self) -> Watch:
+        if self._entered:
+            raise InvalidValue("a watch is entered once; make another one")
+        self._entered = True
+        # The store's own gate first: it opens a store that nobody has entered.
+        await self._engine.ready()
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    def __aiter__(self) -> Watch:
+        return self
+
+    async def __anext__(self) -> Any:
+        change = await self._next(None)
+        if change is None:
+            raise StopAsyncIteration
+        return change
+
+    async def receive(self, timeout: Duration | None = None) -> Any:
+        """The next change; `TimeoutError` after `timeout` seconds, `ContextFinished` once there are no more."""
+        change = await self._next(None if timeout is None else time.monotonic() + seconds(timeout, "timeout"))
+        if change is not None:
+            return change
+        if self._finished:
+            raise ContextFinished(self._address)
+        raise StoreClosed("this watch was closed")
+
+    async def aclose(self) -> None:
+        """Ends the watch; what is waiting in it is dropped."""
+        self.stop()
+        await self._engine.listener.leave(self._address, self._mailbox)
+
+    def stop(self) -> None:
+        """Lets the consumer end, wherever it waits; from any task or callback."""
+        self._stopped = True
+        self._signal.set()
+
+    async def start(self) -> None:
+        """Goes live. For the inside: users enter the watch."""
+        self._entered = True
+        await self._engine.listener.join(self._address, self._mailbox)
+        try:
+            await self._begin()
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def _begin(self) -> None:
+        if self._initial:
+            await self._take_snapshot()
+        page = await self._engine.look(self._address, self._read.revision, 0)
+        if self._since is None and not self._initial:
+            self._read = self._handed = Cursor(page.last)
+        else:
+            self._check(page)
+        if self._since is not None:
+            self._mailbox.nudge()
+        self._finished = page.finished > 0 and page.last == self._read.revision
+        self._engine.listener.anchor(self._address, page)
+
+    async def _take_snapshot(self) -> None:
+        keys = self._engine.keys(self._address)
+        arguments = read_arguments("entries", self._matcher.selectors)
+        reply = await self._engine.connection.script(READ, keys.all, arguments, early=True)
+        found = parse_found(reply, self._matcher.matches)
+        entries = sorted(found.entries.items(), key=lambda item: (item[1].revision, item[0]))
+        self._read = Cursor(found.revision)
+        for left, (path, raw) in enumerate(entries, 1 - len(entries)):
+            self._queue.append((self._present(to_entry(path, raw)), None if left else self._read))
+        if not entries:
+            self._handed = self._read
+
+    async def _next(self, deadline: float | None) -> Any:
+        while True:
+            if self._stopped:
+                return None
+            if self._queue:
+                return self._hand_out()
+            if self._failure:
+                raise self._failure
+            if self._finished:
+                return None
+            self._signal.clear()
+            if not await self._take_in():
+                await self._wait(deadline)
+
+    def _hand_out(self) -> Any:
+        change, cursor = self._queue.popleft()
+        self._handed = cursor or self._handed
+        self._engine.stats.add("deliveries")
+        return change
+
+    async def _wait(self, deadline: float | None) -> None:
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            raise TimeoutError(f"nothing matched {', '.join(self._patterns)} in {self._address} in time")
+        await self._signal.wait(left)
+
+    async def _take_in(self) -> bool:
+        """Takes in more of history, if there is more; whether it is worth looking at the queue again."""
+        if self._catching_up:
+            await self._read_journal()
+        elif record := self._mailbox.take():
+            self._expand(record)
+        elif self._mailbox.behind:
+            self._advance()
+            self._mailbox.begin()
+            self._catching_up = True
+        elif error := self._mailbox.failure:
+            self._mailbox.failure = None
+            raise error
+        else:
+            self._advance()
+            return False
+        return True
+
+    def _advance(self) -> None:
+        # What the listener has seen and found not to match; read before the mailbox is found empty.
+        seen = self._mailbox.seen
+        if self._mailbox.empty and not self._catching_up and seen.revision > self._read.revision:
+            self._read = seen
+        if not self._queue:
+            self._handed = self._read
+
+    async def _read_journal(self) -> None:
+        page = await self._engine.look(self._address, self._read.revision, _PAGE)
+        self._check(page)
+        for record in page.records:
+            self._expand(record)
+        if not page.records or page.records[-1].revision == page.last:
+            self._catching_up = False
+            self._finished = self._finished or page.finished > 0
+            self._engine.stats.add("resumes")
+            self._engine.listener.anchor(self._address, page)
+
+    def _check(self, page: JournalPage) -> None:
+        try:
+            check_resume(self._read, page, self._address)
+        except CCSError as error:
+            self._fail(error)
+
+    def _fail(self, error: CCSError) -> None:
+        if isinstance(error, HistoryForked):
+            logger.error("%s: history has forked: %s", self._address, error)
+        self._failure = error
+        raise error
+
+    def _expand(self, record: Record) -> None:
+        if record.revision <= self._read.revision:
+            return
+        if record.drops or (record.previous == 0 and self._read.revision):
+            self._fail(ContextGone(self._address))
+        self._finished = record.finishes
+        changes = self._changed(record)
+        self._read = record.cursor
+        for left, change in enumerate(changes, 1 - len(changes)):
+            self._queue.append((change, None if left else record.cursor))
+        if not self._queue:
+            self._handed = self._read
+
+    def _present(self, entry: Entry) -> Any:
+        return initial_change(entry, self._address)
+
+    def _changed(self, record: Record) -> Sequence[Any]:
+        return changes_of(record, self._address, self._matcher)
+
+
+class EntryWatch(Watch):
+    """A watch that yields entries as they are written, and None for each that goes."""
+
+    def _present(self, entry: Entry) -> Entry:
+        return entry
+
+    def _changed(self, record: Record) -> Sequence[Entry | None]:
+        return entries_of(record, self._matcher)

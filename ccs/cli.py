@@ -1,0 +1,98 @@
+"""The command `ccs`: look at what agents do, without writing code."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+import ccs
+from ccs.types import Change
+
+__all__ = ["main"]
+
+_WILD = frozenset("*?[{")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["demo"]:
+        # An extra may be missing, and only the demo needs it.
+        return int(import_module("ccs.demo.cli").main(given[1:]))
+    options = _parser().parse_args(given)
+    try:
+        return _tail(options)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 0
+    except ccs.CCSError as error:
+        print(f"ccs: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ccs", description="The collaborative context store: what agents do, live.")
+    parser.add_argument("--version", action="version", version=version("collaborative-context-store"))
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    tail = commands.add_parser("tail", help="print changes as they come", description=_TAIL)
+    tail.add_argument(
+        "address", metavar="ADDRESS", help="a context, /tasks/42; with wildcards all that match: '/tasks/*'"
+    )
+    tail.add_argument("patterns", metavar="PATTERN", nargs="*", help="which paths; all of them by default")
+    tail.add_argument("--since", type=int, metavar="REVISION", help="begin after this revision; 0: from the beginning")
+    tail.add_argument("--json", action="store_true", help="one JSON object a line")
+    tail.add_argument(
+        "--store", metavar="TARGET", help="a URL or a folder; by default $CCS_URL or the user's own store"
+    )
+    tail.add_argument("--namespace", default="ccs", help="by default ccs")
+    commands.add_parser("demo", help="a swarm surveys a code base; see ccs demo --help", add_help=False)
+    return parser
+
+
+_TAIL = "Print the changes of a context as they come: when, revision, which agent, what was done, to which path."
+
+
+def _tail(options: argparse.Namespace) -> int:
+    show = _as_json if options.json else _as_text
+    with ccs.connect(options.store, namespace=options.namespace) as store, _changes(store, options) as changes:
+        with suppress(ccs.ContextFinished):
+            for change in changes:
+                print(show(change), flush=True)
+    return 0
+
+
+def _changes(store: ccs.Store, options: argparse.Namespace) -> Any:
+    if not _WILD & set(options.address):
+        return store.context(options.address).watch(*options.patterns, since=options.since)
+    if options.since is not None:
+        raise ccs.InvalidValue("--since goes with one context: each has revisions of its own")
+    return store.watch(*_absolute(options.address.rstrip("/"), options.patterns or ["**"]))
+
+
+def _absolute(address: str, patterns: Iterable[str]) -> list[str]:
+    return [f"{address}/{pattern}" for pattern in patterns]
+
+
+def _as_text(change: Change) -> str:
+    when = change.at.astimezone().strftime("%H:%M:%S.%f")[:-3]
+    before = "" if change.created or change.op == "gone" else f"  (was {_short(change.previous)})"
+    value = f" = {_short(change.value)}" if change.op == "set" else ""
+    where = f"{change.context}/{change.path}" if change.path else change.context
+    return f"{when}  {change.revision}  {change.agent}  {change.op} {where}{value}{before}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else text[:197] + "…"
+
+
+def _as_json(change: Change) -> str:
+    fields = {name: getattr(change, name) for name in Change.__dataclass_fields__}
+    return json.dumps(fields, default=str, ensure_ascii=False)

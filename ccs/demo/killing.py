@@ -1,0 +1,61 @@
+"""`--kill`: one analyst is killed with -9 in the middle of the survey, and certainly while it holds a file."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import ccs
+from ccs.demo.board import Board
+from ccs.demo.entries import FilePath, Taken
+from ccs.demo.swarm import Member, Swarm
+
+__all__ = ["Killer", "Victim"]
+
+MIDDLE = 0.3
+SETTLED = 0.05  # seconds after which what a stopped process had sent has surely been applied
+
+
+@dataclass(frozen=True, slots=True)
+class Victim:
+    """Who was killed, and the place of the file that it held."""
+
+    agent: str
+    place: str
+
+
+@dataclass(slots=True)
+class Killer:
+    """Waits for the middle of the survey, then for an analyst that holds a file, and strikes once."""
+
+    task: ccs.Context
+    swarm: Swarm
+    victim: Victim | None = None
+
+    def targets(self, board: Board) -> list[str]:
+        """The analysts that hold a file, once the middle of the survey has come and nobody has been killed yet."""
+        if self.victim is not None or board.done <= MIDDLE * (board.listed or board.found):
+            return []
+        return [worker.name for worker in board.workers.values() if worker.place is not None]
+
+    def strike(self, targets: list[str]) -> Victim | None:
+        """Kill the first of them that still holds a file."""
+        victims = (self._strike(self.swarm.members[name]) for name in targets)
+        self.victim = self.victim or next(filter(None, victims), None)
+        return self.victim if targets else None
+
+    def _strike(self, member: Member) -> Victim | None:
+        """Stopped first, then looked at: one that is between two files would show nothing, so it may go on."""
+        member.stop()
+        time.sleep(SETTLED)
+        place = self._held_by(member.job.agent)
+        if place is None:
+            member.go_on()
+            return None
+        member.kill()
+        return Victim(member.job.agent, place)
+
+    def _held_by(self, agent: str) -> str | None:
+        holds = self.task.snapshot("files/**/taken").values()
+        mine = (hold.path for hold in holds if Taken.model_validate(hold.value).agent == agent)
+        return next((FilePath.parse(path).place for path in mine), None)

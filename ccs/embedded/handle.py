@@ -1,0 +1,114 @@
+"""An open handle on a folder: it makes this process a client, and its server run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from ccs.embedded import locks
+from ccs.embedded.folder import Home
+from ccs.embedded.launch import Launch, ensure_keeper, held
+from ccs.errors import CCSError, InvalidPath, StoreClosed, Unavailable
+
+__all__ = ["Embedded"]
+
+_POLL = 0.01
+
+
+class Embedded:
+    """One open handle on the server of `folder`. Blocking: call it from a worker thread. Creating one does no I/O.
+
+    The server is there while any handle is open in any process, and for `linger` seconds after; the keeper goes by
+    the `linger` of the handle that started it. A handle belongs to its process: a forked child has to open its own.
+    """
+
+    def __init__(self, folder: str | Path, *, linger: float = 10.0) -> None:
+        if "\0" in str(folder):
+            raise InvalidPath(f"a folder's name has no NUL: {str(folder)!r}")
+        self.folder = Path(os.path.abspath(folder))
+        self.linger = linger
+        self._home = Home(self.folder)
+        self._mutex = threading.Lock()
+        self._wanted = False
+        self._clients: locks.Lock | None = None
+        self._socket: str | None = None
+        self._started = 0
+
+    def open(self, timeout: float) -> str:
+        """Become a client of the server, which answers when this returns; its socket's path. Idempotent.
+
+        Raises `Unavailable` (the folder or the server cannot be had within `timeout` seconds; the reason says why)
+        or `UnsafeServer` (the only server binaries are too old for the data in the folder).
+        """
+        self._wanted = True
+        try:
+            return self.ensure(timeout)
+        except BaseException:
+            self.close()
+            raise
+
+    def ensure(self, timeout: float) -> str:
+        """See to it that the server answers, starting it if need be; its socket's path. For before every connect.
+
+        Raises like `open`, and `StoreClosed` on a handle that is not open.
+        """
+        deadline = time.monotonic() + timeout
+        with self._explained():
+            self._enter(deadline)
+            ensure_keeper(self._home, self.linger)
+            return self._reach(Launch(self._home, deadline))
+
+    def close(self) -> None:
+        """Stop being a client; the keeper ends a server without clients. Idempotent."""
+        with self._mutex:
+            self._wanted = False
+            if self._clients:
+                self._clients.release()
+            self._clients = self._socket = None
+
+    def _enter(self, deadline: float) -> None:
+        while not self._try_enter():
+            if time.monotonic() >= deadline:
+                raise Unavailable(str(self.folder), reason=f"it is shutting down, {held(self._home.clients_lock)}")
+            time.sleep(_POLL)
+
+    def _try_enter(self) -> bool:
+        with self._mutex:
+            if not self._wanted:
+                raise StoreClosed(f"{self.folder} is not open; open it anew")
+            if not (self._clients and self._clients.is_current()):
+                self._take_place()
+            return self._clients is not None
+
+    def _take_place(self) -> None:
+        self._home.create()
+        stale, self._clients = self._clients, locks.attempt(self._home.clients_lock, shared=True)
+        if stale:
+            stale.release()
+
+    def _reach(self, launch: Launch) -> str:
+        try:
+            self._socket = launch.run()
+            return self._socket
+        finally:
+            self._started += launch.starts
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        if sys.platform == "win32":
+            raise Unavailable(str(self.folder), reason="no server runs on Windows; connect to one by URL, redis://host")
+        try:
+            yield
+        except CCSError:
+            raise
+        except OSError as error:
+            raise Unavailable(str(self.folder), reason=str(error)) from error
+
+    def __repr__(self) -> str:
+        state = f"open socket={self._socket!r}" if self._clients else "closed"
+        return f"<Embedded {str(self.folder)!r} {state} started={self._started}>"

@@ -1,0 +1,127 @@
+"""Every error that CCS raises. Each carries its facts as attributes and says what to do next."""
+
+from __future__ import annotations
+
+__all__ = [
+    "CCSError",
+    "Conflict",
+    "ContextFinished",
+    "ContextGone",
+    "EncodingError",
+    "HistoryCompacted",
+    "HistoryForked",
+    "InvalidPath",
+    "InvalidPattern",
+    "InvalidValue",
+    "ReservedPath",
+    "StoreClosed",
+    "StoreFull",
+    "Unavailable",
+    "UnsafeServer",
+    "ValueTooLarge",
+]
+
+
+class CCSError(Exception):
+    """The root of all errors of CCS."""
+
+
+class Conflict(CCSError):
+    """A guard did not hold, so nothing of the commit was applied. Read again, decide again, write again.
+
+    `path` is the guarded path and `expected` the version or revision that was asked for; `version`,
+    `revision` (both 0 where nothing is there) and `agent` say what stands there now and who wrote it.
+    """
+
+    def __init__(self, path: str, expected: int, version: int, revision: int, agent: str | None) -> None:
+        found = f"version {version}, revision {revision}, written by {agent!r}" if revision else "nothing there"
+        super().__init__(f"{path!r} is not at {expected}: {found}; read it again and decide anew")
+        self.path, self.expected, self.version, self.revision, self.agent = path, expected, version, revision, agent
+
+
+class ContextFinished(CCSError):
+    """The context was finished with `outcome`: it can still be read, but no longer be written."""
+
+    def __init__(self, address: str, outcome: object = None) -> None:
+        super().__init__(f"{address} is finished (outcome {outcome!r}) and takes no more writes; use a new context")
+        self.address, self.outcome = address, outcome
+
+
+class ContextGone(CCSError):
+    """The context was dropped or has expired: whatever was derived from it no longer holds."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"{address} was dropped or has expired; forget what came from it, and watch it anew")
+        self.address = address
+
+
+class InvalidPath(CCSError, ValueError):
+    """A path, an id or an address that cannot name anything."""
+
+
+class InvalidPattern(CCSError, ValueError):
+    """A pattern that does not parse, an unclosed `[` or `{` for example. `ccs.escape` makes text literal."""
+
+
+class InvalidValue(CCSError, ValueError):
+    """A value that does not fit the operation or the `type=` asked for; nothing was changed."""
+
+
+class ReservedPath(CCSError, ValueError):
+    """A write to a path whose first segment begins with `@`: those belong to the system."""
+
+
+class EncodingError(CCSError, TypeError):
+    """A value that cannot be stored, with its type and where in the value it sits; nothing was written."""
+
+
+class ValueTooLarge(CCSError, ValueError):
+    """A value or a commit of `size` bytes is over the `limit`; split it, or store a reference to it."""
+
+    def __init__(self, size: int, limit: int, what: str = "value") -> None:
+        super().__init__(
+            f"the {what} takes {size} bytes encoded, over the limit of {limit}; split it or store a reference"
+        )
+        self.size, self.limit = size, limit
+
+
+class HistoryCompacted(CCSError):
+    """The journal no longer holds what comes after `since`; its `oldest` usable cursor is later. Read a snapshot."""
+
+    def __init__(self, since: int, oldest: int) -> None:
+        super().__init__(
+            f"the journal begins after revision {oldest}, past {since}; read a snapshot and watch from there"
+        )
+        self.since, self.oldest = since, oldest
+
+
+class HistoryForked(CCSError):
+    """The server lost acknowledged commits (a failover or a crash): what was seen after `since` may not exist."""
+
+    def __init__(self, since: int, last: int) -> None:
+        super().__init__(
+            f"revision {since} is not in the history that now ends at {last}: acknowledged commits were lost by the"
+            " server; read a snapshot and reconcile"
+        )
+        self.since, self.last = since, last
+
+
+class Unavailable(CCSError, ConnectionError):
+    """The server at `address` did not answer in time. With `maybe_applied`, a write may have been applied."""
+
+    def __init__(self, address: str, maybe_applied: bool = False, reason: str = "") -> None:
+        doubt = "; the write may have been applied: read before you repeat it" if maybe_applied else ""
+        super().__init__(f"{address} is unavailable{f': {reason}' if reason else ''}{doubt}")
+        self.address, self.maybe_applied, self.reason = address, maybe_applied, reason
+
+
+class StoreFull(CCSError):
+    """The server has no room (memory or disk) left; nothing of the commit was applied. Delete, drop or enlarge."""
+
+
+class UnsafeServer(CCSError):
+    """The server could break the guarantees: it may evict keys, or is too old. Change it or choose another one."""
+
+
+class StoreClosed(CCSError):
+    """The store was closed, or belongs to another process or event loop; connect anew."""

@@ -1,0 +1,156 @@
+"""What is derived from changes: the work that is left, the board, the account of the feed, the pictures."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from ccs.demo.board import Audit, Board
+from ccs.demo.live import picture
+from ccs.demo.measure import measure_source
+from ccs.demo.view import PlainView, progress
+from ccs.demo.worklist import Work, Worklist
+from ccs.types import Change
+
+Make = Callable[..., Change]
+
+CARD = {"role": "analyst", "pid": 1}
+TAKEN = {"agent": "analyst-1", "lapsed": 0}
+SOON = 0.01
+
+
+def _fed(*changes: Change) -> Worklist:
+    worklist = Worklist("analyst-2")
+    for one in changes:
+        worklist.apply(one)
+    return worklist
+
+
+def test_a_new_file_is_work(change: Make) -> None:
+    worklist = _fed(change("files/a/b.py/todo", {"raw": b"a/b.py"}))
+    assert worklist.next(SOON) == Work("a/b.py", b"a/b.py", 0)
+
+
+def test_a_file_that_is_held_or_done_is_no_work(change: Make) -> None:
+    todo, taken = change("files/a.py/todo", {"raw": b"a.py"}), change("files/a.py/taken", TAKEN)
+    held = _fed(todo, taken)
+    done = _fed(todo, taken, change("files/a.py/todo", op="delete"), change("files/a.py/taken", op="delete"))
+    for worklist in (held, done):
+        with pytest.raises(TimeoutError, match="heard nothing"):
+            worklist.next(SOON)
+
+
+def test_a_file_whose_hold_has_lapsed_is_work_again_and_the_lapses_are_counted(change: Make) -> None:
+    todo, taken = change("files/a.py/todo", {"raw": b"a.py"}), change("files/a.py/taken", TAKEN)
+    worklist = _fed(todo, taken, change("files/a.py/taken", op="expire", previous={**TAKEN, "lapsed": 1}))
+    assert worklist.next(SOON) == Work("a.py", b"a.py", 2)
+
+
+def test_agents_reach_for_files_in_orders_of_their_own(change: Make) -> None:
+    changes = [change(f"files/{n}.py/todo", {"raw": b"x"}) for n in range(50)]
+    first, second = Worklist("analyst-1"), Worklist("analyst-2")
+    for one in changes:
+        first.apply(one)
+        second.apply(one)
+    orders = [[work.place for _ in changes if (work := worklist.next(SOON))] for worklist in (first, second)]
+    assert orders[0] != orders[1]
+    assert sorted(orders[0]) == sorted(orders[1])
+
+
+def test_the_work_ends_with_the_survey_or_with_the_error_that_ended_the_feed(change: Make) -> None:
+    assert _fed(change("status", "reported")).next(SOON) is None
+    broken = _fed()
+    broken.close(RuntimeError("the feed broke"))
+    with pytest.raises(RuntimeError, match="the feed broke"):
+        broken.next(SOON)
+
+
+def _survey(change: Make) -> list[Change]:
+    findings = measure_source("a.py", b"def f(:").model_dump()
+    return [
+        change("agents/analyst-1", CARD),
+        change("agents/analyst-2", CARD, agent="analyst-2"),
+        change("files/a.py/todo", {"raw": b"a.py"}, agent="surveyor"),
+        change("survey/listed", 1, agent="surveyor"),
+        change("files/a.py/taken", TAKEN),
+        change("files/a.py/taken", op="expire", previous=TAKEN),
+        change("files/a.py/taken", {"agent": "analyst-2", "lapsed": 1}, agent="analyst-2"),
+        change("files/a.py/findings", findings, agent="analyst-2", revision=90),
+        change("files/a.py/todo", op="delete", agent="analyst-2", revision=90),
+        change("files/a.py/taken", op="delete", agent="analyst-2", revision=90, previous={"agent": "analyst-2"}),
+        change("status", "reported", agent="reporter", revision=91),
+    ]
+
+
+def _board(changes: list[Change]) -> Board:
+    board = Board()
+    for one in changes:
+        board.apply(one)
+    return board
+
+
+def test_the_board_follows_a_survey_with_a_takeover(change: Make) -> None:
+    board = _board(_survey(change))
+    assert (board.listed, board.found, board.done, board.unparsed, board.reported) == (1, 1, 1, 1, True)
+    assert board.finished_by == {"a.py": "analyst-2"}
+    assert board.lapsed_of == {"a.py": "analyst-1"}
+    assert board.workers["analyst-2"].files == 1
+    assert not board.audit.faults
+    assert (board.audit.changes, board.audit.commits, board.audit.expired) == (11, 9, 1)
+    assert board.audit.agents == {"analyst-1": 2, "analyst-2": 5, "surveyor": 2, "reporter": 1}
+
+
+def test_a_file_counted_twice_is_a_fault(change: Make) -> None:
+    changes = _survey(change)
+    board = _board([*changes, change("files/a.py/findings", changes[7].value, revision=99)])
+    assert board.audit.faults == ["a.py was counted twice"]
+
+
+def _audit(changes: list[Change]) -> Audit:
+    audit = Audit()
+    for one in changes:
+        audit.add(one)
+    return audit
+
+
+def test_the_account_finds_what_is_out_of_order_or_there_twice(change: Make) -> None:
+    first, second = change("a", 1), change("b", 1)
+    assert _audit([first, second]).faults == []
+    assert _audit([second, first]).faults == ["revision 1 came after 2"]
+    assert _audit([first, first]).faults == ["a came twice in revision 1"]
+
+
+def test_two_feeds_have_the_same_digest_only_if_they_are_the_same(change: Make) -> None:
+    first, second, third = change("a", 1), change("b", 1), change("c", 1)
+    digests = [_audit(feed).digest for feed in ([first, second, third], [first, third], [first, second, third])]
+    assert digests[0] == digests[2] != digests[1]
+
+
+def test_the_plain_view_prints_news_and_progress(change: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    with PlainView() as view:
+        view.draw(_board(_survey(change)))
+        view.draw(_board(_survey(change)))
+    said = capsys.readouterr().out
+    assert said.count("the surveyor has listed 1 files") == 1
+    assert said.count("the hold of analyst-1 on a.py has lapsed") == 1
+    assert said.count("1 of 1 files") == 1
+
+
+def test_the_live_picture_shows_names_as_they_are(change: Make) -> None:
+    board = _board([*_survey(change), change("files/[red]x.py/taken", {**TAKEN}, revision=95)])
+    board.note_killed("analyst-2", "a.py")
+    said = _drawn(picture(board, 1.0))
+    assert progress(board) in said
+    for expected in ("[red]x.py", "analyst-1", "killed", "the latest changes", "files that do not parse"):
+        assert expected in said
+
+
+def _drawn(shown: Any) -> str:
+    console = Console(file=io.StringIO(), width=120)
+    console.print(shown)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()

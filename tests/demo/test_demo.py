@@ -1,0 +1,199 @@
+"""The whole demo, as a user runs it: real processes, a real server, and a report that has to be right."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ccs.demo.cli import main
+from ccs.demo.entries import Job
+from ccs.demo.report import survey_alone
+from ccs.demo.swarm import Swarm
+
+FILES = 63
+
+
+def test_the_report_of_the_swarm_equals_that_of_a_single_process(demo: Any, code_base: Path) -> None:
+    told = demo(code_base, "--analysts", 3, "--verify")
+    assert (told.code, told.err) == (0, "")
+    outcome = told.outcome
+    assert outcome.survey == survey_alone(code_base)
+    assert (outcome.survey.counts.files, outcome.survey.counts.unparsed) == (FILES, 5)
+    assert (outcome.problems, outcome.alone_equal) == ([], True)
+
+
+def test_what_was_committed_was_delivered(demo: Any, code_base: Path) -> None:
+    outcome = demo(code_base).outcome
+    assert outcome.delivery.is_whole
+    assert outcome.delivery.delivered == outcome.delivery.committed >= 5 * FILES
+    assert {agent.name: agent.acknowledged for agent in outcome.agents} == {
+        agent.name: agent.delivered for agent in outcome.agents
+    }
+    assert sum(agent.files for agent in outcome.agents if agent.role == "analyst") == FILES
+
+
+def test_an_analyst_that_is_killed_has_its_file_taken_over_and_nothing_is_counted_twice(
+    demo: Any, code_base: Path
+) -> None:
+    told = demo(code_base, "--kill", "--hold", 1, "--pace", 0.05)
+    outcome = told.outcome
+    assert (told.code, outcome.problems) == (0, [])
+    assert outcome.survey == survey_alone(code_base)
+    assert outcome.kill.taken_over_by not in (None, outcome.kill.agent)
+    assert outcome.delivery.expired >= 1
+    assert [agent.name for agent in outcome.agents if agent.state == "killed"] == [outcome.kill.agent]
+    assert f"{outcome.kill.agent} was killed with -9" in told.out
+
+
+def test_where_there_is_no_terminal_the_output_is_lines(demo: Any, code_base: Path) -> None:
+    told = demo(code_base)
+    assert "\x1b" not in told.out
+    for expected in (
+        f"surveying {code_base}",
+        f"the surveyor has listed {FILES} files",
+        "Totals",
+        "Most complex functions",
+        "function_49 in many/m49.py",
+        "Most imported modules",
+        "Import cycles: 1",
+        "pkg.a, pkg.b",
+        "Files that do not parse",
+        "null.py: ",
+        "Who did what",
+        "the same changes, each once, in the same order: yes",
+    ):
+        assert expected in told.out
+
+
+def test_on_a_terminal_the_view_is_live_and_the_report_stays(code_base: Path, patience: float) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "ccs.demo", str(code_base), "--limit", "20"]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "50"}
+    with subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        said = b"".join(_read_all(ours)).decode()
+        assert process.wait(patience) == 0
+    os.close(ours)
+    assert "the latest changes" in said
+    assert said.index("the latest changes") < said.index("Who did what")
+
+
+def _read_all(terminal: int) -> Iterator[bytes]:
+    while True:
+        try:
+            data = os.read(terminal, 65_536)
+        except OSError:  # how Linux says that the other end is closed
+            return
+        if not data:
+            return
+        yield data
+
+
+def test_a_folder_without_python_files_is_no_error(demo: Any, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    told = demo(tmp_path / "nothing")
+    assert told.code == 0
+    assert "There are no Python files in it." in told.out
+
+
+def test_a_store_of_ones_own_is_used_and_keeps_the_task(demo: Any, code_base: Path, tmp_path: Path) -> None:
+    told = demo(code_base, "--limit", 5, "--store", tmp_path / "brain")
+    assert told.code == 0
+    assert told.outcome.survey.counts.files == 5
+    assert (tmp_path / "brain" / ".ccs").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["/no/such/folder"], "is not a folder"),
+        (["--analysts", "0"], "not a number from 1 on"),
+        (["--analysts", "1", "--kill"], "--kill needs --analysts 2"),
+        (["--store", "memory://"], "one process only"),
+    ],
+)
+def test_wrong_usage_says_what_is_wrong(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+@contextmanager
+def _under_way(code_base: Path) -> Iterator[subprocess.Popen[str]]:
+    """A demo that is at work and would be for a while."""
+    command = [sys.executable, "-m", "ccs.demo", str(code_base), "--pace", "5", "--analysts", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert any("the surveyor has listed" in line for line in process.stdout)
+            yield process
+        finally:
+            process.kill()
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _alive(pids: list[int]) -> list[int]:
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists() and _state(pid) != "Z"]
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
+
+
+def _until(condition: Callable[[], bool], patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.01)
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+
+
+@linux
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_ends_its_swarm(code_base: Path, patience: float, how: signal.Signals) -> None:
+    with _under_way(code_base) as process:
+        swarm = _children(process.pid)
+        process.send_signal(how)
+        assert process.wait(patience) == 130
+        assert process.stderr is not None
+        assert process.stderr.read() == "interrupted; the swarm has been ended\n"
+    assert len(swarm) >= 3
+    assert not _alive(swarm)
+
+
+@linux
+def test_the_swarm_does_not_outlive_a_demo_that_is_killed(code_base: Path, patience: float) -> None:
+    with _under_way(code_base) as process:
+        swarm = _children(process.pid)
+        process.kill()
+        process.wait(patience)
+        _until(lambda: not _alive(swarm), patience)
+
+
+def test_a_process_that_crashes_is_reported_with_what_it_said(tmp_path: Path, patience: float) -> None:
+    job = Job("analyst", "analyst-1", "nonsense://x", "t", str(tmp_path), "", hold=1.0, pace=0.0, limit=None)
+    with Swarm(tmp_path) as swarm:
+        swarm.start(job)
+        swarm.wait(patience)
+        (failure,) = swarm.failures()
+    assert "analyst-1 ended with exit code 1: Traceback" in str(failure)
+    assert swarm.is_hopeless()

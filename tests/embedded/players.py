@@ -1,0 +1,206 @@
+"""Processes that open folders, and what the tests see of servers and keepers. Linux only: it looks into /proc."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, TypeVar
+
+import redis
+
+from ccs.embedded import Embedded
+from ccs.embedded.locks import holders
+
+FACTOR = float(os.environ.get("CCS_TEST_TIMEOUT_FACTOR", "1"))
+PATIENCE = 20.0 * FACTOR
+T = TypeVar("T")
+
+_spawner = multiprocessing.get_context("forkserver")
+_spawner.set_forkserver_preload(["ccs.embedded", "redis"])
+
+
+def until(condition: Callable[[], T | None], seconds: float = 10.0) -> T:
+    """Wait for `condition` to be true; its value."""
+    deadline = time.monotonic() + seconds * FACTOR
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"waited {seconds * FACTOR} s in vain for {condition}"
+        time.sleep(0.005)
+    return value
+
+
+def ccs(folder: Path, name: str) -> Path:
+    return folder / ".ccs" / name
+
+
+def client(path: str) -> redis.Redis:
+    return redis.Redis(unix_socket_path=path, socket_timeout=PATIENCE)
+
+
+def run_id(path: str) -> str:
+    """Which run of the server answers on the socket `path`."""
+    with client(path) as server:
+        return str(server.info("server")["run_id"])
+
+
+def server_pid(path: str) -> int:
+    with client(path) as server:
+        return int(server.info("server")["process_id"])
+
+
+def servers(folder: Path) -> list[int]:
+    """The server processes of `folder` by their command lines, whether or not they hold its lock."""
+    wanted = os.fsencode(os.path.realpath(ccs(folder, "server.sock")))
+    return [pid for pid in _pids() if _runs(pid, b"-server") and wanted in _cmdline(pid)]
+
+
+def keepers(folder: Path) -> list[int]:
+    wanted = os.fsencode(ccs(folder, ""))
+    return [
+        pid for pid in _pids() if _runs(pid, b"python") and b"keeper.py" in _cmdline(pid) and wanted in _cmdline(pid)
+    ]
+
+
+def gone(folder: Path) -> bool:
+    """Whether neither a server nor a keeper is there, nor anybody who holds one of the locks."""
+    locks = [ccs(folder, f"{name}.lock") for name in ("server", "clients", "keeper")]
+    return not (servers(folder) or keepers(folder) or any(map(holders, locks)))
+
+
+def alive(pid: int) -> bool:
+    return bool(_cmdline(pid))  # a zombie has none
+
+
+def kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def clean_up(folder: Path) -> None:
+    """End what the test started on `folder`: only what holds its locks or was started with its paths."""
+    locks = [ccs(folder, f"{name}.lock") for name in ("keeper", "server")]
+    for pid in {*keepers(folder), *servers(folder), *(pid for lock in locks for pid in holders(lock))} - {os.getpid()}:
+        kill(pid)
+
+
+class Player:
+    """A process that runs functions on demand, and can be killed meanwhile."""
+
+    def __init__(self) -> None:
+        self._pipe, theirs = _spawner.Pipe()
+        self._process = _spawner.Process(target=_play, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid
+        return self._process.pid
+
+    def begin(self, function: Callable[..., Any], *args: Any) -> None:
+        """Have `function` called, and do not wait for it."""
+        self._pipe.send((function, args))
+
+    def result(self) -> Any:
+        """What the function returned, or its exception raised here."""
+        assert self._pipe.poll(PATIENCE), f"{self} does not answer"
+        result = self._pipe.recv()
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    def ask(self, function: Callable[..., Any], *args: Any) -> Any:
+        self.begin(function, *args)
+        return self.result()
+
+    def kill(self) -> None:
+        kill(self.pid)
+        self._process.join(PATIENCE)
+
+    def end(self) -> None:
+        self._pipe.close()
+        self._process.join(PATIENCE)
+        if self._process.is_alive():
+            self.kill()
+        self._process.close()
+
+    def __repr__(self) -> str:
+        return f"<Player {self.pid} exit code {self._process.exitcode}>"
+
+
+@contextmanager
+def crowd(size: int) -> Iterator[list[Player]]:
+    """`size` players, all up and waiting for a word."""
+    players = [Player() for _ in range(size)]
+    try:
+        for player in players:
+            player.ask(os.getpid)
+        yield players
+    finally:
+        for player in players:
+            player.end()
+
+
+def _play(pipe: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(EOFError, OSError):
+        while True:
+            function, args = pipe.recv()
+            try:
+                pipe.send(function(*args))
+            except Exception as error:  # noqa: BLE001 - raised again where the result is asked for
+                pipe.send(_portable(error))
+
+
+def _portable(error: Exception) -> Exception:
+    return AssertionError(f"in a player: {type(error).__name__}: {error}")
+
+
+handle: Embedded | None = None  # the one that this player has open
+
+
+def enter(folder: Path, linger: float) -> tuple[str, str]:
+    """Open `folder`; which run of the server answers, and on which socket."""
+    global handle
+    handle = Embedded(folder, linger=linger)
+    path = handle.open(PATIENCE)
+    return run_id(path), path
+
+
+def ensure() -> str:
+    assert handle
+    return run_id(handle.ensure(PATIENCE))
+
+
+def leave() -> None:
+    assert handle
+    handle.close()
+
+
+def descriptors() -> set[int]:
+    return {int(each) for each in os.listdir("/proc/self/fd")}
+
+
+def _pids() -> list[int]:
+    return [int(each) for each in os.listdir("/proc") if each.isdigit()]
+
+
+def _cmdline(pid: int) -> bytes:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
+
+
+def _runs(pid: int, name: bytes) -> bool:
+    with suppress(OSError):
+        return name in os.readlink(os.fsencode(f"/proc/{pid}/exe"))
+    return False
+
+
+assert sys.platform != "win32"

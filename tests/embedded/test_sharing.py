@@ -1,0 +1,198 @@
+"""Many processes, one folder: exactly one server, whoever comes, goes or is killed."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from players import (
+    PATIENCE,
+    Player,
+    ccs,
+    client,
+    crowd,
+    ensure,
+    enter,
+    gone,
+    kill,
+    leave,
+    run_id,
+    server_pid,
+    servers,
+    until,
+)
+
+from ccs.embedded import Embedded
+from ccs.embedded.locks import holders
+
+Rounds = Callable[[int, int], int]
+LINGER = 0.1
+
+
+def enter_all(players: list[Player], folder: Path) -> set[tuple[str, str]]:
+    for player in players:
+        player.begin(enter, folder, LINGER)
+    return {player.result() for player in players}
+
+
+def leave_all(players: list[Player]) -> None:
+    for player in players:
+        player.ask(leave)
+
+
+def pause(longest: float) -> None:
+    """Not a wait for anything: spreads the kills over all the moments of a start."""
+    time.sleep(random.uniform(0, longest))
+
+
+def test_ten_processes_that_open_at_once_share_one_server(folder: Path, rounds: Rounds) -> None:
+    with crowd(10) as players:
+        for _ in range(rounds(3, 100)):
+            assert len(enter_all(players, folder)) == 1
+            until(lambda: len(servers(folder)) == 1)
+            leave_all(players)
+
+
+def test_a_server_comes_back_for_ten_processes_after_it_was_idle_and_gone(folder: Path, rounds: Rounds) -> None:
+    seen = set()
+    with crowd(10) as players:
+        for _ in range(rounds(2, 50)):
+            (found,) = enter_all(players, folder)
+            assert found not in seen
+            seen.add(found)
+            leave_all(players)
+            until(lambda: gone(folder))
+
+
+def test_when_the_starter_is_killed_the_others_see_it_through(folder: Path, rounds: Rounds) -> None:
+    for _ in range(rounds(3, 100)):
+        with crowd(10) as players:
+            for player in players:
+                player.begin(enter, folder, LINGER)
+            victim = until(lambda: starter(folder, players))
+            pause(0.06)
+            victim.kill()
+            assert len({player.result() for player in players if player is not victim}) == 1
+            until(lambda: len(servers(folder)) == 1)
+        until(lambda: gone(folder))
+
+
+def starter(folder: Path, players: list[Player]) -> Player | None:
+    """Who holds the lock to start the server; anybody, if the server is there already."""
+    busy = holders(ccs(folder, "server.lock"))
+    found = [player for player in players if player.pid in busy]
+    return found[0] if found else players[0] if servers(folder) else None
+
+
+def test_when_all_are_killed_the_next_ones_share_one_server(folder: Path, rounds: Rounds) -> None:
+    for _ in range(rounds(3, 100)):
+        with crowd(10) as players, crowd(10) as successors:
+            for player in players:
+                player.begin(enter, folder, LINGER)
+            pause(0.12)
+            for player in players:
+                kill(player.pid)
+            assert len(enter_all(successors, folder)) == 1
+            until(lambda: len(servers(folder)) == 1)
+            leave_all(successors)
+
+
+def test_when_all_are_killed_and_nobody_comes_the_server_ends(folder: Path, rounds: Rounds) -> None:
+    for _ in range(rounds(2, 50)):
+        with crowd(4) as players:
+            for player in players:
+                player.begin(enter, folder, LINGER)
+            pause(0.12)
+            for player in players:
+                kill(player.pid)
+        until(lambda: gone(folder))
+
+
+def test_a_killed_server_is_started_again_once_by_whoever_needs_it(folder: Path, rounds: Rounds) -> None:
+    with crowd(10) as players:
+        ((before, path),) = enter_all(players, folder)
+        for _ in range(rounds(4, 100)):
+            kill(server_pid(path))
+            for player in players:
+                player.begin(ensure)
+            (after,) = {player.result() for player in players}
+            until(lambda: len(servers(folder)) == 1)
+            assert before != after
+            before = after
+
+
+@pytest.mark.parametrize("linger", [0.0, 0.02])
+def test_a_client_that_comes_while_the_server_is_being_shut_down_gets_a_server_that_stays(
+    folder: Path, rounds: Rounds, linger: float
+) -> None:
+    for _ in range(rounds(15, 200)):
+        handle = Embedded(folder, linger=linger)
+        path = handle.open(PATIENCE)
+        with client(path) as server:
+            before = run_id(path)
+            for _ in range(5):
+                assert server.incr("opens")
+            assert run_id(path) == before
+        handle.close()
+        pause(linger + 0.04)
+
+
+def test_a_client_that_comes_while_the_server_is_being_shut_down_gets_a_keeper_too(
+    folder: Path, rounds: Rounds
+) -> None:
+    for _ in range(rounds(8, 100)):
+        for _ in range(2):
+            handle = Embedded(folder, linger=0.0)
+            handle.open(PATIENCE)
+            handle.close()
+            pause(0.04)
+        until(lambda: gone(folder))
+
+
+def test_many_processes_come_and_go_around_the_shutdown(folder: Path, rounds: Rounds) -> None:
+    with crowd(5) as players:
+        for player in players:
+            player.begin(come_and_go, folder, rounds(6, 60), player.pid)
+        for player in players:
+            player.result()
+    until(lambda: gone(folder))
+
+
+def come_and_go(folder: Path, times: int, seed: int) -> None:
+    delays = random.Random(seed)
+    for _ in range(times):
+        handle = Embedded(folder, linger=0.01)
+        path = handle.open(PATIENCE)
+        assert run_id(path) == run_id(handle.ensure(PATIENCE)) == run_id(path)
+        handle.close()
+        time.sleep(delays.uniform(0, 0.08))
+
+
+def test_acknowledged_writes_survive_a_killed_server(folder: Path, rounds: Rounds) -> None:
+    """While an fsync runs, the server holds writes back for up to 2 s although it acknowledges them: a kill loses
+    those. So this waits until the last write has been handed to the kernel."""
+    handle = Embedded(folder, linger=LINGER)
+    path = handle.open(PATIENCE)
+    written = 0
+    for _ in range(rounds(3, 30)):
+        with client(path) as server:
+            for _ in range(500):
+                written = server.incr("written")
+            until(lambda: server.info("persistence")["aof_buffer_length"] == 0)
+        kill(server_pid(path))
+        path = handle.ensure(PATIENCE)
+        with client(path) as server:
+            assert int(server.get("written")) == written
+    handle.close()
+
+
+def test_what_was_written_is_there_after_the_server_was_idle_and_gone(folder: Path) -> None:
+    for expected in (1, 2, 3):
+        handle = Embedded(folder, linger=0.0)
+        with client(handle.open(PATIENCE)) as server:
+            assert server.incr("lives") == expected
+        handle.close()
+        until(lambda: gone(folder))

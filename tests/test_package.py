@@ -1,0 +1,135 @@
+"""What holds for every module: its exports, its documentation, its place in the layers."""
+
+import ast
+import importlib
+import inspect
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import ccs
+import ccs.aio
+
+FOLDER = Path(ccs.__file__).parent
+FILES = {
+    ".".join(path.relative_to(FOLDER.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(FOLDER.rglob("*.py"))
+    if path.name != "__main__.py"
+}
+
+each_module = pytest.mark.parametrize("name", FILES)
+each_package = pytest.mark.parametrize("name", [name for name, path in FILES.items() if path.name == "__init__.py"])
+
+
+def body(name: str) -> list[ast.stmt]:
+    """The statements of a module, its docstring left out."""
+    tree = ast.parse(FILES[name].read_text("utf-8"))
+    return tree.body[1:] if ast.get_docstring(tree) else tree.body
+
+
+def load(name: str) -> ModuleType:
+    if name.startswith("ccs.demo"):
+        pytest.importorskip("rich")
+    return importlib.import_module(name)
+
+
+def exported(module: ModuleType) -> Iterator[tuple[str, Any]]:
+    """What a module exports and defines itself."""
+    for name in getattr(module, "__all__", ()):
+        value = getattr(module, name)
+        if getattr(value, "__module__", None) == module.__name__:
+            yield f"{module.__name__}.{name}", value
+
+
+def methods(name: str, owner: type) -> Iterator[tuple[str, Callable[..., Any]]]:
+    for key, value in vars(owner).items():
+        function = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+        if not key.startswith("_") and inspect.isfunction(function):
+            yield f"{name}.{key}", function
+
+
+def public_functions(module: ModuleType) -> Iterator[tuple[str, Callable[..., Any]]]:
+    for name, value in exported(module):
+        if inspect.isclass(value):
+            yield from methods(name, value)
+        elif inspect.isfunction(value):
+            yield name, value
+
+
+def documented(value: Any) -> bool:
+    text = inspect.getdoc(value) or ""
+    made_by_dataclass = inspect.isclass(value) and text.startswith(f"{value.__name__}(")
+    return bool(text) and not made_by_dataclass
+
+
+def annotated(function: Callable[..., Any]) -> bool:
+    signature = inspect.signature(function)
+    needed = [p.annotation for p in signature.parameters.values() if p.name not in ("self", "cls")]
+    return inspect.Signature.empty not in [*needed, signature.return_annotation]
+
+
+@each_module
+def test_a_module_that_holds_anything_says_what_it_exports(name: str) -> None:
+    module = load(name)
+
+    assert hasattr(module, "__all__") or not body(name)
+
+
+@each_module
+def test_each_exported_name_exists_once_and_is_public(name: str) -> None:
+    module = load(name)
+    names = list(getattr(module, "__all__", ()))
+
+    assert [each for each in names if not hasattr(module, each)] == []
+    assert [each for each in names if each.startswith("_")] == []
+    assert len(names) == len(set(names))
+
+
+@each_module
+def test_what_is_exported_is_documented(name: str) -> None:
+    module = load(name)
+    public = [
+        *((each, value) for each, value in exported(module) if inspect.isclass(value) or inspect.isfunction(value)),
+        *public_functions(module),
+    ]
+
+    assert module.__doc__ or not body(name)
+    assert [each for each, value in public if not documented(value)] == []
+
+
+@each_module
+def test_what_is_exported_is_fully_annotated(name: str) -> None:
+    module = load(name)
+
+    assert [each for each, function in public_functions(module) if not annotated(function)] == []
+
+
+@each_package
+def test_a_package_holds_re_exports_only(name: str) -> None:
+    others = [each for each in body(name) if not isinstance(each, ast.Import | ast.ImportFrom)]
+
+    assert [ast.unparse(each) for each in others if not ast.unparse(each).startswith("__all__ = ")] == []
+
+
+def test_the_two_faces_carry_the_same_names() -> None:
+    assert "connect" in ccs.__all__
+    assert set(ccs.__all__) == set(ccs.aio.__all__)
+
+
+def test_values_and_errors_are_the_same_in_both_faces() -> None:
+    shared = [name for name in ccs.__all__ if getattr(ccs, name).__module__ in ("ccs.types", "ccs.errors")]
+
+    assert "CCSError" in shared
+    assert [name for name in shared if getattr(ccs, name) is not getattr(ccs.aio, name)] == []
+
+
+def test_imports_run_downwards() -> None:
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
+    done = subprocess.run(command, cwd=FOLDER.parent, capture_output=True, text=True, timeout=120)
+
+    assert done.returncode == 0, done.stdout + done.stderr
