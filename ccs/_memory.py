@@ -30,12 +30,12 @@ def forget(name: str) -> None:
 
 def connection(name: str) -> Any:
     """A blocking connection to the server of a name."""
-    return _fakeredis().FakeRedisConnection(server=_servers[name], protocol=2)
+    return _fakeredis().FakeRedisConnection(server=_servers[name], protocol=2, driver_info=None)
 
 
 def async_connection(name: str) -> Any:
     """An asyncio connection to the server of a name."""
-    return _fakeredis().FakeAsyncRedisConnection(server=_servers[name], protocol=2)
+    return _fakeredis().FakeAsyncRedisConnection(server=_servers[name], protocol=2, driver_info=None)
 
 
 def _fakeredis() -> Any:

@@ -44,7 +44,6 @@ class Source(BaseModel):
     """A distribution, as its metadata describes it."""
 
     version: str
-    summary: str
     classifiers: list[str]
     requires: list[str]
 
@@ -156,19 +155,17 @@ def installed() -> dict[str, Distribution]:
     """The distributions of this Python by name; of several of a name, the one that an import would find."""
     found: dict[str, Distribution] = {}
     for distribution in distributions():
-        if distribution.metadata["Name"]:
-            found.setdefault(normal(distribution.metadata["Name"]), distribution)
+        if "Name" in distribution.metadata:  # not in what a broken installation left behind
+            found.setdefault(normal(distribution.name), distribution)
     return dict(sorted(found.items()))
 
 
 def describe(distribution: Distribution) -> Source:
     """The metadata of a distribution. What only an extra requires is left out; what only some platform does is not."""
-    metadata = distribution.metadata
     required = {normal(re.split(r"[^\w.-]", line, maxsplit=1)[0]) for line in needed(distribution.requires or [])}
     return Source(
         version=distribution.version,
-        summary=metadata["Summary"] or "",
-        classifiers=metadata.get_all("Classifier") or [],
+        classifiers=distribution.metadata.get_all("Classifier") or [],
         requires=sorted(required),
     )
 

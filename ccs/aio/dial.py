@@ -81,8 +81,15 @@ def resolve(target: Target) -> Target:
 
 
 def _options(target: Target, timeout: float) -> tuple[Any, dict[str, Any]]:
-    # redis-py's defaults are not ours: it would retry by itself, end blocking reads, and change shapes with RESP3.
-    fixed = {"protocol": 2, "retry": Retry(NoBackoff(), 0), "health_check_interval": 0, "decode_responses": False}
+    # redis-py's defaults are not ours: it would retry by itself, end blocking reads, change shapes with RESP3, and look
+    # up its own version on disk for every connection.
+    fixed = {
+        "protocol": 2,
+        "retry": Retry(NoBackoff(), 0),
+        "health_check_interval": 0,
+        "decode_responses": False,
+        "driver_info": None,
+    }
     # [async-only]
     fixed["socket_timeout"] = None
     # [/async-only]

@@ -1,0 +1,117 @@
+"""Servers and stores for all tests: the embedded Valkey always, Redis 7.0 where there is one, and fakeredis."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+
+import ccs
+import ccs.aio
+from tests.support.proxy import Proxy
+from tests.support.servers import PrivateServer, binary_of
+
+KINDS = ("valkey", "redis", "memory")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+    """The URL of a shared server of a kind, started when it is first asked for."""
+    servers: dict[str, PrivateServer] = {}
+
+    def url(kind: str) -> str:
+        if kind == "memory":
+            return f"memory://{secrets.token_hex(4)}"
+        if kind not in servers:
+            servers[kind] = PrivateServer(binary_of(kind), tmp_path_factory.mktemp(kind)).start()
+        return servers[kind].url
+
+    yield url
+    for server in servers.values():
+        server.stop()
+
+
+@pytest.fixture(params=KINDS)
+def target(request: pytest.FixtureRequest, server_urls: Callable[[str], str]) -> str:
+    """Each kind of server in turn. Isolated by `namespace`."""
+    return server_urls(request.param)
+
+
+@pytest.fixture
+def valkey(server_urls: Callable[[str], str]) -> str:
+    """The real server that is always there."""
+    return server_urls("valkey")
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A namespace of this test's own, so that tests share servers without seeing each other."""
+    return f"t{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+def connect(target: str, namespace: str) -> Iterator[Callable[..., ccs.Store]]:
+    """Entered blocking stores on the server at hand, in this test's namespace."""
+    with contextlib.ExitStack() as stack:
+        yield lambda agent="test", **options: stack.enter_context(
+            ccs.connect(target, agent=agent, namespace=namespace, **options)
+        )
+
+
+@pytest.fixture
+async def aconnect(target: str, namespace: str) -> AsyncIterator[Callable[..., ccs.aio.Store]]:
+    """Asyncio stores on the server at hand, in this test's namespace; they open with their first command."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        def make(agent: str = "test", **options: object) -> ccs.aio.Store:
+            store = ccs.aio.connect(target, agent=agent, namespace=namespace, **options)  # type: ignore[arg-type]
+            stack.push_async_callback(store.aclose)
+            return store
+
+        yield make
+
+
+@pytest.fixture
+def store(connect: Callable[..., ccs.Store]) -> ccs.Store:
+    return connect()
+
+
+@pytest.fixture
+async def astore(aconnect: Callable[..., ccs.aio.Store]) -> ccs.aio.Store:
+    store = aconnect()
+    await store.__aenter__()
+    return store
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[PrivateServer]:
+    """A server of this test's own, to be killed, paused and filled."""
+    server = PrivateServer(binary_of("valkey"), tmp_path).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def proxy(valkey: str) -> Iterator[Proxy]:
+    """A proxy before the shared server, which breaks connections."""
+    with Proxy(int(valkey.rpartition(":")[2])) as proxy:
+        yield proxy
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls_on_the_loop(request: pytest.FixtureRequest) -> Iterator[BlockBuster | None]:
+    """A blocking call on the event loop fails the test, in asyncio tests of the library."""
+    if "anyio_backend" not in request.fixturenames or "memory" in request.node.name:
+        yield None
+        return
+    with blockbuster_ctx("ccs") as blocker:
+        yield blocker

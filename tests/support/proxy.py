@@ -1,0 +1,99 @@
+"""A small TCP proxy that breaks connections in the ways that networks do."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+
+
+class Proxy:
+    """Stands before a server. `fault` decides for each chunk of a reply: pass it, drop it, cut, or hang.
+
+    `fault(count, chunk)` gets the number of the chunk from the server (over all connections, from 1) and its bytes,
+    and returns "pass", "drop" (swallow this chunk and close the connection, so that the reply is lost but the
+    command was executed), "lose" (swallow just this chunk, leave the connection open), "cut" (close at once) or
+    "hang" (swallow everything from now on, connection stays open).
+    """
+
+    def __init__(self, port: int) -> None:
+        self.target = ("127.0.0.1", port)
+        self.fault: Callable[[int, bytes], str] = lambda count, chunk: "pass"
+        self.replies = 0
+        self._lock = threading.Lock()
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        self._refusing = False
+        threading.Thread(target=self._accept, name="proxy", daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> "Proxy":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._server.close()
+        self.cut_all()
+
+    def cut_all(self) -> None:
+        """Closes every connection."""
+        with self._lock:
+            pairs, self._pairs = self._pairs, []
+        for pair in pairs:
+            _close(*pair)
+
+    def refuse(self, refusing: bool = True) -> None:
+        """Closes new connections as soon as they come, or no longer does so."""
+        self._refusing = refusing
+        if refusing:
+            self.cut_all()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._server.accept()
+            except OSError:
+                return
+            if self._refusing:
+                _close(client)
+                continue
+            try:
+                server = socket.create_connection(self.target, timeout=5)
+            except OSError:
+                _close(client)
+                continue
+            server.settimeout(None)
+            with self._lock:
+                self._pairs.append((client, server))
+            threading.Thread(target=self._up, args=(client, server), daemon=True).start()
+            threading.Thread(target=self._down, args=(client, server), daemon=True).start()
+
+    def _up(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while chunk := client.recv(65536):
+                server.sendall(chunk)
+        _close(client, server)
+
+    def _down(self, client: socket.socket, server: socket.socket) -> None:
+        hanging = False
+        with contextlib.suppress(OSError):
+            while chunk := server.recv(65536):
+                with self._lock:
+                    self.replies += 1
+                    verdict = "hang" if hanging else self.fault(self.replies, chunk)
+                if verdict == "pass":
+                    client.sendall(chunk)
+                elif verdict == "hang":
+                    hanging = True
+                elif verdict != "lose":
+                    break
+        _close(client, server)
+
+
+def _close(*sockets: socket.socket) -> None:
+    for each in sockets:
+        with contextlib.suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
+        each.close()
