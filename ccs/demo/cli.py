@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import signal
 import sys
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import ccs
-from ccs.demo.listing import LEFT_OUT, standard_library
+from ccs.demo.listing import LEFT_OUT, described, standard_library
 from ccs.demo.outcome import Outcome
 from ccs.demo.render import render
 from ccs.demo.run import Options, SurveyFailed, run
@@ -29,8 +30,8 @@ lists the Python files as entries, analysts take them and measure them, and a re
 up while they work. At the end stands a report, and a check that every change that was committed was
 delivered, once and in order.
 
-Files that do not parse or cannot be read are findings. Left out are folders named {", ".join(LEFT_OUT)}
-or beginning with a dot; links to folders are not followed."""
+Files that do not parse or cannot be read are findings. Left out are folders whose name begins with a dot or is
+{", ".join(LEFT_OUT)}; links to folders are not followed."""
 
 EXIT = "Exit codes: 0 all went well; 1 the survey or a check of it failed; 2 wrong usage or no store; 130 Ctrl-C."
 
@@ -46,19 +47,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _terminated_like_interrupted():
             return _survey(arguments)
     except KeyboardInterrupt:
-        print("interrupted; the swarm has been ended", file=sys.stderr)
-        return INTERRUPTED
+        return _failed("interrupted; the swarm has been ended", INTERRUPTED)
     except SurveyFailed as error:
-        print(f"the survey failed: {error}", file=sys.stderr)
-        return FAILED
+        return _failed(f"the survey failed: {error}", FAILED)
     except ccs.CCSError as error:
-        print(f"the store cannot be used: {error}", file=sys.stderr)
-        return UNUSABLE
+        return _failed(f"the store cannot be used: {error}", UNUSABLE)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads any more, also not at exit
+        return FAILED
+
+
+def _failed(why: str, code: int) -> int:
+    print(why, file=sys.stderr)
+    return code
 
 
 def _survey(arguments: argparse.Namespace) -> int:
     options = _options(arguments)
-    print(f"surveying {options.folder} with {options.analysts} analysts", flush=True)
+    print(f"surveying {described(options.folder)}, with {options.analysts} analysts", flush=True)
     outcome = run(options, choose_view(plain=arguments.plain))
     _write_json(outcome, arguments.json)
     print(f"\n{render(outcome)}")
@@ -118,7 +124,7 @@ def _add_swarm_options(parser: argparse.ArgumentParser) -> None:
 def _add_output_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--verify", action="store_true", help="survey the folder in a single process too, and compare the reports")
-    add("--json", type=Path, metavar="FILE", help="also write the report to FILE as JSON")
+    add("--json", type=_file, metavar="FILE", help="also write the report to FILE as JSON")
     add("--plain", action="store_true", help="lines instead of the live view (as always when not on a terminal)")
 
 
@@ -127,6 +133,13 @@ def _folder(text: str) -> Path:
     if not folder.is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is not a folder")
     return folder
+
+
+def _file(text: str) -> Path:
+    file = Path(text)
+    if file.is_dir() or not file.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be written: it is a folder, or is in none")
+    return file
 
 
 def _store(text: str) -> str:

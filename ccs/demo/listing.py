@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import platform
 import sysconfig
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-__all__ = ["LEFT_OUT", "package_of", "python_files", "standard_library"]
+from ccs.demo.names import shown
+
+__all__ = ["LEFT_OUT", "described", "package_of", "python_files", "standard_library"]
 
 LEFT_OUT = ("site-packages", "dist-packages", "node_modules", "__pycache__")
 
@@ -16,6 +19,14 @@ LEFT_OUT = ("site-packages", "dist-packages", "node_modules", "__pycache__")
 def standard_library() -> Path:
     """The folder of the standard library of the Python that runs this."""
     return Path(sysconfig.get_paths()["stdlib"])
+
+
+def described(folder: Path) -> str:
+    """The folder in words."""
+    name = shown(os.fsencode(folder))
+    if folder != standard_library():
+        return name
+    return f"{name}, the standard library of Python {platform.python_version()}, its tests included"
 
 
 def python_files(folder: Path, limit: int | None = None) -> Iterator[bytes]:

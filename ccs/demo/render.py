@@ -21,8 +21,8 @@ def render(outcome: Outcome) -> str:
 
 def _heading(outcome: Outcome) -> Iterator[str]:
     yield f"Survey of {outcome.folder}"
-    yield f"  by Python {outcome.python}, in {outcome.seconds:.1f} s; left out: folders named {', '.join(outcome.left_out)}"
-    yield "  or beginning with a dot, and what links to folders lead to"
+    yield f"  by Python {outcome.python}, in {outcome.seconds:.1f} s"
+    yield f"  left out: folders named {', '.join(outcome.left_out)} or beginning with a dot, links to folders"
 
 
 def _survey(report: SurveyReport) -> Iterator[Iterable[str]]:

@@ -16,7 +16,7 @@ from ccs.demo.check import Evidence, judge
 from ccs.demo.entries import Card, Header, Job
 from ccs.demo.feed import Feed, replay
 from ccs.demo.killing import Killer
-from ccs.demo.listing import package_of
+from ccs.demo.listing import described, package_of
 from ccs.demo.names import shown
 from ccs.demo.outcome import Outcome
 from ccs.demo.report import SurveyReport, survey_alone
@@ -27,6 +27,7 @@ __all__ = ["Options", "SurveyFailed", "run"]
 
 TICK = 0.12
 ENDING = 30.0
+RETRY = 10.0  # seconds: a target was perhaps mistyped, and its user is waiting
 STALLED = 120.0
 KEEP_COMMITS, KEEP_BYTES = 10**9, 2**40  # the whole journal: it is what the deliveries are checked against
 
@@ -53,7 +54,7 @@ def run(options: Options, view: View) -> Outcome:
     """Survey the folder with a swarm. `SurveyFailed` if it cannot end, `CCSError` if the store cannot be used."""
     with tempfile.TemporaryDirectory(prefix="ccs-demo-", ignore_cleanup_errors=True) as scratch:
         target = options.store or str(Path(scratch) / "store")
-        with ccs.connect(target, agent="demo") as store:
+        with ccs.connect(target, agent="demo", retry_for=RETRY) as store:
             job = _first_job(options, target, f"survey-{secrets.token_hex(4)}")
             task = store.task(job.task, ttl=3600, keep_commits=KEEP_COMMITS, keep_bytes=KEEP_BYTES)
             return Survey(options, view, task, job, Path(scratch)).run()
@@ -143,10 +144,13 @@ class Survey:
                 self.feed.board.note_killed(victim.agent, victim.place)
 
     def _give_up_if_hopeless(self) -> None:
+        self._check_feed()
+        if self.swarm.is_hopeless():
+            raise SurveyFailed("\n".join(["nobody is left to end the survey", *map(str, self.swarm.failures())]))
+
+    def _check_feed(self) -> None:
         if self.feed.error is not None:
             raise SurveyFailed(f"the watch of the demo ended: {self.feed.error!r}") from self.feed.error
-        if self.swarm.is_hopeless() and not self.feed.board.reported:
-            raise SurveyFailed("\n".join(["nobody is left to end the survey", *map(str, self.swarm.failures())]))
 
     def _end(self) -> None:
         try:
@@ -155,6 +159,7 @@ class Survey:
             raise SurveyFailed(f"an agent has not ended {ENDING:g} s after the report: {error}") from error
         self.task.finish("surveyed")  # readable for an hour yet
         self.feed.join(ENDING)
+        self._check_feed()
 
     def _judge(self, seconds: float) -> Outcome:
         report = SurveyReport.model_validate(self.task.get("report/survey"))
@@ -163,4 +168,4 @@ class Survey:
         failures = [str(failure) for failure in self.swarm.failures()]
         kill = self.killer.victim
         evidence = Evidence(self.feed.board, journal, report, alone, failures, kill, self.options.kill)
-        return judge(evidence, shown(os.fsencode(self.options.folder)), seconds)
+        return judge(evidence, described(self.options.folder), seconds)

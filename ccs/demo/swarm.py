@@ -46,6 +46,11 @@ class Member:
         code = self.process.poll()
         return Failure(self.job.agent, code, self._stderr()) if code and not self.killed else None
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether it has ended before its work did."""
+        return self.killed or self.failure is not None
+
     def _stderr(self) -> str:
         return self.log.read_text(errors="replace")[-MAX_STDERR:].strip()
 
@@ -96,10 +101,10 @@ class Swarm:
         return [member.failure for member in self.members.values() if member.failure is not None]
 
     def is_hopeless(self) -> bool:
-        """Whether the survey cannot end any more: the surveyor or the reporter failed, or no analyst is left."""
-        failed = [member.job.role for member in self.members.values() if member.failure is not None]
-        alive = [member for member in self.members.values() if member.process.poll() is None]
-        return any(role != "analyst" for role in failed) or not any(one.job.role == "analyst" for one in alive)
+        """Whether the survey cannot end any more: the surveyor or the reporter failed, or every analyst did."""
+        members = list(self.members.values())
+        failed = [one.job.role != "analyst" for one in members if one.failure is not None]
+        return any(failed) or all(one.is_lost for one in members if one.job.role == "analyst")
 
     def wait(self, timeout: float) -> None:
         """Until all have ended. `subprocess.TimeoutExpired` if they do not in time."""

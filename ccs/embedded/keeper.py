@@ -8,13 +8,15 @@ descriptor KEEPER_FD, and imports nothing but the standard library so that it st
   back first).
 - It keeps a connection to the server that it watches, so that it never stops another one by mistake: if the folder is
   deleted and made anew, the same socket path leads to somebody else's server. The old server has nothing left to save
-  then and is killed, since one that shuts down removes the socket at its path, be it its own or not.
+  then and is killed, since one that shuts down removes the socket at its path, be it its own or not. A server whose
+  folder is deleted before the connection stands cannot be reached any more, so while there is none the keeper hurries.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import struct
@@ -27,6 +29,7 @@ if sys.platform != "win32":
 __all__ = ["Keeper", "main"]
 
 _SOL_LOCAL, _LOCAL_PEERPID = 0, 2  # macOS; the socket module lacks them
+_QUICK, _QUICK_LOOKS = 0.01, 500  # seconds between looks at first, while there is no connection, and how many
 _PATIENCE = 10.0  # seconds for a server to write out its data and end, before clients are let in again
 
 
@@ -38,12 +41,19 @@ class Keeper:
         self.clients = os.open("clients.lock", os.O_RDWR)
         self.server = os.open("server.lock", os.O_RDWR | os.O_CREAT, 0o600)
         self.link: socket.socket | None = None
+        self.unlinked = 0
         self.idle_since: float | None = None
 
     def run(self) -> None:
         """Return once the server is gone, with `clients.lock` and `server.lock` held."""
         while not self.step():
-            time.sleep(min(1.0, max(0.01, self.linger / 10)))
+            self.rest()
+
+    def rest(self) -> None:
+        """Wait until it is worth while to look again; the end of the server's connection ends the wait."""
+        self.unlinked = 0 if self.link else self.unlinked + 1
+        pause = _QUICK if 0 < self.unlinked < _QUICK_LOOKS else min(1.0, max(_QUICK, self.linger / 10))
+        select.select([self.link] if self.link else [], [], [], pause)
 
     def step(self) -> bool:
         """Look once; whether the server is gone for good."""
@@ -57,9 +67,9 @@ class Keeper:
         return False
 
     def is_due(self, now: float) -> bool:
-        """Whether nobody has been there for `linger` seconds; called when nobody is there."""
+        """Whether nobody has been there for `linger` seconds, or can come any more; called when nobody is there."""
         self.idle_since = now if self.idle_since is None else self.idle_since
-        return now - self.idle_since >= self.linger
+        return now - self.idle_since >= self.linger or not self.is_current()
 
     def stop(self) -> bool:
         """Shut the server down; whether it is gone."""
@@ -90,7 +100,6 @@ class Keeper:
             if self.is_current():
                 with open("socket", "rb") as noted:
                     link.connect(noted.read())
-                link.setblocking(False)
                 return link
         link.close()
         return None
@@ -113,8 +122,11 @@ def _lock(fd: int) -> bool:
 
 
 def _open(link: socket.socket) -> bool:
+    link.setblocking(False)
     try:
-        return link.recv(1, socket.MSG_PEEK) != b""
+        while link.recv(4096):  # an answer that came too late
+            pass
+        return False
     except BlockingIOError:
         return True
     except OSError:

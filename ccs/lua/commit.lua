@@ -12,176 +12,180 @@
 --   +<revision> <at>[ <result>]   applied; revision 0 where nothing changed; the result only of a single operation:
 --                                 s i a: <version> <created> <expiry>[ <value>]   d k: 1 or 0   w: <next deadline>
 --   !<guard> <version> <revision> <agent>   that guard failed       F   the context is finished
---   L<size>   the commit is too large   V<size>   the value is (a)       N   the value is not a small integer (i) or an array (a)
+--   L<size>   the commit is too large   V<size>   the value is (a)       N   not a small integer (i) or an array (a)
 --
 -- Invariants: `last` only grows and outlives the context; a record names the revision before it (0: the first);
 -- whatever can fail is checked before the first write, since Lua has no roll-back; a due entry is expired, as a
 -- commit of its own, before anything else looks at it. Numbers are doubles: revisions are printed with %.0f.
+--
+-- Every local that a function uses costs time in every call of the script, so the state is one table, numbers are
+-- spelled out, and what few batches need is defined where it is needed.
 
-local COMMIT_LIMIT = 16777216
-local TOMBSTONE = 600000
-local EXACT = 9007199254740992
-local call, match, sub, byte, char = redis.call, string.match, string.sub, string.byte, string.char
-local floor, max, format, concat = math.floor, math.max, string.format, table.concat
-local entries, paths, deadlines, journal, meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local channel, publish, client, number = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local call, match, sub, format, concat = redis.call, string.match, string.sub, string.format, table.concat
+local KEYS, ARGV = KEYS, ARGV
 
-local clock = call('TIME')
-local now_us = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
-local now = floor(now_us / 1000)
-
-local held = call('HMGET', meta, 'last', 'first', 'ttl', 'total', 'base', 'keep_commits', 'keep_bytes', 'finished',
-    'prune', 'outcome', 'client:' .. client, 'deadline')
-if client ~= '' and held[11] then
-    local known, start = match(held[11], '^(%d+) %d+ ()')
-    if tonumber(known) == number then return {'ok', sub(held[11], start), held[10] or ''} end
-    if tonumber(known) > number then return {'stale', '', ''} end
+local context = {identity = ARGV[3], touched = false, configured = false}
+do
+    local clock = call('TIME')
+    local meta = call('HMGET', KEYS[5], 'state', 'client:' .. ARGV[3], 'finished', 'outcome')
+    if meta[2] and ARGV[3] ~= '' then
+        local known, start = match(meta[2], '^(%d+) %d+ ()')
+        if known == ARGV[4] then return {'ok', sub(meta[2], start), meta[4] or ''} end
+        if tonumber(known) > tonumber(ARGV[4]) then return {'stale', '', ''} end
+    end
+    local last, first, ttl, deadline, total, base, count, keep_commits, keep_bytes = match(meta[1] or '0 0 0 0 0 0 0 0 0 ',
+        '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) ')
+    context.now_us = clock[1] * 1000000 + clock[2]
+    context.now, context.at = math.floor(context.now_us / 1000), format('%.0f', context.now_us)
+    context.alive, context.last, context.first = call('EXISTS', KEYS[4]) == 1, tonumber(last), first
+    context.fresh = not context.alive
+    context.ttl, context.deadline, context.total, context.base = ttl + 0, deadline + 0, total + 0, base + 0
+    context.count, context.keep_commits, context.keep_bytes = count + 0, keep_commits + 0, keep_bytes + 0
+    if context.alive then context.finished, context.outcome = meta[3], meta[4] end
 end
 
-local alive = call('EXISTS', journal) == 1
-local expiring = not alive or (held[12] or '0') ~= '0'
-local last, first = tonumber(held[1] or 0), alive and tonumber(held[2]) or 0
-local ttl, total, base = tonumber(held[3] or 0), tonumber(held[4] or 0), tonumber(held[5] or 0)
-local keep_commits, keep_bytes = tonumber(held[6] or 0), tonumber(held[7] or 0)
-local finished = alive and held[8]
-local touched, configured, deadline = false, false, 0
-local identity = client
-
-local function int(number_) return format('%.0f', number_) end
-
--- Settings take effect with the first thing that a batch really does, never with one that is refused.
+-- Settings take effect with the first thing that a batch really does, never with one that is refused. The idle
+-- deadline is moved seldom: it is set a sixty-fourth too late, and again when that is used up.
 local function configure()
-    if configured then return end
-    configured, touched = true, true
-    local given_ttl, given_commits, given_bytes = match(ARGV[5], '^(%S+) (%S+) (%S+)$')
-    if not alive then
-        local new_ttl, new_commits, new_bytes = match(ARGV[6], '^(%S+) (%S+) (%S+)$')
-        ttl, keep_commits, keep_bytes = tonumber(new_ttl), tonumber(new_commits), tonumber(new_bytes)
-        total, base = 0, 0
+    context.configured, context.touched = true, true
+    local before = context.ttl
+    if not context.alive then
+        local ttl, commits, bytes = match(ARGV[6], '^(%S+) (%S+) (%S+)$')
+        context.ttl, context.keep_commits, context.keep_bytes = ttl + 0, commits + 0, bytes + 0
+        context.total, context.base, context.count, context.deadline = 0, 0, 0, 0
     end
-    ttl = tonumber(given_ttl) or ttl
-    keep_commits, keep_bytes = tonumber(given_commits) or keep_commits, tonumber(given_bytes) or keep_bytes
-    deadline = ttl > 0 and now + ttl or 0
+    if ARGV[5] ~= '- - -' then
+        local ttl, commits, bytes = match(ARGV[5], '^(%S+) (%S+) (%S+)$')
+        context.ttl = tonumber(ttl) or context.ttl
+        context.keep_commits = tonumber(commits) or context.keep_commits
+        context.keep_bytes = tonumber(bytes) or context.keep_bytes
+    end
+    local wanted = context.ttl > 0 and context.now + context.ttl or 0
+    if wanted == 0 or before ~= context.ttl or context.deadline < wanted then
+        context.fresh = context.fresh or wanted ~= context.deadline
+        context.deadline = wanted > 0 and wanted + math.floor(context.ttl / 64) or 0
+    end
 end
 
--- Journals and publishes one commit; `changes` are flat quadruples: kind, path, entry before, entry after.
-local function record(agent, revision, index, changes, expiry)
-    configure()
-    local head = {int(alive and last or 0), int(revision), int(now_us), identity ~= '' and identity or '-',
-        ARGV[4], index, int(deadline), int(total), int(expiry), #agent}
-    local body = {agent}
-    for i = 1, #changes, 4 do
-        head[#head + 1] = changes[i] .. ' ' .. #changes[i + 1] .. ' ' .. #changes[i + 2] .. ' ' .. #changes[i + 3]
-        body[#body + 1] = changes[i + 1] .. changes[i + 2] .. changes[i + 3]
+-- Journals and publishes one commit; `changes` are pieces of text: for the header, and for the body.
+local function record(agent, revision, index, header, body, expiry)
+    if not context.configured then configure() end
+    local at, printed = context.at, format('%.0f', revision)
+    local text = concat({context.alive and format('%.0f', context.last) or '0', printed, at,
+        context.identity ~= '' and context.identity or '-', ARGV[4], index, format('%.0f', context.deadline),
+        format('%.0f', context.total), format('%.0f', expiry), #agent, header}, ' ') .. '\n' .. agent .. body
+    if not context.alive then
+        call('HDEL', KEYS[5], 'finished', 'outcome')
+        call('HSET', KEYS[5], 'created', at)
+        context.alive, context.finished, context.first = true, false, printed
     end
-    local text = concat(head, ' ') .. '\n' .. concat(body)
-    if not alive then
-        call('HDEL', meta, 'finished', 'outcome')
-        call('HSET', meta, 'first', int(revision), 'created', int(now_us))
-        first, finished, alive = revision, false, true
-    end
-    call('XADD', journal, int(revision) .. '-0', 'r', text)
-    call(publish, channel, text)
-    last, total = revision, total + #text
+    call('XADD', KEYS[4], printed .. '-0', 'r', text)
+    call(ARGV[2], ARGV[1], text)
+    context.last, context.total, context.count = revision, context.total + #text, context.count + 1
 end
 
-local function next_revision() return max(last + 1, now_us) end
+local function next_revision() return math.max(context.last + 1, context.now_us) end
+
+local function describe(kind, path, before, after)
+    return kind .. ' ' .. #path .. ' ' .. #before .. ' ' .. #after
+end
 
 local function remove(path, expiry)
-    call('HDEL', entries, path)
-    call('ZREM', paths, path)
-    if expiry ~= 0 then call('ZREM', deadlines, path) end
+    call('HDEL', KEYS[1], path)
+    call('ZREM', KEYS[2], path)
+    if expiry ~= 0 then call('ZREM', KEYS[3], path) end
 end
 
 -- The entry at a path: nil where there is none; one that is due is expired first, and is none.
 local function load(path)
-    local raw = call('HGET', entries, path)
+    local raw = call('HGET', KEYS[1], path)
     if not raw then return nil end
     local revision, version, created, updated, expiry, length, start = match(raw,
         '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) ()')
-    local entry = {raw = raw, revision = revision, version = version, created = created, expiry = tonumber(expiry),
-        updated = updated, agent = sub(raw, start, start + length - 1), body = start, value = start + length}
-    if entry.expiry == 0 or entry.expiry > now then return entry end
+    local entry = {raw = raw, revision = revision, version = version, created = created, updated = updated,
+        expiry = tonumber(expiry), body = start, value = start + length}
+    if entry.expiry == 0 or entry.expiry > context.now then return entry end
     remove(path, entry.expiry)
-    identity = ''
-    record(entry.agent, next_revision(), 0, {'x', path, raw, ''}, 0)
-    identity = client
+    context.identity = ''
+    record(sub(raw, start, entry.value - 1), next_revision(), 0, describe('x', path, raw, ''), path .. raw, 0)
+    context.identity = ARGV[3]
     return nil
 end
 
--- What stands in the way of a guard, or nil.
-local function obstacle(kind, path, expected)
-    if kind == 'n' then
-        local found, entry
-        repeat
-            found = call('ZRANGEBYLEX', paths, '[' .. path, '(' .. path .. '\255', 'LIMIT', 0, 1)[1]
-            entry = found and load(found)
-        until entry or not found
-        return entry
-    end
-    local entry = load(path)
+-- What stands in the way of a guard: an answer, or nil.
+local function obstacle(number, kind, path, expected)
+    local entry, found
+    repeat
+        found = kind == 'n' and call('ZRANGEBYLEX', KEYS[2], '[' .. path, '(' .. path .. '\255', 'LIMIT', 0, 1)[1]
+        entry = (kind ~= 'n' or found) and load(found or path)
+    until entry or not found
     local actual = entry and (kind == 'v' and entry.version or entry.revision) or '0'
-    return actual ~= expected and (entry or {version = '0', revision = '0', agent = ''}) or nil
+    if actual == expected then return nil end
+    if not entry then return '!' .. number .. ' 0 0 ' end
+    return concat({'!' .. number, entry.version, entry.revision, sub(entry.raw, entry.body, entry.value - 1)}, ' ')
 end
 
--- msgpack, as far as the operations on raw bytes need it. Integers: the small ones that a double holds exactly.
-local function unsigned(text, from, to)
-    local value = 0
-    for i = from, to do value = value * 256 + byte(text, i) end
-    return value
-end
+-- The value after an operation on raw msgpack, and the number it holds; nil and the answer where that is impossible.
+local function compute(kind, value, operand, items, most)
+    local byte, char, floor = string.byte, string.char, math.floor
 
-local function signed_high(value)
-    local high = unsigned(value, 2, 3)
-    return high > 32767 and high - 65536 or high
-end
-
-local function unpack_int(value)
-    local tag, size = byte(value, 1), #value
-    if size == 1 and tag < 128 then return tag end
-    if size == 1 and tag >= 224 then return tag - 256 end
-    if tag >= 204 and tag <= 207 and size == 2 ^ (tag - 204) + 1 then return unsigned(value, 2, size) end
-    if tag >= 208 and tag <= 211 and size == 2 ^ (tag - 208) + 1 then
-        if size == 9 then return signed_high(value) * 2 ^ 48 + unsigned(value, 4, 9) end
-        local result = unsigned(value, 2, size)
-        return byte(value, 2) > 127 and result - 256 ^ (size - 1) or result
+    local function unsigned(text, from, to)
+        local result = 0
+        for i = from, to do result = result * 256 + byte(text, i) end
+        return result
     end
-    return nil
-end
 
-local function big_endian(value, size)
-    local bytes = {}
-    for i = size, 1, -1 do
-        bytes[i] = char(value % 256)
-        value = floor(value / 256)
-    end
-    return concat(bytes)
-end
-
-local function pack_int(value)
-    if value >= 0 and value < 128 then return char(value) end
-    if value < 0 and value >= -32 then return char(value + 256) end
-    for power = 0, 3 do
-        local size = 2 ^ power
-        if value >= 0 and value < 256 ^ size then return char(204 + power) .. big_endian(value, size) end
-        if value < 0 and value >= -(256 ^ size) / 2 then
-            if size == 8 then
-                return char(211) .. big_endian(floor(value / 2 ^ 48) + 65536, 2) .. big_endian(value % 2 ^ 48, 6)
-            end
-            return char(208 + power) .. big_endian(value + 256 ^ size, size)
+    local function big_endian(number, size)
+        local bytes = {}
+        for i = size, 1, -1 do
+            bytes[i] = char(number % 256)
+            number = floor(number / 256)
         end
+        return concat(bytes)
     end
-end
 
-local function increment(value, by)
-    local amount, now_at = tonumber(by), value and unpack_int(value) or 0
-    if value and not unpack_int(value) then return nil end
-    local result = now_at + amount
-    if max(result, -result, now_at, -now_at) >= EXACT then return nil end
-    return pack_int(result), result
-end
+    local function signed(text)
+        local size = #text - 1
+        if size == 8 then
+            local high = unsigned(text, 2, 3)
+            return (high > 32767 and high - 65536 or high) * 2 ^ 48 + unsigned(text, 4, 9)
+        end
+        local result = unsigned(text, 2, size + 1)
+        return byte(text, 2) > 127 and result - 256 ^ size or result
+    end
 
-local function append(value, count, items)
+    local function unpack_integer(text)
+        local tag, size = byte(text, 1), #text
+        if size == 1 and tag < 128 then return tag end
+        if size == 1 and tag >= 224 then return tag - 256 end
+        if tag >= 204 and tag <= 207 and size == 2 ^ (tag - 204) + 1 then return unsigned(text, 2, size) end
+        if tag >= 208 and tag <= 211 and size == 2 ^ (tag - 208) + 1 then return signed(text) end
+        return nil
+    end
+
+    local function pack_integer(number)
+        if number >= 0 and number < 128 then return char(number) end
+        if number < 0 and number >= -32 then return char(number + 256) end
+        for power = 0, 2 do
+            local size = 2 ^ power
+            if number >= 0 and number < 256 ^ size then return char(204 + power) .. big_endian(number, size) end
+            if number < 0 and number >= -(256 ^ size) / 2 then
+                return char(208 + power) .. big_endian(number + 256 ^ size, size)
+            end
+        end
+        local high = floor(number / 2 ^ 48)
+        return char(number < 0 and 211 or 207) .. big_endian(high % 65536, 2) .. big_endian(number % 2 ^ 48, 6)
+    end
+
+    if kind == 'i' then
+        local number = 0
+        if value then number = unpack_integer(value) end
+        local result = number and number + tonumber(operand)
+        -- From 2^53 on, a double no longer tells an integer from its neighbour.
+        if not result or math.max(result, -result, number, -number) >= 2 ^ 53 then return nil, 'N' end
+        return pack_integer(result), result
+    end
+
     local tag, length, start = value and byte(value, 1) or 144, 0, 2
     if tag >= 144 and tag <= 159 then
         length = tag - 144
@@ -190,201 +194,206 @@ local function append(value, count, items)
     elseif tag == 221 then
         length, start = unsigned(value, 2, 5), 6
     else
-        return nil
+        return nil, 'N'
     end
-    length = length + count
+    length = length + tonumber(operand)
     local head = length < 16 and char(144 + length) or length < 65536 and '\220' .. big_endian(length, 2)
         or '\221' .. big_endian(length, 4)
-    return head .. (value and sub(value, start) or '') .. items
+    local result = head .. (value and sub(value, start) or '') .. items
+    if #result > tonumber(most) then return nil, 'V' .. #result end
+    return result
 end
 
--- Decides what one writing operation does; nothing is written yet. Returns nil and the answer where that is impossible.
-local function plan(operation, entry, agent, revision)
-    local kind, value, expiry, result = operation[1], operation[4], operation[3], nil
-    if kind == 'd' then return {kind = 'd', path = operation[2], before = entry, after = '', result = '1'} end
-    local held_value = entry and kind ~= 's' and sub(entry.raw, entry.value) or nil
-    if kind == 'i' then
-        value, result = increment(held_value, operation[3])
-    elseif kind == 'a' then
-        value = append(held_value, tonumber(operation[3]), operation[4])
+-- Decides what one writing operation does; nothing is written yet. Returns nil and the answer where it is impossible.
+local function plan(at, entry, agent, revision)
+    local kind, path, expiry, value, number = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], nil
+    local before = entry and entry.raw or ''
+    if kind == 'd' then return {kind = 'd', path = path, entry = entry, before = before, after = '', result = '1'} end
+    if kind ~= 's' then
+        value, number = compute(kind, entry and sub(before, entry.value), expiry, value, ARGV[at + 4])
+        if not value then return nil, number end
+        expiry = 'keep'
     end
-    if not value then return nil, 'N' end
-    if kind == 'a' and #value > tonumber(operation[5]) then return nil, 'V' .. #value end
-    if kind ~= 's' or expiry == 'keep' then
+    if expiry == 'keep' then
         expiry = entry and entry.expiry or 0
     else
-        expiry = expiry == '' and 0 or now + tonumber(expiry)
+        expiry = expiry == '' and 0 or context.now + tonumber(expiry)
     end
-    local version, created = entry and int(entry.version + 1) or '1', entry and entry.created or int(now_us)
-    local summary = version .. ' ' .. created .. ' ' .. int(expiry)
-    return {kind = 's', path = operation[2], before = entry, expiry = expiry,
-        after = concat({int(revision), version, created, int(now_us), int(expiry), #agent, agent .. value}, ' '),
-        result = result and summary .. ' ' .. int(result) or summary}
+    local version, created = entry and format('%.0f', entry.version + 1) or '1', entry and entry.created or context.at
+    local due = expiry == 0 and '0' or format('%.0f', expiry)
+    return {kind = 's', path = path, entry = entry, before = before, expiry = expiry,
+        after = concat({format('%.0f', revision), version, created, context.at, due, #agent, agent}, ' ') .. value,
+        result = version .. ' ' .. created .. ' ' .. due .. (number and format(' %.0f', number) or '')}
 end
 
 local function write(step)
-    local before = step.before and step.before.expiry or 0
+    local before = step.entry and step.entry.expiry or 0
     if step.kind == 'd' then return remove(step.path, before) end
-    call('HSET', entries, step.path, step.after)
-    if not step.before then call('ZADD', paths, 0, step.path) end
+    call('HSET', KEYS[1], step.path, step.after)
+    if not step.entry then
+        call('ZADD', KEYS[2], 0, step.path)
+        context.fresh = true
+    end
     if step.expiry ~= 0 then
-        call('ZADD', deadlines, int(step.expiry), step.path)
+        call('ZADD', KEYS[3], format('%.0f', step.expiry), step.path)
+        context.fresh = true
     elseif before ~= 0 then
-        call('ZREM', deadlines, step.path)
+        call('ZREM', KEYS[3], step.path)
     end
 end
 
 -- Moves a deadline: neither a commit nor an event.
 local function renew(path, entry, wanted)
     if not entry then return '0' end
-    local expiry = wanted == '' and 0 or now + tonumber(wanted)
-    call('HSET', entries, path, concat({entry.revision, entry.version, entry.created, entry.updated, int(expiry),
-        #entry.agent, sub(entry.raw, entry.body)}, ' '))
-    configure()
-    if expiry ~= 0 then call('ZADD', deadlines, int(expiry), path) else call('ZREM', deadlines, path) end
+    local expiry = wanted == '' and 0 or context.now + tonumber(wanted)
+    call('HSET', KEYS[1], path, concat({entry.revision, entry.version, entry.created, entry.updated,
+        format('%.0f', expiry), entry.value - entry.body, sub(entry.raw, entry.body)}, ' '))
+    if not context.configured then configure() end
+    context.fresh = true
+    if expiry ~= 0 then
+        call('ZADD', KEYS[3], format('%.0f', expiry), path)
+    elseif entry.expiry ~= 0 then
+        call('ZREM', KEYS[3], path)
+    end
     return '1'
 end
 
 local function sweep(limit)
-    for _, path in ipairs(call('ZRANGEBYSCORE', deadlines, '-inf', now, 'LIMIT', 0, limit)) do load(path) end
-    return call('ZRANGE', deadlines, 0, 0, 'WITHSCORES')[2] or '0'
+    for _, path in ipairs(call('ZRANGEBYSCORE', KEYS[3], '-inf', context.now, 'LIMIT', 0, limit)) do load(path) end
+    return '+0 ' .. context.at .. ' ' .. (call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')[2] or '0')
 end
 
-local function finish(agent, revision, index, outcome, keep)
-    configure()
-    deadline = now + keep
-    record(agent, revision, index, {'f', '', '', outcome}, 0)
-    finished, held[10] = int(now_us), outcome
-    call('HSET', meta, 'finished', finished, 'outcome', outcome)
-end
-
-local function drop(agent, revision, index)
-    local text = concat({int(last), int(revision), int(now_us), identity, ARGV[4], index, 0, 0, 0, #agent, 'g 0 0 0'}, ' ')
-    call('UNLINK', entries, paths, deadlines, journal)
-    call('HDEL', meta, 'first', 'created', 'updated', 'ttl', 'total', 'base', 'keep_commits', 'keep_bytes', 'finished',
-        'outcome', 'deadline')
-    call('HSET', meta, 'last', int(revision))
-    call(publish, channel, text .. '\n' .. agent)
-    last, alive, finished, first, configured, touched = revision, false, false, 0, false, false
-end
-
-local SIZES = {s = 4, d = 2, i = 3, a = 5, k = 3, f = 3, D = 1, w = 2}
-local cursor = 7
-local function take(count)
-    local taken = {}
-    for i = 1, count do taken[i] = ARGV[cursor + i - 1] end
-    cursor = cursor + count
-    return taken
-end
-
-local function parse()
-    local agent, guards, operations = ARGV[cursor], {}, {}
-    cursor = cursor + 2
-    for i = 1, tonumber(ARGV[cursor - 1]) do guards[i] = take(3) end
-    cursor = cursor + 1
-    for i = 1, tonumber(ARGV[cursor - 1]) do operations[i] = take(SIZES[ARGV[cursor]]) end
-    return agent, guards, operations
-end
-
-local function apply(index)
-    local agent, guards, operations = parse()
-    local only = #operations == 1 and operations[1] or {}
-    local dropping = only[1] == 'D'
-    if finished and not dropping then return only[1] == 'w' and '+0 0 0' or 'F' end
-    for i, guard in ipairs(guards) do
-        local found = obstacle(guard[1], guard[2], guard[3])
-        if found then return concat({'!' .. i - 1, found.version, found.revision, found.agent}, ' ') end
-    end
-    if only[1] == 'w' then return '+0 ' .. int(now_us) .. ' ' .. sweep(only[2]) end
-    local steps, changes, results, size, renewals, earliest = {}, {}, {}, #agent + 200, {}, 0
-    local found = {}
-    for i, operation in ipairs(operations) do
-        found[i] = operation[1] ~= 'f' and not dropping and load(operation[2]) or nil
-    end
+local function finish(agent, index, outcome, keep)
     local revision = next_revision()
-    if dropping then
-        if alive then drop(agent, revision, index) else revision = 0 end
-        return '+' .. int(revision) .. ' ' .. int(now_us)
-    end
-    if only[1] == 'f' then
-        finish(agent, revision, index, only[2], tonumber(only[3]))
-        return '+' .. int(revision) .. ' ' .. int(now_us)
-    end
-    for i, operation in ipairs(operations) do
-        local kind, entry = operation[1], found[i]
-        if kind == 'k' then
-            renewals[#renewals + 1] = i
-        elseif kind == 'd' and not entry then
+    configure()
+    context.deadline, context.fresh = context.now + tonumber(keep), true
+    record(agent, revision, index, describe('f', '', '', outcome), outcome, 0)
+    context.finished, context.outcome = context.at, outcome
+    call('HSET', KEYS[5], 'finished', context.at, 'outcome', outcome)
+    return '+' .. format('%.0f', revision) .. ' ' .. context.at
+end
+
+local function drop(agent, index)
+    if not context.alive then return '+0 ' .. context.at end
+    local revision = next_revision()
+    local printed = format('%.0f', revision)
+    call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
+    call('HDEL', KEYS[5], 'created', 'finished', 'outcome')
+    call('HSET', KEYS[5], 'state', printed .. ' 0 0 0 0 0 0 0 0 0')
+    call(ARGV[2], ARGV[1], concat({format('%.0f', context.last), printed, context.at, context.identity, ARGV[4], index,
+        0, 0, 0, #agent, describe('g', '', '', '')}, ' ') .. '\n' .. agent)
+    context.last, context.alive, context.finished, context.fresh = revision, false, false, true
+    context.configured, context.touched = false, false
+    return '+' .. printed .. ' ' .. context.at
+end
+
+-- Applies the writing operations that begin at the given places in ARGV; all are planned before the first is written.
+local function apply(agent, index, places)
+    local found, steps, results, header, body, size, earliest = {}, {}, {}, {}, {}, #agent + 200, 0
+    for i, at in ipairs(places) do found[i] = load(ARGV[at + 1]) end
+    local revision = next_revision()
+    for i, at in ipairs(places) do
+        if ARGV[at] == 'd' and not found[i] then
             results[i] = '0'
-        else
-            local step, refusal = plan(operation, entry, agent, revision)
+        elseif ARGV[at] ~= 'k' then
+            local step, refusal = plan(at, found[i], agent, revision)
             if not step then return refusal end
             steps[#steps + 1], results[i] = step, step.result
-            local before = entry and entry.raw or ''
-            local at = #changes
-            if step.expiry and step.expiry ~= 0 and (earliest == 0 or step.expiry < earliest) then
-                earliest = step.expiry
-            end
-            changes[at + 1], changes[at + 2], changes[at + 3], changes[at + 4] = step.kind, step.path, before, step.after
-            size = size + #step.path + #before + #step.after + 40
+            header[#header + 1] = describe(step.kind, step.path, step.before, step.after)
+            body[#body + 1] = step.path .. step.before .. step.after
+            size = size + #header[#header] + #body[#body]
+            if (step.expiry or 0) ~= 0 and (earliest == 0 or step.expiry < earliest) then earliest = step.expiry end
         end
     end
-    if size > COMMIT_LIMIT then return 'L' .. int(size) end
+    if size > 16777216 then return 'L' .. format('%.0f', size) end
     for _, step in ipairs(steps) do write(step) end
-    for _, i in ipairs(renewals) do results[i] = renew(operations[i][2], found[i], operations[i][3]) end
-    if #steps > 0 then record(agent, revision, index, changes, earliest) else revision = 0 end
-    return '+' .. int(revision) .. ' ' .. int(now_us) .. (#operations == 1 and ' ' .. results[1] or '')
+    for i, at in ipairs(places) do
+        if ARGV[at] == 'k' then results[i] = renew(ARGV[at + 1], found[i], ARGV[at + 2]) end
+    end
+    if #steps > 0 then
+        record(agent, revision, index, concat(header, ' '), concat(body), earliest)
+    else
+        revision = 0
+    end
+    return '+' .. format('%.0f', revision) .. ' ' .. context.at .. (#places == 1 and ' ' .. results[1] or '')
+end
+
+local widths = {s = 4, d = 2, i = 3, a = 5, k = 3, f = 3, D = 1, w = 2}
+
+-- Reads one commit, beginning at a place in ARGV, checks its guards and applies it; its answer, and where it ends.
+local function commit(at, index)
+    local agent, guards, places = ARGV[at], at + 2, {}
+    at = guards + 3 * ARGV[at + 1]
+    local last_guard, count = at - 1, tonumber(ARGV[at])
+    at = at + 1
+    for i = 1, count do
+        places[i] = at
+        at = at + widths[ARGV[at]]
+    end
+    local first = places[1] or 0
+    local kind = ARGV[first]
+    if context.finished and kind ~= 'D' then return kind == 'w' and '+0 ' .. context.at .. ' 0' or 'F', at end
+    for guard = guards, last_guard, 3 do
+        local answer = obstacle((guard - guards) / 3, ARGV[guard], ARGV[guard + 1], ARGV[guard + 2])
+        if answer then return answer, at end
+    end
+    if kind == 'w' then return sweep(ARGV[first + 1]), at end
+    if kind == 'D' then return drop(agent, index), at end
+    if kind == 'f' then return finish(agent, index, ARGV[first + 1], ARGV[first + 2]), at end
+    return apply(agent, index, places), at
 end
 
 -- The journal is bounded by commits and by bytes; a record's header tells the bytes written before it.
-local function trim(length)
-    call('XTRIM', journal, 'MAXLEN', max(1, length))
-    base = tonumber(match(call('XRANGE', journal, '-', '+', 'COUNT', 1)[1][2][2], '^%S+ %S+ %S+ %S+ %S+ %S+ %S+ (%d+)'))
+local function trim(to)
+    call('XTRIM', KEYS[4], 'MAXLEN', to)
+    local oldest = call('XRANGE', KEYS[4], '-', '+', 'COUNT', 1)[1][2][2]
+    context.count, context.base = to, tonumber(match(oldest, '^%S+ %S+ %S+ %S+ %S+ %S+ %S+ (%d+)'))
 end
 
 local function bound()
-    if call('XLEN', journal) > keep_commits + max(1, floor(keep_commits / 8)) then trim(keep_commits) end
-    local length = total - base > keep_bytes and call('XLEN', journal) or 1
-    while total - base > keep_bytes and length > 1 do
-        length = length - max(1, floor(length / 8))
-        trim(length)
+    local most = context.keep_commits
+    if context.count > most + math.max(1, math.floor(most / 8)) then trim(most) end
+    while context.total - context.base > context.keep_bytes and context.count > 1 do
+        trim(context.count - math.max(1, math.floor(context.count / 8)))
     end
 end
 
--- Identities are kept for ten minutes, pruned by age only, all at once every five.
+-- Identities are kept for ten minutes, and pruned by age only, now and then: once in 64 batches.
 local function prune()
-    call('HSET', meta, 'prune', int(now + TOMBSTONE / 2))
-    local fields = call('HGETALL', meta)
+    local fields = call('HGETALL', KEYS[5])
     for i = 1, #fields, 2 do
         local when = sub(fields[i], 1, 7) == 'client:' and match(fields[i + 1], '^%d+ (%d+)')
-        if when and tonumber(when) < now - TOMBSTONE then call('HDEL', meta, fields[i]) end
+        if when and tonumber(when) < context.now - 600000 then call('HDEL', KEYS[5], fields[i]) end
     end
 end
 
-local function settle()
-    bound()
-    call('HSET', meta, 'last', int(last), 'updated', int(now_us), 'ttl', int(ttl), 'deadline', int(deadline),
-        'total', int(total), 'base', int(base), 'keep_commits', int(keep_commits), 'keep_bytes', int(keep_bytes))
-    if (tonumber(held[9]) or 0) < now then prune() end
+-- All keys of a context go at one moment; only meta stays for ten minutes more, with nothing in it that can be read.
+local function set_expiry()
     for i = 1, 5 do
-        if deadline > 0 then
-            call('PEXPIREAT', KEYS[i], int(i < 5 and deadline or deadline + TOMBSTONE))
-        elseif expiring then
+        if context.deadline > 0 then
+            call('PEXPIREAT', KEYS[i], format('%.0f', i < 5 and context.deadline or context.deadline + 600000))
+        else
             call('PERSIST', KEYS[i])
         end
     end
 end
 
-local answers, index = {}, 0
-while cursor <= #ARGV do
-    answers[index + 1] = apply(index)
+local answers, at, index = {}, 7, 0
+while at <= #ARGV do
+    answers[index + 1], at = commit(at, index)
     index = index + 1
 end
 local answer = concat(answers, '\n')
-if client ~= '' then call('HSET', meta, 'client:' .. client, concat({ARGV[4], int(now), answer}, ' ')) end
-if touched then
-    settle()
-elseif not alive then
-    call('PEXPIRE', meta, TOMBSTONE)
+local known = ARGV[4] .. format(' %.0f ', context.now) .. answer
+if context.touched then
+    bound()
+    local state = format('%.0f %s %.0f %.0f %.0f %.0f %.0f %.0f %.0f ', context.last, context.first, context.ttl,
+        context.deadline, context.total, context.base, context.count, context.keep_commits, context.keep_bytes)
+    call('HSET', KEYS[5], 'state', state .. context.at, 'client:' .. ARGV[3], known)
+    if context.fresh then set_expiry() end
+elseif ARGV[3] ~= '' then
+    call('HSET', KEYS[5], 'client:' .. ARGV[3], known)
+    if not context.alive then call('PEXPIRE', KEYS[5], 600000) end
 end
-return {'ok', answer, finished and held[10] or ''}
+if context.now_us % 64 == 0 then prune() end
+return {'ok', answer, context.finished and context.outcome or ''}

@@ -11,7 +11,8 @@ local clock = call('TIME')
 local now = string.format('%.0f', math.floor(tonumber(clock[1]) * 1000 + tonumber(clock[2]) / 1000))
 if call('EXISTS', KEYS[2]) == 0 then return {now, '0', '0', '0', '0', '0', '0', '', {}} end
 
-local meta = call('HMGET', KEYS[3], 'first', 'last', 'deadline', 'finished')
+local meta = call('HMGET', KEYS[3], 'state', 'finished')
+local last, first, deadline = string.match(meta[1], '^(%d+) (%d+) %d+ (%d+)')
 local upcoming = call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
 local oldest = call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1][2][2]
 local at = call('XRANGE', KEYS[2], ARGV[1] .. '-0', ARGV[1] .. '-0')[1]
@@ -26,5 +27,5 @@ while wanted > 0 and bytes < tonumber(ARGV[3]) do
     end
     wanted = #page < 16 and 0 or wanted - #page
 end
-return {now, meta[1], meta[2], meta[3] or '0', meta[4] or '0', upcoming or '0', string.match(oldest, '^(%d+)'),
+return {now, first, last, deadline, meta[2] or '0', upcoming or '0', string.match(oldest, '^(%d+)'),
     at and string.match(at[2][2], '^[^\n]*') or '', records}

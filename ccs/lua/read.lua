@@ -9,7 +9,7 @@
 local call = redis.call
 local clock = call('TIME')
 local now = math.floor(tonumber(clock[1]) * 1000 + tonumber(clock[2]) / 1000)
-local revision = call('EXISTS', KEYS[4]) == 1 and call('HGET', KEYS[5], 'last') or '0'
+local revision = call('EXISTS', KEYS[4]) == 1 and string.match(call('HGET', KEYS[5], 'state'), '^%d+') or '0'
 local with_values, found = ARGV[1] == 'entries', {}
 
 local function add(path, raw)

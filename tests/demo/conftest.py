@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,19 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 def patience() -> float:
     """Seconds after which something has gone wrong."""
     return PATIENCE
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], bool]], None]:
+    """`until(condition)` waits for it."""
+
+    def wait(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come about in time"
+            time.sleep(0.01)
+
+    return wait
 
 
 @pytest.fixture
@@ -76,13 +90,19 @@ class Told:
 
 
 @pytest.fixture
-def demo(tmp_path: Path) -> Callable[..., Told]:
+def surroundings(tmp_path: Path) -> dict[str, str]:
+    """The environment of a demo: what it leaves behind when it is killed is cleaned up with the test."""
+    return {**os.environ, "TMPDIR": str(tmp_path)}
+
+
+@pytest.fixture
+def demo(tmp_path: Path, surroundings: dict[str, str]) -> Callable[..., Told]:
     """`demo(*arguments)` runs the demo to its end."""
 
     def run(*arguments: object) -> Told:
         file = tmp_path / "outcome.json"
         command = [sys.executable, "-m", "ccs.demo", *map(str, arguments), "--json", str(file)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=surroundings, check=False)
         outcome = Outcome.model_validate(json.loads(file.read_text())) if file.exists() else None
         return Told(done.returncode, done.stdout, done.stderr, outcome)
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from ccs.demo.board import Audit, Board
 from ccs.demo.live import picture
 from ccs.demo.measure import measure_source
-from ccs.demo.view import PlainView, progress
+from ccs.demo.view import PlainView, choose_view, progress
 from ccs.demo.worklist import Work, Worklist
 from ccs.types import Change
 
@@ -154,3 +154,17 @@ def _drawn(shown: Any) -> str:
     console.print(shown)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
+
+
+def test_without_a_terminal_or_without_rich_the_view_is_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(choose_view(plain=False), PlainView)
+    monkeypatch.setattr("sys.stdout", _Terminal())
+    assert isinstance(choose_view(plain=True), PlainView)
+    assert not isinstance(choose_view(plain=False), PlainView)
+    monkeypatch.setattr("ccs.demo.view.find_spec", lambda name: None)
+    assert isinstance(choose_view(plain=False), PlainView)
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True

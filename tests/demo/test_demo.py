@@ -7,9 +7,7 @@ import pty
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +57,7 @@ def test_where_there_is_no_terminal_the_output_is_lines(demo: Any, code_base: Pa
     told = demo(code_base)
     assert "\x1b" not in told.out
     for expected in (
-        f"surveying {code_base}",
+        f"surveying {code_base}, with 4 analysts",
         f"the surveyor has listed {FILES} files",
         "Totals",
         "Most complex functions",
@@ -75,10 +73,12 @@ def test_where_there_is_no_terminal_the_output_is_lines(demo: Any, code_base: Pa
         assert expected in told.out
 
 
-def test_on_a_terminal_the_view_is_live_and_the_report_stays(code_base: Path, patience: float) -> None:
+def test_on_a_terminal_the_view_is_live_and_the_report_stays(
+    code_base: Path, patience: float, surroundings: dict[str, str]
+) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "ccs.demo", str(code_base), "--limit", "20"]
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "50"}
+    environment = {**surroundings, "TERM": "xterm", "COLUMNS": "120", "LINES": "50"}
     with subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment) as process:
         os.close(theirs)
         said = b"".join(_read_all(ours)).decode()
@@ -120,6 +120,8 @@ def test_a_store_of_ones_own_is_used_and_keeps_the_task(demo: Any, code_base: Pa
         (["--analysts", "0"], "not a number from 1 on"),
         (["--analysts", "1", "--kill"], "--kill needs --analysts 2"),
         (["--store", "memory://"], "one process only"),
+        (["--json", "/no/such/folder/x.json"], "cannot be written"),
+        (["--hold", "0"], "not between 0.1 and 60 seconds"),
     ],
 )
 def test_wrong_usage_says_what_is_wrong(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,11 +131,12 @@ def test_wrong_usage_says_what_is_wrong(arguments: list[str], said: str, capsys:
     assert said in capsys.readouterr().err
 
 
-@contextmanager
-def _under_way(code_base: Path) -> Iterator[subprocess.Popen[str]]:
+@pytest.fixture
+def under_way(code_base: Path, surroundings: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     """A demo that is at work and would be for a while."""
     command = [sys.executable, "-m", "ccs.demo", str(code_base), "--pace", "5", "--analysts", "2"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=surroundings) as process:
         try:
             assert process.stdout is not None
             assert any("the surveyor has listed" in line for line in process.stdout)
@@ -157,36 +160,71 @@ def _state(pid: int) -> str:
         return "Z"
 
 
-def _until(condition: Callable[[], bool], patience: float) -> None:
-    deadline = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.01)
-
-
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
 
 @linux
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_demo_ends_its_swarm(code_base: Path, patience: float, how: signal.Signals) -> None:
-    with _under_way(code_base) as process:
-        swarm = _children(process.pid)
-        process.send_signal(how)
-        assert process.wait(patience) == 130
-        assert process.stderr is not None
-        assert process.stderr.read() == "interrupted; the swarm has been ended\n"
+def test_an_interrupted_demo_ends_its_swarm(
+    under_way: subprocess.Popen[str], patience: float, how: signal.Signals
+) -> None:
+    swarm = _children(under_way.pid)
+    under_way.send_signal(how)
+    assert under_way.wait(patience) == 130
+    assert under_way.stderr is not None
+    assert under_way.stderr.read() == "interrupted; the swarm has been ended\n"
     assert len(swarm) >= 3
     assert not _alive(swarm)
 
 
 @linux
-def test_the_swarm_does_not_outlive_a_demo_that_is_killed(code_base: Path, patience: float) -> None:
-    with _under_way(code_base) as process:
-        swarm = _children(process.pid)
-        process.kill()
-        process.wait(patience)
-        _until(lambda: not _alive(swarm), patience)
+def test_the_swarm_does_not_outlive_a_demo_that_is_killed(
+    under_way: subprocess.Popen[str], patience: float, until: Any
+) -> None:
+    swarm = _children(under_way.pid)
+    under_way.kill()
+    under_way.wait(patience)
+    until(lambda: not _alive(swarm))
+
+
+@linux
+def test_an_analyst_that_dies_on_its_own_is_reported_and_the_survey_ends_without_it(
+    code_base: Path, patience: float, surroundings: dict[str, str]
+) -> None:
+    command = [sys.executable, "-m", "ccs.demo", str(code_base), "--pace", "0.2", "--hold", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=surroundings) as process:
+        assert process.stdout is not None
+        assert any("the surveyor has listed" in line for line in process.stdout)
+        os.kill(next(pid for pid in _children(process.pid) if "analyst-2" in _command(pid)), signal.SIGKILL)
+        said = process.stdout.read()
+        assert process.wait(patience) == 1
+    assert "PROBLEMS\n  analyst-2 was killed by signal 9" in said
+    assert f"{FILES}  files" in said
+    assert "in the same order: yes" in said
+
+
+@linux
+def test_a_survey_that_cannot_end_says_so(under_way: subprocess.Popen[str], patience: float) -> None:
+    os.kill(next(pid for pid in _children(under_way.pid) if "reporter" in _command(pid)), signal.SIGKILL)
+    assert under_way.wait(patience) == 1
+    assert under_way.stderr is not None
+    said = under_way.stderr.read()
+    assert "the survey failed: nobody is left to end the survey" in said
+    assert "reporter was killed by signal 9" in said
+
+
+def _command(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text()
+
+
+def test_a_demo_that_nobody_reads_any_more_ends(code_base: Path, patience: float, surroundings: dict[str, str]) -> None:
+    command, pipe = [sys.executable, "-m", "ccs.demo", str(code_base)], subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=surroundings) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert (process.wait(patience), process.stderr.read()) == (1, "")
 
 
 def test_a_process_that_crashes_is_reported_with_what_it_said(tmp_path: Path, patience: float) -> None:

@@ -57,14 +57,12 @@ def server_pid(path: str) -> int:
 def servers(folder: Path) -> list[int]:
     """The server processes of `folder` by their command lines, whether or not they hold its lock."""
     wanted = os.fsencode(os.path.realpath(ccs(folder, "server.sock")))
-    return [pid for pid in _pids() if _runs(pid, b"-server") and wanted in _cmdline(pid)]
+    return [pid for pid in _pids() if b"-server" in _cmdline(pid) and wanted in _cmdline(pid)]
 
 
 def keepers(folder: Path) -> list[int]:
     wanted = os.fsencode(ccs(folder, ""))
-    return [
-        pid for pid in _pids() if _runs(pid, b"python") and b"keeper.py" in _cmdline(pid) and wanted in _cmdline(pid)
-    ]
+    return [pid for pid in _pids() if b"keeper.py" in _cmdline(pid) and wanted in _cmdline(pid)]
 
 
 def gone(folder: Path) -> bool:
@@ -195,12 +193,6 @@ def _cmdline(pid: int) -> bytes:
     with suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     return b""
-
-
-def _runs(pid: int, name: bytes) -> bool:
-    with suppress(OSError):
-        return name in os.readlink(os.fsencode(f"/proc/{pid}/exe"))
-    return False
 
 
 assert sys.platform != "win32"

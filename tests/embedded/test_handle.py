@@ -233,6 +233,15 @@ def test_a_folder_that_is_deleted_and_made_anew_gets_its_own_server(folder: Path
     until(lambda: gone(folder))
 
 
+def test_a_folder_that_is_deleted_soon_after_its_first_use_leaves_no_server(folder: Path) -> None:
+    handle = Embedded(folder, linger=30.0)
+    server = server_pid(handle.open(PATIENCE))
+    until(lambda: linked(folder), 0.8)
+    shutil.rmtree(folder)
+    handle.close()
+    until(lambda: not alive(server) and not keepers(folder))
+
+
 def linked(folder: Path) -> bool:
     """Whether the keeper is connected: it is, one look after the server's start."""
     with client(str(ccs(folder, "server.sock"))) as server:

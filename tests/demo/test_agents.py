@@ -1,0 +1,130 @@
+"""The agents on a store in memory: a hold that was lost counts for nothing, and news that is late does no harm."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+import ccs
+from ccs.demo.agents import MAX_LAPSED, Analyst, Renewal, Reporter
+from ccs.demo.entries import Card, Job, Role, Taken, Todo
+from ccs.demo.report import SurveyReport, survey_alone
+from ccs.demo.worklist import Work
+
+Until = Callable[[Callable[[], bool]], None]
+
+WORK = Work("a.py", b"a.py", 0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "a.py").write_text("import os\n\n\ndef f(): pass\n")
+    (tmp_path / "b.py").write_text("def (\n")
+    return tmp_path
+
+
+@pytest.fixture
+def store() -> Iterator[ccs.Store]:
+    with ccs.connect(f"memory://{secrets.token_hex(4)}", agent="test") as store:
+        yield store
+
+
+@pytest.fixture
+def task(store: ccs.Store) -> ccs.Context:
+    task = store.task("survey")
+    task.set("files/a.py/todo", Todo(raw=b"a.py"))
+    return task
+
+
+def _job(store: ccs.Store, folder: Path, role: Role = "analyst", agent: str = "analyst-1") -> Job:
+    return Job(role, agent, "memory://", "survey", str(folder), "", hold=30.0, pace=0.0, limit=None)
+
+
+def _analyst(task: ccs.Context, folder: Path, agent: str = "analyst-1") -> Analyst:
+    return Analyst(task.store.task("survey", agent=agent), _job(task.store, folder, agent=agent))
+
+
+def test_work_that_is_done_is_committed_with_the_end_of_its_hold(task: ccs.Context, folder: Path) -> None:
+    analyst = _analyst(task, folder)
+    analyst._do(WORK)
+    assert task.paths() == ["files/a.py/findings"]
+    assert (analyst.files, analyst.changes, analyst.lost) == (1, 4, 0)
+    last = {change.revision for change in task.history()[-3:]}
+    assert len(last) == 1
+
+
+def test_a_file_is_taken_by_one_only(task: ccs.Context, folder: Path) -> None:
+    first, second = _analyst(task, folder), _analyst(task, folder, "analyst-2")
+    assert first._take(WORK, 30.0) is not None
+    second._do(WORK)
+    assert (second.files, second.changes, second.lost) == (0, 0, 1)
+
+
+def test_a_holder_that_was_away_too_long_counts_nothing(task: ccs.Context, folder: Path, patience: float) -> None:
+    slow, heir = _analyst(task, folder), _analyst(task, folder, "analyst-2")
+    with task.watch("files/*/taken") as changes:
+        hold = slow._take(WORK, 0.05)
+        assert hold is not None
+        assert [changes.receive(timeout=patience).op for _ in range(2)] == ["set", "expire"]
+    heir._do(Work("a.py", b"a.py", 1))
+    slow._publish(hold, slow._measure(WORK), WORK)
+    entry = task.entry("files/a.py/findings")
+    assert entry is not None
+    assert (entry.version, entry.agent) == (1, "analyst-2")
+    assert (slow.files, slow.lost, heir.files, heir.taken_over) == (0, 1, 1, 1)
+
+
+def test_a_holder_whose_file_another_has_taken_since_counts_nothing(task: ccs.Context, folder: Path) -> None:
+    slow = _analyst(task, folder)
+    hold = slow._take(WORK, 30.0)
+    assert hold is not None
+    task.delete(hold.path)
+    task.create(hold.path, Taken(agent="analyst-2", lapsed=1), ttl=30)
+    slow._publish(hold, slow._measure(WORK), WORK)
+    assert not task.exists("files/a.py/findings")
+    assert task.exists(hold.path)
+
+
+def test_a_file_that_was_done_meanwhile_is_let_go(task: ccs.Context, folder: Path) -> None:
+    _analyst(task, folder)._do(WORK)
+    late = _analyst(task, folder, "analyst-2")
+    late._do(WORK)
+    assert task.paths() == ["files/a.py/findings"]
+    assert (late.files, late.changes, late.lost) == (0, 2, 1)
+
+
+def test_a_hold_is_renewed_while_its_holder_is_busy(task: ccs.Context, until: Until) -> None:
+    hold = task.create("files/a.py/taken", Taken(agent="analyst-1"), ttl=3_600)
+    with Renewal(task, hold.path, ttl=0.6):
+        until(lambda: _deadline(task, hold.path) != hold.expires_at)
+        entry = task.entry(hold.path)
+    assert entry is not None
+    assert entry.revision == hold.revision
+
+
+def _deadline(task: ccs.Context, path: str) -> datetime | None:
+    entry = task.entry(path)
+    return entry.expires_at if entry else None
+
+
+def test_a_file_that_several_analysts_died_on_is_given_up_with_a_finding(task: ccs.Context, folder: Path) -> None:
+    _analyst(task, folder)._do(Work("a.py", b"a.py", MAX_LAPSED))
+    assert task.get("files/a.py/findings")["error"] == "given up after 3 analysts lost their hold on it"
+
+
+def test_a_swarm_of_one_after_the_other_reports_what_a_single_process_does(store: ccs.Store, folder: Path) -> None:
+    task = store.task("survey")
+    task.set_many({f"files/{name}/todo": Todo(raw=name.encode()) for name in ("a.py", "b.py")})
+    task.set("survey/listed", 2)
+    for name in ("a.py", "b.py"):
+        _analyst(task, folder)._do(Work(name, name.encode(), 0))
+    reporter = Reporter(store.task("survey", agent="reporter"), _job(store, folder, "reporter", "reporter"))
+    reporter.run()
+    assert SurveyReport.model_validate(task.get("report/survey")) == survey_alone(folder)
+    assert task.get("status") == "reported"
+    card = Card.model_validate(task.get("agents/reporter"))
+    assert card.changes == sum(change.agent == "reporter" for change in task.history())
