@@ -22,6 +22,12 @@ class Counters:
         with self._lock:
             self._counts[name] += amount
 
+    def add_batch(self, commits: int) -> None:
+        """Counts one batch of so many commits."""
+        with self._lock:
+            self._counts["batches"] += 1
+            self._counts["commits"] += commits
+
     def frozen(self) -> StoreStats:
         """The counts as they stand."""
         with self._lock:

@@ -81,7 +81,10 @@ class ContextInfo:
 
 @dataclass(frozen=True, slots=True)
 class StoreStats:
-    """What a store has done since it was opened, in counts; the same events as the `ccs` logger reports."""
+    """What a store has done since it was made, in counts; the same events as the `ccs` logger reports.
+
+    `bytes` are those of the commands sent and of the commits heard.
+    """
 
     commits: int = 0
     batches: int = 0
@@ -91,5 +94,4 @@ class StoreStats:
     gaps_filled: int = 0
     deliveries: int = 0
     callback_errors: int = 0
-    bytes_sent: int = 0
-    bytes_received: int = 0
+    bytes: int = 0

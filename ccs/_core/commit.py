@@ -60,6 +60,9 @@ class Settings(NamedTuple):
         return " ".join("-" if value is None else str(value) for value in self)
 
 
+_NOTHING = Settings(None, None, None)
+
+
 @dataclass(frozen=True, slots=True)
 class Commit:
     """One atomic change: all of its operations, on distinct paths, or none, if its guards hold."""
@@ -67,7 +70,7 @@ class Commit:
     agent: str
     operations: Sequence[Operation]
     guards: Sequence[Guard] = ()
-    given: Settings = Settings(None, None, None)
+    given: Settings = _NOTHING
     size: int = 0
 
     def arguments(self) -> list[Argument]:
@@ -163,10 +166,12 @@ def commit_arguments(batch: Batch, keys: Keys, defaults: Settings, publish: str 
 
 
 def _given(commits: Sequence[Commit]) -> Settings:
-    merged: list[int | None] = [None, None, None]
+    merged = _NOTHING
     for commit in commits:
-        merged = [new if new is not None else old for new, old in zip(commit.given, merged, strict=True)]
-    return Settings(*merged)
+        if commit.given is not merged and commit.given != _NOTHING:
+            newest = (new if new is not None else old for new, old in zip(commit.given, merged, strict=True))
+            merged = Settings(*newest)
+    return merged
 
 
 def parse_answers(batch: Batch, address: str, reply: Sequence[bytes]) -> list[Applied | CCSError]:

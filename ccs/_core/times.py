@@ -30,7 +30,7 @@ def millis(duration: Duration, name: str = "ttl") -> int:
 
 def from_micros(value: int) -> datetime:
     """The moment so many microseconds after the epoch, in UTC."""
-    return _EPOCH + timedelta(microseconds=value)
+    return _EPOCH + timedelta(0, 0, value)
 
 
 def from_millis(value: int) -> datetime:

@@ -18,7 +18,6 @@ from ccs._core.journal import JournalPage, parse_page
 from ccs._core.keys import Keys, keys_of
 from ccs._core.read import journal_arguments, journal_keys
 from ccs._core.target import Target
-from ccs._log import logger
 from ccs._scripts import COMMIT, JOURNAL
 from ccs._stats import Counters
 from ccs._sync.connection import Connection
@@ -191,9 +190,7 @@ class Engine:
             raise CCSError(
                 f"a later batch of this client was applied to {address} before this one; nothing was written"
             )
-        self.stats.add("batches")
-        self.stats.add("commits", len(batch.commits))
-        logger.debug("%s: %d commits in batch %d", address, len(batch.commits), batch.number)
+        self.stats.add_batch(len(batch.commits))
         return reply
 
     def look(self, address: str, cursor: int, count: int) -> JournalPage:

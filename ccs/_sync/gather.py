@@ -23,13 +23,17 @@ Send = Callable[[list[Commit], int, float], list[Answer]]
 
 
 class _Caller:
-    """A thread with a commit: woken by its answer, or because it is its turn to lead."""
+    """A thread with a commit: woken by its answer, or because it is its turn to lead; one that leads needs no event."""
 
     __slots__ = ("answer", "event")
 
     def __init__(self) -> None:
         self.answer: Answer | None = None
-        self.event = Event()
+        self.event: Event | None = None
+
+    def wake(self) -> None:
+        if self.event:
+            self.event.set()
 
 
 class Gatherer:
@@ -52,6 +56,7 @@ class Gatherer:
         with self._lock:
             self._waiting.append(Waiting(commit, time.monotonic(), caller))
             self._leader = self._leader or caller
+            caller.event = None if self._leader is caller else Event()
         try:
             answer = self._answer(caller)
         finally:
@@ -64,7 +69,7 @@ class Gatherer:
         """Nothing to wait for: whoever sends is a caller."""
 
     def _answer(self, caller: _Caller) -> Answer:
-        if self._leader is not caller:
+        if caller.event:
             caller.event.wait()
         while caller.answer is None:
             self._send_next()
@@ -82,7 +87,7 @@ class Gatherer:
         callers = (waiting.answer for waiting in left)
         following = next((caller for caller in callers if caller is not leaving and caller.answer is None), None)
         if following:
-            following.event.set()
+            following.wake()
         else:
             self._unanswered = None
         return following
@@ -105,7 +110,7 @@ class Gatherer:
             if isinstance(answer, Applied) and answer.revision > self.last_revision:
                 self.last_revision = answer.revision
             waiting.answer.answer = answer
-            waiting.answer.event.set()
+            waiting.answer.wake()
 
     def _fail_overdue(self, error: CCSError) -> None:
         # Who has waited as long, but was never sent, knows that nothing of it was applied.

@@ -9,6 +9,7 @@ from contextlib import suppress
 from threading import BoundedSemaphore, Lock
 from typing import Any
 
+import hiredis
 from redis.exceptions import RedisError, ResponseError
 
 from ccs._faults import LinkDown, dial_fault
@@ -46,7 +47,9 @@ class Link:
 
     def _talk(self, connection: Any, command: tuple[Any, ...]) -> Any:
         try:
-            connection.send_command(*command, check_health=False)
+            packed = hiredis.pack_command(command)
+            connection.send_packed_command((packed,), check_health=False)
+            self._stats.add("bytes", len(packed))
             reply = connection.read_response()
         except ResponseError:
             self._give_back(connection)

@@ -11,6 +11,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Any
 
+import hiredis
 from redis.exceptions import RedisError, ResponseError
 
 from ccs._faults import LinkDown, dial_fault
@@ -45,7 +46,7 @@ class Link:
     async def _open(self) -> _Wire:
         async with self._dialing:
             if not (self._wire and self._wire.up):
-                self._wire = _Wire(await dial(self._dialer), self._dialer.timeout)
+                self._wire = _Wire(await dial(self._dialer), self._dialer.timeout, self._stats)
                 self._opened += 1
                 self._stats.add("reconnects", int(self._opened > 1))
             return self._wire
@@ -59,22 +60,23 @@ async def dial(dialer: Dialer) -> Any:
         raise dial_fault(error, dialer.address) from error
 
 
-def post(connection: Any, *command: Any) -> None:
-    """Sends a command at once.
+def post(connection: Any, *command: Any) -> int:
+    """Sends a command at once; of how many bytes.
 
     Not with `send_command`: cancelled in its drain, it would close a connection that others share. What is in flight
     is bounded by those who wait for it, so there is no need to drain.
     """
-    packed = connection.pack_command(*command)
+    packed = hiredis.pack_command(command)
     if connection._writer:
-        connection._writer.writelines(packed)
+        connection._writer.writelines((packed,))
+    return len(packed)
 
 
 class _Wire:
     """One open connection and those who wait for their replies."""
 
-    def __init__(self, connection: Any, timeout: float) -> None:
-        self._connection, self._timeout = connection, timeout
+    def __init__(self, connection: Any, timeout: float, stats: Counters) -> None:
+        self._connection, self._timeout, self._stats = connection, timeout, stats
         self._waiting: deque[asyncio.Future[Any]] = deque()
         self._loop = asyncio.get_running_loop()
         self._progress = self._loop.time()
@@ -88,7 +90,7 @@ class _Wire:
             self._progress = self._loop.time()
             self._watch()
         self._waiting.append(reply)
-        post(self._connection, *command)
+        self._stats.add("bytes", post(self._connection, *command))
         return await reply
 
     async def aclose(self, reason: BaseException) -> None:

@@ -141,6 +141,7 @@ class Listener:
         record, address = parse_record(raw), address_of_key(self._namespace, channel)
         if address is None:
             return
+        self._stats.add("bytes", record.size)
         self._note_deadlines(address, record)
         if kind == b"message" and (feed := self._feeds.get(address)):
             feed.deliver(record)

@@ -35,12 +35,12 @@ do
     end
     local last, first, ttl, deadline, total, base, count, keep_commits, keep_bytes = match(meta[1] or '0 0 0 0 0 0 0 0 0 ',
         '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) ')
-    context.now_us = clock[1] * 1000000 + clock[2]
-    context.now, context.at = math.floor(context.now_us / 1000), format('%.0f', context.now_us)
-    context.alive, context.last, context.first = call('EXISTS', KEYS[4]) == 1, tonumber(last), first
+    context.at = clock[1] .. sub('000000' .. clock[2], -6)
+    context.now_us, context.now = context.at + 0, sub(context.at, 1, -4) + 0
+    context.alive, context.last, context.last_printed, context.first = call('EXISTS', KEYS[4]) == 1, last + 0, last, first
     context.fresh = not context.alive
-    context.ttl, context.deadline, context.total, context.base = ttl + 0, deadline + 0, total + 0, base + 0
-    context.count, context.keep_commits, context.keep_bytes = count + 0, keep_commits + 0, keep_bytes + 0
+    context.ttl, context.deadline, context.total, context.base = ttl, deadline, total + 0, base
+    context.count, context.keep_commits, context.keep_bytes = count + 0, keep_commits, keep_bytes
     if context.alive then context.finished, context.outcome = meta[3], meta[4] end
 end
 
@@ -50,30 +50,35 @@ local function configure()
     context.configured, context.touched = true, true
     local before = context.ttl
     if not context.alive then
-        local ttl, commits, bytes = match(ARGV[6], '^(%S+) (%S+) (%S+)$')
-        context.ttl, context.keep_commits, context.keep_bytes = ttl + 0, commits + 0, bytes + 0
-        context.total, context.base, context.count, context.deadline = 0, 0, 0, 0
+        context.ttl, context.keep_commits, context.keep_bytes = match(ARGV[6], '^(%S+) (%S+) (%S+)$')
+        context.total, context.base, context.count, context.deadline = 0, '0', 0, '0'
     end
     if ARGV[5] ~= '- - -' then
         local ttl, commits, bytes = match(ARGV[5], '^(%S+) (%S+) (%S+)$')
-        context.ttl = tonumber(ttl) or context.ttl
-        context.keep_commits = tonumber(commits) or context.keep_commits
-        context.keep_bytes = tonumber(bytes) or context.keep_bytes
+        if ttl ~= '-' then context.ttl = ttl end
+        if commits ~= '-' then context.keep_commits = commits end
+        if bytes ~= '-' then context.keep_bytes = bytes end
     end
-    local wanted = context.ttl > 0 and context.now + context.ttl or 0
-    if wanted == 0 or before ~= context.ttl or context.deadline < wanted then
-        context.fresh = context.fresh or wanted ~= context.deadline
-        context.deadline = wanted > 0 and wanted + math.floor(context.ttl / 64) or 0
+    local wanted = context.ttl == '0' and 0 or context.now + context.ttl
+    if before ~= context.ttl or context.deadline + 0 < wanted then
+        context.fresh = true
+        context.deadline = wanted == 0 and '0' or format('%.0f', wanted + math.floor(context.ttl / 64))
     end
 end
 
+-- The next revision, and as text.
+local function next_revision()
+    if context.now_us > context.last then return context.now_us, context.at end
+    return context.last + 1, format('%.0f', context.last + 1)
+end
+
 -- Journals and publishes one commit; `changes` are pieces of text: for the header, and for the body.
-local function record(agent, revision, index, header, body, expiry)
+local function record(agent, revision, printed, index, header, body, expiry)
     if not context.configured then configure() end
-    local at, printed = context.at, format('%.0f', revision)
-    local text = concat({context.alive and format('%.0f', context.last) or '0', printed, at,
-        context.identity ~= '' and context.identity or '-', ARGV[4], index, format('%.0f', context.deadline),
-        format('%.0f', context.total), format('%.0f', expiry), #agent, header}, ' ') .. '\n' .. agent .. body
+    local at = context.at
+    local text = concat({context.alive and context.last_printed or '0', printed, at,
+        context.identity ~= '' and context.identity or '-', ARGV[4], index, context.deadline,
+        format('%.0f', context.total), expiry, #agent, header}, ' ') .. '\n' .. agent .. body
     if not context.alive then
         call('HDEL', KEYS[5], 'finished', 'outcome')
         call('HSET', KEYS[5], 'created', at)
@@ -81,10 +86,9 @@ local function record(agent, revision, index, header, body, expiry)
     end
     call('XADD', KEYS[4], printed .. '-0', 'r', text)
     call(ARGV[2], ARGV[1], text)
-    context.last, context.total, context.count = revision, context.total + #text, context.count + 1
+    context.last, context.last_printed = revision, printed
+    context.total, context.count = context.total + #text, context.count + 1
 end
-
-local function next_revision() return math.max(context.last + 1, context.now_us) end
 
 local function describe(kind, path, before, after)
     return kind .. ' ' .. #path .. ' ' .. #before .. ' ' .. #after
@@ -107,7 +111,8 @@ local function load(path)
     if entry.expiry == 0 or entry.expiry > context.now then return entry end
     remove(path, entry.expiry)
     context.identity = ''
-    record(sub(raw, start, entry.value - 1), next_revision(), 0, describe('x', path, raw, ''), path .. raw, 0)
+    local last, printed = next_revision()
+    record(sub(raw, start, entry.value - 1), last, printed, 0, describe('x', path, raw, ''), path .. raw, '0')
     context.identity = ARGV[3]
     return nil
 end
@@ -205,7 +210,7 @@ local function compute(kind, value, operand, items, most)
 end
 
 -- Decides what one writing operation does; nothing is written yet. Returns nil and the answer where it is impossible.
-local function plan(at, entry, agent, revision)
+local function plan(at, entry, agent, printed)
     local kind, path, expiry, value, number = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], nil
     local before = entry and entry.raw or ''
     if kind == 'd' then return {kind = 'd', path = path, entry = entry, before = before, after = '', result = '1'} end
@@ -221,8 +226,8 @@ local function plan(at, entry, agent, revision)
     end
     local version, created = entry and format('%.0f', entry.version + 1) or '1', entry and entry.created or context.at
     local due = expiry == 0 and '0' or format('%.0f', expiry)
-    return {kind = 's', path = path, entry = entry, before = before, expiry = expiry,
-        after = concat({format('%.0f', revision), version, created, context.at, due, #agent, agent}, ' ') .. value,
+    return {kind = 's', path = path, entry = entry, before = before, expiry = expiry, due = due,
+        after = concat({printed, version, created, context.at, due, #agent, agent}, ' ') .. value,
         result = version .. ' ' .. created .. ' ' .. due .. (number and format(' %.0f', number) or '')}
 end
 
@@ -235,7 +240,7 @@ local function write(step)
         context.fresh = true
     end
     if step.expiry ~= 0 then
-        call('ZADD', KEYS[3], format('%.0f', step.expiry), step.path)
+        call('ZADD', KEYS[3], step.due, step.path)
         context.fresh = true
     elseif before ~= 0 then
         call('ZREM', KEYS[3], step.path)
@@ -264,25 +269,25 @@ local function sweep(limit)
 end
 
 local function finish(agent, index, outcome, keep)
-    local revision = next_revision()
+    local revision, printed = next_revision()
     configure()
-    context.deadline, context.fresh = context.now + tonumber(keep), true
-    record(agent, revision, index, describe('f', '', '', outcome), outcome, 0)
+    context.deadline, context.fresh = format('%.0f', context.now + keep), true
+    record(agent, revision, printed, index, describe('f', '', '', outcome), outcome, '0')
     context.finished, context.outcome = context.at, outcome
     call('HSET', KEYS[5], 'finished', context.at, 'outcome', outcome)
-    return '+' .. format('%.0f', revision) .. ' ' .. context.at
+    return '+' .. printed .. ' ' .. context.at
 end
 
 local function drop(agent, index)
     if not context.alive then return '+0 ' .. context.at end
-    local revision = next_revision()
-    local printed = format('%.0f', revision)
+    local revision, printed = next_revision()
     call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
     call('HDEL', KEYS[5], 'created', 'finished', 'outcome')
     call('HSET', KEYS[5], 'state', printed .. ' 0 0 0 0 0 0 0 0 0')
-    call(ARGV[2], ARGV[1], concat({format('%.0f', context.last), printed, context.at, context.identity, ARGV[4], index,
+    call(ARGV[2], ARGV[1], concat({context.last_printed, printed, context.at, context.identity, ARGV[4], index,
         0, 0, 0, #agent, describe('g', '', '', '')}, ' ') .. '\n' .. agent)
-    context.last, context.alive, context.finished, context.fresh = revision, false, false, true
+    context.last, context.last_printed, context.alive, context.finished = revision, printed, false, false
+    context.fresh = true
     context.configured, context.touched = false, false
     return '+' .. printed .. ' ' .. context.at
 end
@@ -291,12 +296,12 @@ end
 local function apply(agent, index, places)
     local found, steps, results, header, body, size, earliest = {}, {}, {}, {}, {}, #agent + 200, 0
     for i, at in ipairs(places) do found[i] = load(ARGV[at + 1]) end
-    local revision = next_revision()
+    local revision, printed = next_revision()
     for i, at in ipairs(places) do
         if ARGV[at] == 'd' and not found[i] then
             results[i] = '0'
         elseif ARGV[at] ~= 'k' then
-            local step, refusal = plan(at, found[i], agent, revision)
+            local step, refusal = plan(at, found[i], agent, printed)
             if not step then return refusal end
             steps[#steps + 1], results[i] = step, step.result
             header[#header + 1] = describe(step.kind, step.path, step.before, step.after)
@@ -311,11 +316,12 @@ local function apply(agent, index, places)
         if ARGV[at] == 'k' then results[i] = renew(ARGV[at + 1], found[i], ARGV[at + 2]) end
     end
     if #steps > 0 then
-        record(agent, revision, index, concat(header, ' '), concat(body), earliest)
+        record(agent, revision, printed, index, concat(header, ' '), concat(body),
+            earliest == 0 and '0' or format('%.0f', earliest))
     else
-        revision = 0
+        printed = '0'
     end
-    return '+' .. format('%.0f', revision) .. ' ' .. context.at .. (#places == 1 and ' ' .. results[1] or '')
+    return '+' .. printed .. ' ' .. context.at .. (#places == 1 and ' ' .. results[1] or '')
 end
 
 local widths = {s = 4, d = 2, i = 3, a = 5, k = 3, f = 3, D = 1, w = 2}
@@ -347,13 +353,13 @@ end
 local function trim(to)
     call('XTRIM', KEYS[4], 'MAXLEN', to)
     local oldest = call('XRANGE', KEYS[4], '-', '+', 'COUNT', 1)[1][2][2]
-    context.count, context.base = to, tonumber(match(oldest, '^%S+ %S+ %S+ %S+ %S+ %S+ %S+ (%d+)'))
+    context.count, context.base = to, match(oldest, '^%S+ %S+ %S+ %S+ %S+ %S+ %S+ (%d+)')
 end
 
 local function bound()
-    local most = context.keep_commits
+    local most, most_bytes = context.keep_commits + 0, context.keep_bytes + 0
     if context.count > most + math.max(1, math.floor(most / 8)) then trim(most) end
-    while context.total - context.base > context.keep_bytes and context.count > 1 do
+    while context.total - context.base > most_bytes and context.count > 1 do
         trim(context.count - math.max(1, math.floor(context.count / 8)))
     end
 end
@@ -370,8 +376,8 @@ end
 -- All keys of a context go at one moment; only meta stays for ten minutes more, with nothing in it that can be read.
 local function set_expiry()
     for i = 1, 5 do
-        if context.deadline > 0 then
-            call('PEXPIREAT', KEYS[i], format('%.0f', i < 5 and context.deadline or context.deadline + 600000))
+        if context.deadline ~= '0' then
+            call('PEXPIREAT', KEYS[i], i < 5 and context.deadline or format('%.0f', context.deadline + 600000))
         else
             call('PERSIST', KEYS[i])
         end
@@ -384,12 +390,13 @@ while at <= #ARGV do
     index = index + 1
 end
 local answer = concat(answers, '\n')
-local known = ARGV[4] .. format(' %.0f ', context.now) .. answer
+local known = ARGV[4] .. ' ' .. sub(context.at, 1, -4) .. ' ' .. answer
 if context.touched then
     bound()
-    local state = format('%.0f %s %.0f %.0f %.0f %.0f %.0f %.0f %.0f ', context.last, context.first, context.ttl,
-        context.deadline, context.total, context.base, context.count, context.keep_commits, context.keep_bytes)
-    call('HSET', KEYS[5], 'state', state .. context.at, 'client:' .. ARGV[3], known)
+    local state = concat({context.last_printed, context.first, context.ttl, context.deadline,
+        format('%.0f', context.total), context.base, context.count, context.keep_commits, context.keep_bytes,
+        context.at}, ' ')
+    call('HSET', KEYS[5], 'state', state, 'client:' .. ARGV[3], known)
     if context.fresh then set_expiry() end
 elseif ARGV[3] ~= '' then
     call('HSET', KEYS[5], 'client:' .. ARGV[3], known)

@@ -13,12 +13,18 @@ class Proxy:
     and returns "pass", "drop" (swallow this chunk and close the connection, so that the reply is lost but the
     command was executed), "lose" (swallow just this chunk, leave the connection open), "cut" (close at once) or
     "hang" (swallow everything from now on, connection stays open).
+
+    `filter(count, chunk)` likewise decides for each chunk of a request: "pass", "hold" (keep it back, and whatever
+    follows on its connection, until `release`, even if the client has hung up meanwhile), "eat" (the server never gets
+    it, nor anything after it; the connection stays open) or "cut".
     """
 
     def __init__(self, port: int) -> None:
         self.target = ("127.0.0.1", port)
         self.fault: Callable[[int, bytes], str] = lambda count, chunk: "pass"
-        self.replies = 0
+        self.filter: Callable[[int, bytes], str] = lambda count, chunk: "pass"
+        self.replies = self.requests = 0
+        self._released = threading.Event()
         self._lock = threading.Lock()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -35,7 +41,12 @@ class Proxy:
 
     def __exit__(self, *exc: object) -> None:
         self._server.close()
+        self.release()
         self.cut_all()
+
+    def release(self) -> None:
+        """Lets what was held back reach the server; nothing is held back any more."""
+        self._released.set()
 
     def cut_all(self) -> None:
         """Closes every connection."""
@@ -71,6 +82,27 @@ class Proxy:
             threading.Thread(target=self._down, args=(client, server), daemon=True).start()
 
     def _up(self, client: socket.socket, server: socket.socket) -> None:
+        eating = False
+        with contextlib.suppress(OSError):
+            while chunk := client.recv(65536):
+                with self._lock:
+                    self.requests += 1
+                    verdict = "eat" if eating else self.filter(self.requests, chunk)
+                if verdict == "hold":
+                    return self._hold(chunk, client, server)
+                if verdict == "cut":
+                    break
+                eating = verdict == "eat"
+                if not eating:
+                    server.sendall(chunk)
+        _close(client, server)
+
+    def _hold(self, chunk: bytes, client: socket.socket, server: socket.socket) -> None:
+        with self._lock:
+            self._pairs = [pair for pair in self._pairs if pair[0] is not client]
+        self._released.wait()
+        with contextlib.suppress(OSError):
+            server.sendall(chunk)
         with contextlib.suppress(OSError):
             while chunk := client.recv(65536):
                 server.sendall(chunk)

@@ -1,0 +1,321 @@
+"""The commit script against the model: whatever is asked of it, in whatever order and at whatever time.
+
+G1 (whole commits, each with its event), G2 (revisions only grow, also when the clock goes back), G4 (guards), G5 (a
+batch sent again is answered, not applied), G8 (previous values), G9 (what is due is expired as a commit, once, before
+anything else sees it), G10 (the keys go at one moment), G12 (agents and times).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+import redis
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from ccs._core.codec import decode, encode
+from ccs._core.commit import (
+    Batch,
+    Commit,
+    Guard,
+    Settings,
+    append_op,
+    delete_op,
+    drop_op,
+    finish_op,
+    increment_op,
+    renew_op,
+    set_op,
+    sweep_op,
+)
+from ccs._core.journal import parse_record
+from ccs._core.times import from_micros
+from tests.model.engine import COMMIT_LIMIT, EPOCH, Engine, told
+from tests.model.model import TOMBSTONE, Model
+from tests.support.waiting import counts
+
+PATHS = ["a", "a/b", "a/b/c", "a/c", "ab", "x{}*?", "é/ü", "nul\x00/x"]
+PREFIXES = ["", "a/", "a/b/", "ab", "é/"]
+EDGES = [-(2**53), 2**53, -(2**31), 2**32, 65_535, 65_536, -129, -128, -33, -32, -1, 0, 1, 127, 128, 255]
+JUMPS = [1, 999, 1_000, 10_000, 500_000, 5_000_000, 61_000_000, 299_000_000, 601_000_000, 10**10]
+
+numbers = st.sampled_from(EDGES).flatmap(lambda edge: st.integers(edge - 2, edge + 2))
+small = st.integers(-(2**53) + 1, 2**53 - 1)
+values = st.one_of(
+    numbers,
+    st.lists(st.one_of(numbers, st.text(max_size=3)), max_size=17),
+    st.sampled_from([None, True, 0.5, "", "text", b"\x00\xff", {"a": 1}, 2**70]),
+    st.binary(min_size=300, max_size=1_500),
+).map(encode)
+ttls = st.sampled_from([None, None, 1, 10, 1_000, 60_000, 10**7])
+agents = st.sampled_from(["", "x", "agent with spaces", "ágent"])
+
+
+@st.composite
+def writes(draw: Any, path: str) -> Any:
+    kind = draw(st.sampled_from("sssSdiiaak"))
+    if kind in "sS":
+        return set_op(path, draw(values), draw(ttls), keep_ttl=kind == "S")
+    if kind == "i":
+        return increment_op(path, draw(st.one_of(st.integers(-300, 300), numbers.filter(_fits), small)))
+    if kind == "a":
+        items = [encode(item) for item in draw(st.lists(numbers, max_size=17))]
+        return append_op(path, len(items), b"".join(items), draw(st.sampled_from([60, 3_000])))
+    return delete_op(path) if kind == "d" else renew_op(path, draw(ttls))
+
+
+def _fits(number: int) -> bool:
+    return abs(number) < 2**53
+
+
+@st.composite
+def operations(draw: Any) -> Any:
+    special = draw(st.sampled_from([None] * 12 + ["w", "w", "f", "D"]))
+    if special == "w":
+        return [sweep_op(draw(st.sampled_from([1, 100])))]
+    if special == "f":
+        return [finish_op(draw(values), draw(st.sampled_from([10, 10_000])))]
+    if special == "D":
+        return [drop_op()]
+    return [draw(writes(path)) for path in draw(st.lists(st.sampled_from(PATHS), max_size=4, unique=True))]
+
+
+guards = st.one_of(
+    st.tuples(st.sampled_from("vr"), st.sampled_from(PATHS), st.sampled_from(["now", "now", "now", "now", 0, 1, 2])),
+    st.tuples(st.just("n"), st.sampled_from(PREFIXES), st.just(0)),
+)
+given_settings = st.builds(
+    Settings,
+    st.sampled_from([None, None, None, 0, 5_000, 10**6]),
+    st.sampled_from([None, None, None, 1, 2, 5, 20]),
+    st.sampled_from([None, None, None, 1, 500, 3_000]),
+)
+commits = st.tuples(agents, operations(), st.lists(guards, max_size=2), given_settings)
+
+
+class Machine(RuleBasedStateMachine):
+    """Everything is done twice, by the script and by the model, and compared after each step."""
+
+    url: str
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.engine = Engine(redis.Redis.from_url(self.url))
+        self.model = Model(COMMIT_LIMIT)
+        self.now = EPOCH
+        self.numbers = {"one": 0, "two": 0}
+        self.sent: dict[str, tuple[Batch, Settings]] = {}
+        self.highest = 0
+        self.set_clock()
+
+    def teardown(self) -> None:
+        self.engine.close()
+
+    def set_clock(self) -> None:
+        self.engine.pass_time(self.now)
+        self.model.pass_time(self.now)
+        if self.model.last == 0:
+            self.highest = 0
+        self.compare()
+
+    @initialize(ttl=st.sampled_from([0, 50_000]), commits=st.sampled_from([3, 100]), size=st.sampled_from([800, 10**6]))
+    def defaults(self, ttl: int, commits: int, size: int) -> None:
+        self.defaults = Settings(ttl, commits, size)
+
+    @rule(client=st.sampled_from(["one", "two"]), asked=st.lists(commits, min_size=1, max_size=4), skip=st.booleans())
+    def send(self, client: str, asked: list[Any], skip: bool) -> None:
+        self.numbers[client] += 1 + skip
+        batch = Batch([self.commit(*each) for each in asked], client, self.numbers[client])
+        self.sent[client] = batch, self.defaults
+        self.check(batch)
+
+    @rule(limit=st.sampled_from([1, 100]))
+    def sweep(self, limit: int) -> None:
+        self.check(Batch([Commit("", [sweep_op(limit)])], "", 0))
+
+    @precondition(lambda self: self.sent)
+    @rule(data=st.data())
+    def send_again(self, data: st.DataObject) -> None:
+        client = data.draw(st.sampled_from(sorted(self.sent)))
+        self.check(self.sent[client][0])
+
+    @precondition(lambda self: self.sent)
+    @rule(data=st.data(), asked=commits)
+    def send_too_late(self, data: st.DataObject, asked: Any) -> None:
+        client = data.draw(st.sampled_from(sorted(self.sent)))
+        number = data.draw(st.integers(0, self.numbers[client] - 1))
+        if not self.engine.knows(client):
+            return
+        before = self.engine.meta()
+        status, answers = self.engine.send(Batch([self.commit(*asked)], client, number), self.defaults, self.now)
+        assert (status, answers) == ("stale", [])
+        assert self.engine.meta() == before
+        self.compare()
+
+    @rule(jump=st.sampled_from(JUMPS), fraction=st.integers(0, 3))
+    def wait(self, jump: int, fraction: int) -> None:
+        self.now += jump + fraction
+        self.set_clock()
+
+    @precondition(lambda self: self.model.deadlines)
+    @rule(offset=st.sampled_from([-1, 0, 1]))
+    def wait_for_a_deadline(self, offset: int) -> None:
+        self.now = max(self.now, (min(self.model.deadlines.values()) + offset) * 1_000)
+        self.set_clock()
+
+    @rule(jump=st.sampled_from(JUMPS))
+    def go_back(self, jump: int) -> None:
+        self.now = max(EPOCH, self.now - jump)
+        self.set_clock()
+
+    def commit(self, agent: str, operations: Any, asked: list[Any], given: Settings) -> Commit:
+        return Commit(agent, operations, [Guard(kind, path, self.expected(*each)) for each in asked for kind, path, _ in [each]], given)
+
+    def expected(self, kind: str, path: str, expected: Any) -> int:
+        entry = self.model.visible().get(path)
+        if expected != "now":
+            return int(expected)
+        return (entry.version if kind == "v" else entry.revision) if entry else 0
+
+    # Comparing.
+
+    def check(self, batch: Batch) -> None:
+        engine, model = self.engine, self.model
+        known = self.remembers(batch.client)
+        before, said = (model.deadline if model.alive else 0, model.settings.ttl), len(model.told)
+        status, answers = engine.send(batch, self.defaults, self.now)
+        hints = [answer[0] for answer in answers]
+        again = known and model.clients[batch.client].number == batch.number
+        given = Settings(*(
+            next((value for value in reversed(column) if value is not None), None)
+            for column in zip(*(commit.given for commit in batch.commits), strict=True)
+        ))
+        wanted = model.apply(batch, self.defaults, given, known, hints)
+        assert status == "ok"
+        assert answers == [self.shown(answer) for answer in wanted]
+        if again:
+            return self.compare()
+        if model.touched:
+            self.adopt_deadline(*before)
+        heard = [told(record) for record in engine.heard(len(model.told) - said)]
+        assert heard == model.told[said:]
+        for record in heard:
+            assert record.revision > self.highest
+            self.highest = record.revision
+        self.adopt_history()
+        self.compare()
+
+    def shown(self, answer: Any) -> Any:
+        return ("finished", decode(answer[1])) if answer[0] == "finished" else answer
+
+    def remembers(self, client: str) -> bool:
+        """Whether the script still knows a client's last batch, which it must for ten minutes."""
+        known, held = self.engine.knows(client), self.model.clients.get(client)
+        if held is None:
+            assert not known
+        elif not held.may_be_pruned:
+            assert known
+        return known
+
+    def adopt_deadline(self, before: int, ttl_before: int) -> None:
+        """The idle deadline may be set a little late, and then stays a while."""
+        model, deadline = self.model, int(self.engine.meta()["deadline"])
+        ttl = model.settings.ttl
+        assert ttl is not None
+        if model.finished:
+            assert deadline == model.deadline
+        elif ttl == 0:
+            assert deadline == 0
+        else:
+            latest = model.now + ttl + ttl // 32
+            assert model.now + ttl <= deadline <= (max(latest, before) if ttl == ttl_before else latest)
+        model.deadline = deadline
+        model.meta_deadline = deadline + TOMBSTONE if deadline else 0
+
+    def adopt_history(self) -> None:
+        """The journal is bounded, keeps the newest, and drops nothing without need."""
+        raws, model = self.engine.journal(), self.model
+        sizes = [len(raw) for raw in raws]
+        if not model.touched:
+            return
+        most, most_bytes = model.settings.keep_commits, model.settings.keep_bytes
+        assert most is not None
+        assert most_bytes is not None
+        assert 1 <= len(raws) <= most + max(1, most // 8)
+        assert sum(sizes) <= most_bytes or len(raws) == 1
+        dropped = len(model.journal) - len(raws)
+        assert dropped >= 0
+        if dropped and len(raws) < most:
+            assert self.size(model.journal[-most:], raws) > most_bytes
+        model.journal = model.journal[dropped:]
+
+    def size(self, journal: list[Any], held: list[bytes]) -> int:
+        """About the bytes of some records, of which the last are held."""
+        unheld = journal[: len(journal) - len(held)]
+        steps = [step for record in unheld for step in record.steps]
+        return sum(map(len, held)) + 300 * len(unheld) + sum(400 + 2 * len(repr(step)) for step in steps)
+
+    def compare(self) -> None:
+        engine, model = self.engine, self.model
+        assert engine.entries() == model.entries
+        assert engine.paths() == [path.decode() for path in sorted(path.encode() for path in model.entries)]
+        assert engine.deadlines() == model.deadlines
+        raws = engine.journal()
+        assert [told(parse_record(raw)) for raw in raws] == model.journal
+        self.compare_meta(raws)
+        self.compare_expiries()
+        self.compare_reads()
+
+    def compare_meta(self, raws: list[bytes]) -> None:
+        meta, model = self.engine.meta(), self.model
+        assert int(meta.get("last", 0)) == model.last
+        if not model.alive:
+            return
+        assert int(meta["first"]) == model.first
+        assert int(meta["created"]) == model.created
+        assert int(meta["updated"]) == model.updated
+        assert Settings(*(int(meta[name]) for name in ("ttl", "keep_commits", "keep_bytes"))) == model.settings
+        assert int(meta["total"]) - int(meta["base"]) == sum(map(len, raws))
+        offset = int(meta["base"])
+        for raw in raws:
+            assert int(raw.split(b" ", 8)[7]) == offset
+            offset += len(raw)
+        assert int(meta.get("finished", 0)) == model.finished
+        assert meta.get("outcome", b"") == model.outcome
+        assert {name for name in meta if name.startswith("client:")} <= {f"client:{name}" for name in model.clients}
+
+    def compare_expiries(self) -> None:
+        model, keys = self.model, self.engine.keys
+        expiries = self.engine.expiries()
+        assert expiries.pop(keys.meta, 0) == model.meta_deadline
+        assert bool(expiries) == model.alive
+        assert set(expiries.values()) <= {model.deadline}
+
+    def compare_reads(self) -> None:
+        model, visible = self.model, self.model.visible()
+        assert self.engine.visible() == (model.last if model.alive else 0, visible)
+        assert self.engine.listed() == sorted(visible)
+        info = self.engine.info()
+        if not model.alive:
+            assert (info.revision, info.created_at) == (0, None)
+            return
+        assert (info.revision, info.entries, info.finished) == (model.last, len(visible), model.finished > 0)
+        assert (info.created_at, info.updated_at) == (from_micros(model.created), from_micros(model.updated))
+
+
+@pytest.mark.parametrize("kind", ["valkey", "redis"])
+def test_the_script_does_what_the_model_does(kind: str, server_urls: Any) -> None:
+    """Given any history, when anything is asked, then the model and the script agree on all that is left of it."""
+    machine = type("Bound", (Machine,), {"url": server_urls(kind)})
+    examples = counts(60, 3_000) if kind == "valkey" else counts(20, 500)
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=counts(30, 60),
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

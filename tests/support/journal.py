@@ -1,0 +1,52 @@
+"""What a context's journal holds, read behind the library's back, and what must be true of every journal."""
+
+from collections.abc import Iterable
+
+import redis
+
+from ccs._core.journal import Record, parse_record
+from ccs._core.keys import keys_of
+
+
+def records(url: str, namespace: str, address: str) -> list[Record]:
+    """Every record of a context, the oldest first."""
+    with redis.Redis.from_url(url) as client:
+        found = client.xrange(keys_of(namespace, address).journal)
+    return [parse_record(fields[b"r"]) for _, fields in found]
+
+
+def identities(found: Iterable[Record]) -> list[bytes]:
+    """The identities of the commits that clients made; what the server expired has none."""
+    return [record.identity for record in found if not record.identity.startswith(b"- ")]
+
+
+def check_continuous(found: list[Record]) -> None:
+    """Each record names the one before it, revisions only grow, and no identity comes twice."""
+    revisions = [record.revision for record in found]
+    assert revisions == sorted(set(revisions)), "revisions do not grow"
+    assert [record.previous for record in found[1:]] == revisions[:-1], "a record does not name the one before it"
+    made = identities(found)
+    assert len(made) == len(set(made)), "a commit was applied twice"
+
+
+def check_consistent(url: str, namespace: str, address: str) -> None:
+    """Entries, paths, deadlines and journal tell the same: replaying the journal (it must be whole) gives the entries."""
+    keys = keys_of(namespace, address)
+    with redis.Redis.from_url(url) as client:
+        pipe = client.pipeline(transaction=True)
+        pipe.hgetall(keys.entries)
+        pipe.zrange(keys.paths, 0, -1)
+        pipe.zrange(keys.deadlines, 0, -1)
+        entries, paths, deadlines = pipe.execute()
+    found = records(url, namespace, address)
+    check_continuous(found)
+    replayed: dict[bytes, bytes] = {}
+    for step in (step for record in found for step in record.steps):
+        if step.after:
+            replayed[step.path.encode()] = step.after
+        elif step.kind in b"dx":
+            replayed.pop(step.path.encode())
+    assert entries == replayed, "the entries are not what the journal says"
+    assert set(paths) == set(entries), "the paths are not those of the entries"
+    expiring = {path for path, raw in entries.items() if raw.split(b" ")[4] != b"0"}
+    assert set(deadlines) == expiring, "the deadlines are not those of the entries"
