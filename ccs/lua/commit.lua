@@ -72,16 +72,16 @@ local function next_revision()
     return context.last + 1, format('%.0f', context.last + 1)
 end
 
--- Journals and publishes one commit; `changes` are pieces of text: for the header, and for the body.
+-- Journals and publishes one commit; the header of its operations is text, the body pieces of text. Lengths are
+-- printed with %d: that is cheaper, and they are small.
 local function record(agent, revision, printed, index, header, body, expiry)
     if not context.configured then configure() end
-    local at = context.at
-    local text = concat({context.alive and context.last_printed or '0', printed, at,
-        context.identity ~= '' and context.identity or '-', ARGV[4], index, context.deadline,
-        format('%.0f', context.total), expiry, #agent, header}, ' ') .. '\n' .. agent .. body
+    local text = format('%s %s %s %s %s %d %s %.0f %s %d', context.alive and context.last_printed or '0', printed,
+        context.at, context.identity ~= '' and context.identity or '-', ARGV[4], index, context.deadline,
+        context.total, expiry, #agent) .. header .. '\n' .. agent .. concat(body)
     if not context.alive then
         call('HDEL', KEYS[5], 'finished', 'outcome')
-        call('HSET', KEYS[5], 'created', at)
+        call('HSET', KEYS[5], 'created', context.at)
         context.alive, context.finished, context.first = true, false, printed
     end
     call('XADD', KEYS[4], printed .. '-0', 'r', text)
@@ -90,44 +90,26 @@ local function record(agent, revision, printed, index, header, body, expiry)
     context.total, context.count = context.total + #text, context.count + 1
 end
 
-local function describe(kind, path, before, after)
-    return kind .. ' ' .. #path .. ' ' .. #before .. ' ' .. #after
-end
-
 local function remove(path, expiry)
     call('HDEL', KEYS[1], path)
     call('ZREM', KEYS[2], path)
-    if expiry ~= 0 then call('ZREM', KEYS[3], path) end
+    if expiry ~= '0' then call('ZREM', KEYS[3], path) end
 end
 
--- The entry at a path: nil where there is none; one that is due is expired first, and is none.
+-- The raw entry at a path, its version, creation and expiry: nil where there is none; one that is due is expired
+-- first, and is none.
 local function load(path)
     local raw = call('HGET', KEYS[1], path)
     if not raw then return nil end
-    local revision, version, created, updated, expiry, length, start = match(raw,
-        '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) ()')
-    local entry = {raw = raw, revision = revision, version = version, created = created, updated = updated,
-        expiry = tonumber(expiry), body = start, value = start + length}
-    if entry.expiry == 0 or entry.expiry > context.now then return entry end
-    remove(path, entry.expiry)
+    local version, created, expiry = match(raw, '^%d+ (%d+) (%d+) %d+ (%d+)')
+    if expiry == '0' or expiry + 0 > context.now then return raw, version, created, expiry end
+    remove(path, expiry)
     context.identity = ''
-    local last, printed = next_revision()
-    record(sub(raw, start, entry.value - 1), last, printed, 0, describe('x', path, raw, ''), path .. raw, '0')
+    local length, start = match(raw, '^%d+ %d+ %d+ %d+ %d+ (%d+) ()')
+    local revision, printed = next_revision()
+    record(sub(raw, start, start + length - 1), revision, printed, 0, format(' x %d %d 0', #path, #raw), {path, raw}, '0')
     context.identity = ARGV[3]
     return nil
-end
-
--- What stands in the way of a guard: an answer, or nil.
-local function obstacle(number, kind, path, expected)
-    local entry, found
-    repeat
-        found = kind == 'n' and call('ZRANGEBYLEX', KEYS[2], '[' .. path, '(' .. path .. '\255', 'LIMIT', 0, 1)[1]
-        entry = (kind ~= 'n' or found) and load(found or path)
-    until entry or not found
-    local actual = entry and (kind == 'v' and entry.version or entry.revision) or '0'
-    if actual == expected then return nil end
-    if not entry then return '!' .. number .. ' 0 0 ' end
-    return concat({'!' .. number, entry.version, entry.revision, sub(entry.raw, entry.body, entry.value - 1)}, ' ')
 end
 
 -- The value after an operation on raw msgpack, and the number it holds; nil and the answer where that is impossible.
@@ -209,157 +191,176 @@ local function compute(kind, value, operand, items, most)
     return result
 end
 
--- Decides what one writing operation does; nothing is written yet. Returns nil and the answer where it is impossible.
-local function plan(at, entry, agent, printed)
-    local kind, path, expiry, value, number = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], nil
-    local before = entry and entry.raw or ''
-    if kind == 'd' then return {kind = 'd', path = path, entry = entry, before = before, after = '', result = '1'} end
-    if kind ~= 's' then
-        value, number = compute(kind, entry and sub(before, entry.value), expiry, value, ARGV[at + 4])
-        if not value then return nil, number end
-        expiry = 'keep'
-    end
-    if expiry == 'keep' then
-        expiry = entry and entry.expiry or 0
+-- Decides what a set, an increment or an append does; nothing is written yet. The entry after, its expiry, and what
+-- to answer; or nil and why it is impossible.
+local function plan(at, agent, printed, raw, version, created, expiry)
+    local kind, value, number = ARGV[at], ARGV[at + 3], nil
+    if kind == 's' then
+        local ttl = ARGV[at + 2]
+        if ttl ~= 'keep' then expiry = ttl == '' and '0' or format('%.0f', context.now + ttl) end
     else
-        expiry = expiry == '' and 0 or context.now + tonumber(expiry)
+        local start, length
+        if raw then length, start = match(raw, '^%d+ %d+ %d+ %d+ %d+ (%d+) ()') end
+        value, number = compute(kind, raw and sub(raw, start + length), ARGV[at + 2], value, ARGV[at + 4])
+        if not value then return nil, number end
     end
-    local version, created = entry and format('%.0f', entry.version + 1) or '1', entry and entry.created or context.at
-    local due = expiry == 0 and '0' or format('%.0f', expiry)
-    return {kind = 's', path = path, entry = entry, before = before, expiry = expiry, due = due,
-        after = concat({printed, version, created, context.at, due, #agent, agent}, ' ') .. value,
-        result = version .. ' ' .. created .. ' ' .. due .. (number and format(' %.0f', number) or '')}
+    version, created, expiry = raw and version + 1 or 1, created or context.at, expiry or '0'
+    return format('%s %d %s %s %s %d ', printed, version, created, context.at, expiry, #agent) .. agent .. value, expiry,
+        format('%d %s %s', version, created, expiry) .. (number and format(' %.0f', number) or '')
 end
 
-local function write(step)
-    local before = step.entry and step.entry.expiry or 0
-    if step.kind == 'd' then return remove(step.path, before) end
-    call('HSET', KEYS[1], step.path, step.after)
-    if not step.entry then
-        call('ZADD', KEYS[2], 0, step.path)
+local function write(path, after, expiry, raw, expiry_before)
+    if after == '' then return remove(path, expiry_before) end
+    call('HSET', KEYS[1], path, after)
+    if not raw then
+        call('ZADD', KEYS[2], 0, path)
         context.fresh = true
     end
-    if step.expiry ~= 0 then
-        call('ZADD', KEYS[3], step.due, step.path)
+    if expiry ~= '0' then
+        call('ZADD', KEYS[3], expiry, path)
         context.fresh = true
-    elseif before ~= 0 then
-        call('ZREM', KEYS[3], step.path)
+    elseif raw and expiry_before ~= '0' then
+        call('ZREM', KEYS[3], path)
     end
 end
 
 -- Moves a deadline: neither a commit nor an event.
-local function renew(path, entry, wanted)
-    if not entry then return '0' end
-    local expiry = wanted == '' and 0 or context.now + tonumber(wanted)
-    call('HSET', KEYS[1], path, concat({entry.revision, entry.version, entry.created, entry.updated,
-        format('%.0f', expiry), entry.value - entry.body, sub(entry.raw, entry.body)}, ' '))
+local function renew(path, raw, expiry_before, ttl)
+    if not raw then return '0' end
+    local expiry = ttl == '' and '0' or format('%.0f', context.now + ttl)
+    local before, after = match(raw, '^(%d+ %d+ %d+ %d+ )%d+()')
+    call('HSET', KEYS[1], path, before .. expiry .. sub(raw, after))
     if not context.configured then configure() end
     context.fresh = true
-    if expiry ~= 0 then
-        call('ZADD', KEYS[3], format('%.0f', expiry), path)
-    elseif entry.expiry ~= 0 then
+    if expiry ~= '0' then
+        call('ZADD', KEYS[3], expiry, path)
+    elseif expiry_before ~= '0' then
         call('ZREM', KEYS[3], path)
     end
     return '1'
 end
 
-local function sweep(limit)
-    for _, path in ipairs(call('ZRANGEBYSCORE', KEYS[3], '-inf', context.now, 'LIMIT', 0, limit)) do load(path) end
-    return '+0 ' .. context.at .. ' ' .. (call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')[2] or '0')
-end
-
-local function finish(agent, index, outcome, keep)
-    local revision, printed = next_revision()
-    configure()
-    context.deadline, context.fresh = format('%.0f', context.now + keep), true
-    record(agent, revision, printed, index, describe('f', '', '', outcome), outcome, '0')
-    context.finished, context.outcome = context.at, outcome
-    call('HSET', KEYS[5], 'finished', context.at, 'outcome', outcome)
-    return '+' .. printed .. ' ' .. context.at
-end
-
-local function drop(agent, index)
-    if not context.alive then return '+0 ' .. context.at end
-    local revision, printed = next_revision()
-    call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
-    call('HDEL', KEYS[5], 'created', 'finished', 'outcome')
-    call('HSET', KEYS[5], 'state', printed .. ' 0 0 0 0 0 0 0 0 0')
-    call(ARGV[2], ARGV[1], concat({context.last_printed, printed, context.at, context.identity, ARGV[4], index,
-        0, 0, 0, #agent, describe('g', '', '', '')}, ' ') .. '\n' .. agent)
-    context.last, context.last_printed, context.alive, context.finished = revision, printed, false, false
-    context.fresh = true
-    context.configured, context.touched = false, false
-    return '+' .. printed .. ' ' .. context.at
-end
-
 -- Applies the writing operations that begin at the given places in ARGV; all are planned before the first is written.
 local function apply(agent, index, places)
-    local found, steps, results, header, body, size, earliest = {}, {}, {}, {}, {}, #agent + 200, 0
-    for i, at in ipairs(places) do found[i] = load(ARGV[at + 1]) end
+    local raws, versions, creations, expiries, afters, dues, results = {}, {}, {}, {}, {}, {}, {}
+    local words, body, size, earliest = {}, {}, #agent + 200, '0'
+    for i, at in ipairs(places) do raws[i], versions[i], creations[i], expiries[i] = load(ARGV[at + 1]) end
     local revision, printed = next_revision()
     for i, at in ipairs(places) do
-        if ARGV[at] == 'd' and not found[i] then
-            results[i] = '0'
-        elseif ARGV[at] ~= 'k' then
-            local step, refusal = plan(at, found[i], agent, printed)
-            if not step then return refusal end
-            steps[#steps + 1], results[i] = step, step.result
-            header[#header + 1] = describe(step.kind, step.path, step.before, step.after)
-            body[#body + 1] = step.path .. step.before .. step.after
-            size = size + #header[#header] + #body[#body]
-            if (step.expiry or 0) ~= 0 and (earliest == 0 or step.expiry < earliest) then earliest = step.expiry end
+        local kind, path, raw = ARGV[at], ARGV[at + 1], raws[i]
+        if kind == 'd' then
+            afters[i], results[i] = raw and '' or nil, raw and '1' or '0'
+        elseif kind ~= 'k' then
+            afters[i], dues[i], results[i] = plan(at, agent, printed, raw, versions[i], creations[i], expiries[i])
+            if not afters[i] then return dues[i] end
+            if dues[i] ~= '0' and (earliest == '0' or dues[i] + 0 < earliest + 0) then earliest = dues[i] end
+        end
+        if afters[i] then
+            raw = raw or ''
+            local last = #body
+            words[#words + 1] = format(' %s %d %d %d', kind == 'd' and 'd' or 's', #path, #raw, #afters[i])
+            body[last + 1], body[last + 2], body[last + 3] = path, raw, afters[i]
+            size = size + #path + #raw + #afters[i] + 30
         end
     end
     if size > 16777216 then return 'L' .. format('%.0f', size) end
-    for _, step in ipairs(steps) do write(step) end
     for i, at in ipairs(places) do
-        if ARGV[at] == 'k' then results[i] = renew(ARGV[at + 1], found[i], ARGV[at + 2]) end
+        local path = ARGV[at + 1]
+        if afters[i] then write(path, afters[i], dues[i], raws[i], expiries[i]) end
+        if ARGV[at] == 'k' then results[i] = renew(path, raws[i], expiries[i], ARGV[at + 2]) end
     end
-    if #steps > 0 then
-        record(agent, revision, printed, index, concat(header, ' '), concat(body),
-            earliest == 0 and '0' or format('%.0f', earliest))
+    if #words > 0 then
+        record(agent, revision, printed, index, concat(words), body, earliest)
     else
         printed = '0'
     end
     return '+' .. printed .. ' ' .. context.at .. (#places == 1 and ' ' .. results[1] or '')
 end
 
-local widths = {s = 4, d = 2, i = 3, a = 5, k = 3, f = 3, D = 1, w = 2}
+-- What stands in the way of the guards from one place in ARGV to another: an answer, or nil.
+local function obstacle(from, to)
+    for at = from, to, 3 do
+        local kind, path, expected = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+        local raw, version, found
+        repeat
+            found = kind == 'n' and call('ZRANGEBYLEX', KEYS[2], '[' .. path, '(' .. path .. '\255', 'LIMIT', 0, 1)[1]
+            if kind ~= 'n' or found then raw, version = load(found or path) end
+        until raw or not found
+        local revision = raw and match(raw, '^%d+') or '0'
+        if expected ~= (kind == 'v' and version or revision) and (raw or expected ~= '0') then
+            if not raw then return '!' .. (at - from) / 3 .. ' 0 0 ' end
+            local length, start = match(raw, '^%d+ %d+ %d+ %d+ %d+ (%d+) ()')
+            return concat({'!' .. (at - from) / 3, version, revision, sub(raw, start, start + length - 1)}, ' ')
+        end
+    end
+end
+
+-- What comes alone in its commit: the sweep, the end and the removal of a context.
+local function special(kind, agent, index, at)
+    if kind == 'w' then
+        for _, path in ipairs(call('ZRANGEBYSCORE', KEYS[3], '-inf', context.now, 'LIMIT', 0, ARGV[at + 1])) do
+            load(path)
+        end
+        return '+0 ' .. context.at .. ' ' .. (call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')[2] or '0')
+    end
+    local revision, printed = next_revision()
+    if kind == 'f' then
+        local outcome = ARGV[at + 1]
+        configure()
+        context.deadline, context.fresh = format('%.0f', context.now + ARGV[at + 2]), true
+        record(agent, revision, printed, index, format(' f 0 0 %d', #outcome), {outcome}, '0')
+        context.finished, context.outcome = context.at, outcome
+        call('HSET', KEYS[5], 'finished', context.at, 'outcome', outcome)
+        return '+' .. printed .. ' ' .. context.at
+    end
+    if not context.alive then return '+0 ' .. context.at end
+    call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
+    call('HDEL', KEYS[5], 'created', 'finished', 'outcome')
+    call('HSET', KEYS[5], 'state', printed .. ' 0 0 0 0 0 0 0 0 0')
+    call(ARGV[2], ARGV[1], concat({context.last_printed, printed, context.at, context.identity, ARGV[4], index, 0, 0, 0,
+        #agent, 'g 0 0 0'}, ' ') .. '\n' .. agent)
+    context.last, context.last_printed, context.alive, context.finished = revision, printed, false, false
+    context.configured, context.touched, context.fresh = false, false, true
+    return '+' .. printed .. ' ' .. context.at
+end
+
+-- How many places in ARGV an operation takes.
+local function width(kind)
+    if kind == 's' then return 4 end
+    if kind == 'a' then return 5 end
+    if kind == 'd' or kind == 'w' then return 2 end
+    return kind == 'D' and 1 or 3
+end
 
 -- Reads one commit, beginning at a place in ARGV, checks its guards and applies it; its answer, and where it ends.
 local function commit(at, index)
     local agent, guards, places = ARGV[at], at + 2, {}
     at = guards + 3 * ARGV[at + 1]
-    local last_guard, count = at - 1, tonumber(ARGV[at])
+    local last_guard, count = at - 1, ARGV[at] + 0
     at = at + 1
     for i = 1, count do
         places[i] = at
-        at = at + widths[ARGV[at]]
+        at = at + width(ARGV[at])
     end
-    local first = places[1] or 0
-    local kind = ARGV[first]
+    local kind = ARGV[places[1] or 0]
     if context.finished and kind ~= 'D' then return kind == 'w' and '+0 ' .. context.at .. ' 0' or 'F', at end
-    for guard = guards, last_guard, 3 do
-        local answer = obstacle((guard - guards) / 3, ARGV[guard], ARGV[guard + 1], ARGV[guard + 2])
-        if answer then return answer, at end
-    end
-    if kind == 'w' then return sweep(ARGV[first + 1]), at end
-    if kind == 'D' then return drop(agent, index), at end
-    if kind == 'f' then return finish(agent, index, ARGV[first + 1], ARGV[first + 2]), at end
+    local answer = last_guard >= guards and obstacle(guards, last_guard)
+    if answer then return answer, at end
+    if kind == 'w' or kind == 'f' or kind == 'D' then return special(kind, agent, index, places[1]), at end
     return apply(agent, index, places), at
 end
 
 -- The journal is bounded by commits and by bytes; a record's header tells the bytes written before it.
-local function trim(to)
-    call('XTRIM', KEYS[4], 'MAXLEN', to)
-    local oldest = call('XRANGE', KEYS[4], '-', '+', 'COUNT', 1)[1][2][2]
-    context.count, context.base = to, match(oldest, '^%S+ %S+ %S+ %S+ %S+ %S+ %S+ (%d+)')
-end
-
 local function bound()
-    local most, most_bytes = context.keep_commits + 0, context.keep_bytes + 0
+    local function trim(to)
+        call('XTRIM', KEYS[4], 'MAXLEN', to)
+        local oldest = call('XRANGE', KEYS[4], '-', '+', 'COUNT', 1)[1][2][2]
+        context.count, context.base = to, match(oldest, '^%S+ %S+ %S+ %S+ %S+ %S+ %S+ (%d+)')
+    end
+
+    local most = context.keep_commits + 0
     if context.count > most + math.max(1, math.floor(most / 8)) then trim(most) end
-    while context.total - context.base > most_bytes and context.count > 1 do
+    while context.total - context.base > context.keep_bytes + 0 and context.count > 1 do
         trim(context.count - math.max(1, math.floor(context.count / 8)))
     end
 end
@@ -393,9 +394,8 @@ local answer = concat(answers, '\n')
 local known = ARGV[4] .. ' ' .. sub(context.at, 1, -4) .. ' ' .. answer
 if context.touched then
     bound()
-    local state = concat({context.last_printed, context.first, context.ttl, context.deadline,
-        format('%.0f', context.total), context.base, context.count, context.keep_commits, context.keep_bytes,
-        context.at}, ' ')
+    local state = format('%s %s %s %s %.0f %s %d %s %s %s', context.last_printed, context.first, context.ttl,
+        context.deadline, context.total, context.base, context.count, context.keep_commits, context.keep_bytes, context.at)
     call('HSET', KEYS[5], 'state', state, 'client:' .. ARGV[3], known)
     if context.fresh then set_expiry() end
 elseif ARGV[3] ~= '' then

@@ -23,6 +23,9 @@ EPOCH = 4_000_000_000_000_000
 COMMIT_LIMIT = 4_000
 """Instead of 16 MiB: so that commits can be too large."""
 
+STATE = "last first ttl deadline total base count keep_commits keep_bytes updated".split()
+"""The words of the field `state` in meta."""
+
 
 class Engine:
     """One context, spoken to as `ccs` does, but with a clock in a key of its own, which the scripts read as TIME."""
@@ -73,10 +76,9 @@ class Engine:
             found[key] = self.tombstone_from + TOMBSTONE
         return found
 
-    def send(self, batch: Batch, defaults: Settings, now_us: int) -> tuple[str, list[Answer]]:
+    def send(self, batch: Batch, defaults: Settings) -> tuple[str, list[Answer]]:
         """The status of a batch, and its answers as the model gives them."""
         reply = self._run("commit", self.keys.all, commit_arguments(batch, self.keys, defaults))
-        self.tombstone_from = now_us // 1000
         if reply[0] != b"ok":
             return reply[0].decode(), []
         return "ok", [_shown(answer) for answer in parse_answers(batch, self.address, reply)]
@@ -103,7 +105,9 @@ class Engine:
         return found
 
     def meta(self) -> dict[str, bytes]:
-        return {name.decode(): value for name, value in self.client.hgetall(self.keys.meta).items()}
+        """All that meta holds, its state taken apart."""
+        fields = {name.decode(): value for name, value in self.client.hgetall(self.keys.meta).items()}
+        return {**fields, **dict(zip(STATE, fields.get("state", b"").split(), strict=False))}
 
     def knows(self, client: str) -> bool:
         return bool(self.client.hexists(self.keys.meta, f"client:{client}"))

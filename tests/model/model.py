@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgpack import Packer
 
@@ -37,6 +37,12 @@ class Told:
     agent: str
     expiry: int
     steps: tuple[tuple[str, str, RawEntry | None, RawEntry | bytes | None], ...]
+
+
+class Refusal(NamedTuple):
+    """Why an operation cannot be done."""
+
+    answer: Answer
 
 
 @dataclass
@@ -218,8 +224,8 @@ class Model:
         planned: list[RawEntry | str | None] = []
         for operation, entry in zip(commit.operations, found, strict=True):
             outcome = self._plan(operation, entry, commit.agent, revision)
-            if isinstance(outcome, tuple):
-                return outcome
+            if isinstance(outcome, Refusal):
+                return outcome.answer
             planned.append(outcome)
         steps = [
             ("d" if after is None else "s", str(operation[1]), before, after)
@@ -235,14 +241,14 @@ class Model:
         return self._applied(revision if steps else 0, results[0] if len(results) == 1 else ())
 
     def _plan(self, operation: Operation, entry: RawEntry | None, agent: str, revision: int) -> Any:
-        """The entry after, None for a deletion, "nothing" for no change, or an answer that refuses."""
+        """The entry after, None for a deletion, "nothing" for no change, or a refusal."""
         kind = operation[0]
         if kind == "d":
             return None if entry else "nothing"
         if kind == "k":
             return entry and entry._replace(expiry=self.now + int(operation[2]) if operation[2] != "" else 0)
         value = self._value(operation, entry)
-        if isinstance(value, tuple):
+        if isinstance(value, Refusal):
             return value
         if kind != "s" or operation[2] == "keep":
             expiry = entry.expiry if entry else 0
@@ -251,7 +257,7 @@ class Model:
         version, created = (entry.version + 1, entry.created) if entry else (1, self.now_us)
         return RawEntry(revision, version, created, self.now_us, expiry, agent, value)
 
-    def _value(self, operation: Operation, entry: RawEntry | None) -> bytes | Answer:
+    def _value(self, operation: Operation, entry: RawEntry | None) -> bytes | Refusal:
         kind, _, *rest = operation
         if kind == "s":
             return bytes(rest[1])  # type: ignore[arg-type]
@@ -259,13 +265,13 @@ class Model:
         if kind == "i":
             number, by = value if entry else 0, int(rest[0])
             if type(number) is not int or max(abs(number), abs(number + by)) >= EXACT:
-                return ("not computable",)
+                return Refusal(("not computable",))
             return encode(number + by)
         count, items, limit = int(rest[0]), bytes(rest[1]), int(rest[2])  # type: ignore[arg-type]
         if entry and type(value) is not list:
-            return ("not computable",)
+            return Refusal(("not computable",))
         raw = encode([*(value or []), *decode(Packer().pack_array_header(count) + items)])
-        return raw if len(raw) <= limit else ("value too large", len(raw))
+        return raw if len(raw) <= limit else Refusal(("value too large", len(raw)))
 
     def _too_large(self, agent: str, steps: Sequence[Any], hint: str) -> bool:
         """What a header adds is the script's business: between the bounds its own verdict holds."""

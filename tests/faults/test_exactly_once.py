@@ -1,0 +1,598 @@
+"""G1, G2, G5: a commit happens wholly or not at all, once, in order, whatever happens to its reply."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+import ccs
+import ccs._sync.engine
+import ccs.aio
+import ccs.aio.engine
+from ccs._core.commit import Batch, Commit, Operation, Settings, commit_arguments, drop_op, increment_op, set_op
+from ccs._core.keys import keys_of
+from ccs._scripts import COMMIT
+from tests.faults.chaos import Ledger, awrite, check_round, faults, seed, write
+from tests.support.journal import check_continuous, identities, records
+from tests.support.proxy import Proxy
+from tests.support.servers import PrivateServer
+from tests.support.waiting import aeventually, bounded, counts, eventually, scaled
+
+TASK = "/tasks/42"
+FAULTS = [("drop",), ("cut",), ("drop", "cut", "hang")]
+
+
+async def run_writers(stores: Sequence[ccs.aio.Store], count: int, rounds: int, chosen: int) -> Ledger:
+    ledger = Ledger()
+    writing = [
+        awrite(stores[writer % len(stores)].task("42"), ledger, random.Random(chosen + writer), writer, rounds)
+        for writer in range(count)
+    ]
+    await bounded(asyncio.gather(*writing), 60)
+    return ledger
+
+
+def run_threads(work: Callable[[int], object], count: int, timeout: float = 60) -> None:
+    """Calls `work(0)`, `work(1)`… in threads beside each other; raises what they raise."""
+    failures: list[BaseException] = []
+
+    def guarded(index: int) -> None:
+        try:
+            work(index)
+        except BaseException as error:  # noqa: BLE001  # handed to the test
+            failures.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(index,), daemon=True) for index in range(count)]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + scaled(timeout)
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    assert not [thread for thread in threads if thread.is_alive()], "a thread hangs"
+    if failures:
+        raise failures[0]
+
+
+@pytest.mark.parametrize("kinds", FAULTS, ids="+".join)
+async def test_under_faults_each_acknowledged_commit_of_fifty_tasks_is_in_the_journal_once(
+    proxy: Proxy, namespace: str, kinds: tuple[str, ...], answer_within: Callable[[float], None]
+) -> None:
+    """Given fifty tasks on two stores, when replies are lost at random, then all is there once and in order."""
+    answer_within(0.4)
+    for _ in range(counts(1, 20)):
+        chosen, namespace = seed(), namespace + "x"
+        async with (
+            ccs.aio.connect(proxy.url, agent="a", namespace=namespace) as one,
+            ccs.aio.connect(proxy.url, agent="b", namespace=namespace) as two,
+        ):
+            proxy.fault = faults(random.Random(chosen), 0.04, kinds)
+            ledger = await run_writers([one, two], 50, 10, chosen)
+            proxy.fault = faults(random.Random(chosen), 0.0, kinds)
+        check_round(ledger, proxy.url, namespace, TASK)
+
+
+@pytest.mark.parametrize("kinds", FAULTS, ids="+".join)
+def test_under_faults_each_acknowledged_commit_of_fifty_threads_is_in_the_journal_once(
+    proxy: Proxy, namespace: str, kinds: tuple[str, ...], answer_within: Callable[[float], None]
+) -> None:
+    """Given fifty threads on two stores, when replies are lost at random, then all is there once and in order."""
+    answer_within(0.4)
+    for _ in range(counts(1, 20)):
+        chosen, namespace = seed(), namespace + "x"
+        ledger = Ledger()
+        with (
+            ccs.connect(proxy.url, agent="a", namespace=namespace) as one,
+            ccs.connect(proxy.url, agent="b", namespace=namespace) as two,
+        ):
+            proxy.fault = faults(random.Random(chosen), 0.04, kinds)
+            lock = threading.Lock()
+            ledgers = [Ledger() for _ in range(50)]
+
+            def work(
+                index: int, stores: tuple[ccs.Store, ...] = (one, two), ledgers: list[Ledger] = ledgers, n: int = chosen
+            ) -> None:
+                write(stores[index % 2].task("42"), ledgers[index], random.Random(n + index), index, 10)
+
+            run_threads(work, 50)
+            proxy.fault = faults(random.Random(chosen), 0.0, kinds)
+        with lock:
+            for each in ledgers:
+                ledger.acknowledged.update(each.acknowledged)
+                ledger.increments += each.increments
+                ledger.appended += each.appended
+        check_round(ledger, proxy.url, namespace, TASK)
+
+
+async def test_while_connections_are_refused_for_a_while_everybody_waits_and_nothing_is_lost(
+    proxy: Proxy, namespace: str
+) -> None:
+    """Given writers at work, when the server cannot be reached for a while, then they notice nothing but the delay."""
+    chosen = seed()
+    async with ccs.aio.connect(proxy.url, namespace=namespace) as store:
+        running = asyncio.ensure_future(run_writers([store], 50, 10, chosen))
+        for _ in range(3):
+            replies = proxy.replies
+            await aeventually(lambda replies=replies: proxy.replies > replies + 5 or running.done())
+            proxy.refuse()
+            await aeventually(lambda: store.stats().retries > 0)
+            proxy.refuse(False)
+        ledger = await running
+    check_round(ledger, proxy.url, namespace, TASK)
+
+
+# --- Batches that arrive late -----------------------------------------------------------------------------------------
+
+
+class Sender:
+    """Calls the commit script directly, as a client whose batches arrive when we say."""
+
+    def __init__(self, url: str, namespace: str, client: str = "late") -> None:
+        self.redis = redis.Redis.from_url(url)
+        self.keys, self.client = keys_of(namespace, TASK), client
+
+    def send(self, number: int, *operations: Operation, ttl: int = 0) -> tuple[bytes, bytes]:
+        batch = Batch([Commit("agent", [operation]) for operation in operations], self.client, number)
+        arguments = commit_arguments(batch, self.keys, Settings(ttl, 1000, 10**6))
+        status, answer, _ = self.redis.eval(COMMIT.text, 5, *self.keys.all, *arguments)
+        return status, answer
+
+    def everything(self) -> list[Any]:
+        """All that the context holds, tombstone included."""
+        return [self.redis.dump(key) for key in self.keys.all]
+
+    def close(self) -> None:
+        self.redis.close()
+
+
+@pytest.fixture
+def sender(valkey: str, namespace: str) -> Any:
+    sender = Sender(valkey, namespace)
+    yield sender
+    sender.close()
+
+
+def test_a_batch_that_comes_again_gets_the_first_answer_and_changes_nothing(sender: Sender) -> None:
+    """Given an applied batch, when the same number arrives again, then it is answered from memory (G5)."""
+    first = sender.send(1, increment_op("n", 1), set_op("a", b"\x01"))
+    before = sender.everything()
+    assert sender.send(1, increment_op("n", 1), set_op("a", b"\x01")) == first
+    assert sender.everything() == before
+
+
+def test_a_batch_that_arrives_after_its_successor_changes_nothing(sender: Sender) -> None:
+    """Given that batch 2 was applied, when batch 1 arrives, then it is refused (G5)."""
+    sender.send(2, set_op("a", b"\x02"))
+    before = sender.everything()
+    assert sender.send(1, set_op("a", b"\x01"))[0] == b"stale"
+    assert sender.everything() == before
+
+
+@pytest.mark.parametrize("successor", [False, True], ids=["dropped", "created again"])
+def test_a_batch_that_comes_again_after_a_drop_changes_nothing(
+    sender: Sender, valkey: str, namespace: str, successor: bool
+) -> None:
+    """Given an applied set and then a drop by another, when the set comes again, then it resurrects nothing (G5)."""
+    first = sender.send(1, set_op("a", b"\x01"))
+    other = Sender(valkey, namespace, "other")
+    other.send(1, drop_op())
+    if successor:
+        other.send(2, set_op("b", b"\x02"))
+    before = sender.everything()
+    assert sender.send(1, set_op("a", b"\x01")) == first
+    assert sender.everything() == before
+    other.close()
+
+
+def test_a_drop_that_comes_again_does_not_kill_the_successor(sender: Sender, valkey: str, namespace: str) -> None:
+    """Given a drop and a new context by another, when the drop comes again, then the new context lives (G5)."""
+    sender.send(1, set_op("a", b"\x01"))
+    first = sender.send(2, drop_op())
+    other = Sender(valkey, namespace, "other")
+    other.send(1, set_op("b", b"\x02"))
+    before = sender.everything()
+    assert sender.send(2, drop_op()) == first
+    assert sender.send(1, set_op("a", b"\x01"))[0] == b"stale"
+    assert sender.everything() == before
+    other.close()
+
+
+def test_a_batch_that_comes_again_after_the_context_expired_changes_nothing(sender: Sender) -> None:
+    """Given a context that has expired, when the batch that made it comes again, then nothing comes back (G5, G10)."""
+    first = sender.send(1, set_op("a", b"\x01"), ttl=30)
+    eventually(lambda: not sender.redis.exists(*sender.keys.all[:4]))
+    before = sender.everything()
+    assert sender.send(1, set_op("a", b"\x01"), ttl=30) == first
+    assert sender.everything() == before
+    assert before[4] is not None, "the tombstone outlives the context"
+
+
+def holding(proxy: Proxy, text: bytes) -> None:
+    """Holds back the first request that holds `text`."""
+    held: list[int] = []
+
+    def decide(count: int, chunk: bytes) -> str:
+        if text in chunk and not held:
+            held.append(count)
+            return "hold"
+        return "pass"
+
+    proxy.filter = decide
+
+
+async def test_a_request_that_the_network_held_back_changes_nothing_when_it_comes(
+    proxy: Proxy, namespace: str, answer_within: Callable[[float], None]
+) -> None:
+    """Given a batch held back, sent again and followed by another, when it arrives at last, then nothing changes."""
+    answer_within(0.2)
+    async with ccs.aio.connect(proxy.url, namespace=namespace) as store:
+        task = store.task("42")
+        await task.set("warm", 1)
+        holding(proxy, b"held")
+        await task.set("held", 1)
+        await task.set("held", 2)
+        before = records(proxy.url, namespace, TASK)
+        proxy.release()
+        await late_arrival(proxy)
+        assert await task.get("held") == 2
+        assert records(proxy.url, namespace, TASK) == before
+        assert len(before) == 3
+
+
+def test_blocking_too_a_request_that_was_held_back_changes_nothing_when_it_comes(
+    proxy: Proxy, namespace: str, answer_within: Callable[[float], None]
+) -> None:
+    """Given a batch held back, sent again, and a drop, when it arrives at last, then the context stays gone."""
+    answer_within(0.2)
+    with ccs.connect(proxy.url, namespace=namespace) as store:
+        task = store.task("42")
+        task.set("warm", 1)
+        holding(proxy, b"held")
+        task.set("held", 1)
+        task.drop()
+        proxy.release()
+        asyncio.run(late_arrival(proxy))
+        assert task.revision() == 0
+        assert task.get("held") is None
+
+
+async def late_arrival(proxy: Proxy) -> None:
+    """Waits until what was held back has been executed: the server answers it."""
+    replies = proxy.replies
+    await aeventually(lambda: proxy.replies > replies)
+
+
+def test_a_drop_whose_reply_was_lost_does_not_kill_what_another_made_meanwhile(
+    proxy: Proxy, valkey: str, namespace: str
+) -> None:
+    """Given a drop that lost its reply, when another creates the context anew, then the retry leaves it alone (G5)."""
+    with ccs.connect(proxy.url, namespace=namespace) as store, ccs.connect(valkey, namespace=namespace) as other:
+        task = store.task("42")
+        task.set("old", 1)
+        lost: list[int] = []
+
+        def lose(count: int, chunk: bytes) -> str:
+            if lost:
+                return "pass"
+            lost.append(count)
+            other.task("42").set("new", 2)
+            return "drop"
+
+        proxy.fault = lose
+        task.drop()
+        assert lost
+        assert task.snapshot().keys() == {"new"}
+
+
+# --- Giving up --------------------------------------------------------------------------------------------------------
+
+
+def took(since: float, patience: float) -> None:
+    elapsed = time.monotonic() - since
+    assert patience * 0.9 <= elapsed <= scaled(patience * 1.5 + 1), f"took {elapsed:.2f} s"
+
+
+def secret(url: str) -> str:
+    """The URL with a password, which the default user of a server without one accepts and no message may tell."""
+    return url.replace("redis://", "redis://:topsecret@")
+
+
+def once(text: bytes, verdict: str, then: Callable[[], object]) -> Callable[[int, bytes], str]:
+    """A verdict for the first chunk that holds the text; `then` is called with it."""
+    seen: list[int] = []
+
+    def decide(count: int, chunk: bytes) -> str:
+        if text not in chunk or seen:
+            return "pass"
+        seen.append(count)
+        then()
+        return verdict
+
+    return decide
+
+
+async def test_a_write_that_was_never_sent_says_that_nothing_was_applied(proxy: Proxy, namespace: str) -> None:
+    """Given a store that is cut off, when it gives up a write that it never sent, then `maybe_applied` is False."""
+    async with ccs.aio.connect(proxy.url, namespace=namespace, retry_for=0.6) as store:
+        task = store.task("42")
+        await task.set("a", 1)
+        proxy.refuse()
+        await aeventually(lambda: "down" in repr(store._engine.connection) or not store._engine.connection._link._wire.up)
+        began = time.monotonic()
+        with pytest.raises(ccs.Unavailable) as caught:
+            await task.set("a", 2)
+        took(began, 0.6)
+        assert not caught.value.maybe_applied
+        proxy.refuse(False)
+        assert await task.get("a") == 1
+
+
+@pytest.mark.parametrize("applied", [True, False], ids=["applied, reply lost", "lost on the way"])
+async def test_a_write_that_was_sent_says_that_it_may_have_been_applied(
+    proxy: Proxy, namespace: str, applied: bool
+) -> None:
+    """Given a sent write whose reply never comes, when the store gives up, then `maybe_applied` is True."""
+    async with ccs.aio.connect(proxy.url, namespace=namespace, retry_for=0.6) as store:
+        task = store.task("42")
+        await task.set("a", 1)
+        if applied:
+            proxy.fault = once(b"", "drop", proxy.refuse)
+        else:
+            proxy.filter = once(b"EVALSHA", "cut", proxy.refuse)
+        began = time.monotonic()
+        with pytest.raises(ccs.Unavailable) as caught:
+            await task.set("a", 2)
+        took(began, 0.6)
+        assert caught.value.maybe_applied
+        proxy.refuse(False)
+        assert await task.get("a") == (2 if applied else 1)
+
+
+def test_blocking_too_a_write_that_was_sent_says_so(proxy: Proxy, namespace: str) -> None:
+    """Given a sent write whose reply is lost, when the store gives up, then `maybe_applied` is True."""
+    with ccs.connect(proxy.url, namespace=namespace, retry_for=0.6) as store:
+        task = store.task("42")
+        task.set("a", 1)
+        proxy.fault = once(b"", "drop", proxy.refuse)
+        began = time.monotonic()
+        with pytest.raises(ccs.Unavailable) as caught:
+            task.set("a", 2)
+        took(began, 0.6)
+        assert caught.value.maybe_applied
+        proxy.refuse(False)
+        assert task.get("a") == 2
+
+
+async def test_a_server_that_falls_silent_is_given_up_after_retry_for(proxy: Proxy, namespace: str) -> None:
+    """Given a server that says nothing any more, when a write waits, then it is `Unavailable` about `retry_for` later."""
+    async with ccs.aio.connect(proxy.url, namespace=namespace, retry_for=1.0) as store:
+        task = store.task("42")
+        await task.set("a", 1)
+        proxy.fault = lambda count, chunk: "hang"
+        began = time.monotonic()
+        with pytest.raises(ccs.Unavailable) as caught:
+            await bounded(task.set("a", 2))
+        took(began, 1.0)
+        assert caught.value.maybe_applied
+        with pytest.raises(ccs.Unavailable) as caught:
+            await bounded(task.get("a"))
+        assert not caught.value.maybe_applied, "a read applies nothing"
+
+
+def test_blocking_too_a_server_that_falls_silent_is_given_up_after_retry_for(proxy: Proxy, namespace: str) -> None:
+    """Given a server that says nothing any more, when a write waits, then it is `Unavailable` about `retry_for` later."""
+    with ccs.connect(proxy.url, namespace=namespace, retry_for=1.0) as store:
+        task = store.task("42")
+        task.set("a", 1)
+        proxy.fault = lambda count, chunk: "hang"
+        began = time.monotonic()
+        with pytest.raises(ccs.Unavailable) as caught:
+            task.set("a", 2)
+        took(began, 1.0)
+        assert caught.value.maybe_applied
+        with pytest.raises(ccs.Unavailable) as caught:
+            task.get("a")
+        assert not caught.value.maybe_applied, "a read applies nothing"
+
+
+async def test_after_a_flushed_script_cache_a_write_still_knows_that_it_was_sent(proxy: Proxy, namespace: str) -> None:
+    """Given a lost reply and then NOSCRIPT, when the store gives up, then `maybe_applied` is True: it was applied."""
+    async with ccs.aio.connect(proxy.url, namespace=namespace, retry_for=0.6) as store:
+        task = store.task("42")
+        await task.set("a", 1)
+
+        def flush() -> None:
+            with redis.Redis.from_url(proxy.url.replace(str(proxy.port), str(proxy.target[1]))) as client:
+                client.script_flush()
+
+        lose, stop = once(b"", "drop", flush), once(b"NOSCRIPT", "pass", lambda: None)
+        proxy.fault = lambda count, chunk: "pass" if lose(count, chunk) == "pass" == stop(count, chunk) else "drop"
+        proxy.filter = once(b"*", "pass", lambda: None)
+        # The whole script travels only after NOSCRIPT: it never arrives.
+        proxy.filter = lambda count, chunk: "cut" if b"\r\nEVAL\r\n" in chunk or b"redis.call" in chunk else "pass"
+        with pytest.raises(ccs.Unavailable) as caught:
+            await task.set("a", 2)
+        assert caught.value.maybe_applied
+        assert len(records(proxy.url, namespace, TASK)) == 2
+
+
+async def test_commits_that_were_gathered_but_never_sent_say_so(proxy: Proxy, namespace: str) -> None:
+    """Given a sent batch and others gathered behind it, when all give up, then only the first may be applied."""
+    async with ccs.aio.connect(proxy.url, namespace=namespace, retry_for=0.8) as store:
+        task = store.task("42")
+        await task.set("first", 0)
+        proxy.fault = once(b"", "hang", lambda: None)
+        began = time.monotonic()
+        first = asyncio.ensure_future(task.set("first", 1))
+        await aeventually(lambda: store._engine.connection._link._wire._waiting)
+        gathered = [asyncio.ensure_future(task.set(f"gathered/{index}", index)) for index in range(20)]
+        await asyncio.wait([first, *gathered])
+        took(began, 0.8)
+        proxy.cut_all()
+        assert unavailable(first.exception()).maybe_applied
+        assert not any(unavailable(each.exception()).maybe_applied for each in gathered)
+        assert await task.paths() == ["first"]
+        assert await task.get("first") == 1
+
+
+def test_blocking_too_commits_that_were_gathered_but_never_sent_say_so(proxy: Proxy, namespace: str) -> None:
+    """Given a sent batch and others gathered behind it, when all give up, then only the first may be applied."""
+    with ccs.connect(proxy.url, namespace=namespace, retry_for=0.8) as store:
+        task = store.task("42")
+        task.set("first", 0)
+        sent = threading.Event()
+        proxy.fault = once(b"", "hang", sent.set)
+        errors: dict[int, BaseException] = {}
+
+        def work(index: int) -> None:
+            try:
+                if index:
+                    assert sent.wait(scaled(5))
+                task.set(f"gathered/{index}" if index else "first", 1)
+            except ccs.Unavailable as error:
+                errors[index] = error
+
+        began = time.monotonic()
+        run_threads(work, 20)
+        took(began, 0.8)
+        proxy.cut_all()
+        assert {index for index, error in errors.items() if unavailable(error).maybe_applied} == {0}
+        assert len(errors) == 20
+        assert task.paths() == ["first"]
+
+
+def unavailable(error: BaseException | None) -> ccs.Unavailable:
+    assert isinstance(error, ccs.Unavailable)
+    return error
+
+
+async def test_fifty_tasks_that_share_a_silent_server_all_give_up_after_retry_for(
+    proxy: Proxy, namespace: str, answer_within: Callable[[float], None]
+) -> None:
+    """Given fifty readers and writers, when the server is silent, then nobody waits for the others' patience too."""
+    answer_within(0.3)
+    async with ccs.aio.connect(proxy.url, namespace=namespace, retry_for=1.0) as store:
+        task = store.task("42")
+        await task.set("a", 1)
+        proxy.filter = lambda count, chunk: "eat"
+        began = time.monotonic()
+        calls = [task.get("a") if index % 2 else store.task(str(index)).set("a", 1) for index in range(50)]
+        results = await bounded(asyncio.gather(*calls, return_exceptions=True))
+        took(began, 1.0)
+        assert all(isinstance(result, ccs.Unavailable) for result in results)
+
+
+@pytest.mark.parametrize("how", ["refused", "silent"])
+async def test_fifty_tasks_that_open_a_store_together_all_give_up_after_retry_for(
+    proxy: Proxy, namespace: str, how: str, answer_within: Callable[[float], None]
+) -> None:
+    """Given a store nobody has entered, when fifty tasks use it and nobody answers, then each gives up in time."""
+    answer_within(0.3)
+    if how == "refused":
+        proxy.refuse()
+    else:
+        proxy.filter = lambda count, chunk: "eat"
+    store = ccs.aio.connect(proxy.url, namespace=namespace, retry_for=1.0)
+    began = time.monotonic()
+    calls = [store.task("42").get("a") if index % 2 else store.task("42").set("a", 1) for index in range(50)]
+    results = await bounded(asyncio.gather(*calls, return_exceptions=True))
+    took(began, 1.0)
+    assert all(isinstance(result, ccs.Unavailable) and not result.maybe_applied for result in results)
+    await store.aclose()
+
+
+def test_fifty_threads_that_open_a_store_together_all_give_up_after_retry_for(
+    proxy: Proxy, namespace: str, answer_within: Callable[[float], None]
+) -> None:
+    """Given a store nobody has entered, when fifty threads use it and nobody answers, then each gives up in time."""
+    answer_within(0.3)
+    proxy.filter = lambda count, chunk: "eat"
+    store = ccs.connect(proxy.url, namespace=namespace, retry_for=1.0)
+
+    def work(index: int) -> None:
+        with pytest.raises(ccs.Unavailable) as caught:
+            store.task("42").get("a") if index % 2 else store.task("42").set("a", 1)
+        assert not caught.value.maybe_applied
+
+    began = time.monotonic()
+    run_threads(work, 50)
+    took(began, 1.0)
+    store.close()
+
+
+# --- Servers that are killed ------------------------------------------------------------------------------------------
+
+
+async def test_a_server_killed_under_load_loses_nothing_acknowledged(own_server: PrivateServer, namespace: str) -> None:
+    """Given fifty writers, when the server is killed with -9 and comes back, then all is there once (G5)."""
+    for _ in range(counts(2, 20)):
+        chosen, namespace = seed(), namespace + "x"
+        async with ccs.aio.connect(own_server.url, namespace=namespace, retry_for=60) as store:
+            running = asyncio.ensure_future(run_writers([store], 50, 30, chosen))
+            await aeventually(lambda store=store: store.stats().commits > 100)
+            assert not running.done()
+            await asyncio.to_thread(own_server.kill)
+            await asyncio.to_thread(own_server.start)
+            ledger = await running
+        check_round(ledger, own_server.url, namespace, TASK)
+
+
+def test_a_server_killed_under_load_of_threads_loses_nothing_acknowledged(
+    own_server: PrivateServer, namespace: str
+) -> None:
+    """Given threads that increment, when the server is killed with -9 and comes back, then each counts once (G5)."""
+    with ccs.connect(own_server.url, namespace=namespace, retry_for=60) as store:
+        task, going = store.task("42"), threading.Event()
+
+        def work(index: int) -> None:
+            if index < 20:
+                for _ in range(30):
+                    task.increment("n")
+                return
+            eventually(lambda: store.stats().commits > 100)
+            own_server.kill()
+            own_server.start()
+            going.set()
+
+        run_threads(work, 21)
+        assert going.is_set()
+        assert task.get("n") == 600
+    found = records(own_server.url, namespace, TASK)
+    check_continuous(found)
+    assert len(identities(found)) == 600
+
+
+async def test_the_embedded_server_killed_under_load_comes_back_and_loses_nothing(tmp_path: Path) -> None:
+    """Given a folder and writers, when its server is killed with -9, then it comes back by itself (G5, G16)."""
+    chosen = seed()
+    async with ccs.aio.connect(tmp_path, namespace="ccs", retry_for=60) as store:
+        for turn in range(counts(2, 10)):
+            commits = store.stats().commits
+            running = asyncio.ensure_future(run_writers([store], 50, 20, chosen + turn))
+            await aeventually(lambda commits=commits: store.stats().commits > commits + 100)
+            assert not running.done()
+            pid = int((tmp_path / ".ccs" / "server.pid").read_text())
+            with redis.Redis(unix_socket_path=await asyncio.to_thread(store._engine._dialer._embedded.ensure, 5)) as client:
+                assert client.info("server")["process_id"] == pid
+                await asyncio.to_thread(kill, pid)
+            ledger = await running
+            url = f"unix://{await asyncio.to_thread(store._engine._dialer._embedded.ensure, 5)}"
+            await asyncio.to_thread(check_round, ledger, url, "ccs", TASK)
+            await store.task("42").drop()
+        url = f"unix://{store._engine._dialer._embedded._socket}"
+        pid = int((tmp_path / ".ccs" / "server.pid").read_text())
+    await asyncio.to_thread(kill, pid)
+
+
+def kill(pid: int) -> None:
+    import os
+    import signal
+
+    os.kill(pid, signal.SIGKILL)
