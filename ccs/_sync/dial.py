@@ -45,7 +45,7 @@ class Dialer:
             connection.connect()
             if self._target.kind != "memory":
                 connection.send_command("INFO", "all")
-                check_server(connection.read_response(), self.address)
+                check_server(connection.read_response(timeout=self.timeout), self.address)
         except BaseException:
             connection.disconnect()
             raise

@@ -102,7 +102,9 @@ class Subscription:
             while self._deliver_next():
                 pass
         except Exception as error:
+            # First of all nobody waits for it any more: what it is reported to may use the store.
             self._failure = error
+            self._live.open()
             self._report(error, None)
         finally:
             self._over = True

@@ -133,7 +133,7 @@ class Watch:
             self._read = self._handed = Cursor(page.last)
         else:
             self._check(page)
-        if self._since is not None:
+        if self._read.revision != page.last or self._since is not None:
             self._mailbox.nudge()
         self._finished = page.finished > 0 and page.last == self._read.revision
         self._engine.listener.anchor(self._address, page)

@@ -44,7 +44,7 @@ class Dialer:
             await connection.connect()
             if self._target.kind != "memory":
                 await connection.send_command("INFO", "all")
-                check_server(await connection.read_response(), self.address)
+                check_server(await connection.read_response(timeout=self.timeout), self.address)
         except BaseException:
             await connection.disconnect()
             raise

@@ -218,8 +218,9 @@ class Listener:
         feed = self._feeds.get(address)
         if feed is None:
             return
-        if feed.quiet():
-            feed.check(await self._look(address, feed.last or 0))
+        page = await self._look(address, feed.last or 0)
+        if feed.quiet() or not page.exists:
+            feed.check(page)
         self._plan(("check", address), SILENCE)
 
     async def _look(self, address: str, cursor: int) -> JournalPage:

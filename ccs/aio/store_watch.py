@@ -151,8 +151,13 @@ class StoreWatch:
             return
         self._cursors[address] = cursor
         self._handed[address] = cursor.revision
+        self._plan(address, page)
+
+    def _plan(self, address: str, page: JournalPage) -> None:
         if page.deadline:
             self._deadlines.plan(address, time.monotonic() + (page.deadline - page.now) / 1000 + _GRACE)
+        if page.next_expiry:
+            self._engine.listener.expect(address, (page.next_expiry - page.now) / 1000)
 
     async def _next(self, deadline: float | None) -> Change | None:
         while not self._stopped:
@@ -208,9 +213,13 @@ class StoreWatch:
         self._lost = False
         while self._records:
             self._take()
-        async for address in addresses(self._engine):
-            if self._matcher.paths_in(address) is not None:
-                self._behind[address] = None
+        try:
+            async for address in addresses(self._engine):
+                if self._matcher.paths_in(address) is not None:
+                    self._behind[address] = None
+        except BaseException:
+            self._lost = True
+            raise
         self._behind.update(dict.fromkeys(self._cursors))
         self._rest_until = time.monotonic() + (time.monotonic() - began) * _SHARE
         return True
@@ -261,5 +270,4 @@ class StoreWatch:
         if not page.records or page.records[-1].revision == page.last:
             self._behind.pop(address, None)
             self._engine.stats.add("resumes")
-        if page.deadline:
-            self._deadlines.plan(address, time.monotonic() + (page.deadline - page.now) / 1000 + _GRACE)
+        self._plan(address, page)

@@ -18,13 +18,12 @@
 -- whatever can fail is checked before the first write, since Lua has no roll-back; a due entry is expired, as a
 -- commit of its own, before anything else looks at it. Numbers are doubles: revisions are printed with %.0f.
 --
--- Every local that a function uses costs time in every call of the script, so the state is one table, numbers are
--- spelled out, and what few batches need is defined where it is needed.
+-- Every local that a function uses costs time in every call of the script, even where the function is not called. So
+-- the state is one table, and functions that few batches need use globals.
 
 local call, match, sub, format, concat = redis.call, string.match, string.sub, string.format, table.concat
-local KEYS, ARGV = KEYS, ARGV
 
-local context = {identity = ARGV[3], touched = false, configured = false}
+local context
 do
     local clock = call('TIME')
     local meta = call('HMGET', KEYS[5], 'state', 'client:' .. ARGV[3], 'finished', 'outcome')
@@ -35,13 +34,12 @@ do
     end
     local last, first, ttl, deadline, total, base, count, keep_commits, keep_bytes = match(meta[1] or '0 0 0 0 0 0 0 0 0 ',
         '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) ')
-    context.at = clock[1] .. sub('000000' .. clock[2], -6)
-    context.now_us, context.now = context.at + 0, sub(context.at, 1, -4) + 0
-    context.alive, context.last, context.last_printed, context.first = call('EXISTS', KEYS[4]) == 1, last + 0, last, first
-    context.fresh = not context.alive
-    context.ttl, context.deadline, context.total, context.base = ttl, deadline, total + 0, base
-    context.count, context.keep_commits, context.keep_bytes = count + 0, keep_commits, keep_bytes
-    if context.alive then context.finished, context.outcome = meta[3], meta[4] end
+    local at, alive = clock[1] .. sub('000000' .. clock[2], -6), call('EXISTS', KEYS[4]) == 1
+    context = {identity = ARGV[3], touched = false, configured = false, fresh = not alive, alive = alive,
+        at = at, now_us = at + 0, now = sub(at, 1, -4) + 0, last = last + 0, last_printed = last, first = first,
+        ttl = ttl, deadline = deadline, total = total + 0, base = base, count = count + 0,
+        keep_commits = keep_commits, keep_bytes = keep_bytes,
+        finished = alive and meta[3], outcome = alive and meta[4]}
 end
 
 -- Settings take effect with the first thing that a batch really does, never with one that is refused. The idle
@@ -73,12 +71,13 @@ local function next_revision()
 end
 
 -- Journals and publishes one commit; the header of its operations is text, the body pieces of text. Lengths are
--- printed with %d: that is cheaper, and they are small.
+-- printed with %d, and text is joined with ..: string.format costs more than it seems to.
 local function record(agent, revision, printed, index, header, body, expiry)
     if not context.configured then configure() end
-    local text = format('%s %s %s %s %s %d %s %.0f %s %d', context.alive and context.last_printed or '0', printed,
-        context.at, context.identity ~= '' and context.identity or '-', ARGV[4], index, context.deadline,
-        context.total, expiry, #agent) .. header .. '\n' .. agent .. concat(body)
+    local text = (context.alive and context.last_printed or '0') .. ' ' .. printed .. ' ' .. context.at .. ' '
+        .. (context.identity ~= '' and context.identity or '-') .. ' ' .. ARGV[4] .. format(' %d ', index)
+        .. context.deadline .. format(' %.0f ', context.total) .. expiry .. format(' %d', #agent) .. header .. '\n'
+        .. agent .. concat(body)
     if not context.alive then
         call('HDEL', KEYS[5], 'finished', 'outcome')
         call('HSET', KEYS[5], 'created', context.at)
@@ -91,9 +90,9 @@ local function record(agent, revision, printed, index, header, body, expiry)
 end
 
 local function remove(path, expiry)
-    call('HDEL', KEYS[1], path)
-    call('ZREM', KEYS[2], path)
-    if expiry ~= '0' then call('ZREM', KEYS[3], path) end
+    redis.call('HDEL', KEYS[1], path)
+    redis.call('ZREM', KEYS[2], path)
+    if expiry ~= '0' then redis.call('ZREM', KEYS[3], path) end
 end
 
 -- The raw entry at a path, its version, creation and expiry: nil where there is none; one that is due is expired
@@ -128,7 +127,7 @@ local function compute(kind, value, operand, items, most)
             bytes[i] = char(number % 256)
             number = floor(number / 256)
         end
-        return concat(bytes)
+        return table.concat(bytes)
     end
 
     local function signed(text)
@@ -186,7 +185,7 @@ local function compute(kind, value, operand, items, most)
     length = length + tonumber(operand)
     local head = length < 16 and char(144 + length) or length < 65536 and '\220' .. big_endian(length, 2)
         or '\221' .. big_endian(length, 4)
-    local result = head .. (value and sub(value, start) or '') .. items
+    local result = head .. (value and string.sub(value, start) or '') .. items
     if #result > tonumber(most) then return nil, 'V' .. #result end
     return result
 end
@@ -204,9 +203,11 @@ local function plan(at, agent, printed, raw, version, created, expiry)
         value, number = compute(kind, raw and sub(raw, start + length), ARGV[at + 2], value, ARGV[at + 4])
         if not value then return nil, number end
     end
-    version, created, expiry = raw and version + 1 or 1, created or context.at, expiry or '0'
-    return format('%s %d %s %s %s %d ', printed, version, created, context.at, expiry, #agent) .. agent .. value, expiry,
-        format('%d %s %s', version, created, expiry) .. (number and format(' %.0f', number) or '')
+    version, created, expiry = raw and format('%d', version + 1) or '1', created or context.at, expiry or '0'
+    local result = version .. ' ' .. created .. ' ' .. expiry
+    if number then result = result .. format(' %.0f', number) end
+    return printed .. ' ' .. version .. ' ' .. created .. ' ' .. context.at .. ' ' .. expiry .. format(' %d ', #agent)
+        .. agent .. value, expiry, result
 end
 
 local function write(path, after, expiry, raw, expiry_before)
@@ -227,15 +228,15 @@ end
 -- Moves a deadline: neither a commit nor an event.
 local function renew(path, raw, expiry_before, ttl)
     if not raw then return '0' end
-    local expiry = ttl == '' and '0' or format('%.0f', context.now + ttl)
-    local before, after = match(raw, '^(%d+ %d+ %d+ %d+ )%d+()')
-    call('HSET', KEYS[1], path, before .. expiry .. sub(raw, after))
+    local expiry = ttl == '' and '0' or string.format('%.0f', context.now + ttl)
+    local before, after = string.match(raw, '^(%d+ %d+ %d+ %d+ )%d+()')
+    redis.call('HSET', KEYS[1], path, before .. expiry .. string.sub(raw, after))
     if not context.configured then configure() end
     context.fresh = true
     if expiry ~= '0' then
-        call('ZADD', KEYS[3], expiry, path)
+        redis.call('ZADD', KEYS[3], expiry, path)
     elseif expiry_before ~= '0' then
-        call('ZREM', KEYS[3], path)
+        redis.call('ZREM', KEYS[3], path)
     end
     return '1'
 end
@@ -258,7 +259,7 @@ local function apply(agent, index, places)
         if afters[i] then
             raw = raw or ''
             local last = #body
-            words[#words + 1] = format(' %s %d %d %d', kind == 'd' and 'd' or 's', #path, #raw, #afters[i])
+            words[#words + 1] = (kind == 'd' and ' d' or ' s') .. format(' %d %d %d', #path, #raw, #afters[i])
             body[last + 1], body[last + 2], body[last + 3] = path, raw, afters[i]
             size = size + #path + #raw + #afters[i] + 30
         end
@@ -283,14 +284,14 @@ local function obstacle(from, to)
         local kind, path, expected = ARGV[at], ARGV[at + 1], ARGV[at + 2]
         local raw, version, found
         repeat
-            found = kind == 'n' and call('ZRANGEBYLEX', KEYS[2], '[' .. path, '(' .. path .. '\255', 'LIMIT', 0, 1)[1]
+            found = kind == 'n' and redis.call('ZRANGEBYLEX', KEYS[2], '[' .. path, '(' .. path .. '\255', 'LIMIT', 0, 1)[1]
             if kind ~= 'n' or found then raw, version = load(found or path) end
         until raw or not found
-        local revision = raw and match(raw, '^%d+') or '0'
+        local revision = raw and string.match(raw, '^%d+') or '0'
         if expected ~= (kind == 'v' and version or revision) and (raw or expected ~= '0') then
             if not raw then return '!' .. (at - from) / 3 .. ' 0 0 ' end
-            local length, start = match(raw, '^%d+ %d+ %d+ %d+ %d+ (%d+) ()')
-            return concat({'!' .. (at - from) / 3, version, revision, sub(raw, start, start + length - 1)}, ' ')
+            local length, start = string.match(raw, '^%d+ %d+ %d+ %d+ %d+ (%d+) ()')
+            return table.concat({'!' .. (at - from) / 3, version, revision, string.sub(raw, start, start + length - 1)}, ' ')
         end
     end
 end
@@ -298,26 +299,26 @@ end
 -- What comes alone in its commit: the sweep, the end and the removal of a context.
 local function special(kind, agent, index, at)
     if kind == 'w' then
-        for _, path in ipairs(call('ZRANGEBYSCORE', KEYS[3], '-inf', context.now, 'LIMIT', 0, ARGV[at + 1])) do
+        for _, path in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', context.now, 'LIMIT', 0, ARGV[at + 1])) do
             load(path)
         end
-        return '+0 ' .. context.at .. ' ' .. (call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')[2] or '0')
+        return '+0 ' .. context.at .. ' ' .. (redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')[2] or '0')
     end
     local revision, printed = next_revision()
     if kind == 'f' then
         local outcome = ARGV[at + 1]
         configure()
-        context.deadline, context.fresh = format('%.0f', context.now + ARGV[at + 2]), true
-        record(agent, revision, printed, index, format(' f 0 0 %d', #outcome), {outcome}, '0')
+        context.deadline, context.fresh = string.format('%.0f', context.now + ARGV[at + 2]), true
+        record(agent, revision, printed, index, string.format(' f 0 0 %d', #outcome), {outcome}, '0')
         context.finished, context.outcome = context.at, outcome
-        call('HSET', KEYS[5], 'finished', context.at, 'outcome', outcome)
+        redis.call('HSET', KEYS[5], 'finished', context.at, 'outcome', outcome)
         return '+' .. printed .. ' ' .. context.at
     end
     if not context.alive then return '+0 ' .. context.at end
-    call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
-    call('HDEL', KEYS[5], 'created', 'finished', 'outcome')
-    call('HSET', KEYS[5], 'state', printed .. ' 0 0 0 0 0 0 0 0 0')
-    call(ARGV[2], ARGV[1], concat({context.last_printed, printed, context.at, context.identity, ARGV[4], index, 0, 0, 0,
+    redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
+    redis.call('HDEL', KEYS[5], 'created', 'finished', 'outcome')
+    redis.call('HSET', KEYS[5], 'state', printed .. ' 0 0 0 0 0 0 0 0 0')
+    redis.call(ARGV[2], ARGV[1], table.concat({context.last_printed, printed, context.at, context.identity, ARGV[4], index, 0, 0, 0,
         #agent, 'g 0 0 0'}, ' ') .. '\n' .. agent)
     context.last, context.last_printed, context.alive, context.finished = revision, printed, false, false
     context.configured, context.touched, context.fresh = false, false, true
@@ -353,9 +354,9 @@ end
 -- The journal is bounded by commits and by bytes; a record's header tells the bytes written before it.
 local function bound()
     local function trim(to)
-        call('XTRIM', KEYS[4], 'MAXLEN', to)
-        local oldest = call('XRANGE', KEYS[4], '-', '+', 'COUNT', 1)[1][2][2]
-        context.count, context.base = to, match(oldest, '^%S+ %S+ %S+ %S+ %S+ %S+ %S+ (%d+)')
+        redis.call('XTRIM', KEYS[4], 'MAXLEN', to)
+        local oldest = redis.call('XRANGE', KEYS[4], '-', '+', 'COUNT', 1)[1][2][2]
+        context.count, context.base = to, string.match(oldest, '^%S+ %S+ %S+ %S+ %S+ %S+ %S+ (%d+)')
     end
 
     local most = context.keep_commits + 0
@@ -367,10 +368,10 @@ end
 
 -- Identities are kept for ten minutes, and pruned by age only, now and then: once in 64 batches.
 local function prune()
-    local fields = call('HGETALL', KEYS[5])
+    local fields = redis.call('HGETALL', KEYS[5])
     for i = 1, #fields, 2 do
-        local when = sub(fields[i], 1, 7) == 'client:' and match(fields[i + 1], '^%d+ (%d+)')
-        if when and tonumber(when) < context.now - 600000 then call('HDEL', KEYS[5], fields[i]) end
+        local when = string.sub(fields[i], 1, 7) == 'client:' and string.match(fields[i + 1], '^%d+ (%d+)')
+        if when and tonumber(when) < context.now - 600000 then redis.call('HDEL', KEYS[5], fields[i]) end
     end
 end
 
@@ -378,9 +379,9 @@ end
 local function set_expiry()
     for i = 1, 5 do
         if context.deadline ~= '0' then
-            call('PEXPIREAT', KEYS[i], i < 5 and context.deadline or format('%.0f', context.deadline + 600000))
+            redis.call('PEXPIREAT', KEYS[i], i < 5 and context.deadline or string.format('%.0f', context.deadline + 600000))
         else
-            call('PERSIST', KEYS[i])
+            redis.call('PERSIST', KEYS[i])
         end
     end
 end
@@ -394,8 +395,9 @@ local answer = concat(answers, '\n')
 local known = ARGV[4] .. ' ' .. sub(context.at, 1, -4) .. ' ' .. answer
 if context.touched then
     bound()
-    local state = format('%s %s %s %s %.0f %s %d %s %s %s', context.last_printed, context.first, context.ttl,
-        context.deadline, context.total, context.base, context.count, context.keep_commits, context.keep_bytes, context.at)
+    local state = context.last_printed .. ' ' .. context.first .. ' ' .. context.ttl .. ' ' .. context.deadline
+        .. format(' %.0f ', context.total) .. context.base .. format(' %d ', context.count) .. context.keep_commits
+        .. ' ' .. context.keep_bytes .. ' ' .. context.at
     call('HSET', KEYS[5], 'state', state, 'client:' .. ARGV[3], known)
     if context.fresh then set_expiry() end
 elseif ARGV[3] ~= '' then

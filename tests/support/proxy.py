@@ -25,7 +25,7 @@ class Proxy:
         self.filter: Callable[[int, bytes], str] = lambda count, chunk: "pass"
         self.replies = self.requests = 0
         self._released = threading.Event()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a fault may cut the others
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = self._server.getsockname()[1]

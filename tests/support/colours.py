@@ -1,0 +1,74 @@
+"""One test for both colours: a blocking store that is spoken to as if it were an asyncio one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Any
+
+from anyio import from_thread, to_thread
+
+import ccs
+
+PLAIN = {
+    "Store": {"task", "session", "actor", "global_context", "context", "watch", "stats"},
+    "Context": {"transaction", "watch", "scan"},
+    "Transaction": {"set", "delete"},
+}
+"""What is called without `await` in both colours."""
+
+
+class Awaited:
+    """A blocking store, context, transaction or watch, whose calls are awaited: each runs in a thread."""
+
+    def __init__(self, blocking: Any) -> None:
+        self.blocking = blocking
+
+    def __repr__(self) -> str:
+        return f"<Awaited {self.blocking!r}>"
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.blocking, name)
+        if not callable(found):
+            return found
+        if name in PLAIN.get(type(self.blocking).__name__, ()):
+            return lambda *args, **options: _awaited(found(*args, **options))
+        return partial(_in_thread, found)
+
+    async def __aenter__(self) -> Any:
+        return _awaited(await to_thread.run_sync(self.blocking.__enter__))
+
+    async def __aexit__(self, *exc: object) -> Any:
+        return await to_thread.run_sync(self.blocking.__exit__, *exc)
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return _steps(iter(self.blocking))
+
+
+async def _in_thread(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    return _awaited(await to_thread.run_sync(partial(call, *map(_plain, args), **options)))
+
+
+def _plain(argument: Any) -> Any:
+    """A coroutine function (for `transact`) becomes one that the blocking side can call."""
+    if not inspect.iscoroutinefunction(argument):
+        return argument
+    return lambda *given: from_thread.run(argument, *map(_awaited, given))
+
+
+def _awaited(result: Any) -> Any:
+    if type(result).__name__ in ("Store", "Context", "Transaction", "Connection", "Watch", "StoreWatch"):
+        return Awaited(result)
+    return _steps(result) if inspect.isgenerator(result) else result
+
+
+async def _steps(iterator: Any) -> AsyncIterator[Any]:
+    end = object()
+    while (step := await to_thread.run_sync(next, iterator, end)) is not end:
+        yield step
+
+
+def awaited(store: ccs.Store) -> Any:
+    """The store, as if it were an asyncio one."""
+    return Awaited(store)
