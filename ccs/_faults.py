@@ -9,7 +9,6 @@ from redis.exceptions import (
     InvalidResponse,
     MasterDownError,
     NoPermissionError,
-    NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     ResponseError,
@@ -42,18 +41,22 @@ def dial_fault(error: Exception, address: str) -> Exception:
         return Unavailable(address, reason=f"it refuses us: {error}")
     if isinstance(error, InvalidResponse):
         return Unavailable(address, reason=f"no Redis or Valkey speaks there: {error}")
+    if isinstance(error, ResponseError) and not _passes(error):
+        return Unavailable(address, reason=f"it refuses to begin: {error}")
     return LinkDown(error, sent=False)
 
 
 def reply_fault(error: ResponseError, address: str) -> str:
     """Why a command that the server answered with an error is tried again; raises what will not pass by itself."""
     text = str(error)
-    if isinstance(error, _PASSING) or text.startswith(_PASSING_CODES):
+    if _passes(error):
         return text
-    if isinstance(error, NoScriptError):
-        raise error
     if isinstance(error, OutOfMemoryError) or text.startswith(_FULL_CODES):
         raise StoreFull(f"{address} takes no more writes: {text}") from error
     if isinstance(error, _REFUSED):
         raise Unavailable(address, reason=f"it refuses us: {text}") from error
     raise CCSError(f"{address} answered: {text}") from error
+
+
+def _passes(error: ResponseError) -> bool:
+    return isinstance(error, _PASSING) or str(error).startswith(_PASSING_CODES)

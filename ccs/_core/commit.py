@@ -86,11 +86,15 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Independent commits of one context that travel in one script call, under one identity."""
+    """Independent commits of one context that travel in one script call, under one identity.
+
+    With `behind`, it is applied only right after the batch of that number.
+    """
 
     commits: Sequence[Commit]
     client: str
     number: int
+    behind: int | None = None
 
 
 class NotComputable(CCSError):
@@ -159,7 +163,8 @@ def sweep_op(limit: int = 100) -> Operation:
 def commit_arguments(batch: Batch, keys: Keys, defaults: Settings, publish: str = "PUBLISH") -> list[Argument]:
     """The script's ARGV for a batch; the last settings given in it win."""
     given = _given(batch.commits)
-    flat: list[Argument] = [keys.channel, publish, batch.client, batch.number, given.text(), defaults.text()]
+    head = keys.channel, publish, batch.client, batch.number, given.text(), defaults.text()
+    flat: list[Argument] = [*head, "" if batch.behind is None else batch.behind]
     for commit in batch.commits:
         flat.extend(commit.arguments())
     return flat
@@ -192,7 +197,7 @@ def _parse_answer(line: str, commit: Commit, address: str, outcome: bytes) -> Ap
     if kind == "L":
         return ValueTooLarge(int(rest), COMMIT_LIMIT, "commit")
     if kind == "V":
-        return ValueTooLarge(int(rest), int(commit.operations[0][4]))
+        return ValueTooLarge(*map(int, rest.split()))
     if kind == "N":
         return NotComputable(address)
     _unknown(line)

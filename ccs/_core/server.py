@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from ccs.errors import UnsafeServer
+from ccs.errors import Unavailable, UnsafeServer
 
 __all__ = ["check_server"]
 
 _OLDEST = {"valkey": (7, 2), "redis": (7, 0)}
 
 
-def check_server(info: bytes, address: str) -> None:
+def check_server(info: object, address: str) -> None:
     """Raises `UnsafeServer` for one that may evict keys or is too old; `info` is the reply of `INFO`."""
+    if not isinstance(info, bytes) or b"_version:" not in info:
+        raise Unavailable(address, reason="no Redis or Valkey speaks there")
     facts = dict(line.split(":", 1) for line in info.decode("utf-8", "replace").splitlines() if ":" in line)
     _check_version(facts, address)
     policy = facts.get("maxmemory_policy", "noeviction")

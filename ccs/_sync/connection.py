@@ -32,17 +32,23 @@ class Connection:
     def __repr__(self) -> str:
         return f"<Connection over {self._link!r}>"
 
-    def run(self, *command: Any, early: bool = False, writes: bool = False, since: float | None = None) -> Any:
+    def run(
+        self, *command: Any, early: bool = False, writes: bool = False, since: float | None = None, text: str = ""
+    ) -> Any:
         """The reply to a command, tried again until `retry_for` seconds after `since` (monotonic; now).
 
-        `Unavailable` after that, with `maybe_applied` where it `writes` and may have been seen; `StoreFull`.
+        `Unavailable` after that, with `maybe_applied` where it `writes` and may have been seen; `StoreFull`. `text` is
+        the script that the command calls: it travels where the server does not know it.
         """
+        attempt, sent, started = 0, False, time.monotonic() if since is None else since
         if self.gate is not None and not early:
             self.gate()
-        attempt, sent, started = 0, False, time.monotonic() if since is None else since
         while True:
             try:
                 return self._link.call(*command)
+            except NoScriptError:
+                command = "EVAL", text, *command[2:]
+                continue
             except LinkDown as error:
                 sent, reason = sent or error.sent, str(error)
             except ResponseError as error:
@@ -52,11 +58,7 @@ class Connection:
 
     def script(self, script: Script, keys: Sequence[str], arguments: Sequence[Any], **options: Any) -> Any:
         """The reply of a script, by its digest; its text travels only where the server does not know it."""
-        call = len(keys), *keys, *arguments
-        try:
-            return self.run("EVALSHA", script.digest, *call, **options)
-        except NoScriptError:
-            return self.run("EVAL", script.text, *call, **options)
+        return self.run("EVALSHA", script.digest, len(keys), *keys, *arguments, text=script.text, **options)
 
     def close(self) -> None:
         """Closes the link."""

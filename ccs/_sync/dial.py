@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 import redis.connection as redis_connection
@@ -12,10 +13,11 @@ from redis.retry import Retry
 
 from ccs import _memory
 from ccs._compat import Lock, call
+from ccs._core.grouping import copy_of
 from ccs._core.server import check_server
 from ccs._core.target import Target, parse_target
 from ccs.embedded import Embedded, default_folder
-from ccs.errors import InvalidValue
+from ccs.errors import CCSError, InvalidValue
 
 __all__ = ["Dialer", "resolve"]
 
@@ -23,12 +25,14 @@ __all__ = ["Dialer", "resolve"]
 class Dialer:
     """Knows how to reach a target: by URL, through the embedded server of a folder, or in memory."""
 
-    def __init__(self, target: Target, timeout: float) -> None:
+    def __init__(self, target: Target, timeout: float, patience: float) -> None:
         self._target = target
-        self.timeout = timeout
+        self.timeout, self._patience = timeout, patience
         self._kind, self._options = _options(target, timeout)
         self._embedded: Embedded | None = None
         self._lock = Lock()
+        self._failure: CCSError | None = None
+        self._failed_at = 0.0
 
     def __repr__(self) -> str:
         return f"<Dialer of {self.address}>"
@@ -45,7 +49,7 @@ class Dialer:
             connection.connect()
             if self._target.kind != "memory":
                 connection.send_command("INFO", "all")
-                check_server(connection.read_response(timeout=self.timeout), self.address)
+                check_server(connection.read_response(), self.address)
         except BaseException:
             connection.disconnect()
             raise
@@ -64,11 +68,17 @@ class Dialer:
         return self._kind(**self._options)
 
     def _ensure(self) -> str:
+        began = time.monotonic()
         with self._lock:
-            if self._embedded:
-                return call(self._embedded.ensure, self.timeout)
-            self._embedded = Embedded(self._target.location)
-            return call(self._embedded.open, self.timeout)
+            if self._failure and self._failed_at > began:
+                # Who had to wait for somebody else's attempt has seen it fail: nobody waits for all of them in turn.
+                raise copy_of(self._failure)
+            self._embedded = self._embedded or Embedded(self._target.location)
+            try:
+                return call(self._embedded.open, self._patience)
+            except CCSError as error:
+                self._failure, self._failed_at = error, time.monotonic()
+                raise
 
 
 def resolve(target: Target) -> Target:
@@ -90,8 +100,8 @@ def _options(target: Target, timeout: float) -> tuple[Any, dict[str, Any]]:
         "health_check_interval": 0,
         "decode_responses": False,
         "driver_info": None,
+        "socket_timeout": timeout,
     }
-    fixed["socket_timeout"] = timeout
     if target.kind != "url":
         return redis_connection.UnixDomainSocketConnection, fixed
     try:

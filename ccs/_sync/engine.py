@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import secrets
 from collections import OrderedDict
@@ -13,7 +14,7 @@ from weakref import WeakValueDictionary
 
 from ccs import _memory
 from ccs._compat import Lock, here
-from ccs._core.commit import Applied, Batch, Commit, Settings, commit_arguments, parse_answers
+from ccs._core.commit import Applied, Batch, Settings, commit_arguments, parse_answers
 from ccs._core.journal import JournalPage, parse_page
 from ccs._core.keys import Keys, keys_of
 from ccs._core.read import journal_arguments, journal_keys
@@ -64,14 +65,15 @@ class Engine:
         self.target = resolve(target)
         self.namespace, self.retry_for, self.max_value_bytes = namespace, retry_for, max_value_bytes
         self.stats = Counters()
-        timeout = max(0.1, min(_ANSWER, retry_for))
-        self._dialer = Dialer(self.target, timeout)
+        # A whole number of them: the last attempt ends when the patience does.
+        timeout = max(0.1, retry_for / max(1, math.ceil(retry_for / _ANSWER)))
+        self._dialer = Dialer(self.target, timeout, retry_for)
         self.connection = Connection(Link(self._dialer, self.stats), self.address, retry_for, self.stats)
         self.connection.gate = self._gate
         self.listener = Listener(self.target, timeout, namespace, retry_for, self.stats)
         self.subscriptions: list[Starting] = []
         self._starting: list[Starting] = []
-        self._client, self._numbers = secrets.token_hex(8), itertools.count(1)
+        self._client, self._numbers = secrets.token_hex(8), itertools.count(2, 2)
         self._gatherers: WeakValueDictionary[str, Gatherer] = WeakValueDictionary()
         self._recent: OrderedDict[str, Gatherer] = OrderedDict()
         self._opening = Lock()
@@ -94,10 +96,12 @@ class Engine:
     def open(self) -> None:
         """Connects, checks the server and starts the subscriptions; once."""
         self._check_home()
+        # Each with its own patience: nobody waits for the attempts of all the others.
+        self.connection.run("PING", early=True)
         with self._opening:
+            self._check_home()
             if self._home:
                 return
-            self.connection.run("PING", early=True)
             self.listener.open()
             self._home = os.getpid(), here()
             for subscription in self.subscriptions:
@@ -175,23 +179,22 @@ class Engine:
         return gatherer
 
     def _sender(self, address: str, defaults: Settings) -> Any:
-        def send(commits: list[Commit], number: int, since: float) -> list[Applied | CCSError]:
-            batch = Batch(commits, self._client, number)
-            reply = self._send(batch, address, defaults, since)
-            return parse_answers(batch, address, reply)
+        def send(sending: Any) -> list[Applied | CCSError]:
+            batch = Batch(sending.commits, self._client, sending.number)
+            arguments = commit_arguments(batch, self.keys(address), defaults)
+            options = {"writes": True, "since": sending.since}
+            reply = self.connection.script(COMMIT, self.keys(address).all, arguments, **options)
+            return self._answers(batch, address, reply)
 
         return send
 
-    def _send(self, batch: Batch, address: str, defaults: Settings, since: float) -> Sequence[bytes]:
-        keys = self.keys(address)
-        arguments = commit_arguments(batch, keys, defaults)
-        reply: Sequence[bytes] = self.connection.script(COMMIT, keys.all, arguments, writes=True, since=since)
+    def _answers(self, batch: Batch, address: str, reply: Sequence[bytes]) -> list[Applied | CCSError]:
         if reply[0] != b"ok":
             raise CCSError(
                 f"a later batch of this client was applied to {address} before this one; nothing was written"
             )
         self.stats.add_batch(len(batch.commits))
-        return reply
+        return parse_answers(batch, address, reply)
 
     def look(self, address: str, cursor: int, count: int) -> JournalPage:
         """A stretch of a context's journal; it does not wait for subscriptions, which need it themselves."""

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from threading import Event, Lock
+from typing import Any
 
 from ccs._core.commit import Applied, Commit
 from ccs._core.grouping import Group, Waiting, copy_of, group
@@ -19,7 +20,7 @@ from ccs.errors import CCSError, Unavailable
 __all__ = ["Gatherer"]
 
 Answer = Applied | CCSError
-Send = Callable[[list[Commit], int, float], list[Answer]]
+Send = Callable[[Group[Any]], list[Answer]]
 
 
 class _Caller:
@@ -98,7 +99,7 @@ class Gatherer:
                 self._unanswered = group(self._waiting, self._numbers())
         sending = self._unanswered
         try:
-            answers = self._send(sending.commits, sending.number, sending.since)
+            answers = self._send(sending)
         except CCSError as error:
             answers = [copy_of(error) for _ in sending.members]
             self._fail_overdue(error)

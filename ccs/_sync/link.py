@@ -15,6 +15,7 @@ from redis.exceptions import RedisError, ResponseError
 from ccs._faults import LinkDown, dial_fault
 from ccs._stats import Counters
 from ccs._sync.dial import Dialer
+from ccs.errors import StoreClosed
 
 __all__ = ["Link", "dial"]
 
@@ -37,6 +38,8 @@ class Link:
     def call(self, *command: Any) -> Any:
         """The reply to one command; `LinkDown` where there is none, redis-py's errors for those of the server."""
         with self._room:
+            if self._closed:
+                raise StoreClosed(f"the store at {self._dialer.address} is closed; connect anew")
             connection = self._take() or self._open()
             return self._talk(connection, command)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ccs._core.address import check_path, check_writable
@@ -47,6 +48,7 @@ class Transaction:
 
     def get(self, path: str, default: Any = None, *, type: Any = None) -> Any:
         """The value at a path as this transaction sees it, or `default`."""
+        self._check_open()
         if path in self._writes:
             raw = self._writes[path][0]
             value = default if raw is _DELETED else decode(raw)
@@ -55,16 +57,17 @@ class Transaction:
         return default if entry is None else entry.value
 
     def entry(self, path: str, *, type: Any = None) -> Entry | None:
-        """The entry at a path as it was when this transaction first read it; None where there was none.
+        """The entry at a path as this transaction sees it; None where there is none.
 
-        `InvalidValue` for a path that the transaction has written: it has no entry yet.
+        What the transaction has written itself has no revision yet, so 0, and its times are those of this machine.
         """
         self._check_open()
-        if path in self._writes:
-            raise InvalidValue(f"{path!r} was written in this transaction: it has no entry yet; use get")
+        raw, ttl = self._writes.get(path, (None, None))
+        if raw is _DELETED:
+            return None
         if path not in self._seen:
             self._seen[path] = self._reads.entry(check_path(path))
-        entry = self._seen[path]
+        entry = self._seen[path] if raw is None else self._written(path, raw, ttl)
         return None if entry is None else typed(entry, type)
 
     def exists(self, path: str) -> bool:
@@ -87,6 +90,12 @@ class Transaction:
     def _check_open(self) -> None:
         if not self._open:
             raise InvalidValue("this transaction is not open: use it inside its with block")
+
+    def _written(self, path: str, raw: bytes, ttl: int | None) -> Entry:
+        before, now = self._seen[path], datetime.now(UTC)
+        version, created = (before.version + 1, before.created_at) if before else (1, now)
+        expires = None if ttl is None else now + timedelta(milliseconds=ttl)
+        return Entry(path, decode(raw), version, 0, self._place.agent, created, now, expires)
 
     def _commit(self) -> None:
         if not self._seen and not self._writes:

@@ -134,11 +134,11 @@ class Writes(Reads):
             raise InvalidValue(f"{path!r} cannot be incremented by {by!r}: give a number")
         if isinstance(by, int) and abs(by) < _SMALL:
             try:
-                applied = self._place.commit([increment_op(path, by)], [], len(path))
+                applied = self._place.commit([increment_op(path, int(by))], [], len(path))
                 return applied.result[3]
             except NotComputable:
                 pass
-        entry = self._replace(path, lambda value: _number(path, value) + by, 0, None)
+        entry = self._replace(path, lambda value: _sum(path, value, by), 0, None)
         return _number(path, entry.value)
 
     def append(self, path: str, *items: Any, max_items: int | None = None) -> Entry:
@@ -224,7 +224,16 @@ def _guards(path: str, if_version: int | None, if_revision: int | None) -> list[
 def _count(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise InvalidValue(f"{name} is {value!r}: give the number that an entry carries, or 0 for no entry")
-    return value
+    return int(value)
+
+
+def _sum(path: str, value: Any, by: float) -> int | float:
+    try:
+        return _number(path, value) + by
+    except OverflowError:
+        raise InvalidValue(
+            f"{path!r} holds an integer that is too large to add a fraction to; set it instead"
+        ) from None
 
 
 def _number(path: str, value: Any) -> int | float:

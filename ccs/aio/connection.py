@@ -31,17 +31,25 @@ class Connection:
     def __repr__(self) -> str:
         return f"<Connection over {self._link!r}>"
 
-    async def run(self, *command: Any, early: bool = False, writes: bool = False, since: float | None = None) -> Any:
+    async def run(
+        self, *command: Any, early: bool = False, writes: bool = False, since: float | None = None, text: str = ""
+    ) -> Any:
         """The reply to a command, tried again until `retry_for` seconds after `since` (monotonic; now).
 
-        `Unavailable` after that, with `maybe_applied` where it `writes` and may have been seen; `StoreFull`.
+        `Unavailable` after that, with `maybe_applied` where it `writes` and may have been seen; `StoreFull`. `text` is
+        the script that the command calls: it travels where the server does not know it.
         """
+        attempt, sent, started = 0, False, time.monotonic() if since is None else since
         if self.gate is not None and not early:
             await self.gate()
-        attempt, sent, started = 0, False, time.monotonic() if since is None else since
         while True:
             try:
                 return await self._link.call(*command)
+            except NoScriptError:
+                command = "EVAL", text, *command[2:]
+                continue
+            except Unavailable as error:
+                raise Unavailable(error.address, sent and writes, error.reason) from error
             except LinkDown as error:
                 sent, reason = sent or error.sent, str(error)
             except ResponseError as error:
@@ -51,12 +59,19 @@ class Connection:
 
     async def script(self, script: Script, keys: Sequence[str], arguments: Sequence[Any], **options: Any) -> Any:
         """The reply of a script, by its digest; its text travels only where the server does not know it."""
-        call = len(keys), *keys, *arguments
-        try:
-            return await self.run("EVALSHA", script.digest, *call, **options)
-        except NoScriptError:
-            return await self.run("EVAL", script.text, *call, **options)
+        return await self.run("EVALSHA", script.digest, len(keys), *keys, *arguments, text=script.text, **options)
 
+    # [async-only]
+    async def once(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        """The reply of a script that is tried only once; None where there is none, for whatever reason."""
+        if self.gate is not None:
+            await self.gate()
+        try:
+            return await self._link.call("EVALSHA", script.digest, len(keys), *keys, *arguments)
+        except (LinkDown, ResponseError):
+            return None
+
+    # [/async-only]
     async def aclose(self) -> None:
         """Closes the link."""
         await self._link.aclose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 import redis.asyncio.connection as redis_connection
@@ -11,10 +12,11 @@ from redis.backoff import NoBackoff
 
 from ccs import _memory
 from ccs._compat import AsyncLock, async_call
+from ccs._core.grouping import copy_of
 from ccs._core.server import check_server
 from ccs._core.target import Target, parse_target
 from ccs.embedded import Embedded, default_folder
-from ccs.errors import InvalidValue
+from ccs.errors import CCSError, InvalidValue
 
 __all__ = ["Dialer", "resolve"]
 
@@ -22,12 +24,14 @@ __all__ = ["Dialer", "resolve"]
 class Dialer:
     """Knows how to reach a target: by URL, through the embedded server of a folder, or in memory."""
 
-    def __init__(self, target: Target, timeout: float) -> None:
+    def __init__(self, target: Target, timeout: float, patience: float) -> None:
         self._target = target
-        self.timeout = timeout
+        self.timeout, self._patience = timeout, patience
         self._kind, self._options = _options(target, timeout)
         self._embedded: Embedded | None = None
         self._lock = AsyncLock()
+        self._failure: CCSError | None = None
+        self._failed_at = 0.0
 
     def __repr__(self) -> str:
         return f"<Dialer of {self.address}>"
@@ -44,7 +48,7 @@ class Dialer:
             await connection.connect()
             if self._target.kind != "memory":
                 await connection.send_command("INFO", "all")
-                check_server(await connection.read_response(timeout=self.timeout), self.address)
+                check_server(await connection.read_response(), self.address)
         except BaseException:
             await connection.disconnect()
             raise
@@ -63,11 +67,17 @@ class Dialer:
         return self._kind(**self._options)
 
     async def _ensure(self) -> str:
+        began = time.monotonic()
         async with self._lock:
-            if self._embedded:
-                return await async_call(self._embedded.ensure, self.timeout)
-            self._embedded = Embedded(self._target.location)
-            return await async_call(self._embedded.open, self.timeout)
+            if self._failure and self._failed_at > began:
+                # Who had to wait for somebody else's attempt has seen it fail: nobody waits for all of them in turn.
+                raise copy_of(self._failure)
+            self._embedded = self._embedded or Embedded(self._target.location)
+            try:
+                return await async_call(self._embedded.open, self._patience)
+            except CCSError as error:
+                self._failure, self._failed_at = error, time.monotonic()
+                raise
 
 
 def resolve(target: Target) -> Target:
@@ -89,11 +99,8 @@ def _options(target: Target, timeout: float) -> tuple[Any, dict[str, Any]]:
         "health_check_interval": 0,
         "decode_responses": False,
         "driver_info": None,
+        "socket_timeout": timeout,
     }
-    # [async-only]
-    fixed["socket_timeout"] = None
-    # [/async-only]
-    #| fixed["socket_timeout"] = timeout
     if target.kind != "url":
         return redis_connection.UnixDomainSocketConnection, fixed
     try:

@@ -1,7 +1,10 @@
-"""Group commit, asyncio: one batch at a time per context; what is asked for meanwhile goes into the next one.
+"""Group commit, asyncio: what is asked for while a batch is on its way goes into the next one.
 
 That makes fifty agents of one process fast, and keeps their acknowledged commits in the order in which they were
-made. The blocking twin of this file is written by hand too: there the threads take turns at sending.
+made. Two batches of a context may be on their way: one that the server works on, and one behind it, so that neither
+side waits for the other. The second is applied only if the first was; where anything goes wrong with the first, the
+second waits for what becomes of it. The blocking twin of this file is written by hand too: there the threads take
+turns at sending.
 """
 
 from __future__ import annotations
@@ -10,7 +13,9 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Any
 
+from ccs._compat import AsyncGate
 from ccs._core.commit import Applied, Commit
 from ccs._core.grouping import Group, Waiting, copy_of, group
 from ccs.errors import CCSError, StoreClosed, Unavailable
@@ -18,7 +23,21 @@ from ccs.errors import CCSError, StoreClosed, Unavailable
 __all__ = ["Gatherer"]
 
 Answer = Applied | CCSError
-Send = Callable[[list[Commit], int, float], Awaitable[list[Answer]]]
+Send = Callable[[Group[Any]], Awaitable[list[Answer]]]
+
+_WINDOW = 2
+
+
+class _Flight:
+    """A group on its way, as the one behind it sees it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.landed = AsyncGate()
+
+    async def answered(self) -> None:
+        """Waits for its answer, whatever that is."""
+        await self.landed.wait(None)
 
 
 class Gatherer:
@@ -27,7 +46,9 @@ class Gatherer:
     def __init__(self, send: Send, numbers: Callable[[], int], retry_for: float) -> None:
         self._send, self._numbers, self._retry_for = send, numbers, retry_for
         self._waiting: deque[Waiting[asyncio.Future[Applied]]] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._newest: _Flight | None = None
+        self._flying, self._parity = 0, 0
         self.last_revision = 0
 
     def __repr__(self) -> str:
@@ -37,31 +58,38 @@ class Gatherer:
         """What became of the commit, once the server has said so; its errors are raised."""
         answer: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
         self._waiting.append(Waiting(commit, time.monotonic(), answer))
-        if self._task is None:
-            self._task = asyncio.create_task(self._flush(), name="ccs commit")
+        if len(self._tasks) < _WINDOW:
+            self._tasks.append(asyncio.create_task(self._flush(), name="ccs commit"))
         return await answer
 
     async def aclose(self) -> None:
         """Ends what is still on its way; its callers are told so."""
-        if self._task:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     async def _flush(self) -> None:
+        me = asyncio.current_task()
         try:
             while self._waiting:
                 await self._send_next()
-        finally:
-            self._task = None
+        except asyncio.CancelledError:
             while self._waiting:
                 _hand_out(self._waiting.popleft().answer, StoreClosed("the store was closed; nothing was written"))
+            raise
+        finally:
+            self._tasks = [task for task in self._tasks if task is not me]
 
     async def _send_next(self) -> None:
         sending = self._next()
         if not sending.members:
             return
+        flight = self._newest = _Flight(sending.number)
+        self._flying += len(sending.members)
         try:
-            answers = await self._send(sending.commits, sending.number, sending.since)
+            self._settle(sending, await self._send(sending))
         except CCSError as error:
             self._settle(sending, [copy_of(error) for _ in sending.members])
             self._fail_overdue(error)
@@ -69,12 +97,17 @@ class Gatherer:
             closed = "the store was closed; the write may have been applied"
             self._settle(sending, [StoreClosed(closed) for _ in sending.members])
             raise
-        else:
-            self._settle(sending, answers)
+        finally:
+            self._flying -= len(sending.members)
+            flight.landed.open()
 
     def _next(self) -> Group[asyncio.Future[Applied]]:
-        taken = group(self._waiting, self._numbers())
-        return Group(taken.number, [waiting for waiting in taken.members if not waiting.answer.cancelled()])
+        # Half of what there is: so two groups of about one size take turns.
+        most = (len(self._waiting) + self._flying + 1) // 2
+        self._parity = 1 - self._parity
+        taken = group(self._waiting, self._numbers() + self._parity, most)
+        behind = self._newest if self._newest and not self._newest.landed.is_open else None
+        return Group(taken.number, [waiting for waiting in taken.members if not waiting.answer.cancelled()], behind)
 
     def _settle(self, sending: Group[asyncio.Future[Applied]], answers: list[Answer]) -> None:
         for waiting, answer in zip(sending.members, answers, strict=True):

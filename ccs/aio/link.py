@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import suppress
 from typing import Any
 
 import hiredis
 from redis.exceptions import RedisError, ResponseError
 
+from ccs._core.grouping import copy_of
 from ccs._faults import LinkDown, dial_fault
 from ccs._stats import Counters
 from ccs.aio.dial import Dialer
+from ccs.errors import StoreClosed
 
 __all__ = ["Link", "dial", "post"]
 
@@ -27,11 +28,12 @@ class Link:
     def __init__(self, dialer: Dialer, stats: Counters) -> None:
         self._dialer, self._stats = dialer, stats
         self._wire: _Wire | None = None
-        self._dialing = asyncio.Lock()
+        self._dialing: asyncio.Task[_Wire] | None = None
         self._opened = 0
+        self._closed = False
 
     def __repr__(self) -> str:
-        return f"<Link to {self._dialer.address}, {'up' if self._wire else 'down'}>"
+        return f"<Link to {self._dialer.address}, {'up' if self._wire and self._wire.up else 'down'}>"
 
     async def call(self, *command: Any) -> Any:
         """The reply to one command; `LinkDown` where there is none, redis-py's errors for those of the server."""
@@ -39,25 +41,48 @@ class Link:
         return await wire.call(command)
 
     async def aclose(self) -> None:
-        """Closes the connection; callers that wait get `LinkDown`."""
+        """Closes the connection for good; callers that wait get `LinkDown`, and `StoreClosed` if they try again."""
+        self._closed = True
+        if self._dialing:
+            self._dialing.cancel()
+            await asyncio.wait([self._dialing])
         if self._wire:
             await self._wire.aclose(ConnectionError("the store was closed"))
 
     async def _open(self) -> _Wire:
-        async with self._dialing:
-            if not (self._wire and self._wire.up):
-                self._wire = _Wire(await dial(self._dialer), self._dialer.timeout, self._stats)
-                self._opened += 1
-                self._stats.add("reconnects", int(self._opened > 1))
-            return self._wire
+        # One attempt for all who wait, in a task of its own: nobody waits for the others' attempts too, and who goes
+        # away takes it from nobody.
+        if self._closed:
+            raise StoreClosed(f"the store at {self._dialer.address} is closed; connect anew")
+        if self._dialing is None:
+            self._dialing = asyncio.create_task(self._dial(), name="ccs dial")
+        dialing = self._dialing
+        await asyncio.wait([dialing])
+        if dialing.cancelled():
+            raise StoreClosed(f"the store at {self._dialer.address} was closed; connect anew")
+        if error := dialing.exception():
+            raise copy_of(error)
+        return dialing.result()
+
+    async def _dial(self) -> _Wire:
+        try:
+            self._wire = _Wire(await dial(self._dialer), self._dialer.timeout, self._stats)
+        finally:
+            self._dialing = None
+        self._opened += 1
+        self._stats.add("reconnects", int(self._opened > 1))
+        return self._wire
 
 
 async def dial(dialer: Dialer) -> Any:
-    """A new connection; `LinkDown` where trying again may help."""
+    """A new connection, which waits for replies without end; `LinkDown` where trying again may help."""
     try:
-        return await dialer.dial()
+        connection = await dialer.dial()
     except (RedisError, OSError) as error:
         raise dial_fault(error, dialer.address) from error
+    # A watchdog or a heartbeat looks after it from here on.
+    connection.socket_timeout = None
+    return connection
 
 
 def post(connection: Any, *command: Any) -> int:
@@ -89,15 +114,15 @@ class _Wire:
         if not self._waiting:
             self._progress = self._loop.time()
             self._watch()
-        self._waiting.append(reply)
+        # First this: a command that cannot be packed must not leave anybody behind who waits for a reply.
         self._stats.add("bytes", post(self._connection, *command))
+        self._waiting.append(reply)
         return await reply
 
     async def aclose(self, reason: BaseException) -> None:
         self._fail(reason)
         self._reader.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._reader
+        await asyncio.wait([self._reader])
         await self._connection.disconnect()
 
     async def _read(self) -> None:
@@ -109,7 +134,7 @@ class _Wire:
                     self._hand_out(error)
                 else:
                     self._hand_out(reply)
-        except (RedisError, OSError) as error:
+        except (RedisError, OSError, IndexError) as error:  # IndexError: a reply that nobody has asked for
             self._fail(error)
             await self._connection.disconnect(nowait=True)
 

@@ -56,7 +56,7 @@ class Listener:
 
     def __init__(self, target: Target, timeout: float, namespace: str, retry_for: float, stats: Counters) -> None:
         # A connection of its own, for the sweeps and the looks at the journal: it depends on nobody's commands.
-        self._dialer = Dialer(target, timeout)
+        self._dialer = Dialer(target, timeout, retry_for)
         self._connection = Connection(Link(self._dialer, stats), self._dialer.address, retry_for, stats)
         self._namespace, self._retry_for, self._stats = namespace, retry_for, stats
         self._feeds: dict[str, Feed] = {}

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, overload
 from ccs._core.address import check_path
 from ccs._core.codec import decode, validate
 from ccs._core.entry import RawEntry, parse_entry, to_entry
-from ccs._core.pattern import Exact, Matcher, compile_patterns, escape
+from ccs._core.pattern import Below, Exact, Matcher, compile_patterns, escape
 from ccs._core.read import (
     Found,
     Matches,
@@ -99,7 +99,7 @@ class Reads:
         if isinstance(page, bool) or not isinstance(page, int) or page < 1:
             raise InvalidValue(f"page is {page!r}: give how many entries to read at a time")
         matcher = matcher_of(patterns)
-        for selector in matcher.selectors:
+        for selector in sorted(matcher.selectors, key=_start):
             after: str | None = ""
             while after is not None:
                 found = await self._page(page_arguments(selector, after, page), matcher.matches)
@@ -142,6 +142,10 @@ class Reads:
 def matcher_of(patterns: tuple[str, ...]) -> Matcher:
     """What matches any of the patterns; no pattern means everything."""
     return compile_patterns(patterns or ("**",))
+
+
+def _start(selector: Exact | Below) -> str:
+    return selector.path if isinstance(selector, Exact) else selector.prefix
 
 
 def _any(_: str) -> bool:

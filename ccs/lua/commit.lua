@@ -3,16 +3,20 @@
 -- KEYS   1 entries  2 paths  3 deadlines  4 journal  5 meta
 -- ARGV   1 channel  2 publish command  3 client ('' = no identity)  4 batch number
 --        5 settings given  6 settings of a new context, both "<ttl ms> <keep commits> <keep bytes>", '-' = not given
---        7… the commits, each: agent, count of guards, guards, count of operations, operations
+--        7 the batch that must have been answered before ('' = any)
+--        8… the commits, each: agent, count of guards, guards, count of operations, operations
 --   guards      v <path> <version>     r <path> <revision>     n <prefix> 0       (0 = missing; n = nothing below)
 --   operations  s <path> <ttl ms, '' = none, 'keep'> <value>   d <path>
 --               i <path> <by>   a <path> <count> <packed items> <most bytes>   k <path> <ttl ms, '' = none>
 --               f <outcome> <keep ms>   D   w <limit>
--- REPLY  status ('ok' or 'stale'), answers joined by newlines, outcome of a finished context
+-- REPLY  status ('ok', 'stale': a later batch was applied, 'early': ARGV 7 was not), answers joined by newlines, outcome of a finished context
 --   +<revision> <at>[ <result>]   applied; revision 0 where nothing changed; the result only of a single operation:
 --                                 s i a: <version> <created> <expiry>[ <value>]   d k: 1 or 0   w: <next deadline>
 --   !<guard> <version> <revision> <agent>   that guard failed       F   the context is finished
---   L<size>   the commit is too large   V<size>   the value is (a)       N   not a small integer (i) or an array (a)
+--   L<size>   the commit is too large   V<size> <limit>   the value is (a)       N   not a small integer (i) or an array (a)
+--
+-- Identity: a client has at most two batches on their way, with numbers of different parity, and the second only
+-- behind the first. The answers to its last two are kept: the same number is answered from there, a lower one refused.
 --
 -- Invariants: `last` only grows and outlives the context; a record names the revision before it (0: the first);
 -- whatever can fail is checked before the first write, since Lua has no roll-back; a due entry is expired, as a
@@ -26,11 +30,19 @@ local call, match, sub, format, concat = redis.call, string.match, string.sub, s
 local context
 do
     local clock = call('TIME')
-    local meta = call('HMGET', KEYS[5], 'state', 'client:' .. ARGV[3], 'finished', 'outcome')
-    if meta[2] and ARGV[3] ~= '' then
-        local known, start = match(meta[2], '^(%d+) %d+ ()')
-        if known == ARGV[4] then return {'ok', sub(meta[2], start), meta[4] or ''} end
-        if tonumber(known) > tonumber(ARGV[4]) then return {'stale', '', ''} end
+    local slots = 'client:' .. ARGV[3] .. ':'
+    local meta = call('HMGET', KEYS[5], 'state', slots .. '0', slots .. '1', 'finished', 'outcome')
+    if ARGV[3] ~= '' and (meta[2] or meta[3]) then
+        local newest, number = 0, tonumber(ARGV[4])
+        for slot = 2, 3 do
+            local known, start = match(meta[slot] or '0 0 ', '^(%d+) %d+ ()')
+            if known == ARGV[4] then return {'ok', sub(meta[slot], start), meta[5] or ''} end
+            newest = math.max(newest, known + 0)
+        end
+        if newest > number then return {'stale', '', ''} end
+        if ARGV[7] ~= '' and newest ~= tonumber(ARGV[7]) then return {'early', '', ''} end
+    elseif ARGV[7] ~= '' then
+        return {'early', '', ''}
     end
     local last, first, ttl, deadline, total, base, count, keep_commits, keep_bytes = match(meta[1] or '0 0 0 0 0 0 0 0 0 ',
         '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) ')
@@ -39,7 +51,7 @@ do
         at = at, now_us = at + 0, now = sub(at, 1, -4) + 0, last = last + 0, last_printed = last, first = first,
         ttl = ttl, deadline = deadline, total = total + 0, base = base, count = count + 0,
         keep_commits = keep_commits, keep_bytes = keep_bytes,
-        finished = alive and meta[3], outcome = alive and meta[4]}
+        finished = alive and meta[4], outcome = alive and meta[5]}
 end
 
 -- Settings take effect with the first thing that a batch really does, never with one that is refused. The idle
@@ -186,7 +198,7 @@ local function compute(kind, value, operand, items, most)
     local head = length < 16 and char(144 + length) or length < 65536 and '\220' .. big_endian(length, 2)
         or '\221' .. big_endian(length, 4)
     local result = head .. (value and string.sub(value, start) or '') .. items
-    if #result > tonumber(most) then return nil, 'V' .. #result end
+    if #result > tonumber(most) then return nil, 'V' .. #result .. ' ' .. most end
     return result
 end
 
@@ -386,7 +398,7 @@ local function set_expiry()
     end
 end
 
-local answers, at, index = {}, 7, 0
+local answers, at, index = {}, 8, 0
 while at <= #ARGV do
     answers[index + 1], at = commit(at, index)
     index = index + 1
@@ -398,11 +410,11 @@ if context.touched then
     local state = context.last_printed .. ' ' .. context.first .. ' ' .. context.ttl .. ' ' .. context.deadline
         .. format(' %.0f ', context.total) .. context.base .. format(' %d ', context.count) .. context.keep_commits
         .. ' ' .. context.keep_bytes .. ' ' .. context.at
-    call('HSET', KEYS[5], 'state', state, 'client:' .. ARGV[3], known)
+    call('HSET', KEYS[5], 'state', state, 'client:' .. ARGV[3] .. ':' .. ARGV[4] % 2, known)
     if context.fresh then set_expiry() end
 elseif ARGV[3] ~= '' then
-    call('HSET', KEYS[5], 'client:' .. ARGV[3], known)
+    call('HSET', KEYS[5], 'client:' .. ARGV[3] .. ':' .. ARGV[4] % 2, known)
     if not context.alive then call('PEXPIRE', KEYS[5], 600000) end
 end
 if context.now_us % 64 == 0 then prune() end
-return {'ok', answer, context.finished and context.outcome or ''}
+return {'ok', answer, context.outcome or ''}

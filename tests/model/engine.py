@@ -23,7 +23,7 @@ EPOCH = 4_000_000_000_000_000
 COMMIT_LIMIT = 4_000
 """Instead of 16 MiB: so that commits can be too large."""
 
-STATE = "last first ttl deadline total base count keep_commits keep_bytes updated".split()
+STATE = ["last", "first", "ttl", "deadline", "total", "base", "count", "keep_commits", "keep_bytes", "updated"]
 """The words of the field `state` in meta."""
 
 
@@ -38,7 +38,11 @@ class Engine:
         self.commit_text = _with(_clocked(COMMIT.text), "16777216", str(COMMIT_LIMIT))
         self.scripts = {
             name: client.script_load(text)
-            for name, text in (("commit", self.commit_text), ("read", _clocked(READ.text)), ("info", _clocked(INFO.text)))
+            for name, text in (
+                ("commit", self.commit_text),
+                ("read", _clocked(READ.text)),
+                ("info", _clocked(INFO.text)),
+            )
         }
         self.subscription = client.pubsub()
         self.subscription.subscribe(self.keys.channel)
@@ -94,7 +98,9 @@ class Engine:
         return [path.decode() for path, _ in found]
 
     def deadlines(self) -> dict[str, int]:
-        return {path.decode(): int(due) for path, due in self.client.zrange(self.keys.deadlines, 0, -1, withscores=True)}
+        return {
+            path.decode(): int(due) for path, due in self.client.zrange(self.keys.deadlines, 0, -1, withscores=True)
+        }
 
     def journal(self) -> list[bytes]:
         found = []

@@ -162,7 +162,7 @@ class Model:
 
     def _nearest(self, prefix: str) -> RawEntry | None:
         start = prefix.encode()
-        for path in sorted((path.encode() for path in self.entries if path.encode().startswith(start))):
+        for path in sorted(path.encode() for path in self.entries if path.encode().startswith(start)):
             if entry := self._load(path.decode()):
                 return entry
         return None
