@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 import anyio.to_thread
 from anyio import CapacityLimiter
 
+from ccs.errors import InvalidValue
+
 __all__ = [
     "AsyncCaller",
     "AsyncGate",
@@ -147,12 +149,21 @@ async def async_maybe(value: Awaitable[T] | T) -> T:
     return await value if inspect.isawaitable(value) else value
 
 
+class _WrongColour(InvalidValue, TypeError):
+    """A coroutine function, where nothing could await it."""
+
+
+def _is_coroutine_function(callback: Callable[..., object]) -> bool:
+    # The second: of an object, whose __call__ may be one.
+    return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(type(callback).__call__)
+
+
 class Caller:
     """Calls a callback, which must be a plain function."""
 
     def __init__(self, callback: Callable[..., object]) -> None:
-        if inspect.iscoroutinefunction(callback):
-            raise TypeError(f"{callback!r} is a coroutine function: give ccs a plain one, or use ccs.aio")
+        if _is_coroutine_function(callback):
+            raise _WrongColour(f"{callback!r} is a coroutine function: give ccs a plain one, or use ccs.aio")
         self._callback = callback
 
     def __call__(self, *args: object) -> None:
@@ -164,12 +175,19 @@ class AsyncCaller:
 
     def __init__(self, callback: Callable[..., object]) -> None:
         self._callback = callback
-        self._plain = not inspect.iscoroutinefunction(callback) and not inspect.iscoroutinefunction(
-            getattr(callback, "__call__", None)  # noqa: B004  # an object whose __call__ is a coroutine function
-        )
+        self._plain = not _is_coroutine_function(callback)
         self._limiter: CapacityLimiter | None = None
 
     async def __call__(self, *args: object) -> None:
+        try:
+            await self._run(*args)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task and task.cancelling():
+                raise
+            raise RuntimeError("what the callback waited for was cancelled") from error
+
+    async def _run(self, *args: object) -> None:
         if not self._plain:
             return await self._callback(*args)  # type: ignore[no-any-return, misc]  # a coroutine function, as tested
         self._limiter = self._limiter or CapacityLimiter(math.inf)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
 
 from ccs._core.codec import decode
@@ -63,8 +62,7 @@ class Settings(NamedTuple):
 _NOTHING = Settings(None, None, None)
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(NamedTuple):
     """One atomic change: all of its operations, on distinct paths, or none, if its guards hold."""
 
     agent: str
@@ -84,8 +82,7 @@ class Commit:
         return flat
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """Independent commits of one context that travel in one script call, under one identity.
 
     With `behind`, it is applied only right after the batch of that number.
@@ -101,8 +98,7 @@ class NotComputable(CCSError):
     """The script cannot compute the operation on this value without touching its type: the client has to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """What became of a commit: its revision (0 where nothing changed), when, and a single operation's result."""
 
     revision: int
@@ -188,8 +184,8 @@ def parse_answers(batch: Batch, address: str, reply: Sequence[bytes]) -> list[Ap
 def _parse_answer(line: str, commit: Commit, address: str, outcome: bytes) -> Applied | CCSError:
     kind, rest = line[0], line[1:]
     if kind == "+":
-        revision, at, *result = map(int, rest.split())
-        return Applied(revision, at, tuple(result))
+        numbers = tuple(map(int, rest.split()))
+        return Applied(numbers[0], numbers[1], numbers[2:])
     if kind == "!":
         return _conflict(commit, rest)
     if kind == "F":

@@ -33,14 +33,21 @@ class Connection:
         return f"<Connection over {self._link!r}>"
 
     def run(
-        self, *command: Any, early: bool = False, writes: bool = False, since: float | None = None, text: str = ""
+        self,
+        *command: Any,
+        early: bool = False,
+        writes: bool = False,
+        sent: bool = False,
+        since: float | None = None,
+        text: str = "",
     ) -> Any:
         """The reply to a command, tried again until `retry_for` seconds after `since` (monotonic; now).
 
-        `Unavailable` after that, with `maybe_applied` where it `writes` and may have been seen; `StoreFull`. `text` is
-        the script that the command calls: it travels where the server does not know it.
+        `Unavailable` after that, with `maybe_applied` where it `writes` and may have been seen, now or when it was
+        `sent` before; `StoreFull`. `text` is the script that the command calls: it travels where the server does not
+        know it.
         """
-        attempt, sent, started = 0, False, time.monotonic() if since is None else since
+        attempt, started = 0, time.monotonic() if since is None else since
         if self.gate is not None and not early:
             self.gate()
         while True:
@@ -49,6 +56,8 @@ class Connection:
             except NoScriptError:
                 command = "EVAL", text, *command[2:]
                 continue
+            except Unavailable as error:
+                raise Unavailable(error.address, sent and writes, error.reason) from error
             except LinkDown as error:
                 sent, reason = sent or error.sent, str(error)
             except ResponseError as error:
@@ -65,9 +74,10 @@ class Connection:
         self._link.close()
 
     def _pause(self, attempt: int, started: float, reason: str, maybe_applied: bool) -> None:
-        delay = backoff(attempt, random.random())
-        if time.monotonic() + delay - started > self._retry_for:
+        left = started + self._retry_for - time.monotonic()
+        if left <= 0:
             raise Unavailable(self.address, maybe_applied, reason)
+        delay = min(left, backoff(attempt, random.random()))
         self._stats.add("retries")
         logger.log(_loudness(attempt), "%s: %s; trying again in %.2f s", self.address, reason, delay)
         sleep(delay)

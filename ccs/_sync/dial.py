@@ -73,7 +73,7 @@ class Dialer:
             if self._failure and self._failed_at > began:
                 # Who had to wait for somebody else's attempt has seen it fail: nobody waits for all of them in turn.
                 raise copy_of(self._failure)
-            self._embedded = self._embedded or Embedded(self._target.location)
+            self._embedded = self._embedded or call(Embedded, self._target.location)
             try:
                 return call(self._embedded.open, self._patience)
             except CCSError as error:

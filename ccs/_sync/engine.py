@@ -7,6 +7,7 @@ import itertools
 import math
 import os
 import secrets
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -71,8 +72,9 @@ class Engine:
         self.connection = Connection(Link(self._dialer, self.stats), self.address, retry_for, self.stats)
         self.connection.gate = self._gate
         self.listener = Listener(self.target, timeout, namespace, retry_for, self.stats)
-        self.subscriptions: list[Starting] = []
-        self._starting: list[Starting] = []
+        # By identity, in order; whole copies of a dict are taken in one step, so threads need no lock.
+        self.subscriptions: dict[Starting, None] = {}
+        self._starting: dict[Starting, None] = {}
         self._client, self._numbers = secrets.token_hex(8), itertools.count(2, 2)
         self._gatherers: WeakValueDictionary[str, Gatherer] = WeakValueDictionary()
         self._recent: OrderedDict[str, Gatherer] = OrderedDict()
@@ -104,7 +106,7 @@ class Engine:
                 return
             self.listener.open()
             self._home = os.getpid(), here()
-            for subscription in self.subscriptions:
+            for subscription in list(self.subscriptions):
                 self.start(subscription)
         self._settle()
 
@@ -114,10 +116,11 @@ class Engine:
             return
         self.closed = True
         if self._home and self._home[0] == os.getpid():
-            for subscription in self.subscriptions:
+            end = time.monotonic() + 1.0
+            for subscription in list(self.subscriptions):
                 subscription.cancel()
-            for subscription in self.subscriptions:
-                subscription.finished(1.0)
+            for subscription in list(self.subscriptions):
+                subscription.finished(max(0.0, end - time.monotonic()))
             for gatherer in list(self._gatherers.values()):
                 gatherer.close()
         self.listener.close()
@@ -128,20 +131,23 @@ class Engine:
     def subscribe(self, subscription: Starting) -> bool:
         """Registers a subscription; whether it starts now, not only when the store opens."""
         self._check_home()
-        self.subscriptions = [*(old for old in self.subscriptions if not old.is_over), subscription]
+        for old in list(self.subscriptions):
+            if old.is_over:
+                self.subscriptions.pop(old, None)
+        self.subscriptions[subscription] = None
         if self._home:
             self.start(subscription)
         return self._home is not None
 
     def start(self, subscription: Starting) -> None:
         """Starts a subscription; the next command waits until it is live."""
-        self._starting.append(subscription)
+        self._starting[subscription] = None
         subscription.start()
 
     def _settle(self) -> None:
-        while self._starting:
-            self._starting[0].settled()
-            self._starting = [waiting for waiting in self._starting if not waiting.is_settled]
+        for starting in list(self._starting):
+            starting.settled()
+            self._starting.pop(starting, None)
 
     def ready(self) -> None:
         """What every command waits for: the store is open, here, and its subscriptions are live."""
@@ -180,9 +186,9 @@ class Engine:
 
     def _sender(self, address: str, defaults: Settings) -> Any:
         def send(sending: Any) -> list[Applied | CCSError]:
-            batch = Batch(sending.commits, self._client, sending.number)
+            batch, sent = Batch(sending.commits, self._client, sending.number), False
             arguments = commit_arguments(batch, self.keys(address), defaults)
-            options = {"writes": True, "since": sending.since}
+            options = {"writes": True, "since": sending.since, "sent": sent}
             reply = self.connection.script(COMMIT, self.keys(address).all, arguments, **options)
             return self._answers(batch, address, reply)
 

@@ -3,6 +3,9 @@
 Written by hand; the asyncio twin leaves the sending to a task. The thread that finds no leader leads: it sends what
 waits until its own commit is answered, then hands over to one whose commit is still waiting. A leader that is
 interrupted leaves its unanswered group to the next one: sent again under its number, it is applied at most once.
+
+An interrupt (Ctrl-C) can come between any two instructions, and must leave nobody waiting for ever. So nothing is taken
+out of the queue before it is answered, each step can be done again, and whoever leaves sees to it that somebody leads.
 """
 
 from __future__ import annotations
@@ -54,14 +57,18 @@ class Gatherer:
     def commit(self, commit: Commit) -> Applied:
         """What became of the commit, once the server has said so; its errors are raised."""
         caller = _Caller()
-        with self._lock:
-            self._waiting.append(Waiting(commit, time.monotonic(), caller))
-            self._leader = self._leader or caller
-            caller.event = None if self._leader is caller else Event()
         try:
+            with self._lock:
+                self._waiting.append(Waiting(commit, time.monotonic(), caller))
+                self._leader = self._leader or caller
+                caller.event = None if self._leader is caller else Event()
             answer = self._answer(caller)
         finally:
-            self._leave(caller)
+            try:
+                self._leave(caller)
+            except BaseException:
+                self._leave(caller)
+                raise
         if isinstance(answer, Applied):
             return answer
         raise answer
@@ -82,29 +89,35 @@ class Gatherer:
                 self._waiting = deque(waiting for waiting in self._waiting if waiting.answer is not caller)
             if self._leader is caller:
                 self._leader = self._next_leader(caller)
+            if self._leader:
+                self._leader.wake()
 
     def _next_leader(self, leaving: _Caller) -> _Caller | None:
-        left = [*(self._unanswered.members if self._unanswered else ()), *self._waiting]
-        callers = (waiting.answer for waiting in left)
-        following = next((caller for caller in callers if caller is not leaving and caller.answer is None), None)
-        if following:
-            following.wake()
-        else:
+        left = [waiting.answer for waiting in (*(self._unanswered.members if self._unanswered else ()), *self._waiting)]
+        for caller in left:
+            if caller.answer is not None:
+                caller.wake()
+        following = next((caller for caller in left if caller is not leaving and caller.answer is None), None)
+        if following is None:
             self._unanswered = None
         return following
 
     def _send_next(self) -> None:
-        if self._unanswered is None:
-            with self._lock:
-                self._unanswered = group(self._waiting, self._numbers())
-        sending = self._unanswered
+        sending = self._unanswered or self._gather()
         try:
             answers = self._send(sending)
         except CCSError as error:
-            answers = [copy_of(error) for _ in sending.members]
+            self._settle(sending.members, [copy_of(error) for _ in sending.members])
             self._fail_overdue(error)
-        self._settle(sending.members, answers)
+        else:
+            self._settle(sending.members, answers)
         self._unanswered = None
+
+    def _gather(self) -> Group[_Caller]:
+        with self._lock:
+            self._waiting = deque(waiting for waiting in self._waiting if waiting.answer.answer is None)
+            self._unanswered = sending = group(deque(self._waiting), self._numbers())
+        return sending
 
     def _settle(self, members: list[Waiting[_Caller]], answers: list[Answer]) -> None:
         for waiting, answer in zip(members, answers, strict=True):
@@ -115,9 +128,9 @@ class Gatherer:
 
     def _fail_overdue(self, error: CCSError) -> None:
         # Who has waited as long, but was never sent, knows that nothing of it was applied.
-        overdue, late = time.monotonic() - self._retry_for, []
+        if not isinstance(error, Unavailable):
+            return
+        overdue = time.monotonic() - self._retry_for
         with self._lock:
-            while isinstance(error, Unavailable) and self._waiting and self._waiting[0].since <= overdue:
-                late.append(self._waiting.popleft())
-        if isinstance(error, Unavailable):
-            self._settle(late, [Unavailable(error.address, reason=error.reason) for _ in late])
+            late = [each for each in self._waiting if each.since <= overdue and each.answer.answer is None]
+        self._settle(late, [Unavailable(error.address, reason=error.reason) for _ in late])

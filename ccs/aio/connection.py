@@ -32,14 +32,21 @@ class Connection:
         return f"<Connection over {self._link!r}>"
 
     async def run(
-        self, *command: Any, early: bool = False, writes: bool = False, since: float | None = None, text: str = ""
+        self,
+        *command: Any,
+        early: bool = False,
+        writes: bool = False,
+        sent: bool = False,
+        since: float | None = None,
+        text: str = "",
     ) -> Any:
         """The reply to a command, tried again until `retry_for` seconds after `since` (monotonic; now).
 
-        `Unavailable` after that, with `maybe_applied` where it `writes` and may have been seen; `StoreFull`. `text` is
-        the script that the command calls: it travels where the server does not know it.
+        `Unavailable` after that, with `maybe_applied` where it `writes` and may have been seen, now or when it was
+        `sent` before; `StoreFull`. `text` is the script that the command calls: it travels where the server does not
+        know it.
         """
-        attempt, sent, started = 0, False, time.monotonic() if since is None else since
+        attempt, started = 0, time.monotonic() if since is None else since
         if self.gate is not None and not early:
             await self.gate()
         while True:
@@ -77,9 +84,10 @@ class Connection:
         await self._link.aclose()
 
     async def _pause(self, attempt: int, started: float, reason: str, maybe_applied: bool) -> None:
-        delay = backoff(attempt, random.random())
-        if time.monotonic() + delay - started > self._retry_for:
+        left = started + self._retry_for - time.monotonic()
+        if left <= 0:
             raise Unavailable(self.address, maybe_applied, reason)
+        delay = min(left, backoff(attempt, random.random()))
         self._stats.add("retries")
         logger.log(_loudness(attempt), "%s: %s; trying again in %.2f s", self.address, reason, delay)
         await async_sleep(delay)

@@ -6,6 +6,7 @@ import itertools
 import math
 import os
 import secrets
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -70,8 +71,9 @@ class Engine:
         self.connection = Connection(Link(self._dialer, self.stats), self.address, retry_for, self.stats)
         self.connection.gate = self._gate
         self.listener = Listener(self.target, timeout, namespace, retry_for, self.stats)
-        self.subscriptions: list[Starting] = []
-        self._starting: list[Starting] = []
+        # By identity, in order; whole copies of a dict are taken in one step, so threads need no lock.
+        self.subscriptions: dict[Starting, None] = {}
+        self._starting: dict[Starting, None] = {}
         self._client, self._numbers = secrets.token_hex(8), itertools.count(2, 2)
         self._gatherers: WeakValueDictionary[str, Gatherer] = WeakValueDictionary()
         self._recent: OrderedDict[str, Gatherer] = OrderedDict()
@@ -103,7 +105,7 @@ class Engine:
                 return
             await self.listener.open()
             self._home = os.getpid(), async_here()
-            for subscription in self.subscriptions:
+            for subscription in list(self.subscriptions):
                 self.start(subscription)
         await self._settle()
 
@@ -113,10 +115,11 @@ class Engine:
             return
         self.closed = True
         if self._home and self._home[0] == os.getpid():
-            for subscription in self.subscriptions:
+            end = time.monotonic() + 1.0
+            for subscription in list(self.subscriptions):
                 subscription.cancel()
-            for subscription in self.subscriptions:
-                await subscription.finished(1.0)
+            for subscription in list(self.subscriptions):
+                await subscription.finished(max(0.0, end - time.monotonic()))
             for gatherer in list(self._gatherers.values()):
                 await gatherer.aclose()
         await self.listener.aclose()
@@ -127,20 +130,23 @@ class Engine:
     def subscribe(self, subscription: Starting) -> bool:
         """Registers a subscription; whether it starts now, not only when the store opens."""
         self._check_home()
-        self.subscriptions = [*(old for old in self.subscriptions if not old.is_over), subscription]
+        for old in list(self.subscriptions):
+            if old.is_over:
+                self.subscriptions.pop(old, None)
+        self.subscriptions[subscription] = None
         if self._home:
             self.start(subscription)
         return self._home is not None
 
     def start(self, subscription: Starting) -> None:
         """Starts a subscription; the next command waits until it is live."""
-        self._starting.append(subscription)
+        self._starting[subscription] = None
         subscription.start()
 
     async def _settle(self) -> None:
-        while self._starting:
-            await self._starting[0].settled()
-            self._starting = [waiting for waiting in self._starting if not waiting.is_settled]
+        for starting in list(self._starting):
+            await starting.settled()
+            self._starting.pop(starting, None)
 
     async def ready(self) -> None:
         """What every command waits for: the store is open, here, and its subscriptions are live."""
@@ -179,28 +185,31 @@ class Engine:
 
     def _sender(self, address: str, defaults: Settings) -> Any:
         async def send(sending: Any) -> list[Applied | CCSError]:
+            batch, sent = Batch(sending.commits, self._client, sending.number), False
             # [async-only]
-            if sending.behind and (answers := await self._send_behind(sending, address, defaults)):
-                return answers
+            if sending.behind:
+                reply = await self._send_behind(sending, address, defaults)
+                if reply and reply[0] == b"ok":
+                    return self._answers(batch, address, reply)
+                # Without a reply nobody knows: it may have been applied.
+                sent = reply is None
             # [/async-only]
-            batch = Batch(sending.commits, self._client, sending.number)
             arguments = commit_arguments(batch, self.keys(address), defaults)
-            options = {"writes": True, "since": sending.since}
+            options = {"writes": True, "since": sending.since, "sent": sent}
             reply = await self.connection.script(COMMIT, self.keys(address).all, arguments, **options)
             return self._answers(batch, address, reply)
 
         return send
 
     # [async-only]
-    async def _send_behind(self, sending: Any, address: str, defaults: Settings) -> list[Applied | CCSError] | None:
-        """Sends a group while the one before it has no answer yet; None where that fails, once the other has one."""
+    async def _send_behind(self, sending: Any, address: str, defaults: Settings) -> Sequence[bytes] | None:
+        """Sends a group while the one before it has no answer yet; where that fails, waits for that one's answer."""
         batch = Batch(sending.commits, self._client, sending.number, sending.behind.number)
         arguments = commit_arguments(batch, self.keys(address), defaults)
-        reply = await self.connection.once(COMMIT, self.keys(address).all, arguments)
-        if reply and reply[0] == b"ok":
-            return self._answers(batch, address, reply)
-        await sending.behind.answered()
-        return None
+        reply: Sequence[bytes] | None = await self.connection.once(COMMIT, self.keys(address).all, arguments)
+        if reply is None or reply[0] != b"ok":
+            await sending.behind.answered()
+        return reply
 
     # [/async-only]
     def _answers(self, batch: Batch, address: str, reply: Sequence[bytes]) -> list[Applied | CCSError]:

@@ -35,8 +35,8 @@ do
     if ARGV[3] ~= '' and (meta[2] or meta[3]) then
         local newest, number = 0, tonumber(ARGV[4])
         for slot = 2, 3 do
-            local known, start = match(meta[slot] or '0 0 ', '^(%d+) %d+ ()')
-            if known == ARGV[4] then return {'ok', sub(meta[slot], start), meta[5] or ''} end
+            local known = meta[slot] and match(meta[slot], '^%d+') or '0'
+            if known == ARGV[4] then return {'ok', match(meta[slot], '^%d+ %d+ (.*)$'), meta[5] or ''} end
             newest = math.max(newest, known + 0)
         end
         if newest > number then return {'stale', '', ''} end

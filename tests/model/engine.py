@@ -115,8 +115,10 @@ class Engine:
         fields = {name.decode(): value for name, value in self.client.hgetall(self.keys.meta).items()}
         return {**fields, **dict(zip(STATE, fields.get("state", b"").split(), strict=False))}
 
-    def knows(self, client: str) -> bool:
-        return bool(self.client.hexists(self.keys.meta, f"client:{client}"))
+    def knows(self, client: str) -> set[int]:
+        """The numbers of the batches of a client whose answers are held."""
+        held = self.client.hmget(self.keys.meta, f"client:{client}:0", f"client:{client}:1")
+        return {int(known.split(b" ", 1)[0]) for known in held if known}
 
     def heard(self, count: int) -> list[Record]:
         """The next messages of the channel, and that there are no more."""

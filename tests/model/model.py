@@ -47,9 +47,8 @@ class Refusal(NamedTuple):
 
 @dataclass
 class Known:
-    """The last batch of a client: its number, when it came (ms), its answers and the outcome they name."""
+    """A batch that was applied: when that was (ms), and its answers."""
 
-    number: int
     when: int
     answers: list[Answer]
     may_be_pruned: bool = False
@@ -72,7 +71,7 @@ class Model:
     meta_deadline: int = 0
     finished: int = 0
     outcome: bytes = b""
-    clients: dict[str, Known] = field(default_factory=dict)
+    clients: dict[str, dict[int, Known]] = field(default_factory=dict)
     now_us: int = 0
     touched: bool = False
     identity: tuple[str, int] = ("", 0)
@@ -103,8 +102,9 @@ class Model:
         if self.meta_deadline and self.now > self.meta_deadline:
             self.last, self.meta_deadline = 0, 0
             self.clients.clear()
-        for known in self.clients.values():
-            known.may_be_pruned = known.may_be_pruned or known.when < self.now - TOMBSTONE
+        for batches in self.clients.values():
+            for known in batches.values():
+                known.may_be_pruned = known.may_be_pruned or known.when < self.now - TOMBSTONE
 
     def _forget(self) -> None:
         self.entries.clear()
@@ -114,21 +114,27 @@ class Model:
 
     # Writing.
 
-    def apply(self, batch: Batch, defaults: Settings, given: Settings, known: bool, hints: list[str]) -> list[Answer]:
-        """The answers to a batch that is not stale. `known`: its client's last batch is still remembered."""
-        held = self.clients.get(batch.client)
-        if known and held and held.number == batch.number:
-            return held.answers
+    def apply(self, batch: Batch, defaults: Settings, given: Settings, hints: list[str]) -> tuple[str, list[Answer]]:
+        """The status of a batch, and its answers. A client's last two are known, an even one and an odd one."""
+        known = self.clients.setdefault(batch.client, {})
+        if batch.number in known:
+            return "known", known[batch.number].answers
+        if max(known, default=0) > batch.number:
+            return "stale", []
+        if batch.behind is not None and batch.behind != max(known, default=None):
+            return "early", []
         self.identity, self.touched = (batch.client, batch.number), False
         self._defaults, self._given = defaults, given
         answers = [self._commit(commit, i, hints[i]) for i, commit in enumerate(batch.commits)]
         if batch.client:
-            self.clients[batch.client] = Known(batch.number, self.now, answers)
+            self.clients[batch.client] = {
+                number: each for number, each in known.items() if number % 2 != batch.number % 2
+            } | {batch.number: Known(self.now, answers)}
         if self.touched:
             self.updated = self.now_us
         if not self.alive and batch.client:
             self.meta_deadline = self.now + TOMBSTONE
-        return answers
+        return "ok", answers
 
     def _commit(self, commit: Commit, index: int, hint: str) -> Answer:
         kind = commit.operations[0][0] if commit.operations else ""

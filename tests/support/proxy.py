@@ -55,10 +55,10 @@ class Proxy:
         for pair in pairs:
             _close(*pair)
 
-    def refuse(self, refusing: bool = True) -> None:
-        """Closes new connections as soon as they come, or no longer does so."""
+    def refuse(self, refusing: bool = True, *, cut: bool = True) -> None:
+        """Closes new connections as soon as they come, and those that there are; or no longer does so."""
         self._refusing = refusing
-        if refusing:
+        if refusing and cut:
             self.cut_all()
 
     def _accept(self) -> None:

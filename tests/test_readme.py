@@ -1,0 +1,48 @@
+"""Every Python snippet of the README runs, in order, as it stands; the shell commands that it names exist."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.waiting import scaled
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+SNIPPETS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+TESTS = [snippet for snippet in SNIPPETS if snippet.startswith("def test_")]
+
+
+def run(program: list[str], folder: Path) -> str:
+    done = subprocess.run(program, cwd=folder, capture_output=True, text=True, timeout=scaled(120))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_tour_runs_as_it_stands(tmp_path: Path) -> None:
+    tour = [snippet for snippet in SNIPPETS if snippet not in TESTS]
+    assert len(tour) >= 10
+    (tmp_path / "tour.py").write_text("\n".join(tour) + "\nprint('the end')\n", "utf-8")
+    assert run([sys.executable, "-X", "dev", "-W", "error", "tour.py"], tmp_path).endswith("the end\n")
+
+
+@pytest.mark.parametrize("snippet", TESTS)
+def test_the_test_in_the_readme_passes_with_the_plugin_alone(snippet: str, tmp_path: Path) -> None:
+    (tmp_path / "test_example.py").write_text(snippet, "utf-8")
+    assert "1 passed" in run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."], tmp_path)
+
+
+def test_links_and_scripts_that_the_readme_names_exist() -> None:
+    for name in re.findall(r"\]\((?!http)([^)#]+)\)|`?(scripts/\w+|examples/\w+\.py)", README):
+        assert (ROOT / "".join(name)).exists(), name
+
+
+def test_all_errors_are_in_the_table() -> None:
+    import ccs.errors
+
+    for name in set(ccs.errors.__all__) - {"CCSError"}:
+        assert f"`{name}`" in README, name
