@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
@@ -62,9 +61,8 @@ _TAIL = "Print the changes of a context as they come: when, revision, which agen
 def _tail(options: argparse.Namespace) -> int:
     show = _as_json if options.json else _as_text
     with ccs.connect(options.store, namespace=options.namespace) as store, _changes(store, options) as changes:
-        with suppress(ccs.ContextFinished):
-            for change in changes:
-                print(show(change), flush=True)
+        for change in changes:
+            print(show(change), flush=True)
     return 0
 
 

@@ -178,6 +178,7 @@ class JournalPage:
     oldest: int
     identity: bytes
     records: tuple[Record, ...]
+    outcome: bytes
 
     @property
     def exists(self) -> bool:
@@ -190,7 +191,7 @@ def parse_page(reply: Sequence[Any]) -> JournalPage:
     now, first, last, deadline, finished, next_expiry, oldest = map(int, reply[:7])
     identity = _identity(reply[7].split(b" ")) if reply[7] else b""
     records = tuple(map(parse_record, reply[8]))
-    return JournalPage(now, first, last, deadline, finished, next_expiry, oldest, identity, records)
+    return JournalPage(now, first, last, deadline, finished, next_expiry, oldest, identity, records, reply[9])
 
 
 def check_resume(cursor: Cursor, page: JournalPage, address: str) -> None:

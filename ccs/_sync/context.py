@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ccs._core.codec import encode
 from ccs._core.commit import drop_op, finish_op
 from ccs._core.times import Duration, millis
 from ccs._sync.entries import Entries
 from ccs._sync.place import Place
+
+if TYPE_CHECKING:
+    from ccs._sync.store import Store
 
 __all__ = ["Context"]
 
@@ -21,7 +24,7 @@ class Context(Entries):
     some time after it was finished.
     """
 
-    def __init__(self, place: Place, store: Any) -> None:
+    def __init__(self, place: Place, store: Store) -> None:
         super().__init__(place)
         self._store = store
 
@@ -39,7 +42,7 @@ class Context(Entries):
         return self._place.agent
 
     @property
-    def store(self) -> Any:
+    def store(self) -> Store:
         """The store that it belongs to."""
         return self._store
 

@@ -145,9 +145,9 @@ class Engine:
         subscription.start()
 
     def _settle(self) -> None:
-        for starting in list(self._starting):
-            starting.settled()
-            self._starting.pop(starting, None)
+        while starting := list(self._starting):
+            starting[0].settled()
+            self._starting.pop(starting[0], None)
 
     def ready(self) -> None:
         """What every command waits for: the store is open, here, and its subscriptions are live."""

@@ -29,9 +29,12 @@ class Entries(Writes, Watches):
     def transaction(self) -> Transaction:
         """Several reads and writes as one commit; `Conflict` when it is left if anything read has changed.
 
+        >>> entry = task.set("status", "open")
         >>> with task.transaction() as tx:
         ...     if tx.get("status") == "open":
         ...         tx.set("status", "closed")
+        >>> task.get("status")
+        'closed'
         """
         return Transaction(self)
 

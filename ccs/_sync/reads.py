@@ -54,14 +54,20 @@ class Reads:
 
         With `type` (a pydantic model, `list[Model]`, …) it is validated, else `InvalidValue`.
 
-            >>> task.get("status")
-            'data_ready'
+            >>> entry = task.set("status", "data_ready")
+            >>> task.get("status"), task.get("nothing", "there")
+            ('data_ready', 'there')
         """
         raw = self._raw(path)
         return default if raw is None else _typed(raw.value, type)
 
     def get_many(self, paths: Iterable[str], *, type: Any = None) -> dict[str, Any]:
-        """The values of those of the paths that exist, all of one moment."""
+        """The values of those of the paths that exist, all of one moment.
+
+        >>> revision = task.set_many({"a": 1, "b": None})
+        >>> task.get_many(["a", "b", "c"])
+        {'a': 1, 'b': None}
+        """
         wanted = [check_path(path) for path in paths]
         found = self._find([Exact(path) for path in wanted], _any)
         return {path: _typed(found.entries[path].value, type) for path in wanted if path in found.entries}
@@ -76,18 +82,36 @@ class Reads:
         return bool(self._list([Exact(check_path(path))], _any))
 
     def paths(self, *patterns: str) -> list[str]:
-        """The paths that match, sorted; all of them where no pattern is given."""
+        """The paths that match, sorted; all of them where no pattern is given.
+
+        >>> revision = task.set_many({"sources/a": 1, "sources/b/status": 2, "status": 3})
+        >>> task.paths("sources/**"), task.paths("*/*/status", "status")
+        (['sources/a', 'sources/b/status'], ['sources/b/status', 'status'])
+        """
         matcher = matcher_of(patterns)
         return self._list(matcher.selectors, matcher.matches)
 
     def snapshot(self, *patterns: str) -> Snapshot:
-        """The entries that match, by path, all of one moment: the one after its `revision`."""
+        """The entries that match, by path, all of one moment: the one after its `revision`.
+
+        The whole context travels in one reply: for very large ones there is `scan`.
+
+            >>> revision = task.set_many({"a": 1, "b": 2})
+            >>> snapshot = task.snapshot()
+            >>> {path: entry.value for path, entry in snapshot.items()}, snapshot.revision == revision
+            ({'a': 1, 'b': 2}, True)
+        """
         matcher = matcher_of(patterns)
         found = self._find(matcher.selectors, matcher.matches)
         return Snapshot({path: to_entry(path, raw) for path, raw in sorted(found.entries.items())}, found.revision)
 
     def tree(self, prefix: str = "") -> dict[str, Any]:
-        """The values at and below a path as nested maps; where a path has both, its value stands under `""`."""
+        """The values at and below a path as nested maps; where a path has both, its value stands under `""`.
+
+        >>> revision = task.set_many({"sources/a": 1, "sources/a/status": "read", "status": 3})
+        >>> task.tree()
+        {'sources': {'a': {'': 1, 'status': 'read'}}, 'status': 3}
+        """
         base = escape(check_path(prefix)) if prefix else ""
         snapshot = self.snapshot(*((base, f"{base}/**") if prefix else ()))
         return nest((path[len(prefix) :].removeprefix("/"), entry.value) for path, entry in snapshot.items())

@@ -1,5 +1,5 @@
 # Generated from ccs/aio/store.py by scripts/twin. Do not edit.
-"""What `connect` returns: a store, which hands out contexts."""
+"""What `ccs.connect` returns: a store, which hands out contexts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 from collections.abc import Mapping
 from os import PathLike
 from types import EllipsisType
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from ccs._core.address import address_of, canonical, check_agent, split_absolute
 from ccs._core.commit import Settings
@@ -24,7 +24,7 @@ from ccs._sync.survey import describe
 from ccs.errors import InvalidValue
 from ccs.types import ContextInfo, Entry, StoreStats
 
-__all__ = ["Store", "connect"]
+__all__ = ["ContextSettings", "Store", "connect"]
 
 _DAY = 86_400_000
 _IDLE = {"tasks": _DAY, "sessions": 30 * _DAY}
@@ -44,8 +44,11 @@ def connect(
     Nothing is done until it is entered, or first used. `agent` is written into everything that this store writes.
     After `retry_for` seconds (at most 300) without an answer, calls are `Unavailable`.
 
-        >>> with ccs.connect("./brain", agent="gatherer") as store:
-        ...     store.task("q2-market").set("status", "open")
+        >>> import ccs
+        >>> with ccs.connect("memory://", agent="gatherer") as store:
+        ...     entry = store.task("q2-market").set("status", "open")
+        >>> entry.agent
+        'gatherer'
     """
     patience = seconds(retry_for, "retry_for")
     if patience > 300:
@@ -56,6 +59,15 @@ def connect(
         parse_target(target), check_namespace(namespace), patience, _positive("max_value_bytes", max_value_bytes)
     )
     return Store(engine, check_agent(agent or f"{socket.gethostname()}:{os.getpid()}"))
+
+
+class ContextSettings(TypedDict, total=False):
+    """What can be said of a context when it is asked for; see `Store.task`."""
+
+    agent: str | None
+    ttl: Duration | None | EllipsisType
+    keep_commits: int | None
+    keep_bytes: int | None
 
 
 class Store:
@@ -92,29 +104,24 @@ class Store:
         """Ends subscriptions, listener and connections, within about a second."""
         self._engine.close()
 
-    def task(
-        self,
-        id: str,
-        *,
-        agent: str | None = None,
-        ttl: Duration | EllipsisType | None = ...,
-        keep_commits: int | None = None,
-        keep_bytes: int | None = None,
-    ) -> Context:
-        """The context `/tasks/<id>`; gone after a day without a commit, unless `ttl` says otherwise (None: kept)."""
-        return self.context(
-            address_of("tasks", id), agent=agent, ttl=ttl, keep_commits=keep_commits, keep_bytes=keep_bytes
-        )
+    def task(self, id: str, **settings: Unpack[ContextSettings]) -> Context:
+        """The context `/tasks/<id>`; gone after a day without a commit, unless `ttl` says otherwise (None: kept).
 
-    def session(self, id: str, **settings: Any) -> Context:
+        >>> task = store.task("q2-market", ttl=3600, agent="analyst")
+        >>> task.address, task.agent
+        ('/tasks/q2-market', 'analyst')
+        """
+        return self.context(address_of("tasks", id), **settings)
+
+    def session(self, id: str, **settings: Unpack[ContextSettings]) -> Context:
         """The context `/sessions/<id>`; gone after 30 idle days. Settings as for `task`."""
         return self.context(address_of("sessions", id), **settings)
 
-    def actor(self, id: str, **settings: Any) -> Context:
+    def actor(self, id: str, **settings: Unpack[ContextSettings]) -> Context:
         """The context `/actors/<id>`, which is kept. Settings as for `task`."""
         return self.context(address_of("actors", id), **settings)
 
-    def global_context(self, **settings: Any) -> Context:
+    def global_context(self, **settings: Unpack[ContextSettings]) -> Context:
         """The context `/global`, which is kept. Settings as for `task`."""
         return self.context("/global", **settings)
 

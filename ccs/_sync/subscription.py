@@ -101,7 +101,7 @@ class Subscription:
             self._live.open()
             while self._deliver_next():
                 pass
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, it reaches on_error and ready()
             # First of all nobody waits for it any more: what it is reported to may use the store.
             self._failure = error
             self._live.open()
@@ -121,7 +121,7 @@ class Subscription:
             return True
         try:
             self._callback(change)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever a callback raises, it stops nothing
             self._stats.add("callback_errors")
             self._report(error, change)
         return True
@@ -135,5 +135,5 @@ class Subscription:
             return
         try:
             self._on_error(error, change)
-        except Exception:
+        except Exception:  # noqa: BLE001  # as for a callback
             logger.exception("on_error of %s failed itself", self._name)

@@ -43,8 +43,12 @@ class Watches:
         `buffer` changes or `buffer_bytes`; past them the watch reads on from the journal.
 
             >>> with task.watch("sources/**") as changes:
+            ...     revision = task.set_many({"sources/a": 1, "elsewhere": 2, "sources/b": 3})
+            ...     task.finish()
             ...     for change in changes:
             ...         print(change.path, change.value)
+            sources/a 1
+            sources/b 3
         """
         place = self._place
         options = {"since": since, "initial": initial, "buffer": buffer, "buffer_bytes": buffer_bytes}
@@ -81,7 +85,10 @@ class Watches:
 
         >>> @task.on_change("sources/*/status", "status")
         ... def react(change):
-        ...     print(change.path, change.value)
+        ...     task.increment("reactions")
+        >>> entry = task.set("status", "open")
+        >>> (task.wait_for("reactions", 1, timeout=10)).value
+        1
         """
         wanted = [pattern for one in patterns for pattern in pattern_list(one)]
 

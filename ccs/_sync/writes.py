@@ -64,7 +64,9 @@ class Writes(Reads):
         again: who has read before guards on the revision.
 
             >>> entry = task.set("status", "data_ready")
-            >>> task.set("status", "analysed", if_revision=entry.revision)
+            >>> entry = task.set("status", "analysed", if_revision=entry.revision)
+            >>> entry.version
+            2
         """
         raw, deadline = self._encode(value), None if ttl is None else millis(ttl)
         guards = _guards(check_writable(path), if_version, if_revision)
@@ -75,7 +77,12 @@ class Writes(Reads):
         return self.set(path, value, ttl=ttl, if_version=0)
 
     def delete(self, path: str, *, if_version: int | None = None, if_revision: int | None = None) -> bool:
-        """Removes an entry; whether it was there."""
+        """Removes an entry; whether it was there. With a guard it is compare-and-delete.
+
+        >>> entry = task.set("a", 1)
+        >>> task.delete("a", if_revision=entry.revision), task.delete("a")
+        (True, False)
+        """
         guards = _guards(check_writable(path), if_version, if_revision)
         applied = self._place.commit([delete_op(path)], guards, len(path))
         return applied.result == (1,)
@@ -109,13 +116,22 @@ class Writes(Reads):
         """Replaces the value by `fn(value)`, again until nobody else wrote meanwhile; `fn(default)` where there is none.
 
         Without `ttl` an earlier deadline stays. `fn` may be called several times: it should do nothing else.
+
+            >>> entry = task.update("tags", lambda tags: [*tags, "new"], default=[])
+            >>> entry.value
+            ['new']
         """
         check_writable(path)
         deadline = None if ttl is None else millis(ttl)
         return self._replace(path, fn, default, deadline)
 
     def merge(self, path: str, patch: Mapping[Any, Any]) -> Entry:
-        """Changes a map by RFC 7396: keys are merged at every depth, None removes one. A deadline stays."""
+        """Changes a map by RFC 7396: keys are merged at every depth, None removes one. A deadline stays.
+
+        >>> entry = task.set("settings", {"model": {"name": "m1", "seed": 7}})
+        >>> (task.merge("settings", {"model": {"seed": None}, "lang": "en"})).value
+        {'model': {'name': 'm1'}, 'lang': 'en'}
+        """
         plain = decode(self._encode(patch))
         if not isinstance(plain, dict):
             raise InvalidValue(f"a patch is a map, not {type(patch).__name__}")
@@ -128,7 +144,11 @@ class Writes(Reads):
         return self._replace(check_writable(path), merged, {}, None)
 
     def increment(self, path: str, by: float = 1) -> int | float:
-        """Adds to a number, 0 where there is none; the new value. A deadline stays."""
+        """Adds to a number, 0 where there is none; the new value. A deadline stays.
+
+        >>> task.increment("count"), task.increment("count", 41)
+        (1, 42)
+        """
         check_writable(path)
         if isinstance(by, bool) or not isinstance(by, (int, float)):
             raise InvalidValue(f"{path!r} cannot be incremented by {by!r}: give a number")
@@ -142,7 +162,11 @@ class Writes(Reads):
         return _number(path, entry.value)
 
     def append(self, path: str, *items: Any, max_items: int | None = None) -> Entry:
-        """Adds items to the end of a list, a new one where there is none; of more than `max_items` the oldest go."""
+        """Adds items to the end of a list, a new one where there is none; of more than `max_items` the oldest go.
+
+        >>> (task.append("log", "a", "b", "c", max_items=2)).value
+        ['b', 'c']
+        """
         check_writable(path)
         encoded = [self._encode(item) for item in items]
         if max_items is not None:

@@ -69,14 +69,16 @@ class Connection:
         return await self.run("EVALSHA", script.digest, len(keys), *keys, *arguments, text=script.text, **options)
 
     # [async-only]
-    async def once(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
-        """The reply of a script that is tried only once; None where there is none, for whatever reason."""
+    async def once(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> tuple[Any, bool]:
+        """The reply of a script that is tried only once, None where there is none; whether it may have been run."""
         if self.gate is not None:
             await self.gate()
         try:
-            return await self._link.call("EVALSHA", script.digest, len(keys), *keys, *arguments)
-        except (LinkDown, ResponseError):
-            return None
+            return await self._link.call("EVALSHA", script.digest, len(keys), *keys, *arguments), True
+        except LinkDown as error:
+            return None, error.sent
+        except ResponseError:
+            return None, False
 
     # [/async-only]
     async def aclose(self) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ccs._core.codec import encode
 from ccs._core.commit import drop_op, finish_op
 from ccs._core.times import Duration, millis
 from ccs.aio.entries import Entries
 from ccs.aio.place import Place
+
+if TYPE_CHECKING:
+    from ccs.aio.store import Store
 
 __all__ = ["Context"]
 
@@ -20,7 +23,7 @@ class Context(Entries):
     some time after it was finished.
     """
 
-    def __init__(self, place: Place, store: Any) -> None:
+    def __init__(self, place: Place, store: Store) -> None:
         super().__init__(place)
         self._store = store
 
@@ -38,7 +41,7 @@ class Context(Entries):
         return self._place.agent
 
     @property
-    def store(self) -> Any:
+    def store(self) -> Store:
         """The store that it belongs to."""
         return self._store
 

@@ -144,9 +144,9 @@ class Engine:
         subscription.start()
 
     async def _settle(self) -> None:
-        for starting in list(self._starting):
-            await starting.settled()
-            self._starting.pop(starting, None)
+        while starting := list(self._starting):
+            await starting[0].settled()
+            self._starting.pop(starting[0], None)
 
     async def ready(self) -> None:
         """What every command waits for: the store is open, here, and its subscriptions are live."""
@@ -188,11 +188,9 @@ class Engine:
             batch, sent = Batch(sending.commits, self._client, sending.number), False
             # [async-only]
             if sending.behind:
-                reply = await self._send_behind(sending, address, defaults)
-                if reply and reply[0] == b"ok":
+                reply, sent = await self._send_behind(sending, address, defaults)
+                if reply:
                     return self._answers(batch, address, reply)
-                # Without a reply nobody knows: it may have been applied.
-                sent = reply is None
             # [/async-only]
             arguments = commit_arguments(batch, self.keys(address), defaults)
             options = {"writes": True, "since": sending.since, "sent": sent}
@@ -202,14 +200,18 @@ class Engine:
         return send
 
     # [async-only]
-    async def _send_behind(self, sending: Any, address: str, defaults: Settings) -> Sequence[bytes] | None:
-        """Sends a group while the one before it has no answer yet; where that fails, waits for that one's answer."""
+    async def _send_behind(self, sending: Any, address: str, defaults: Settings) -> tuple[Sequence[bytes] | None, bool]:
+        """Sends a group while the one before it has no answer yet; where that fails, waits for that one's answer.
+
+        The reply, None where it has to be sent again; and whether it may have been applied all the same.
+        """
         batch = Batch(sending.commits, self._client, sending.number, sending.behind.number)
         arguments = commit_arguments(batch, self.keys(address), defaults)
-        reply: Sequence[bytes] | None = await self.connection.once(COMMIT, self.keys(address).all, arguments)
-        if reply is None or reply[0] != b"ok":
-            await sending.behind.answered()
-        return reply
+        reply, sent = await self.connection.once(COMMIT, self.keys(address).all, arguments)
+        if reply and reply[0] == b"ok":
+            return reply, True
+        await sending.behind.answered()
+        return None, sent and reply is None
 
     # [/async-only]
     def _answers(self, batch: Batch, address: str, reply: Sequence[bytes]) -> list[Applied | CCSError]:

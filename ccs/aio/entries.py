@@ -28,9 +28,12 @@ class Entries(Writes, Watches):
     def transaction(self) -> Transaction:
         """Several reads and writes as one commit; `Conflict` when it is left if anything read has changed.
 
+        >>> entry = await task.set("status", "open")
         >>> async with task.transaction() as tx:
         ...     if await tx.get("status") == "open":
         ...         tx.set("status", "closed")
+        >>> await task.get("status")
+        'closed'
         """
         return Transaction(self)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from ccs._compat import AsyncGate
@@ -93,10 +93,12 @@ class Gatherer:
         except CCSError as error:
             self._settle(sending, [copy_of(error) for _ in sending.members])
             self._fail_overdue(error)
-        except BaseException:
+        except asyncio.CancelledError:
             closed = "the store was closed; the write may have been applied"
             self._settle(sending, [StoreClosed(closed) for _ in sending.members])
             raise
+        except Exception as error:  # noqa: BLE001  # not swallowed: who waits for the answer gets it
+            self._settle(sending, [copy_of(error) for _ in sending.members])
         finally:
             self._flying -= len(sending.members)
             flight.landed.open()
@@ -104,12 +106,14 @@ class Gatherer:
     def _next(self) -> Group[asyncio.Future[Applied]]:
         # Half of what there is: so two groups of about one size take turns.
         most = (len(self._waiting) + self._flying + 1) // 2
-        self._parity = 1 - self._parity
-        taken = group(self._waiting, self._numbers() + self._parity, most)
+        taken = group(self._waiting, self._numbers(), most)
+        members = [waiting for waiting in taken.members if not waiting.answer.cancelled()]
+        # Parities alternate among the groups that are sent: a group that is not must not take one.
+        self._parity = 1 - self._parity if members else self._parity
         behind = self._newest if self._newest and not self._newest.landed.is_open else None
-        return Group(taken.number, [waiting for waiting in taken.members if not waiting.answer.cancelled()], behind)
+        return Group(taken.number + self._parity, members, behind)
 
-    def _settle(self, sending: Group[asyncio.Future[Applied]], answers: list[Answer]) -> None:
+    def _settle(self, sending: Group[asyncio.Future[Applied]], answers: Sequence[Applied | Exception]) -> None:
         for waiting, answer in zip(sending.members, answers, strict=True):
             if isinstance(answer, Applied) and answer.revision > self.last_revision:
                 self.last_revision = answer.revision
@@ -122,7 +126,7 @@ class Gatherer:
             _hand_out(self._waiting.popleft().answer, Unavailable(error.address, reason=error.reason))
 
 
-def _hand_out(future: asyncio.Future[Applied], answer: Answer) -> None:
+def _hand_out(future: asyncio.Future[Applied], answer: Applied | Exception) -> None:
     if future.done():
         return
     if isinstance(answer, Applied):

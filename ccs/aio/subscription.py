@@ -100,7 +100,7 @@ class Subscription:
             self._live.open()
             while await self._deliver_next():
                 pass
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, it reaches on_error and ready()
             # First of all nobody waits for it any more: what it is reported to may use the store.
             self._failure = error
             self._live.open()
@@ -120,7 +120,7 @@ class Subscription:
             return True
         try:
             await self._callback(change)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever a callback raises, it stops nothing
             self._stats.add("callback_errors")
             await self._report(error, change)
         return True
@@ -134,5 +134,5 @@ class Subscription:
             return
         try:
             await self._on_error(error, change)
-        except Exception:
+        except Exception:  # noqa: BLE001  # as for a callback
             logger.exception("on_error of %s failed itself", self._name)

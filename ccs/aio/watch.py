@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ccs._compat import AsyncSignal
+from ccs._core.codec import decode
 from ccs._core.entry import to_entry
 from ccs._core.journal import Cursor, JournalPage, Record, changes_of, check_resume, entries_of, initial_change
 from ccs._core.mailbox import Mailbox
@@ -61,6 +62,7 @@ class Watch:
         self._queue: deque[tuple[Any, Cursor | None]] = deque()
         self._read = self._handed = Cursor(since or 0)
         self._catching_up = self._entered = self._stopped = self._finished = False
+        self._outcome = b""
         self._failure: CCSError | None = None
 
     def __repr__(self) -> str:
@@ -101,7 +103,7 @@ class Watch:
         if change is not None:
             return change
         if self._finished:
-            raise ContextFinished(self._address)
+            raise ContextFinished(self._address, decode(self._outcome) if self._outcome else None)
         raise StoreClosed("this watch was closed")
 
     async def aclose(self) -> None:
@@ -135,6 +137,7 @@ class Watch:
         if self._read.revision != page.last or self._since is not None:
             self._mailbox.nudge()
         self._finished = page.finished > 0 and page.last == self._read.revision
+        self._outcome = page.outcome
         self._engine.listener.anchor(self._address, page)
 
     async def _take_snapshot(self) -> None:
@@ -209,6 +212,7 @@ class Watch:
         if not page.records or page.records[-1].revision == page.last:
             self._catching_up = False
             self._finished = self._finished or page.finished > 0
+            self._outcome = page.outcome
             self._engine.stats.add("resumes")
             self._engine.listener.anchor(self._address, page)
 
@@ -230,6 +234,8 @@ class Watch:
         if record.drops or (record.previous == 0 and self._read.revision):
             self._fail(ContextGone(self._address))
         self._finished = record.finishes
+        if record.finishes:
+            self._outcome = record.steps[0].after
         changes = self._changed(record)
         self._read = record.cursor
         for left, change in enumerate(changes, 1 - len(changes)):

@@ -42,8 +42,12 @@ class Watches:
         `buffer` changes or `buffer_bytes`; past them the watch reads on from the journal.
 
             >>> async with task.watch("sources/**") as changes:
+            ...     revision = await task.set_many({"sources/a": 1, "elsewhere": 2, "sources/b": 3})
+            ...     await task.finish()
             ...     async for change in changes:
             ...         print(change.path, change.value)
+            sources/a 1
+            sources/b 3
         """
         place = self._place
         options = {"since": since, "initial": initial, "buffer": buffer, "buffer_bytes": buffer_bytes}
@@ -83,7 +87,10 @@ class Watches:
 
         >>> @task.on_change("sources/*/status", "status")
         ... async def react(change):
-        ...     print(change.path, change.value)
+        ...     await task.increment("reactions")
+        >>> entry = await task.set("status", "open")
+        >>> (await task.wait_for("reactions", 1, timeout=10)).value
+        1
         """
         wanted = [pattern for one in patterns for pattern in pattern_list(one)]
 

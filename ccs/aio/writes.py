@@ -63,7 +63,9 @@ class Writes(Reads):
         again: who has read before guards on the revision.
 
             >>> entry = await task.set("status", "data_ready")
-            >>> await task.set("status", "analysed", if_revision=entry.revision)
+            >>> entry = await task.set("status", "analysed", if_revision=entry.revision)
+            >>> entry.version
+            2
         """
         raw, deadline = self._encode(value), None if ttl is None else millis(ttl)
         guards = _guards(check_writable(path), if_version, if_revision)
@@ -74,7 +76,12 @@ class Writes(Reads):
         return await self.set(path, value, ttl=ttl, if_version=0)
 
     async def delete(self, path: str, *, if_version: int | None = None, if_revision: int | None = None) -> bool:
-        """Removes an entry; whether it was there."""
+        """Removes an entry; whether it was there. With a guard it is compare-and-delete.
+
+        >>> entry = await task.set("a", 1)
+        >>> await task.delete("a", if_revision=entry.revision), await task.delete("a")
+        (True, False)
+        """
         guards = _guards(check_writable(path), if_version, if_revision)
         applied = await self._place.commit([delete_op(path)], guards, len(path))
         return applied.result == (1,)
@@ -110,13 +117,22 @@ class Writes(Reads):
         """Replaces the value by `fn(value)`, again until nobody else wrote meanwhile; `fn(default)` where there is none.
 
         Without `ttl` an earlier deadline stays. `fn` may be called several times: it should do nothing else.
+
+            >>> entry = await task.update("tags", lambda tags: [*tags, "new"], default=[])
+            >>> entry.value
+            ['new']
         """
         check_writable(path)
         deadline = None if ttl is None else millis(ttl)
         return await self._replace(path, fn, default, deadline)
 
     async def merge(self, path: str, patch: Mapping[Any, Any]) -> Entry:
-        """Changes a map by RFC 7396: keys are merged at every depth, None removes one. A deadline stays."""
+        """Changes a map by RFC 7396: keys are merged at every depth, None removes one. A deadline stays.
+
+        >>> entry = await task.set("settings", {"model": {"name": "m1", "seed": 7}})
+        >>> (await task.merge("settings", {"model": {"seed": None}, "lang": "en"})).value
+        {'model': {'name': 'm1'}, 'lang': 'en'}
+        """
         plain = decode(self._encode(patch))
         if not isinstance(plain, dict):
             raise InvalidValue(f"a patch is a map, not {type(patch).__name__}")
@@ -129,7 +145,11 @@ class Writes(Reads):
         return await self._replace(check_writable(path), merged, {}, None)
 
     async def increment(self, path: str, by: float = 1) -> int | float:
-        """Adds to a number, 0 where there is none; the new value. A deadline stays."""
+        """Adds to a number, 0 where there is none; the new value. A deadline stays.
+
+        >>> await task.increment("count"), await task.increment("count", 41)
+        (1, 42)
+        """
         check_writable(path)
         if isinstance(by, bool) or not isinstance(by, (int, float)):
             raise InvalidValue(f"{path!r} cannot be incremented by {by!r}: give a number")
@@ -143,7 +163,11 @@ class Writes(Reads):
         return _number(path, entry.value)
 
     async def append(self, path: str, *items: Any, max_items: int | None = None) -> Entry:
-        """Adds items to the end of a list, a new one where there is none; of more than `max_items` the oldest go."""
+        """Adds items to the end of a list, a new one where there is none; of more than `max_items` the oldest go.
+
+        >>> (await task.append("log", "a", "b", "c", max_items=2)).value
+        ['b', 'c']
+        """
         check_writable(path)
         encoded = [self._encode(item) for item in items]
         if max_items is not None:

@@ -4,14 +4,15 @@
 -- ARGV   1 cursor: a revision   2 how many records at most   3 stop after so many bytes
 -- REPLY  server time in ms, then, '0' where there is none:
 --        first, last, deadline of the context, time it was finished, next deadline of an entry,
---        revision before the oldest record; then the head of the record at the cursor ('' = none), records after it
+--        revision before the oldest record; then the head of the record at the cursor ('' = none), records after it,
+--        and the outcome of a finished context
 
 local call = redis.call
 local clock = call('TIME')
 local now = string.format('%.0f', math.floor(tonumber(clock[1]) * 1000 + tonumber(clock[2]) / 1000))
-if call('EXISTS', KEYS[2]) == 0 then return {now, '0', '0', '0', '0', '0', '0', '', {}} end
+if call('EXISTS', KEYS[2]) == 0 then return {now, '0', '0', '0', '0', '0', '0', '', {}, ''} end
 
-local meta = call('HMGET', KEYS[3], 'state', 'finished')
+local meta = call('HMGET', KEYS[3], 'state', 'finished', 'outcome')
 local last, first, deadline = string.match(meta[1], '^(%d+) (%d+) %d+ (%d+)')
 local upcoming = call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
 local oldest = call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1][2][2]
@@ -28,4 +29,4 @@ while wanted > 0 and bytes < tonumber(ARGV[3]) do
     wanted = #page < 16 and 0 or wanted - #page
 end
 return {now, first, last, deadline, meta[2] or '0', upcoming or '0', string.match(oldest, '^(%d+)'),
-    at and string.match(at[2][2], '^[^\n]*') or '', records}
+    at and string.match(at[2][2], '^[^\n]*') or '', records, meta[3] or ''}

@@ -101,12 +101,12 @@ class Proxy:
         with self._lock:
             self._pairs = [pair for pair in self._pairs if pair[0] is not client]
         self._released.wait()
+        # The client may be gone: no more than the end is passed on, so that the server's answer can be counted.
         with contextlib.suppress(OSError):
             server.sendall(chunk)
-        with contextlib.suppress(OSError):
             while chunk := client.recv(65536):
                 server.sendall(chunk)
-        _close(client, server)
+            server.shutdown(socket.SHUT_WR)
 
     def _down(self, client: socket.socket, server: socket.socket) -> None:
         hanging = False
