@@ -193,7 +193,8 @@ def _parse_answer(line: str, commit: Commit, address: str, outcome: bytes) -> Ap
     if kind == "L":
         return ValueTooLarge(int(rest), COMMIT_LIMIT, "commit")
     if kind == "V":
-        return ValueTooLarge(*map(int, rest.split()))
+        size, limit = map(int, rest.split())
+        return ValueTooLarge(size, limit)
     if kind == "N":
         return NotComputable(address)
     _unknown(line)

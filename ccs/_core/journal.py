@@ -86,7 +86,7 @@ class Record:
 
 
 def parse_record(raw: bytes) -> Record:
-    """Takes a journal record or a published message apart; values stay opaque."""
+    """Takes a journal record or a published message apart; values stay opaque. `ValueError`, `IndexError`: it is none."""
     head, _, body = raw.partition(b"\n")
     words = head.split(b" ")
     agent_end = int(words[9])
@@ -99,6 +99,8 @@ def parse_record(raw: bytes) -> Record:
             Step(words[i], body[start:path_end].decode(), body[path_end:before_end], body[before_end:after_end])
         )
         start = after_end
+    if not steps:
+        raise ValueError("a record without an operation")
     return Record(
         int(words[0]),
         int(words[1]),

@@ -73,7 +73,8 @@ class Dialer:
             if self._failure and self._failed_at > began:
                 # Who had to wait for somebody else's attempt has seen it fail: nobody waits for all of them in turn.
                 raise copy_of(self._failure)
-            self._embedded = self._embedded or call(Embedded, self._target.location)
+            if self._embedded is None:
+                self._embedded = call(Embedded, self._target.location)
             try:
                 return call(self._embedded.open, self._patience)
             except CCSError as error:
@@ -105,7 +106,8 @@ def _options(target: Target, timeout: float) -> tuple[Any, dict[str, Any]]:
     if target.kind != "url":
         return redis_connection.UnixDomainSocketConnection, fixed
     try:
-        asked: dict[str, Any] = dict(redis_connection.parse_url(target.location))  # type: ignore[no-untyped-call]
+        parse_url: Any = redis_connection.parse_url
+        asked: dict[str, Any] = dict(parse_url(target.location))
         kind = asked.pop("connection_class", redis_connection.Connection)
         options = {"socket_connect_timeout": timeout, **asked, **fixed}
         kind(**options)

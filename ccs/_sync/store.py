@@ -94,7 +94,11 @@ class Store:
         return self._engine.address
 
     def __enter__(self) -> Store:
-        self._engine.open()
+        try:
+            self._engine.open()
+        except BaseException:
+            self._engine.close()
+            raise
         return self
 
     def __exit__(self, *exc: object) -> None:

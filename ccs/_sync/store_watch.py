@@ -162,6 +162,7 @@ class StoreWatch:
 
     def _next(self, deadline: float | None) -> Change | None:
         while not self._stopped:
+            self._engine.check()
             if self._queue:
                 if change := self._hand_out():
                     return change

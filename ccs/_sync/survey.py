@@ -35,6 +35,7 @@ def addresses(engine: Engine) -> Iterator[str]:
 def describe(engine: Engine, matcher: AddressMatcher) -> list[ContextInfo]:
     """What is known of each context whose address matches, sorted by address."""
     found = []
+    engine.ready()
     for address in addresses(engine):
         if matcher.matches_address(address):
             reply = engine.connection.script(INFO, info_keys(engine.keys(address)), ())

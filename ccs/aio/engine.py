@@ -96,11 +96,11 @@ class Engine:
 
     async def open(self) -> None:
         """Connects, checks the server and starts the subscriptions; once."""
-        self._check_home()
+        self.check()
         # Each with its own patience: nobody waits for the attempts of all the others.
         await self.connection.run("PING", early=True)
         async with self._opening:
-            self._check_home()
+            self.check()
             if self._home:
                 return
             await self.listener.open()
@@ -129,7 +129,7 @@ class Engine:
 
     def subscribe(self, subscription: Starting) -> bool:
         """Registers a subscription; whether it starts now, not only when the store opens."""
-        self._check_home()
+        self.check()
         for old in list(self.subscriptions):
             if old.is_over:
                 self.subscriptions.pop(old, None)
@@ -156,11 +156,12 @@ class Engine:
         if self._home is None or self.closed:
             await self.open()
         else:
-            self._check_home()
+            self.check()
         if self._starting:
             await self._settle()
 
-    def _check_home(self) -> None:
+    def check(self) -> None:
+        """Raises `StoreClosed` where the store is closed, or belongs to another process or event loop."""
         if self.closed:
             raise StoreClosed(f"the store at {self.address} is closed; connect anew")
         if self._home and self._home != (os.getpid(), async_here()):

@@ -141,7 +141,7 @@ class Line:
             if reply[0] == b"message":
                 self._on_message(b"message", reply[1].decode(), reply[2])
             elif reply[0] == b"pmessage":
-                self._on_message(b"pmessage", reply[2].decode(), reply[3])
+                self._on_message(b"pmessage", reply[2].decode(errors="replace"), reply[3])
             elif reply[0] in (b"subscribe", b"psubscribe"):
                 self._confirmed(reply[1].decode())
 

@@ -28,7 +28,7 @@ from ccs.aio.connection import Connection
 from ccs.aio.dial import Dialer
 from ccs.aio.line import Line
 from ccs.aio.link import Link
-from ccs.errors import CCSError
+from ccs.errors import CCSError, StoreClosed
 
 __all__ = ["Listener", "Overhearing"]
 
@@ -73,7 +73,8 @@ class Listener:
         """Nothing to do yet: the line is opened for the first watch, the clock started for the first appointment."""
 
     async def aclose(self) -> None:
-        """Ends the line, the appointments and the connection."""
+        """Ends the line, the appointments and the connection; who waits for changes is told."""
+        self._on_down(StoreClosed(f"the store at {self._dialer.address} was closed; connect anew"))
         if self._task:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -97,7 +98,6 @@ class Listener:
         if not feed or mailbox not in feed.mailboxes:
             return
         feed.mailboxes.remove(mailbox)
-        self._stats.add("gaps_filled", feed.take_gaps())
         if not feed.mailboxes:
             del self._feeds[address]
             self._agenda.cancel(("check", address))
@@ -138,16 +138,26 @@ class Listener:
         return keys_of(self._namespace, address).channel
 
     def _on_message(self, kind: bytes, channel: str, raw: bytes) -> None:
-        record, address = parse_record(raw), address_of_key(self._namespace, channel)
+        address = address_of_key(self._namespace, channel)
+        try:
+            record = parse_record(raw)
+        except (ValueError, IndexError) as error:
+            return logger.warning("what was said on %s is no commit, and ignored: %r", channel, error)
         if address is None:
-            return
+            return None
         self._stats.add("bytes", record.size)
         self._note_deadlines(address, record)
         if kind == b"message" and (feed := self._feeds.get(address)):
             feed.deliver(record)
+            self._count_gaps(feed)
         elif kind == b"pmessage":
             for watch in self._overhearing:
                 watch.overhear(address, record)
+        return None
+
+    def _count_gaps(self, feed: Feed) -> None:
+        if feed.gaps:
+            self._stats.add("gaps_filled", feed.take_gaps())
 
     def _note_deadlines(self, address: str, record: Record) -> None:
         now = record.at / 1000
@@ -221,6 +231,7 @@ class Listener:
         page = await self._look(address, feed.last or 0)
         if feed.quiet() or not page.exists:
             feed.check(page)
+            self._count_gaps(feed)
         self._plan(("check", address), SILENCE)
 
     async def _look(self, address: str, cursor: int) -> JournalPage:

@@ -93,7 +93,11 @@ class Store:
         return self._engine.address
 
     async def __aenter__(self) -> Store:
-        await self._engine.open()
+        try:
+            await self._engine.open()
+        except BaseException:
+            await self._engine.aclose()
+            raise
         return self
 
     async def __aexit__(self, *exc: object) -> None:

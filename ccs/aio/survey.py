@@ -34,6 +34,7 @@ async def addresses(engine: Engine) -> AsyncIterator[str]:
 async def describe(engine: Engine, matcher: AddressMatcher) -> list[ContextInfo]:
     """What is known of each context whose address matches, sorted by address."""
     found = []
+    await engine.ready()
     async for address in addresses(engine):
         if matcher.matches_address(address):
             reply = await engine.connection.script(INFO, info_keys(engine.keys(address)), ())

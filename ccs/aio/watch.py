@@ -156,6 +156,7 @@ class Watch:
         while True:
             if self._stopped:
                 return None
+            self._engine.check()
             if self._queue:
                 return self._hand_out()
             if self._failure:

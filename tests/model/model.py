@@ -116,7 +116,7 @@ class Model:
 
     def apply(self, batch: Batch, defaults: Settings, given: Settings, hints: list[str]) -> tuple[str, list[Answer]]:
         """The status of a batch, and its answers. A client's last two are known, an even one and an odd one."""
-        known = self.clients.setdefault(batch.client, {})
+        known = self.clients.setdefault(batch.client, {}) if batch.client else {}
         if batch.number in known:
             return "known", known[batch.number].answers
         if max(known, default=0) > batch.number:

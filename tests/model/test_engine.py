@@ -222,6 +222,8 @@ class Machine(RuleBasedStateMachine):
 
     def adopt_identities(self, client: str) -> None:
         """Old identities may be forgotten, but not within ten minutes."""
+        if not client:
+            return
         held, known = self.engine.knows(client), self.model.clients.setdefault(client, {})
         assert held <= set(known)
         for number in set(known) - held:

@@ -1,0 +1,357 @@
+"""G6 under faults: whatever happens to its connections or to the server, a watch misses nothing, or says so.
+
+The faults hit the watcher only; the writers talk to the server directly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+import ccs
+import ccs.aio
+from ccs._core.keys import keys_of
+from tests.support.proxy import Proxy
+from tests.support.servers import PrivateServer
+from tests.support.waiting import aeventually, counts, eventually, scaled
+from tests.watches.traffic import commit_one, write
+from tests.watches.validate import validate
+from tests.watches.watcher import COLOURS, Watcher
+
+Faults = Callable[[int, bytes], str]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heartbeats and looks at silent contexts come sooner."""
+    monkeypatch.setattr("ccs.aio.listener.SILENCE", 0.3)
+    monkeypatch.setattr("ccs.aio.line.HEARTBEAT", 0.3)
+    for engine in ("ccs.aio.engine", "ccs._sync.engine"):
+        monkeypatch.setattr(f"{engine}._ANSWER", scaled(1.0))
+
+
+def losing(dice: random.Random) -> Faults:
+    """Loses whole messages of the subscription, one in five, and nothing else."""
+    return lambda count, chunk: "lose" if chunk.startswith(b"*3\r\n$7\r\nmessage") and dice.random() < 0.2 else "pass"
+
+
+def cutting(dice: random.Random) -> Faults:
+    return lambda count, chunk: "cut" if count > 10 and dice.random() < 0.02 else "pass"
+
+
+def hanging(dice: random.Random) -> Faults:
+    return lambda count, chunk: "hang" if count > 10 and dice.random() < 0.01 else "pass"
+
+
+def anything(dice: random.Random) -> Faults:
+    def fault(count: int, chunk: bytes) -> str:
+        chance = dice.random()
+        if count <= 10 or chance > 0.06:
+            return "pass"
+        if chunk.startswith(b"*3\r\n$7\r\nmessage"):
+            return "lose" if chance < 0.03 else "cut" if chance < 0.055 else "hang"
+        return "cut" if chance < 0.03 else "drop" if chance < 0.055 else "hang"
+
+    return fault
+
+
+@pytest.mark.parametrize("faults", [losing, cutting, hanging, anything], ids=lambda faults: faults.__name__)
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_watch_over_a_broken_connection_misses_nothing(
+    colour: str, valkey: str, namespace: str, proxy: Proxy, faults: Callable[[random.Random], Faults]
+) -> None:
+    for turn in range(counts(1, 10)):
+        address, dice = f"/tasks/{turn}", random.Random(turn)
+        proxy.fault, proxy.replies = lambda count, chunk: "pass", 0
+        with (
+            ccs.connect(valkey, namespace=namespace) as store,
+            Watcher(colour, proxy.url, namespace, address, buffer=16) as watcher,
+        ):
+            ctx = store.context(address)
+            proxy.fault = faults(dice)
+            for number in range(counts(300, 1000)):
+                commit_one(ctx, dice, number)
+                if number % 10 == 0:
+                    time.sleep(0.002)  # so that messages travel in chunks of their own
+            proxy.fault = lambda count, chunk: "pass"
+            journal = ctx.history(since=0)
+            watcher.wait(len(journal))
+            validate(watcher.changes, journal)
+            assert not watcher.error
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_the_last_message_before_a_silence_is_not_lost(
+    colour: str, valkey: str, namespace: str, proxy: Proxy
+) -> None:
+    with (
+        ccs.connect(valkey, namespace=namespace) as store,
+        Watcher(colour, proxy.url, namespace, "/tasks/t", "p") as watcher,
+    ):
+        store.task("t").set("p", 1)
+        watcher.wait(1)
+        proxy.fault = lambda count, chunk: "lose" if b"message" in chunk else "pass"
+        store.task("t").set("p", 2)
+        watcher.wait(2, 10)
+        assert [change.value for change in watcher.changes] == [1, 2]
+        assert watcher.stats().gaps_filled >= 1
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_watch_outlives_an_outage_and_then_tells_what_happened_meanwhile(
+    colour: str, valkey: str, namespace: str, proxy: Proxy
+) -> None:
+    with (
+        ccs.connect(valkey, namespace=namespace) as store,
+        Watcher(colour, proxy.url, namespace, "/tasks/t", retry_for=0.5) as watcher,
+    ):
+        ctx = store.task("t")
+        write(ctx, 20)
+        proxy.refuse()
+        write(ctx, 50, seed=1)
+        eventually(lambda: watcher.outages, 10, "the outage to be told")
+        write(ctx, 20, seed=2)
+        proxy.refuse(False)
+        write(ctx, 20, seed=3)
+        journal = ctx.history(since=0)
+        watcher.wait(len(journal))
+        validate(watcher.changes, journal)
+
+
+async def test_an_outage_is_told_once_for_each_watch_and_passes(valkey: str, namespace: str, proxy: Proxy) -> None:
+    async with (
+        ccs.aio.connect(valkey, namespace=namespace) as writer,
+        ccs.aio.connect(proxy.url, namespace=namespace, retry_for=0.4) as store,
+        store.task("t").watch() as one,
+        store.task("t").watch() as other,
+    ):
+        proxy.refuse()
+        for watch in (one, other):
+            with pytest.raises(ccs.Unavailable):
+                await watch.receive(timeout=scaled(10))
+        await writer.task("t").set("p", 1)
+        with pytest.raises(TimeoutError):
+            await one.receive(timeout=0.5)
+        proxy.refuse(False)
+        for watch in (one, other):
+            assert (await watch.receive(timeout=scaled(10))).value == 1
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_watch_outlives_a_server_that_is_killed_and_comes_back(
+    colour: str, own_server: PrivateServer, namespace: str
+) -> None:
+    with (
+        ccs.connect(own_server.url, namespace=namespace) as store,
+        Watcher(colour, own_server.url, namespace, "/tasks/t") as watcher,
+    ):
+        ctx = store.task("t")
+        for turn in range(counts(2, 10)):
+            write(ctx, 30, seed=turn)
+            synced(own_server)
+            own_server.kill()
+            own_server.start()
+        write(ctx, 30, seed=99)
+        journal = ctx.history(since=0)
+        watcher.wait(len(journal))
+        validate(watcher.changes, journal)
+        assert not watcher.error
+
+
+def synced(server: PrivateServer) -> None:
+    """Waits until all that was written is on disk."""
+    with server.client() as client:
+        client.set("synced", 1)  # it waits for what its own connection has written, and all that came before
+        assert client.execute_command("WAITAOF", 1, 0, 10_000)[0] == 1
+
+
+def rewind(server: PrivateServer, copy: Path) -> None:
+    """The server comes back with the data that it had when the copy was made."""
+    server.kill()
+    shutil.rmtree(server.folder / "appendonlydir")
+    shutil.copytree(copy, server.folder / "appendonlydir")
+    server.start()
+
+
+def copied(server: PrivateServer, to: Path) -> Path:
+    synced(server)
+    return Path(shutil.copytree(server.folder / "appendonlydir", to))
+
+
+@pytest.mark.parametrize("afterwards", ["silence", "new commits"])
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_server_that_lost_acknowledged_commits_forks_history_and_the_watch_says_so(
+    colour: str, own_server: PrivateServer, namespace: str, tmp_path: Path, afterwards: str
+) -> None:
+    with (
+        ccs.connect(own_server.url, namespace=namespace) as store,
+        Watcher(colour, own_server.url, namespace, "/tasks/t") as watcher,
+        Watcher(colour, own_server.url, namespace, "/tasks/t", "nothing/matches") as quiet,
+    ):
+        ctx = store.task("t")
+        write(ctx, 10)
+        copy = copied(own_server, tmp_path / "copy")
+        write(ctx, 10, seed=1)
+        lost = ctx.history(since=0)
+        watcher.wait(len(lost))
+        rewind(own_server, copy)
+        if afterwards == "new commits":
+            write(ctx, 5, seed=2)
+        error = watcher.wait_end()
+        assert isinstance(error, ccs.HistoryForked)
+        assert error.since == lost[-1].revision
+        assert watcher.changes == lost
+        assert isinstance(quiet.wait_end(), ccs.HistoryForked), "what did not match may matter all the same"
+        for since in (lost[-1].revision, lost[-2].revision):
+            with pytest.raises(ccs.HistoryForked), ctx.watch(since=since):
+                raise AssertionError("it was entered")
+        kept = ctx.history(since=0)
+        with ctx.watch(since=kept[9].revision) as changes:
+            left = [change for change in kept if change.revision > kept[9].revision]
+            assert [changes.receive(timeout=scaled(5)) for _ in left] == left
+
+
+def test_a_watch_whose_cursor_survived_a_rewind_goes_on(
+    own_server: PrivateServer, namespace: str, tmp_path: Path
+) -> None:
+    with ccs.connect(own_server.url, namespace=namespace) as store:
+        ctx = store.task("t")
+        write(ctx, 10)
+        copy = copied(own_server, tmp_path / "copy")
+        with ctx.watch() as changes:
+            rewind(own_server, copy)
+            entry = ctx.set("p", 1)
+            assert changes.receive(timeout=scaled(10)).revision == entry.revision
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_server_that_lost_everything_is_a_context_that_is_gone(
+    colour: str, own_server: PrivateServer, namespace: str
+) -> None:
+    with (
+        ccs.connect(own_server.url, namespace=namespace) as store,
+        Watcher(colour, own_server.url, namespace, "/tasks/t") as watcher,
+    ):
+        store.task("t").set("p", 1)
+        watcher.wait(1)
+        own_server.kill()
+        shutil.rmtree(own_server.folder / "appendonlydir")
+        own_server.start()
+        assert isinstance(watcher.wait_end(), ccs.ContextGone)
+
+
+@pytest.mark.parametrize("recreated", [False, True])
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_drop_that_a_watch_did_not_hear_still_ends_it(
+    colour: str, valkey: str, namespace: str, proxy: Proxy, recreated: bool
+) -> None:
+    with (
+        ccs.connect(valkey, namespace=namespace) as store,
+        Watcher(colour, proxy.url, namespace, "/tasks/t") as watcher,
+    ):
+        ctx = store.task("t")
+        ctx.set("p", 1)
+        watcher.wait(1)
+        proxy.refuse()
+        ctx.drop()
+        if recreated:
+            ctx.set("p", "of another life")
+        proxy.refuse(False)
+        assert isinstance(watcher.wait_end(), ccs.ContextGone)
+        assert [change.value for change in watcher.changes] == [1]
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_journal_that_moved_on_during_an_outage_is_history_compacted(
+    colour: str, valkey: str, namespace: str, proxy: Proxy
+) -> None:
+    with (
+        ccs.connect(valkey, namespace=namespace) as store,
+        Watcher(colour, proxy.url, namespace, "/tasks/t") as watcher,
+    ):
+        ctx = store.task("t", keep_commits=10)
+        first = ctx.set("p", 0)
+        watcher.wait(1)
+        proxy.refuse()
+        for number in range(100):
+            ctx.set("p", number)
+        proxy.refuse(False)
+        error = watcher.wait_end()
+        assert isinstance(error, ccs.HistoryCompacted)
+        assert error.since == first.revision
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_strangers_that_talk_on_its_channel_do_not_harm_a_watch(
+    colour: str, valkey: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ccs.aio.listener.SILENCE", 600.0)
+    channel = keys_of(namespace, "/tasks/t").channel
+    with (
+        ccs.connect(valkey, namespace=namespace) as store,
+        Watcher(colour, valkey, namespace, "/tasks/t") as watcher,
+        redis.Redis.from_url(valkey) as stranger,
+    ):
+        ctx = store.task("t")
+        for number, noise in enumerate((b"", b"hello", b"1 2 3 4 5 6 7 8 9 10\n", b"\xff" * 50, b"0 1 x y z\n")):
+            ctx.set("p", number)
+            stranger.publish(channel, noise)
+        ctx.set("p", "last")
+        watcher.wait(6)
+        validate(watcher.changes, ctx.history(since=0))
+        assert not watcher.error
+
+
+async def test_a_store_that_connects_to_a_hung_server_is_unavailable_and_recovers_with_it(
+    own_server: PrivateServer, namespace: str
+) -> None:
+    async with ccs.aio.connect(own_server.url, namespace=namespace, retry_for=1.0) as store:
+        ctx = store.task("t")
+        async with ctx.watch() as changes:
+            await ctx.set("p", 1)
+            assert (await changes.receive(timeout=scaled(5))).value == 1
+            own_server.pause()
+            with pytest.raises(ccs.Unavailable):
+                await changes.receive(timeout=scaled(20))
+            own_server.resume()
+            await aeventually(lambda: _set(ctx, 2), 20)
+            while (change := await changes.receive(timeout=scaled(10))).value != 2:
+                pass
+            assert change.path == "p"
+
+
+async def _set(ctx: Any, value: Any) -> bool:
+    try:
+        await ctx.set("p", value)
+    except ccs.Unavailable:
+        return False
+    return True
+
+
+async def test_many_watches_recover_together(valkey: str, namespace: str, proxy: Proxy) -> None:
+    async with (
+        ccs.aio.connect(valkey, namespace=namespace) as writer,
+        ccs.aio.connect(proxy.url, namespace=namespace) as store,
+    ):
+        watches = [store.task(f"t{number % 10}").watch() for number in range(50)]
+        for watch in watches:
+            await watch.__aenter__()
+        for turn in range(3):
+            await asyncio.gather(*(writer.task(f"t{number}").set("p", turn) for number in range(10)))
+            proxy.cut_all()
+            await asyncio.gather(*(writer.task(f"t{number}").set("q", turn) for number in range(10)))
+        for watch in watches:
+            seen = [await watch.receive(timeout=scaled(10)) for _ in range(6)]
+            assert [(change.path, change.value) for change in seen] == [
+                (path, turn) for turn in range(3) for path in "pq"
+            ]
+        for watch in watches:
+            await watch.aclose()
