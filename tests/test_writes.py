@@ -988,6 +988,33 @@ async def test_history_is_bounded_and_says_where_it_was_compacted(shared: Any, b
     assert await task.history(since=oldest) == changes
 
 
+@pytest.mark.parametrize("newest_first", [False, True])
+async def test_history_that_is_trimmed_while_it_is_read_has_no_hole(
+    aconnect: Any, monkeypatch: pytest.MonkeyPatch, newest_first: bool
+) -> None:
+    """With `since` it is all of it, or `HistoryCompacted`."""
+    task, other = aconnect().task("t"), aconnect().task("t", keep_commits=2)
+    first = await task.set("a", 0)
+    for i in range(20):
+        await task.set("a", i)
+    connection, commands = task.place.connection, []
+    run = connection.run
+
+    async def run_slowly(*command: Any, **options: Any) -> Any:
+        if len(commands) == 2:
+            for i in range(5):
+                await other.set("b", i)
+        commands.append(command[0])
+        return await run(*command, **options)
+
+    monkeypatch.setattr("ccs.aio.history._PAGE", 5)
+    monkeypatch.setattr(connection, "run", run_slowly)
+    with pytest.raises(ccs.HistoryCompacted):
+        await task.history(since=first.revision, newest_first=newest_first)
+    assert len(commands) > 2
+    assert len(await task.history(newest_first=newest_first)) <= 3
+
+
 async def test_history_never_loses_the_newest_commit(shared: Any) -> None:
     task = shared.task("bounded", keep_commits=1, keep_bytes=1)
     for i in range(5):

@@ -35,7 +35,8 @@ __all__ = [
 COMMIT_LIMIT = 16 * 1024 * 1024
 KEEP = "keep"
 
-Argument = str | bytes | int
+# Never a number: hiredis prints those itself, and a signal at that moment (Ctrl-C) ends the process in it.
+Argument = str | bytes
 Operation = tuple[Argument, ...]
 
 
@@ -73,10 +74,10 @@ class Commit(NamedTuple):
 
     def arguments(self) -> list[Argument]:
         """Its part of the script's ARGV."""
-        flat: list[Argument] = [self.agent, len(self.guards)]
+        flat: list[Argument] = [self.agent, str(len(self.guards))]
         for guard in self.guards:
-            flat.extend(guard)
-        flat.append(len(self.operations))
+            flat.extend((guard.kind, guard.path, str(guard.expected)))
+        flat.append(str(len(self.operations)))
         for operation in self.operations:
             flat.extend(operation)
         return flat
@@ -118,7 +119,7 @@ def revision_guard(path: str, revision: int) -> Guard:
 
 def set_op(path: str, value: bytes, ttl: int | None = None, *, keep_ttl: bool = False) -> Operation:
     """Writes an encoded value, with a ttl in milliseconds; result: version, created, expiry."""
-    return "s", path, KEEP if keep_ttl and ttl is None else "" if ttl is None else ttl, value
+    return "s", path, KEEP if keep_ttl and ttl is None else "" if ttl is None else str(ttl), value
 
 
 def delete_op(path: str) -> Operation:
@@ -128,22 +129,22 @@ def delete_op(path: str) -> Operation:
 
 def increment_op(path: str, by: int) -> Operation:
     """Adds to a small integer; result: version, created, expiry, value."""
-    return "i", path, by
+    return "i", path, str(by)
 
 
 def append_op(path: str, count: int, items: bytes, limit: int) -> Operation:
     """Appends so many packed items to a list of at most `limit` bytes; result: version, created, expiry."""
-    return "a", path, count, items, limit
+    return "a", path, str(count), items, str(limit)
 
 
 def renew_op(path: str, ttl: int | None) -> Operation:
     """Moves a deadline, without a commit; result: whether the entry was there."""
-    return "k", path, "" if ttl is None else ttl
+    return "k", path, "" if ttl is None else str(ttl)
 
 
 def finish_op(outcome: bytes, keep: int) -> Operation:
     """Ends the context: no more writes, readable for `keep` milliseconds. Alone in its commit."""
-    return "f", outcome, keep
+    return "f", outcome, str(keep)
 
 
 def drop_op() -> Operation:
@@ -153,14 +154,14 @@ def drop_op() -> Operation:
 
 def sweep_op(limit: int = 100) -> Operation:
     """Expires what is due; result: the next deadline in server milliseconds, 0 for none. Alone in its commit."""
-    return "w", limit
+    return "w", str(limit)
 
 
 def commit_arguments(batch: Batch, keys: Keys, defaults: Settings, publish: str = "PUBLISH") -> list[Argument]:
     """The script's ARGV for a batch; the last settings given in it win."""
     given = _given(batch.commits)
-    head = keys.channel, publish, batch.client, batch.number, given.text(), defaults.text()
-    flat: list[Argument] = [*head, "" if batch.behind is None else batch.behind]
+    head = keys.channel, publish, batch.client, str(batch.number), given.text(), defaults.text()
+    flat: list[Argument] = [*head, "" if batch.behind is None else str(batch.behind)]
     for commit in batch.commits:
         flat.extend(commit.arguments())
     return flat

@@ -51,7 +51,7 @@ def read_arguments(what: str, selectors: Iterable[Exact | Below]) -> list[Argume
     """ARGV of `read.lua` for everything that the selectors cover."""
     flat: list[Argument] = [what]
     for selector in selectors:
-        flat.extend(("x", selector.path) if isinstance(selector, Exact) else ("b", selector.prefix, "", -1))
+        flat.extend(("x", selector.path) if isinstance(selector, Exact) else ("b", selector.prefix, "", "-1"))
     return flat
 
 
@@ -59,7 +59,7 @@ def page_arguments(selector: Exact | Below, after: str, limit: int) -> list[Argu
     """ARGV of `read.lua` for one page of entries."""
     if isinstance(selector, Exact):
         return ["entries", "x", selector.path]
-    return ["entries", "b", selector.prefix, after, limit]
+    return ["entries", "b", selector.prefix, after, str(limit)]
 
 
 def parse_found(reply: Sequence[Any], matches: Matches) -> Found:
@@ -87,7 +87,7 @@ def journal_keys(keys: Keys) -> tuple[str, str, str]:
 
 def journal_arguments(since: int, count: int) -> list[Argument]:
     """ARGV of `journal.lua`; a page ends at `count` records or about 4 MiB."""
-    return [since, count, _PAGE_BYTES]
+    return [str(since), str(count), str(_PAGE_BYTES)]
 
 
 def info_keys(keys: Keys) -> tuple[str, str, str, str]:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from os import PathLike, fspath
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from ccs.errors import InvalidValue
 
@@ -16,7 +16,7 @@ Kind = Literal["default", "folder", "url", "memory"]
 
 _SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss", "unix": "unix"}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://(.*)", re.DOTALL)
-_SECRET = re.compile(r"([?&](?:password|username)=)[^&]*")
+_DATABASE = re.compile(r"/?|/[0-9]+/?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,24 @@ def _url(scheme: str, rest: str, text: str) -> Target:
 
 
 def _without_secrets(scheme: str, text: str) -> str:
+    # What does not parse is not told: a `/`, `?` or `#` in a password puts the rest of it where it is not looked for.
     try:
         parts = urlsplit(text)
-    except ValueError as error:
-        raise InvalidValue(f"this {scheme}:// URL does not parse: {error}") from None
-    netloc = parts.netloc.rpartition("@")[2]
-    query = _SECRET.sub(r"\1***", f"?{parts.query}") if parts.query else ""
-    return f"{scheme}://{netloc}{parts.path}{query}"
+        items = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        wrong = parts.port == 0 or parts.fragment or _misplaced(scheme, parts.netloc, parts.path)
+    except ValueError:
+        wrong = True
+    if wrong:
+        raise InvalidValue(
+            f"this {scheme}:// URL does not parse: it is {scheme}://"
+            + ("/path/of/socket" if scheme == "unix" else "user:password@host:port/0")
+            + ", with what is special in the password percent-encoded"
+        )
+    query = "&".join(f"{name}={value}" for name, value in items if name == "db")
+    return f"{scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{query and f'?{query}'}"
+
+
+def _misplaced(scheme: str, netloc: str, path: str) -> bool:
+    if scheme == "unix":
+        return not path or not (netloc == "" or netloc.endswith("@"))
+    return not _DATABASE.fullmatch(path)

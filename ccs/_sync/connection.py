@@ -11,6 +11,7 @@ from typing import Any
 from redis.exceptions import NoScriptError, ResponseError
 
 from ccs._compat import sleep
+from ccs._core.commit import Argument
 from ccs._core.retry import backoff
 from ccs._faults import LinkDown, reply_fault
 from ccs._log import logger
@@ -34,7 +35,7 @@ class Connection:
 
     def run(
         self,
-        *command: Any,
+        *command: Argument,
         early: bool = False,
         writes: bool = False,
         sent: bool = False,
@@ -65,9 +66,9 @@ class Connection:
             self._pause(attempt, started, reason, sent and writes)
             attempt += 1
 
-    def script(self, script: Script, keys: Sequence[str], arguments: Sequence[Any], **options: Any) -> Any:
+    def script(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], **options: Any) -> Any:
         """The reply of a script, by its digest; its text travels only where the server does not know it."""
-        return self.run("EVALSHA", script.digest, len(keys), *keys, *arguments, text=script.text, **options)
+        return self.run("EVALSHA", script.digest, str(len(keys)), *keys, *arguments, text=script.text, **options)
 
     def close(self) -> None:
         """Closes the link."""

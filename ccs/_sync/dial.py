@@ -9,6 +9,7 @@ from typing import Any
 
 import redis.connection as redis_connection
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from ccs import _memory
@@ -109,8 +110,11 @@ def _options(target: Target, timeout: float) -> tuple[Any, dict[str, Any]]:
         parse_url: Any = redis_connection.parse_url
         asked: dict[str, Any] = dict(parse_url(target.location))
         kind = asked.pop("connection_class", redis_connection.Connection)
+        # Those of redis-py's pools, which we do without.
+        asked.pop("max_connections", None)
+        asked.pop("timeout", None)
         options = {"socket_connect_timeout": timeout, **asked, **fixed}
         kind(**options)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RedisError) as error:
         raise InvalidValue(f"{target.address} is no URL that redis-py understands: {error}") from None
     return kind, options

@@ -112,8 +112,9 @@ class Engine:
 
     def close(self) -> None:
         """Ends subscriptions, listener and connection; what is used after it gets `StoreClosed`."""
-        if self.closed:
-            return
+        if not self.closed and self._home and self._home[1] is not here():
+            self.check()
+        # Again where it was cancelled: each step may be repeated.
         self.closed = True
         if self._home and self._home[0] == os.getpid():
             end = time.monotonic() + 1.0

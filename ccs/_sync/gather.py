@@ -13,7 +13,8 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from threading import Event, Lock
+from contextlib import suppress
+from threading import Lock
 from typing import Any
 
 from ccs._core.commit import Applied, Commit
@@ -27,17 +28,29 @@ Send = Callable[[Group[Any]], list[Answer]]
 
 
 class _Caller:
-    """A thread with a commit: woken by its answer, or because it is its turn to lead; one that leads needs no event."""
+    """A thread with a commit: woken by its answer, or because it is its turn to lead.
 
-    __slots__ = ("answer", "event")
+    It waits for a bare lock, held until then: an interrupt inside an `Event` could leave it locked for ever.
+    """
+
+    __slots__ = ("answer", "asleep")
 
     def __init__(self) -> None:
         self.answer: Answer | None = None
-        self.event: Event | None = None
+        self.asleep: Lock | None = None
+
+    def sleep(self) -> None:
+        self.asleep = Lock()
+        self.asleep.acquire()
+
+    def wait(self) -> None:
+        if self.asleep:
+            self.asleep.acquire()
 
     def wake(self) -> None:
-        if self.event:
-            self.event.set()
+        if self.asleep:
+            with suppress(RuntimeError):  # awake already
+                self.asleep.release()
 
 
 class Gatherer:
@@ -61,7 +74,8 @@ class Gatherer:
             with self._lock:
                 self._waiting.append(Waiting(commit, time.monotonic(), caller))
                 self._leader = self._leader or caller
-                caller.event = None if self._leader is caller else Event()
+                if self._leader is not caller:
+                    caller.sleep()
             answer = self._answer(caller)
         finally:
             try:
@@ -77,8 +91,7 @@ class Gatherer:
         """Nothing to wait for: whoever sends is a caller."""
 
     def _answer(self, caller: _Caller) -> Answer:
-        if caller.event:
-            caller.event.wait()
+        caller.wait()
         while caller.answer is None:
             self._send_next()
         return caller.answer
@@ -93,11 +106,12 @@ class Gatherer:
                 self._leader.wake()
 
     def _next_leader(self, leaving: _Caller) -> _Caller | None:
-        left = [waiting.answer for waiting in (*(self._unanswered.members if self._unanswered else ()), *self._waiting)]
-        for caller in left:
+        # Those of the unanswered group that have not left are still in the queue.
+        callers = [waiting.answer for waiting in self._waiting]
+        for caller in callers:
             if caller.answer is not None:
                 caller.wake()
-        following = next((caller for caller in left if caller is not leaving and caller.answer is None), None)
+        following = next((caller for caller in callers if caller is not leaving and caller.answer is None), None)
         if following is None:
             self._unanswered = None
         return following

@@ -6,12 +6,14 @@ Written by hand; the asyncio twin shares one connection among all tasks.
 from __future__ import annotations
 
 from contextlib import suppress
-from threading import BoundedSemaphore, Lock
+from queue import SimpleQueue
+from threading import Lock
 from typing import Any
 
 import hiredis
 from redis.exceptions import RedisError, ResponseError
 
+from ccs._core.commit import Argument
 from ccs._faults import LinkDown, dial_fault
 from ccs._stats import Counters
 from ccs._sync.dial import Dialer
@@ -28,29 +30,35 @@ class Link:
     def __init__(self, dialer: Dialer, stats: Counters) -> None:
         self._dialer, self._stats = dialer, stats
         self._idle: list[Any] = []
-        self._room = BoundedSemaphore(_MOST)
+        # Not a semaphore: those are written in Python, and an interrupt inside could leave one locked for ever.
+        self._room: SimpleQueue[None] = SimpleQueue()
+        for _ in range(_MOST):
+            self._room.put(None)
         self._lock = Lock()
         self._broken = self._closed = False
 
     def __repr__(self) -> str:
         return f"<Link to {self._dialer.address}, {len(self._idle)} connections idle>"
 
-    def call(self, *command: Any) -> Any:
+    def call(self, *command: Argument) -> Any:
         """The reply to one command; `LinkDown` where there is none, redis-py's errors for those of the server."""
-        with self._room:
+        self._room.get()
+        try:
             if self._closed:
                 raise StoreClosed(f"the store at {self._dialer.address} is closed; connect anew")
             connection = self._take() or self._open()
             return self._talk(connection, command)
+        finally:
+            self._room.put(None)
 
     def close(self) -> None:
         """Closes what is idle; what is in use is closed when its caller is done."""
         self._closed = True
         self._drain()
 
-    def _talk(self, connection: Any, command: tuple[Any, ...]) -> Any:
+    def _talk(self, connection: Any, command: tuple[Argument, ...]) -> Any:
         try:
-            packed = hiredis.pack_command(command)
+            packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub knows only tuples of one
             connection.send_packed_command((packed,), check_health=False)
             self._stats.add("bytes", len(packed))
             reply = connection.read_response()

@@ -86,4 +86,10 @@ class Listener:
         if not self._thread.is_alive() or self._end.is_set():
             coroutine.close()
             return None
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        doing = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return doing.result()
+        except BaseException:
+            # Interrupted: what was begun for us is taken back.
+            doing.cancel()
+            raise

@@ -65,7 +65,7 @@ class ContextSettings(TypedDict, total=False):
     """What can be said of a context when it is asked for; see `Store.task`."""
 
     agent: str | None
-    ttl: Duration | None | EllipsisType
+    ttl: Duration | EllipsisType | None
     keep_commits: int | None
     keep_bytes: int | None
 
@@ -94,6 +94,7 @@ class Store:
         return self._engine.address
 
     def __enter__(self) -> Store:
+        self._engine.check()
         try:
             self._engine.open()
         except BaseException:

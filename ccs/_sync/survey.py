@@ -21,7 +21,7 @@ def addresses(engine: Engine) -> Iterator[str]:
     """The addresses of all contexts, in no order; those that ended a while ago may be among them."""
     cursor, seen = b"0", set()
     while True:
-        command = "SCAN", cursor, "MATCH", meta_glob(engine.namespace), "COUNT", _PAGE
+        command = "SCAN", cursor, "MATCH", meta_glob(engine.namespace), "COUNT", str(_PAGE)
         cursor, keys = engine.connection.run(*command, early=True)
         for key in keys:
             address = address_of_key(engine.namespace, key.decode())

@@ -10,6 +10,7 @@ from typing import Any
 from redis.exceptions import NoScriptError, ResponseError
 
 from ccs._compat import async_sleep
+from ccs._core.commit import Argument
 from ccs._core.retry import backoff
 from ccs._faults import LinkDown, reply_fault
 from ccs._log import logger
@@ -33,7 +34,7 @@ class Connection:
 
     async def run(
         self,
-        *command: Any,
+        *command: Argument,
         early: bool = False,
         writes: bool = False,
         sent: bool = False,
@@ -64,17 +65,17 @@ class Connection:
             await self._pause(attempt, started, reason, sent and writes)
             attempt += 1
 
-    async def script(self, script: Script, keys: Sequence[str], arguments: Sequence[Any], **options: Any) -> Any:
+    async def script(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], **options: Any) -> Any:
         """The reply of a script, by its digest; its text travels only where the server does not know it."""
-        return await self.run("EVALSHA", script.digest, len(keys), *keys, *arguments, text=script.text, **options)
+        return await self.run("EVALSHA", script.digest, str(len(keys)), *keys, *arguments, text=script.text, **options)
 
     # [async-only]
-    async def once(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> tuple[Any, bool]:
+    async def once(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> tuple[Any, bool]:
         """The reply of a script that is tried only once, None where there is none; whether it may have been run."""
         if self.gate is not None:
             await self.gate()
         try:
-            return await self._link.call("EVALSHA", script.digest, len(keys), *keys, *arguments), True
+            return await self._link.call("EVALSHA", script.digest, str(len(keys)), *keys, *arguments), True
         except LinkDown as error:
             return None, error.sent
         except ResponseError:

@@ -39,17 +39,18 @@ class History:
 
     async def backwards(self) -> list[Change]:
         """The newest first."""
-        if self._since is not None:
-            check_resume(Cursor(self._since), await self._look(self._since, 0), self._place.address)
         journal, before = self._place.keys.journal, "+" if self._until is None else str(self._until)
         after = "-" if self._since is None else f"({self._since}"
         while not self._full:
-            found = await self._place.connection.run("XREVRANGE", journal, before, after, "COUNT", _PAGE)
+            found = await self._place.connection.run("XREVRANGE", journal, before, after, "COUNT", str(_PAGE))
             for identity, fields in found:
                 self._add(parse_record(fields[1]), newest_first=True)
                 before = f"({identity.decode()}"
             if len(found) < _PAGE:
                 break
+        if self._since is not None:
+            # Held still, after all that was read: so nothing was trimmed before it could be read.
+            check_resume(Cursor(self._since), await self._look(self._since, 0), self._place.address)
         return self._changes[: self._limit]
 
     async def _forwards(self) -> list[Change]:

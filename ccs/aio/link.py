@@ -13,6 +13,7 @@ from typing import Any
 import hiredis
 from redis.exceptions import RedisError, ResponseError
 
+from ccs._core.commit import Argument
 from ccs._core.grouping import copy_of
 from ccs._faults import LinkDown, dial_fault
 from ccs._stats import Counters
@@ -35,7 +36,7 @@ class Link:
     def __repr__(self) -> str:
         return f"<Link to {self._dialer.address}, {'up' if self._wire and self._wire.up else 'down'}>"
 
-    async def call(self, *command: Any) -> Any:
+    async def call(self, *command: Argument) -> Any:
         """The reply to one command; `LinkDown` where there is none, redis-py's errors for those of the server."""
         wire = self._wire if self._wire and self._wire.up else await self._open()
         return await wire.call(command)
@@ -85,13 +86,13 @@ async def dial(dialer: Dialer) -> Any:
     return connection
 
 
-def post(connection: Any, *command: Any) -> int:
+def post(connection: Any, *command: Argument) -> int:
     """Sends a command at once; of how many bytes.
 
     Not with `send_command`: cancelled in its drain, it would close a connection that others share. What is in flight
     is bounded by those who wait for it, so there is no need to drain.
     """
-    packed = hiredis.pack_command(command)
+    packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub knows only tuples of one
     if connection._writer:
         connection._writer.writelines((packed,))
     return len(packed)
@@ -109,7 +110,10 @@ class _Wire:
         self.up = True
         self._reader = self._loop.create_task(self._read(), name="ccs link")
 
-    async def call(self, command: tuple[Any, ...]) -> Any:
+    async def call(self, command: tuple[Argument, ...]) -> Any:
+        if not self.up:
+            # Between its opening and its first command: nobody is left who would answer.
+            raise LinkDown("the connection broke as it was opened", sent=False)
         reply: asyncio.Future[Any] = self._loop.create_future()
         if not self._waiting:
             self._progress = self._loop.time()

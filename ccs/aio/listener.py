@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from ccs._core.agenda import Agenda
-from ccs._core.commit import Applied, Batch, Commit, Settings, commit_arguments, parse_answers, sweep_op
+from ccs._core.commit import Applied, Argument, Batch, Commit, Settings, commit_arguments, parse_answers, sweep_op
 from ccs._core.feed import Feed
 from ccs._core.grouping import copy_of
 from ccs._core.journal import JournalPage, Record, parse_page, parse_record
@@ -245,6 +245,6 @@ class Listener:
         if self._overhearing:
             self._plan(("resync", ""), RESYNC)
 
-    async def _ask(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+    async def _ask(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         # One appointment after the other: none may hold up the rest for long.
         return await self._connection.script(script, keys, arguments, since=time.monotonic() - self._retry_for + 1.0)

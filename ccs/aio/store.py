@@ -64,7 +64,7 @@ class ContextSettings(TypedDict, total=False):
     """What can be said of a context when it is asked for; see `Store.task`."""
 
     agent: str | None
-    ttl: Duration | None | EllipsisType
+    ttl: Duration | EllipsisType | None
     keep_commits: int | None
     keep_bytes: int | None
 
@@ -93,6 +93,7 @@ class Store:
         return self._engine.address
 
     async def __aenter__(self) -> Store:
+        self._engine.check()
         try:
             await self._engine.open()
         except BaseException:

@@ -120,5 +120,3 @@ def check_round(ledger: Ledger, url: str, namespace: str, address: str) -> None:
 def faults(dice: random.Random, rate: float, kinds: tuple[str, ...]) -> Callable[[int, bytes], str]:
     """A fault of the proxy, now and then."""
     return lambda count, chunk: dice.choice(kinds) if dice.random() < rate else "pass"
-
-

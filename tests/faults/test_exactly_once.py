@@ -596,7 +596,9 @@ async def test_the_embedded_server_killed_under_load_comes_back_and_loses_nothin
             await aeventually(lambda commits=commits: store.stats().commits > commits + 100)
             assert not running.done()
             pid = int((tmp_path / ".ccs" / "server.pid").read_text())
-            with redis.Redis(unix_socket_path=await asyncio.to_thread(store._engine._dialer._embedded.ensure, 5)) as client:
+            with redis.Redis(
+                unix_socket_path=await asyncio.to_thread(store._engine._dialer._embedded.ensure, 5)
+            ) as client:
                 assert client.info("server")["process_id"] == pid
                 await asyncio.to_thread(kill, pid)
             ledger = await running

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import sys
 import threading
+import traceback
 from typing import Any
 
 import ccs
@@ -30,6 +33,7 @@ class Watcher:
         self.resume.set()
         self._live = threading.Event()
         self._stop: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         run = self._block if colour == "blocking" else lambda: asyncio.run(self._run())
         self._thread = threading.Thread(target=run, daemon=True)
 
@@ -46,7 +50,15 @@ class Watcher:
         if self._thread.is_alive() and self._stop:
             self._stop()
         self._thread.join(scaled(20))
-        assert not self._thread.is_alive(), f"{self!r} does not end"
+        assert not self._thread.is_alive(), f"{self!r} does not end: {self._waits_for()}"
+
+    def _waits_for(self) -> str:
+        if self._loop is None:
+            return "".join(traceback.format_stack(sys._current_frames()[self._thread.ident or 0]))
+        told = io.StringIO()
+        for task in asyncio.all_tasks(self._loop):
+            task.print_stack(file=told)
+        return told.getvalue()
 
     @property
     def ended(self) -> bool:
@@ -89,7 +101,7 @@ class Watcher:
             async with ccs.aio.connect(self.target, namespace=self.namespace, retry_for=self.retry_for) as store:
                 self.stats = store.stats
                 watched = store.context(self.address).watch(*self.patterns, **self.options)
-                loop = asyncio.get_running_loop()
+                self._loop = loop = asyncio.get_running_loop()
                 async with watched as changes:
                     self._stop = lambda: loop.call_soon_threadsafe(watched.stop)
                     self._live.set()
