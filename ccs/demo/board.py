@@ -12,7 +12,7 @@ from ccs.demo.entries import Card, FilePath, Taken
 from ccs.demo.names import cut
 from ccs.types import Change
 
-__all__ = ["Audit", "Board", "Worker"]
+__all__ = ["Audit", "Board", "Worker", "progress"]
 
 MARK_EVERY = 1_000
 LATEST = 8
@@ -170,3 +170,9 @@ class Board:
             self.unparsed += 1
         if place in self.lapsed_of:
             self.news.append(f"{change.agent} took {cut(place, 60)} over and has finished it")
+
+
+def progress(board: Board) -> str:
+    """How far the survey is, in a line."""
+    total = f"{board.listed:,}" if board.listed is not None else f"{board.found:,} so far"
+    return f"{board.done:,} of {total} files, {board.rate:,.0f} a second, {board.audit.changes:,} changes seen"

@@ -13,9 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ccs.demo.board import Board, Worker
+from ccs.demo.board import Board, Worker, progress
 from ccs.demo.names import cut
-from ccs.demo.view import progress
 from ccs.types import Change
 
 __all__ = ["LiveView", "picture"]

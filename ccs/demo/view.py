@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import Protocol, Self
 
-from ccs.demo.board import Board
+from ccs.demo.board import Board, progress
 
 __all__ = ["PlainView", "View", "choose_view"]
 
@@ -66,9 +66,3 @@ class PlainView:
 
     def _print(self, text: str) -> None:
         print(f"{time.monotonic() - self.started:6.1f} s  {text}", flush=True)
-
-
-def progress(board: Board) -> str:
-    """How far the survey is, in a line."""
-    total = f"{board.listed:,}" if board.listed is not None else f"{board.found:,} so far"
-    return f"{board.done:,} of {total} files, {board.rate:,.0f} a second, {board.audit.changes:,} changes seen"

@@ -150,7 +150,7 @@ async def test_cancelling_random_calls_hurts_nobody_else(
             over = asyncio.Event()
             witnesses = [asyncio.create_task(witness(store.task("42"), index, over)) for index in range(10)]
             fates: Counter[str] = Counter()
-            for turn in range(counts(60, 600)):
+            for turn in range(counts(150, 2000)):
                 tokens = [str(turn * 10 + index) for index in range(10)]
                 fates.update(await asyncio.gather(*(doom(victim(store, dice, token), dice) for token in tokens)))
                 assert not [each for each in witnesses if each.done()], "a witness has died"
