@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ccs.demo.board import Audit, Board
+from ccs.demo.board import Audit, Board, progress
 from ccs.demo.live import picture
 from ccs.demo.measure import measure_source
-from ccs.demo.view import PlainView, choose_view, progress
+from ccs.demo.view import PlainView, choose_view
 from ccs.demo.worklist import Work, Worklist
 from ccs.types import Change
 
