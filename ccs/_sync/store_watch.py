@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from ccs._compat import Signal
+from ccs._core.address import canonical
 from ccs._core.agenda import Agenda
 from ccs._core.journal import Cursor, JournalPage, Record, changes_of, check_resume
 from ccs._core.pattern import compile_addresses
@@ -45,10 +46,8 @@ class StoreWatch:
         buffer: int = 1024,
         buffer_bytes: int = 8_388_608,
     ) -> None:
-        if since is not None and not isinstance(since, Mapping):
-            raise InvalidValue(f"since is {since!r}: give a mapping of address to revision, as `revision` tells it")
         self._engine, self._patterns = engine, patterns
-        self._matcher, self._since = compile_addresses(patterns), since
+        self._matcher, self._since = compile_addresses(patterns), None if since is None else _checked(since)
         self._limit, self._limit_bytes = max(1, buffer), max(1, buffer_bytes)
         self._records: deque[tuple[str, Record]] = deque()
         self._put = self._taken = 0
@@ -138,8 +137,9 @@ class StoreWatch:
         self._signal.set()
 
     def _begin(self) -> None:
-        self._cursors = {address: Cursor(revision) for address, revision in (self._since or {}).items()}
         self._handed = dict(self._since or {})
+        wanted = (address for address in self._handed if self._matcher.paths_in(address) is not None)
+        self._cursors = {address: Cursor(self._handed[address]) for address in wanted}
         if self._since is not None:
             return self.resync()
         for address in addresses(self._engine):
@@ -273,3 +273,12 @@ class StoreWatch:
             self._behind.pop(address, None)
             self._engine.stats.add("resumes")
         self._plan(address, page)
+
+
+def _checked(since: Mapping[str, int]) -> dict[str, int]:
+    if not isinstance(since, Mapping):
+        raise InvalidValue(f"since is {since!r}: give a mapping of address to revision, as `revision` tells it")
+    for address, revision in since.items():
+        if isinstance(revision, bool) or not isinstance(revision, int) or revision < 0:
+            raise InvalidValue(f"since of {address!r} is {revision!r}: give a revision, or 0 for everything")
+    return {canonical(address): revision for address, revision in since.items()}
