@@ -1185,3 +1185,22 @@ def test_results_can_be_awaited_in_either_colour() -> None:
         call.close()
     finally:
         store.close()
+
+
+async def test_a_conflict_that_the_callback_of_update_raises_itself_reaches_the_caller(task: Any) -> None:
+    """G4: only a lost race is run again, not whatever the callback raises."""
+    await task.set("a", 1)
+
+    def refuse(value: int) -> int:
+        raise ccs.Conflict("elsewhere", 1, 2, 3, "somebody")
+
+    with pytest.raises(ccs.Conflict) as caught:
+        await task.update("a", refuse)
+    assert caught.value.path == "elsewhere"
+
+
+async def test_what_a_caller_changes_in_a_value_read_in_a_transaction_is_not_read_again(task: Any) -> None:
+    await task.set("a", [1])
+    async with task.transaction() as tx:
+        (await tx.get("a")).append(2)
+        assert await tx.get("a") == [1]

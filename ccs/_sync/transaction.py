@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -68,7 +69,8 @@ class Transaction:
         if path not in self._seen:
             self._seen[path] = self._reads.entry(check_path(path))
         entry = self._seen[path] if raw is None else self._written(path, raw, ttl)
-        return None if entry is None else typed(entry, type)
+        # A copy: what a caller changes in it is not what a later read of this transaction sees.
+        return None if entry is None else typed(copy.deepcopy(entry), type)
 
     def exists(self, path: str) -> bool:
         """Whether there is an entry at a path as this transaction sees it."""

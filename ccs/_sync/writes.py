@@ -6,7 +6,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from ccs._compat import sleep
 from ccs._core.address import check_writable
@@ -34,8 +34,6 @@ from ccs.errors import Conflict, InvalidValue
 from ccs.types import Entry
 
 __all__ = ["Writes"]
-
-T = TypeVar("T")
 
 _SMALL = 2**53
 
@@ -91,15 +89,19 @@ class Writes(Reads):
         """Removes what matches, in one commit: all that matched when it looked. How many that were."""
         matcher = matcher_of(patterns)
 
-        def attempt() -> int:
+        lost = 0
+        while True:
             found = self._find(matcher.selectors, matcher.matches)
+            if not found.entries:
+                return 0
+            operations = [delete_op(check_writable(path)) for path in found.entries]
             guards = [revision_guard(path, raw.revision) for path, raw in found.entries.items()]
-            if guards:
-                operations = [delete_op(check_writable(path)) for path in found.entries]
+            try:
                 self._place.commit(operations, guards, sum(map(len, found.entries)))
-            return len(guards)
-
-        return self._until_won(attempt)
+            except Conflict:
+                lost = _lose(lost)
+            else:
+                return len(operations)
 
     def set_many(self, values: Mapping[str, Any], *, ttl: Duration | None = None) -> int:
         """Writes several values in one commit; its revision."""
@@ -201,23 +203,15 @@ class Writes(Reads):
         return Entry(path, decode(raw), version, applied.revision, self._place.agent, from_micros(created), at, expires)
 
     def _replace(self, path: str, fn: Callable[[Any], Any], default: Any, deadline: int | None) -> Entry:
-        def attempt() -> Entry:
-            current = self._raw(path)
-            value = fn(decode(current.value) if current else copy.deepcopy(default))
-            raw = self._encode(value)
-            guard = revision_guard(path, current.revision if current else 0)
-            return self._write(path, raw, set_op(path, raw, deadline, keep_ttl=True), [guard], deadline)
-
-        return self._until_won(attempt)
-
-    def _until_won(self, attempt: Callable[[], T]) -> T:
         lost = 0
         while True:
+            current = self._raw(path)
+            raw = self._encode(fn(decode(current.value) if current else copy.deepcopy(default)))
+            guard = revision_guard(path, current.revision if current else 0)
             try:
-                return attempt()
+                return self._write(path, raw, set_op(path, raw, deadline, keep_ttl=True), [guard], deadline)
             except Conflict:
-                sleep(jitter(lost, random.random()))
-                lost += 1
+                lost = _lose(lost)
 
     def _append_bounded(self, path: str, encoded: list[bytes], most: int) -> Entry:
         if isinstance(most, bool) or not isinstance(most, int) or most < 1:
@@ -238,6 +232,12 @@ class Writes(Reads):
             return parse_entry(parse_record(found[0][1][1]).steps[0].after).value
         current = self._raw(path)
         return current.value if current else encode([])
+
+
+def _lose(times: int) -> int:
+    """Somebody else was faster: waits a little, longer each time; how often that was."""
+    sleep(jitter(times, random.random()))
+    return times + 1
 
 
 def _guards(path: str, if_version: int | None, if_revision: int | None) -> list[Guard]:

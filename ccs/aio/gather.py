@@ -48,6 +48,7 @@ class Gatherer:
         self._waiting: deque[Waiting[asyncio.Future[Applied]]] = deque()
         self._tasks: list[asyncio.Task[None]] = []
         self._newest: _Flight | None = None
+        self._before: _Flight | None = None
         self._flying, self._parity = 0, 0
         self.last_revision = 0
 
@@ -74,7 +75,11 @@ class Gatherer:
         me = asyncio.current_task()
         try:
             while self._waiting:
-                await self._send_next()
+                if self._before and not self._before.landed.is_open:
+                    # Sent again, it must still find its answer, which a third one would take the place of.
+                    await self._before.answered()
+                else:
+                    await self._send_next()
         except asyncio.CancelledError:
             while self._waiting:
                 _hand_out(self._waiting.popleft().answer, StoreClosed("the store was closed; nothing was written"))
@@ -86,7 +91,8 @@ class Gatherer:
         sending = self._next()
         if not sending.members:
             return
-        flight = self._newest = _Flight(sending.number)
+        flight = _Flight(sending.number)
+        self._before, self._newest = self._newest, flight
         self._flying += len(sending.members)
         try:
             self._settle(sending, await self._send(sending))

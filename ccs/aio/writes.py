@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from ccs._compat import async_sleep
 from ccs._core.address import check_writable
@@ -33,8 +33,6 @@ from ccs.errors import Conflict, InvalidValue
 from ccs.types import Entry
 
 __all__ = ["Writes"]
-
-T = TypeVar("T")
 
 _SMALL = 2**53
 
@@ -90,15 +88,19 @@ class Writes(Reads):
         """Removes what matches, in one commit: all that matched when it looked. How many that were."""
         matcher = matcher_of(patterns)
 
-        async def attempt() -> int:
+        lost = 0
+        while True:
             found = await self._find(matcher.selectors, matcher.matches)
+            if not found.entries:
+                return 0
+            operations = [delete_op(check_writable(path)) for path in found.entries]
             guards = [revision_guard(path, raw.revision) for path, raw in found.entries.items()]
-            if guards:
-                operations = [delete_op(check_writable(path)) for path in found.entries]
+            try:
                 await self._place.commit(operations, guards, sum(map(len, found.entries)))
-            return len(guards)
-
-        return await self._until_won(attempt)
+            except Conflict:
+                lost = await _lose(lost)
+            else:
+                return len(operations)
 
     async def set_many(self, values: Mapping[str, Any], *, ttl: Duration | None = None) -> int:
         """Writes several values in one commit; its revision."""
@@ -204,23 +206,15 @@ class Writes(Reads):
         return Entry(path, decode(raw), version, applied.revision, self._place.agent, from_micros(created), at, expires)
 
     async def _replace(self, path: str, fn: Callable[[Any], Any], default: Any, deadline: int | None) -> Entry:
-        async def attempt() -> Entry:
-            current = await self._raw(path)
-            value = fn(decode(current.value) if current else copy.deepcopy(default))
-            raw = self._encode(value)
-            guard = revision_guard(path, current.revision if current else 0)
-            return await self._write(path, raw, set_op(path, raw, deadline, keep_ttl=True), [guard], deadline)
-
-        return await self._until_won(attempt)
-
-    async def _until_won(self, attempt: Callable[[], Awaitable[T]]) -> T:
         lost = 0
         while True:
+            current = await self._raw(path)
+            raw = self._encode(fn(decode(current.value) if current else copy.deepcopy(default)))
+            guard = revision_guard(path, current.revision if current else 0)
             try:
-                return await attempt()
+                return await self._write(path, raw, set_op(path, raw, deadline, keep_ttl=True), [guard], deadline)
             except Conflict:
-                await async_sleep(jitter(lost, random.random()))
-                lost += 1
+                lost = await _lose(lost)
 
     async def _append_bounded(self, path: str, encoded: list[bytes], most: int) -> Entry:
         if isinstance(most, bool) or not isinstance(most, int) or most < 1:
@@ -241,6 +235,12 @@ class Writes(Reads):
             return parse_entry(parse_record(found[0][1][1]).steps[0].after).value
         current = await self._raw(path)
         return current.value if current else encode([])
+
+
+async def _lose(times: int) -> int:
+    """Somebody else was faster: waits a little, longer each time; how often that was."""
+    await async_sleep(jitter(times, random.random()))
+    return times + 1
 
 
 def _guards(path: str, if_version: int | None, if_revision: int | None) -> list[Guard]:

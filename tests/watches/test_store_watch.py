@@ -372,8 +372,7 @@ async def test_over_a_broken_connection_nothing_is_missed(
             contexts = [writer.task(f"t{number}") for number in range(4)]
             for turn in range(counts(60, 400)):
                 await asyncio.gather(*(ctx.set("p", turn) for ctx in contexts))
-            if turn:
-                await asyncio.gather(*(_write(ctx, 20, 7) for ctx in contexts))
+            await asyncio.gather(*(_write(ctx, 20, 7) for ctx in contexts))
             journals = {ctx.address: await ctx.history(since=0) for ctx in contexts}
             watching = asyncio.create_task(watch(changes, sum(map(len, journals.values()))))
             await asyncio.sleep(0)
