@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import os
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 from importlib.metadata import version
@@ -16,6 +19,8 @@ from ccs.types import Change
 __all__ = ["main"]
 
 _WILD = frozenset("*?[{")
+# Seconds after which a server that does not answer is reported.
+_PATIENCE = 5.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
+        # Whoever read us has gone; the interpreter would complain as it flushes what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except ccs.CCSError as error:
         print(f"ccs: {error}", file=sys.stderr)
@@ -60,10 +67,17 @@ _TAIL = "Print the changes of a context as they come: when, revision, which agen
 
 def _tail(options: argparse.Namespace) -> int:
     show = _as_json if options.json else _as_text
-    with ccs.connect(options.store, namespace=options.namespace) as store, _changes(store, options) as changes:
-        for change in changes:
-            print(show(change), flush=True)
-    return 0
+    target, namespace = options.store, options.namespace
+    with ccs.connect(target, namespace=namespace, retry_for=_PATIENCE) as store, _changes(store, options) as changes:
+        while True:
+            try:
+                for change in changes:
+                    print(show(change), flush=True)
+                return 0
+            except ccs.Unavailable as error:
+                # It may pass, and nothing is missed when it does.
+                print(f"ccs: {error}; waiting for it", file=sys.stderr, flush=True)
+                time.sleep(1.0)
 
 
 def _changes(store: ccs.Store, options: argparse.Namespace) -> Any:
@@ -83,7 +97,12 @@ def _as_text(change: Change) -> str:
     before = "" if change.created or change.op == "gone" else f"  (was {_short(change.previous)})"
     value = f" = {_short(change.value)}" if change.op == "set" else ""
     where = f"{change.context}/{change.path}" if change.path else change.context
-    return f"{when}  {change.revision}  {change.agent}  {change.op} {where}{value}{before}"
+    return f"{when}  {change.revision}  {change.agent}  {change.op} {_printable(where)}{value}{before}"
+
+
+def _printable(text: str) -> str:
+    """One line, without what a terminal would obey."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _short(value: Any) -> str:
@@ -92,5 +111,14 @@ def _short(value: Any) -> str:
 
 
 def _as_json(change: Change) -> str:
-    fields = {name: getattr(change, name) for name in Change.__dataclass_fields__}
+    fields = {name: _plain(getattr(change, name)) for name in Change.__dataclass_fields__}
     return json.dumps(fields, default=str, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    """The value as far as JSON can tell it; what else there is comes as text."""
+    if isinstance(value, dict):
+        return {key if isinstance(key, str) else str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, set)):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

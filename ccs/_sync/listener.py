@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from ccs._core.journal import JournalPage
@@ -16,6 +18,7 @@ from ccs._core.target import Target
 from ccs._stats import Counters
 from ccs.aio.listener import Listener as AsyncListener
 from ccs.aio.listener import Overhearing
+from ccs.errors import StoreClosed
 
 __all__ = ["Listener", "Overhearing"]
 
@@ -44,7 +47,7 @@ class Listener:
     def close(self) -> None:
         """Ends the thread, within a second."""
         if self._ready.is_set() and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._end.set)
+            self._tell(self._end.set)
             self._thread.join(1.0)
 
     def join(self, address: str, mailbox: Mailbox) -> None:
@@ -53,7 +56,8 @@ class Listener:
 
     def leave(self, address: str, mailbox: Mailbox) -> None:
         """Removes a watch."""
-        self._do(self._listener.leave(address, mailbox))
+        with suppress(StoreClosed):
+            self._do(self._listener.leave(address, mailbox))
 
     def overhear(self, watch: Overhearing) -> None:
         """Adds a watch of the whole store: live when this returns."""
@@ -61,19 +65,20 @@ class Listener:
 
     def ignore(self, watch: Overhearing) -> None:
         """Removes a watch of the whole store."""
-        self._do(self._listener.ignore(watch))
+        with suppress(StoreClosed):
+            self._do(self._listener.ignore(watch))
 
     def anchor(self, address: str, page: JournalPage) -> None:
         """A look at the journal after joining: where the context stands, and its deadlines."""
-        self._loop.call_soon_threadsafe(self._listener.anchor, address, page)
+        self._tell(self._listener.anchor, address, page)
 
     def expect(self, address: str, seconds: float) -> None:
         """An entry will be due in so many seconds: sweeps then, so that its end becomes a commit."""
-        self._loop.call_soon_threadsafe(self._listener.expect, address, seconds)
+        self._tell(self._listener.expect, address, seconds)
 
     def check_soon(self, address: str, seconds: float) -> None:
         """Looks at a context then, whether it still exists."""
-        self._loop.call_soon_threadsafe(self._listener.check_soon, address, seconds)
+        self._tell(self._listener.check_soon, address, seconds)
 
     async def _main(self) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
@@ -82,13 +87,25 @@ class Listener:
         await self._end.wait()
         await self._listener.aclose()
 
-    def _do(self, coroutine: Coroutine[Any, Any, T]) -> T | None:
-        if not self._thread.is_alive() or self._end.is_set():
-            coroutine.close()
-            return None
-        doing = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+    def _tell(self, fn: Callable[..., object], *args: object) -> None:
+        # Once the loop has ended, nobody is left to whom it would matter.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(fn, *args)
+
+    def _do(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        # Another thread may close the store at any moment: the loop ends before this, in it, or without looking at it.
+        target, _, _, retry_for, _ = self._settings
+        closed = StoreClosed(f"the store at {target.address} was closed; connect anew")
         try:
-            return doing.result()
+            doing = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except RuntimeError as error:
+            coroutine.close()
+            raise closed from error
+        try:
+            return doing.result(retry_for + 5.0)
+        except (CancelledError, TimeoutError) as error:
+            doing.cancel()
+            raise closed from error
         except BaseException:
             # Interrupted: what was begun for us is taken back.
             doing.cancel()

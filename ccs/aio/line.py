@@ -129,7 +129,8 @@ class Line:
 
     def _give_up(self, error: CCSError) -> None:
         self._on_down(error)
-        for joining in self._joining.values():
+        given_up, self._joining = self._joining, {}
+        for joining in given_up.values():
             if not joining.done():
                 joining.set_exception(error)
 

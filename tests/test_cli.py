@@ -1,0 +1,264 @@
+"""`ccs tail`, run as users run it: what it prints, when it ends, and how it says what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from decimal import Decimal
+
+import pytest
+
+import ccs
+from tests.support.servers import PrivateServer, free_port
+from tests.support.waiting import eventually, scaled
+
+
+class Tail:
+    """A running `ccs tail`, its lines as they come."""
+
+    def __init__(self, *arguments: str, **environment: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", "import sys; from ccs.cli import main; sys.exit(main())", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            env={**os.environ, "PYTHONUTF8": "1", **environment},
+        )
+        self.lines: list[str] = []
+        self.errors: list[str] = []
+        self._readers = [
+            threading.Thread(target=self._read, args=(pipe, lines), daemon=True)
+            for pipe, lines in ((self.process.stdout, self.lines), (self.process.stderr, self.errors))
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _read(self, pipe: Iterator[str], lines: list[str]) -> None:
+        for line in pipe:
+            lines.append(line.rstrip("\n"))
+
+    def wait(self, count: int) -> list[str]:
+        eventually(lambda: len(self.lines) >= count or self.process.poll() is not None, 20, f"{count} lines")
+        assert len(self.lines) >= count, (self.lines, self.errors)
+        return self.lines[:count]
+
+    def live(self, ctx: ccs.Context) -> Tail:
+        """Writes to a path of its own until the first line shows that it listens."""
+        for number in range(2_000):
+            ctx.set("live", number)
+            if self.lines:
+                break
+            assert self.process.poll() is None, self.errors
+            time.sleep(0.01)
+        last = ctx.set("live", "it is").revision
+        eventually(lambda: any(str(last) in line for line in self.lines), 10, "the last of them")
+        self.lines.clear()
+        return self
+
+    def end(self, timeout: float = 20.0) -> int:
+        code = self.process.wait(scaled(timeout))
+        for reader in self._readers:
+            reader.join(scaled(5))
+        return code
+
+    def close(self) -> None:
+        self.process.kill()
+        self.end()
+        assert self.process.stdout
+        assert self.process.stderr
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+
+@pytest.fixture
+def tail(valkey: str, namespace: str) -> Iterator[Callable[..., Tail]]:
+    with ExitStack() as stack:
+
+        def start(*arguments: str, store: str = valkey, **environment: str) -> Tail:
+            running = Tail("tail", *arguments, "--store", store, "--namespace", namespace, **environment)
+            stack.callback(running.close)
+            return running
+
+        yield start
+
+
+@pytest.fixture
+def store(valkey: str, namespace: str) -> Iterator[ccs.Store]:
+    with ccs.connect(valkey, agent="writer", namespace=namespace) as store:
+        yield store
+
+
+def test_it_prints_changes_as_they_come(store: ccs.Store, tail: Callable[..., Tail]) -> None:
+    ctx = store.task("42")
+    running = tail("/tasks/42").live(ctx)
+    entry = ctx.set("status", "open")
+    ctx.set("status", {"a": [1, None]})
+    ctx.delete("status")
+    lines = running.wait(3)
+    assert all("  writer  " in line for line in lines)
+    assert str(entry.revision) in lines[0]
+    assert lines[0].endswith("set /tasks/42/status = 'open'")
+    assert lines[1].endswith("set /tasks/42/status = {'a': [1, None]}  (was 'open')")
+    assert lines[2].endswith("delete /tasks/42/status  (was {'a': [1, None]})")
+
+
+def test_since_zero_begins_at_the_beginning_and_a_pattern_chooses(store: ccs.Store, tail: Callable[..., Tail]) -> None:
+    ctx = store.task("42")
+    for number in range(3):
+        ctx.set_many({"a/x": number, "b": number})
+    second = ctx.history("b")[1].revision
+    everything = tail("/tasks/42", "--since", "0").wait(6)
+    assert [line.split()[4] for line in everything] == ["/tasks/42/a/x", "/tasks/42/b"] * 3
+    assert [line.split()[6] for line in tail("/tasks/42", "a/*", "--since", "0").wait(3)] == ["0", "1", "2"]
+    last = tail("/tasks/42", "b", "--since", str(second)).wait(1)
+    assert last[0].endswith("set /tasks/42/b = 2  (was 1)")
+
+
+def test_json_is_one_object_a_line_whatever_the_value(store: ccs.Store, tail: Callable[..., Tail]) -> None:
+    ctx = store.task("42")
+    values = ["ü\n\u2028", b"\x00\xff", {1: 2, b"k": {None: 1}}, {"set": {1}}, Decimal("1.5"), float("nan"), 2**80, None]
+    for value in values:
+        ctx.set("p", value)
+    ctx.set("new\nline", 1)
+    lines = [json.loads(line, parse_constant=pytest.fail) for line in tail("/tasks/42", "--json", "--since", "0").wait(9)]
+    assert [line["op"] for line in lines] == ["set"] * 9
+    first, second = lines[:2]
+    assert set(first) == {
+        *("context", "path", "op", "value", "previous", "created", "version", "revision", "agent", "at")
+    }
+    assert (first["value"], first["created"], first["agent"]) == ("ü\n\u2028", True, "writer")
+    assert (second["previous"], second["version"], second["context"]) == ("ü\n\u2028", 2, "/tasks/42")
+    assert lines[2]["value"] == {"1": 2, "b'k'": {"None": 1}}
+    assert (lines[3]["value"], lines[4]["value"], lines[6]["value"]) == ({"set": [1]}, "1.5", 2**80)
+    assert lines[8]["path"] == "new\nline"
+
+
+def test_text_holds_nothing_that_a_terminal_would_obey(store: ccs.Store, tail: Callable[..., Tail]) -> None:
+    ctx = store.task("42")
+    ctx.set("path\nwith\x1b[31m", "value\x1b[31m\n")
+    ctx.set("plain ü", 1)
+    first, second = tail("/tasks/42", "--since", "0").wait(2)
+    assert "\x1b" not in first
+    assert "/tasks/42/path\\nwith\\x1b[31m" in first
+    assert "/tasks/42/plain ü = 1" in second
+
+
+def test_wildcards_in_the_address_follow_all_contexts_that_match(store: ccs.Store, tail: Callable[..., Tail]) -> None:
+    running = tail("/tasks/*", "status", "live").live(store.task("first"))
+    store.task("other").set("status", 1)
+    store.task("other").set("unmatched", 1)
+    store.session("no").set("status", 1)
+    store.task("other").drop()
+    lines = running.wait(2)
+    assert lines[0].endswith("set /tasks/other/status = 1")
+    assert lines[1].endswith("gone /tasks/other")
+
+
+def test_it_ends_by_itself_with_the_context_it_follows(store: ccs.Store, tail: Callable[..., Tail]) -> None:
+    finished, dropped = store.task("finished"), store.task("dropped")
+    one, other = tail("/tasks/finished").live(finished), tail("/tasks/dropped").live(dropped)
+    finished.set("last", 1)
+    finished.finish("done")
+    assert one.end() == 0
+    assert [line.split("  ")[3] for line in one.lines] == ["set /tasks/finished/last = 1"]
+    dropped.drop()
+    assert other.end() == 1
+    assert "dropped" in "".join(other.errors)
+
+
+def test_ctrl_c_ends_it_quietly(store: ccs.Store, tail: Callable[..., Tail]) -> None:
+    running = tail("/tasks/42").live(store.task("42"))
+    running.process.send_signal(signal.SIGINT)
+    assert running.end(10) == 130
+    assert running.errors == []
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(store: ccs.Store, valkey: str, namespace: str) -> None:
+    ctx = store.task("42")
+    for number in range(50):
+        ctx.set("p", number)
+    command = f"from ccs.cli import main; raise SystemExit(main(['tail', '/tasks/42', '--since', '0', '--store', {valkey!r}, '--namespace', {namespace!r}]))"
+    with subprocess.Popen(
+        [sys.executable, "-c", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline()
+        process.stdout.close()
+        while process.poll() is None:
+            ctx.set("p", "more")
+        assert (process.stderr.read(), process.returncode) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["/tasks/*", "--since", "0"], "--since goes with one context"),
+        (["tasks/42"], "tasks/42"),
+        (["/nothing/42"], "/nothing/42"),
+        (["/tasks/42", "a[b"], "a[b"),
+        (["/tasks/42", "--since", "-1"], "-1"),
+        (["/tasks/42", "--since", "5"], "/tasks/42"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(tail: Callable[..., Tail], arguments: list[str], says: str) -> None:
+    running = tail(*arguments)
+    assert running.end() == 1
+    assert len(running.errors) == 1
+    assert running.errors[0].startswith("ccs: ")
+    assert says in running.errors[0]
+    assert running.lines == []
+
+
+def test_a_store_that_does_not_answer_is_an_error_that_names_it_without_its_password(
+    tail: Callable[..., Tail],
+) -> None:
+    running = tail("/tasks/42", store=f"redis://:secret@127.0.0.1:{free_port()}")
+    assert running.end(30) == 1
+    assert "127.0.0.1" in running.errors[-1]
+    assert "unavailable" in running.errors[-1]
+    assert "secret" not in "".join(running.errors)
+
+
+def test_an_outage_does_not_end_it(own_server: PrivateServer, namespace: str, tail: Callable[..., Tail]) -> None:
+    with ccs.connect(own_server.url, namespace=namespace) as store:
+        ctx = store.task("42")
+        running = tail("/tasks/42", store=own_server.url).live(ctx)
+        with own_server.client() as client:
+            client.set("synced", 1)
+            assert client.execute_command("WAITAOF", 1, 0, 10_000)[0] == 1
+        own_server.kill()
+        eventually(lambda: any("unavailable" in line for line in running.errors), 30, "the outage to be told")
+        own_server.start()
+        ctx.set("p", "after")
+        assert running.wait(1)[0].endswith("= 'after'")
+
+
+def test_the_store_is_that_of_the_environment_where_none_is_given(
+    store: ccs.Store, valkey: str, namespace: str
+) -> None:
+    store.task("42").set("p", 1)
+    running = Tail("tail", "/tasks/42", "--since", "0", "--namespace", namespace, CCS_URL=valkey)
+    try:
+        assert running.wait(1)[0].endswith("/tasks/42/p = 1")
+    finally:
+        running.close()
+
+
+def test_it_tells_its_version_and_its_usage() -> None:
+    for arguments, code, says in ((["--version"], 0, "0."), ([], 2, "usage"), (["tail", "--help"], 0, "ADDRESS")):
+        done = subprocess.run(
+            [sys.executable, "-c", "import sys; from ccs.cli import main; sys.exit(main())", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=scaled(20),
+        )
+        assert done.returncode == code
+        assert says in done.stdout + done.stderr
