@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
@@ -73,6 +74,7 @@ def _tail(options: argparse.Namespace) -> int:
             try:
                 for change in changes:
                     print(show(change), flush=True)
+                print("ccs: the context is finished", file=sys.stderr, flush=True)
                 return 0
             except ccs.Unavailable as error:
                 # It may pass, and nothing is missed when it does.
@@ -121,4 +123,6 @@ def _plain(value: Any) -> Any:
         return {key if isinstance(key, str) else str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, (list, set)):
         return [_plain(each) for each in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

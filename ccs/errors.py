@@ -34,8 +34,11 @@ class Conflict(CCSError):
     """
 
     def __init__(self, path: str, expected: int, version: int, revision: int, agent: str | None) -> None:
-        found = f"version {version}, revision {revision}, written by {agent!r}" if revision else "nothing there"
-        super().__init__(f"{path!r} is not at {expected}: {found}; read it again and decide anew")
+        found = f"version {version}, revision {revision}, written by {agent!r}" if revision else "nothing is there"
+        # A revision is a time in microseconds, a version a small number.
+        wanted = f"is not at {'revision' if expected > 1_000_000_000 else 'version'} {expected}"
+        held = wanted if expected else "exists already"
+        super().__init__(f"{path!r} {held}: {found}; read it again and decide anew")
         self.path, self.expected, self.version, self.revision, self.agent = path, expected, version, revision, agent
 
 
@@ -43,7 +46,9 @@ class ContextFinished(CCSError):
     """The context was finished with `outcome`: it can still be read, but no longer be written."""
 
     def __init__(self, address: str, outcome: object = None) -> None:
-        super().__init__(f"{address} is finished (outcome {outcome!r}) and takes no more writes; use a new context")
+        super().__init__(
+            f"{address} is finished (outcome {outcome!r}) and takes no more writes; drop() it or use a new one"
+        )
         self.address, self.outcome = address, outcome
 
 
@@ -51,7 +56,10 @@ class ContextGone(CCSError):
     """The context was dropped or has expired: whatever was derived from it no longer holds."""
 
     def __init__(self, address: str) -> None:
-        super().__init__(f"{address} was dropped or has expired; forget what came from it, and watch it anew")
+        super().__init__(
+            f"{address} was dropped or has expired (or the revision asked for is not one of its own); forget what came"
+            " from it, and watch it anew"
+        )
         self.address = address
 
 
@@ -100,8 +108,8 @@ class HistoryForked(CCSError):
 
     def __init__(self, since: int, last: int) -> None:
         super().__init__(
-            f"revision {since} is not in the history that now ends at {last}: acknowledged commits were lost by the"
-            " server; read a snapshot and reconcile"
+            f"revision {since} is not in the history that now ends at {last}: the server has lost acknowledged commits"
+            " (or the revision is from elsewhere); read a snapshot and reconcile"
         )
         self.since, self.last = since, last
 

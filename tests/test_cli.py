@@ -42,7 +42,7 @@ class Tail:
 
     def _read(self, pipe: Iterator[str], lines: list[str]) -> None:
         for line in pipe:
-            lines.append(line.rstrip("\n"))
+            lines.append(line.rstrip("\n"))  # noqa: PERF401  # as they come
 
     def wait(self, count: int) -> list[str]:
         eventually(lambda: len(self.lines) >= count or self.process.poll() is not None, 20, f"{count} lines")
@@ -123,11 +123,22 @@ def test_since_zero_begins_at_the_beginning_and_a_pattern_chooses(store: ccs.Sto
 
 def test_json_is_one_object_a_line_whatever_the_value(store: ccs.Store, tail: Callable[..., Tail]) -> None:
     ctx = store.task("42")
-    values = ["ü\n\u2028", b"\x00\xff", {1: 2, b"k": {None: 1}}, {"set": {1}}, Decimal("1.5"), float("nan"), 2**80, None]
+    values = [
+        "ü\n\u2028",
+        b"\x00\xff",
+        {1: 2, b"k": {None: 1}},
+        {"set": {1}},
+        Decimal("1.5"),
+        float("nan"),
+        2**80,
+        None,
+    ]
     for value in values:
         ctx.set("p", value)
     ctx.set("new\nline", 1)
-    lines = [json.loads(line, parse_constant=pytest.fail) for line in tail("/tasks/42", "--json", "--since", "0").wait(9)]
+    lines = [
+        json.loads(line, parse_constant=pytest.fail) for line in tail("/tasks/42", "--json", "--since", "0").wait(9)
+    ]
     assert [line["op"] for line in lines] == ["set"] * 9
     first, second = lines[:2]
     assert set(first) == {

@@ -65,6 +65,7 @@ def group(waiting: deque[Waiting[A]], number: int, most: int = _MOST) -> Group[A
 def copy_of(error: E) -> E:
     """The same error for another caller, who may raise it at the same time."""
     twin = error.__class__.__new__(error.__class__, *error.args)
+    twin.args = error.args
     twin.__dict__.update(error.__dict__)
     twin.__cause__ = error.__cause__
     return twin

@@ -6,7 +6,7 @@ from typing import Any
 
 from ccs.types import Entry
 
-__all__ = ["holds"]
+__all__ = ["holds", "missed"]
 
 
 def holds(entry: Entry, until: Any) -> bool:
@@ -14,3 +14,10 @@ def holds(entry: Entry, until: Any) -> bool:
     if until is None:
         return True
     return bool(until(entry.value)) if callable(until) else bool(entry.value == until)
+
+
+def missed(path: str, address: str, until: Any, last: Entry | None, timeout: object) -> str:
+    """What to say when it did not come in time."""
+    wanted = "exist" if until is None else "satisfy the condition" if callable(until) else f"be {until!r}"
+    found = f"it is {last.value!r}" if last else "it is not there"
+    return f"waited {timeout} seconds for {path!r} in {address} to {wanted}; {found}"

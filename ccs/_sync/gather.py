@@ -48,8 +48,8 @@ class _Caller:
             self.asleep.acquire()
 
     def wake(self) -> None:
-        if self.asleep:
-            with suppress(RuntimeError):  # awake already
+        if self.asleep and self.asleep.locked():
+            with suppress(RuntimeError):  # somebody else was faster
                 self.asleep.release()
 
 
@@ -113,7 +113,7 @@ class Gatherer:
                 caller.wake()
         following = next((caller for caller in callers if caller is not leaving and caller.answer is None), None)
         if following is None:
-            self._unanswered = None
+            self._unanswered, self._waiting = None, deque()
         return following
 
     def _send_next(self) -> None:

@@ -34,6 +34,8 @@ class Listener:
         self._loop: asyncio.AbstractEventLoop
         self._end: asyncio.Event
         self._ready = threading.Event()
+        # Nothing is given to the loop once it is told to end, so whatever was given to it is also done, or cancelled.
+        self._scheduling, self._closing = threading.Lock(), False
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="ccs listener", daemon=True)
 
     def __repr__(self) -> str:
@@ -47,7 +49,9 @@ class Listener:
     def close(self) -> None:
         """Ends the thread, within a second."""
         if self._ready.is_set() and self._thread.is_alive():
-            self._tell(self._end.set)
+            with self._scheduling:
+                self._closing = True
+            self._loop.call_soon_threadsafe(self._end.set)
             self._thread.join(1.0)
 
     def join(self, address: str, mailbox: Mailbox) -> None:
@@ -88,25 +92,24 @@ class Listener:
         await self._listener.aclose()
 
     def _tell(self, fn: Callable[..., object], *args: object) -> None:
-        # Once the loop has ended, nobody is left to whom it would matter.
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(fn, *args)
+        with self._scheduling:
+            if not self._closing:
+                self._loop.call_soon_threadsafe(fn, *args)
 
     def _do(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        # Another thread may close the store at any moment: the loop ends before this, in it, or without looking at it.
-        target, _, _, retry_for, _ = self._settings
-        closed = StoreClosed(f"the store at {target.address} was closed; connect anew")
-        try:
-            doing = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        except RuntimeError as error:
+        with self._scheduling:
+            doing = None if self._closing else asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        if doing is None:
             coroutine.close()
-            raise closed from error
+            raise self._closed()
         try:
-            return doing.result(retry_for + 5.0)
-        except (CancelledError, TimeoutError) as error:
-            doing.cancel()
-            raise closed from error
+            return doing.result()
+        except CancelledError as error:
+            raise self._closed() from error
         except BaseException:
             # Interrupted: what was begun for us is taken back.
             doing.cancel()
             raise
+
+    def _closed(self) -> StoreClosed:
+        return StoreClosed(f"the store at {self._settings[0].address} was closed; connect anew")

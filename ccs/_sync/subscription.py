@@ -102,6 +102,8 @@ class Subscription:
             while self._deliver_next():
                 pass
         except Exception as error:  # noqa: BLE001  # whatever it is, it reaches on_error and ready()
+            if self._cancelled:
+                return
             # First of all nobody waits for it any more: what it is reported to may use the store.
             self._failure = error
             self._live.open()

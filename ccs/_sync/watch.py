@@ -154,6 +154,8 @@ class Watch:
             self._handed = self._read
 
     def _next(self, deadline: float | None) -> Any:
+        if not self._entered:
+            raise InvalidValue("this watch is not entered, so it hears nothing: use it in a with block")
         while True:
             if self._stopped:
                 return None

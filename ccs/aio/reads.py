@@ -23,7 +23,7 @@ from ccs._core.read import (
 from ccs._core.tree import nest
 from ccs._scripts import INFO, READ
 from ccs.aio.place import Place
-from ccs.errors import InvalidValue
+from ccs.errors import InvalidPattern, InvalidValue
 from ccs.types import ContextInfo, Entry, Snapshot
 
 __all__ = ["Reads", "matcher_of", "typed"]
@@ -39,7 +39,7 @@ class Reads:
 
     @property
     def place(self) -> Place:
-        """Where this is. For the inside: recipes and transactions."""
+        """Where this is. For the inside: transactions and what is built on top; not for users."""
         return self._place
 
     @overload
@@ -67,6 +67,8 @@ class Reads:
         >>> await task.get_many(["a", "b", "c"])
         {'a': 1, 'b': None}
         """
+        if isinstance(paths, str):
+            raise InvalidValue(f"{paths!r} is one path: give a list of them, or use get")
         wanted = [check_path(path) for path in paths]
         found = await self._find([Exact(path) for path in wanted], _any)
         return {path: _typed(found.entries[path].value, type) for path in wanted if path in found.entries}
@@ -165,6 +167,8 @@ class Reads:
 
 def matcher_of(patterns: tuple[str, ...]) -> Matcher:
     """What matches any of the patterns; no pattern means everything."""
+    if not all(isinstance(pattern, str) for pattern in patterns):
+        raise InvalidPattern(f"{patterns!r}: give each pattern as an argument of its own")
     return compile_patterns(patterns or ("**",))
 
 

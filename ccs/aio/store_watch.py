@@ -160,6 +160,8 @@ class StoreWatch:
             self._engine.listener.expect(address, (page.next_expiry - page.now) / 1000)
 
     async def _next(self, deadline: float | None) -> Change | None:
+        if not self._entered:
+            raise InvalidValue("this watch is not entered, so it hears nothing: use it in a with block")
         while not self._stopped:
             self._engine.check()
             if self._queue:

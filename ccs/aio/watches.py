@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from ccs._core.address import check_path
-from ccs._core.match import holds
+from ccs._core.match import holds, missed
 from ccs._core.pattern import escape
 from ccs._core.times import Duration, seconds
 from ccs.aio.history import History
@@ -15,6 +15,7 @@ from ccs.aio.place import Place
 from ccs.aio.reads import matcher_of, typed
 from ccs.aio.subscription import Callback, ErrorCallback, Subscription
 from ccs.aio.watch import EntryWatch, Watch
+from ccs.errors import InvalidPattern, InvalidValue
 from ccs.types import Change, Entry
 
 __all__ = ["Watches", "pattern_list"]
@@ -49,7 +50,7 @@ class Watches:
             sources/a 1
             sources/b 3
         """
-        place = self._place
+        place, _ = self._place, matcher_of(patterns)
         options = {"since": since, "initial": initial, "buffer": buffer, "buffer_bytes": buffer_bytes}
         return Watch(place.engine, place.address, patterns or ("**",), **options)  # type: ignore[arg-type]  # as declared
 
@@ -67,6 +68,8 @@ class Watches:
         An error of the callback is logged and handed to `on_error`; it stops and loses nothing. It can be called
         before the store is entered: it is live when the entering returns.
         """
+        if not callable(callback):
+            raise InvalidValue(f"{callback!r} cannot be called back: give a function that takes a change")
         watch = self.watch(*pattern_list(patterns), since=since, initial=initial)
         subscription = Subscription(watch, callback, on_error, self._place.engine.stats)
         # [async-only]
@@ -103,16 +106,21 @@ class Watches:
     async def wait_for(
         self, path: str, until: Any = None, *, timeout: Duration | None = None, type: Any = None
     ) -> Entry:
-        """Waits until there is an entry, or one whose value is `until`, or for which `until(value)` is true.
+        """Waits until there is an entry (`until=None`), or one whose value is `until`, or `until(value)` is true.
 
         `TimeoutError` after `timeout` seconds; `ContextFinished` and `ContextGone` where it cannot happen any more.
         """
         deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
         place = self._place
         async with EntryWatch(place.engine, place.address, (escape(check_path(path)),), initial=True) as entries:
+            last: Entry | None = None
             while True:
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                entry: Entry | None = await entries.receive(timeout=left)
+                try:
+                    entry: Entry | None = await entries.receive(timeout=left)
+                except TimeoutError:
+                    raise TimeoutError(missed(path, place.address, until, last, timeout)) from None
+                last = entry
                 if entry and holds(entry := typed(entry, type), until):
                     return entry
 
@@ -134,4 +142,6 @@ class Watches:
 
 def pattern_list(patterns: str | Sequence[str]) -> list[str]:
     """One pattern or several, as a list."""
+    if callable(patterns):
+        raise InvalidPattern(f"{patterns!r} is no pattern: call the decorator with patterns, @task.on_change('**')")
     return [patterns] if isinstance(patterns, str) else list(patterns)

@@ -104,6 +104,8 @@ class Writes(Reads):
 
     async def set_many(self, values: Mapping[str, Any], *, ttl: Duration | None = None) -> int:
         """Writes several values in one commit; its revision."""
+        if not isinstance(values, Mapping):
+            raise InvalidValue(f"set_many takes a map of paths to values, not {type(values).__name__}")
         deadline = None if ttl is None else millis(ttl)
         encoded = {check_writable(path): self._encode(value) for path, value in values.items()}
         if not encoded:

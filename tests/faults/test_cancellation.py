@@ -346,6 +346,7 @@ class Committer:
         assert not [thread for thread in self.threads if thread.is_alive()], f"a thread waits for ever: {self.gatherer}"
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # an interrupt inside a finalizer
 def test_a_thread_interrupted_anywhere_in_a_group_commit_leaves_nobody_waiting(short_switches: None) -> None:
     """Given threads that commit together, when some are interrupted, then the others are answered, each commit once."""
     dice = random.Random(seed())

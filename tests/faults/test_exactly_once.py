@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import signal
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,7 @@ from ccs._scripts import COMMIT
 from tests.faults.chaos import Ledger, awrite, check_round, faults, seed, write
 from tests.support.journal import check_continuous, identities, records
 from tests.support.proxy import Proxy
-from tests.support.servers import PrivateServer
+from tests.support.servers import PrivateServer, binary_of
 from tests.support.waiting import aeventually, bounded, counts, eventually, scaled
 
 TASK = "/tasks/42"
@@ -307,6 +310,33 @@ async def test_a_cancelled_commit_does_not_cost_its_neighbours_their_answers(
         assert await task.get("n") == 2
 
 
+async def test_a_commit_that_must_be_sent_again_and_again_finds_its_answer_though_others_overtake_it(
+    proxy: Proxy, namespace: str
+) -> None:
+    """Given an applied commit without its reply, when others commit between its attempts, then it gets its answer (G5)."""
+    async with ccs.aio.connect(proxy.url, namespace=namespace) as store:
+        task = store.task("42")
+        await task.set("warm", 1)
+        attempts: list[int] = []
+
+        def decide(count: int, chunk: bytes) -> str:
+            if b"first" not in chunk:
+                return "pass"
+            attempts.append(count)
+            return "cut" if 1 < len(attempts) < 6 else "pass"
+
+        proxy.filter, proxy.fault = decide, once(b"", "drop", lambda: None)
+        first = asyncio.create_task(task.set("first", 1))
+        await aeventually(lambda: len(attempts) > 3)
+        others = [asyncio.create_task(task.set(f"other/{index}", 1)) for index in range(5)]
+        entries = await bounded(asyncio.gather(first, *others))
+        assert len(attempts) > 5
+    found = records(proxy.url, namespace, TASK)
+    check_continuous(found)
+    assert [record.revision for record in found[1:]] == sorted({entry.revision for entry in entries})
+    assert len(found) == 7
+
+
 # --- Giving up --------------------------------------------------------------------------------------------------------
 
 
@@ -547,25 +577,35 @@ def test_fifty_threads_that_open_a_store_together_all_give_up_after_retry_for(
 # --- Servers that are killed ------------------------------------------------------------------------------------------
 
 
-async def test_a_server_killed_under_load_loses_nothing_acknowledged(own_server: PrivateServer, namespace: str) -> None:
+@pytest.fixture
+def synced_server(tmp_path: Path) -> Iterator[PrivateServer]:
+    """A server that answers only what is on disk: with `everysec`, a slow disk may cost it what it has answered."""
+    server = PrivateServer(binary_of("valkey"), tmp_path, "--appendfsync", "always").start()
+    yield server
+    server.stop()
+
+
+async def test_a_server_killed_under_load_loses_nothing_acknowledged(
+    synced_server: PrivateServer, namespace: str
+) -> None:
     """Given fifty writers, when the server is killed with -9 and comes back, then all is there once (G5)."""
     for _ in range(counts(2, 20)):
         chosen, namespace = seed(), namespace + "x"
-        async with ccs.aio.connect(own_server.url, namespace=namespace, retry_for=60) as store:
+        async with ccs.aio.connect(synced_server.url, namespace=namespace, retry_for=60) as store:
             running = asyncio.ensure_future(run_writers([store], 50, 30, chosen))
             await aeventually(lambda store=store: store.stats().commits > 100)
             assert not running.done()
-            await asyncio.to_thread(own_server.kill)
-            await asyncio.to_thread(own_server.start)
+            await asyncio.to_thread(synced_server.kill)
+            await asyncio.to_thread(synced_server.start)
             ledger = await running
-        check_round(ledger, own_server.url, namespace, TASK)
+        check_round(ledger, synced_server.url, namespace, TASK)
 
 
 def test_a_server_killed_under_load_of_threads_loses_nothing_acknowledged(
-    own_server: PrivateServer, namespace: str
+    synced_server: PrivateServer, namespace: str
 ) -> None:
     """Given threads that increment, when the server is killed with -9 and comes back, then each counts once (G5)."""
-    with ccs.connect(own_server.url, namespace=namespace, retry_for=60) as store:
+    with ccs.connect(synced_server.url, namespace=namespace, retry_for=60) as store:
         task, going = store.task("42"), threading.Event()
 
         def work(index: int) -> None:
@@ -574,44 +614,50 @@ def test_a_server_killed_under_load_of_threads_loses_nothing_acknowledged(
                     task.increment("n")
                 return
             eventually(lambda: store.stats().commits > 100)
-            own_server.kill()
-            own_server.start()
+            synced_server.kill()
+            synced_server.start()
             going.set()
 
         run_threads(work, 21)
         assert going.is_set()
         assert task.get("n") == 600
-    found = records(own_server.url, namespace, TASK)
+    found = records(synced_server.url, namespace, TASK)
     check_continuous(found)
     assert len(identities(found)) == 600
 
 
-async def test_the_embedded_server_killed_under_load_comes_back_and_loses_nothing(tmp_path: Path) -> None:
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A new folder with a short name, so that a socket fits into it."""
+    with tempfile.TemporaryDirectory(prefix="ccs-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+async def test_the_embedded_server_killed_under_load_comes_back_and_loses_nothing(short_folder: Path) -> None:
     """Given a folder and writers, when its server is killed with -9, then it comes back by itself (G5, G16)."""
-    chosen = seed()
-    async with ccs.aio.connect(tmp_path, namespace="ccs", retry_for=60) as store:
+    chosen, socket = seed(), short_folder / ".ccs" / "server.sock"
+    async with ccs.aio.connect(short_folder, namespace="ccs", retry_for=60) as store:
         for turn in range(counts(2, 10)):
+            await asyncio.to_thread(always_sync, socket)
             commits = store.stats().commits
             running = asyncio.ensure_future(run_writers([store], 50, 20, chosen + turn))
             await aeventually(lambda commits=commits: store.stats().commits > commits + 100)
             assert not running.done()
-            pid = int((tmp_path / ".ccs" / "server.pid").read_text())
-            with redis.Redis(
-                unix_socket_path=await asyncio.to_thread(store._engine._dialer._embedded.ensure, 5)
-            ) as client:
-                assert client.info("server")["process_id"] == pid
-                await asyncio.to_thread(kill, pid)
+            await asyncio.to_thread(kill, socket)
             ledger = await running
-            url = f"unix://{await asyncio.to_thread(store._engine._dialer._embedded.ensure, 5)}"
-            await asyncio.to_thread(check_round, ledger, url, "ccs", TASK)
+            await asyncio.to_thread(check_round, ledger, f"unix://{socket}", "ccs", TASK)
             await store.task("42").drop()
-        url = f"unix://{store._engine._dialer._embedded._socket}"
-        pid = int((tmp_path / ".ccs" / "server.pid").read_text())
-    await asyncio.to_thread(kill, pid)
+    await asyncio.to_thread(kill, socket)
 
 
-def kill(pid: int) -> None:
-    import os
-    import signal
+def always_sync(socket: Path) -> None:
+    """From here on what is answered is on disk: with `everysec` the server may answer before it has even written."""
+    with redis.Redis(unix_socket_path=str(socket)) as client:
+        client.config_set("appendfsync", "always")
 
+
+def kill(socket: Path) -> None:
+    """Kills the server that answers on the socket with -9."""
+    with redis.Redis(unix_socket_path=str(socket)) as client:
+        pid = client.info("server")["process_id"]
     os.kill(pid, signal.SIGKILL)

@@ -101,7 +101,9 @@ class _AsyncCallable:
 
 
 @pytest.mark.parametrize(
-    "callback", [_coroutine_function, partial(_coroutine_function), _AsyncCallable()], ids=["function", "partial", "object"]
+    "callback",
+    [_coroutine_function, partial(_coroutine_function), _AsyncCallable()],
+    ids=["function", "partial", "object"],
 )
 def test_a_coroutine_function_is_refused_by_the_blocking_store_and_told_where_it_belongs(callback: Any) -> None:
     ctx = ccs.connect("memory://").task("t")
@@ -169,7 +171,9 @@ def test_leaving_a_store_with_many_blocked_callbacks_takes_no_more_than_a_second
     took = time.monotonic() - began
     release.set()
     assert took < scaled(2.5)
-    eventually(lambda: not [each for each in threading.enumerate() if each.name.startswith("ccs ")], 5, "threads to end")
+    eventually(
+        lambda: not [each for each in threading.enumerate() if each.name.startswith("ccs ")], 5, "threads to end"
+    )
 
 
 def test_callbacks_may_use_the_store_subscribe_and_wait_in_it(store: ccs.Store) -> None:
@@ -271,9 +275,7 @@ async def test_async_callbacks_that_raise_block_write_or_cancel_themselves_distu
     ctx.subscribe("p", plain.append)
     for number in NUMBERS:
         await ctx.set("p", number)
-    await aeventually(
-        lambda: len(good) == len(raised) == len(written) == len(errors) == len(plain) == len(NUMBERS)
-    )
+    await aeventually(lambda: len(good) == len(raised) == len(written) == len(errors) == len(plain) == len(NUMBERS))
     release.set()
     assert values(good) == values(raised) == values(written) == values(plain) == NUMBERS
     assert values(once) == [0]
@@ -525,7 +527,10 @@ def test_callbacks_registered_at_import_time_are_live_in_every_colour(valkey: st
         print(heard)
     """
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=scaled(40)
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=scaled(40),
     )
     assert (done.stderr, done.returncode) == ("", 0)
     assert done.stdout.strip() == "[('coroutine', 1), ('plain', 1), ('blocking', 2)]"

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,7 +19,25 @@ from tests.support.proxy import Proxy
 from tests.support.waiting import bounded, counts, scaled
 from tests.watches.validate import validate
 
-HOSTILE = ["{", "}", "{x}", "%7B", "%", "a/b", "/", "*", "?[a]", "ü€😀", "new\nline", "\x00", " ", "..", ".", "a:meta", '"']
+HOSTILE = [
+    "{",
+    "}",
+    "{x}",
+    "%7B",
+    "%",
+    "a/b",
+    "/",
+    "*",
+    "?[a]",
+    "ü€😀",
+    "new\nline",
+    "\x00",
+    " ",
+    "..",
+    ".",
+    "a:meta",
+    '"',
+]
 
 
 async def take(changes: Any, count: int) -> list[Change]:
@@ -115,23 +134,23 @@ async def test_entering_makes_it_live_for_contexts_that_are_made_at_once(
 
 async def test_hostile_ids_come_through_as_themselves(aconnect: Callable[..., ccs.aio.Store]) -> None:
     watching, writing = aconnect(), aconnect("other")
-    wanted = [writing.task(id).address for id in HOSTILE]
+    wanted = [writing.task(name).address for name in HOSTILE]
     assert len(set(wanted)) == len(HOSTILE)
     async with watching.watch("/tasks/**") as changes:
-        for id in HOSTILE:
-            await writing.task(id).set("a/{b}*", id)
+        for name in HOSTILE:
+            await writing.task(name).set("a/{b}*", name)
         seen = await take(changes, len(HOSTILE))
-        assert told(seen) == [(address, "a/{b}*", "set", id) for address, id in zip(wanted, HOSTILE, strict=True)]
+        assert told(seen) == [(address, "a/{b}*", "set", name) for address, name in zip(wanted, HOSTILE, strict=True)]
         cursor = changes.revision
         assert sorted(cursor) == sorted(wanted)
-    for id in HOSTILE:
-        await writing.task(id).set("a/{b}*", None)
+    for name in HOSTILE:
+        await writing.task(name).set("a/{b}*", None)
     async with watching.watch("/tasks/**", since=cursor) as changes:
         assert {change.context for change in await take(changes, len(HOSTILE))} == set(wanted)
-    for id, address in zip(HOSTILE, wanted, strict=True):
+    for name, address in zip(HOSTILE, wanted, strict=True):
         literal = ccs.escape(address)
         async with watching.watch(f"{literal}/**") as changes:
-            await writing.task(id).set("one", 1)
+            await writing.task(name).set("one", 1)
             await writing.task("another").set("one", 1)
             assert (await changes.receive(timeout=scaled(5))).context == address
             await nothing_more(changes)
@@ -308,7 +327,7 @@ async def test_a_context_that_ends_while_its_watch_is_not_listened_to_is_told_be
         seen = await take(changes, 11)
         while seen[-11].op != "gone" or seen[-1].value != [4, 9]:
             seen += await take(changes, 1)
-        assert all(before.op != "gone" or after.op == "set" for before, after in zip(seen, seen[1:], strict=False))
+        assert all(before.op != "gone" or after.op == "set" for before, after in pairwise(seen))
         assert [change.value for change in seen[-10:]] == [[4, number] for number in range(10)]
 
 
@@ -349,7 +368,9 @@ def losing(dice: random.Random) -> Callable[[int, bytes], str]:
 def breaking(dice: random.Random) -> Callable[[int, bytes], str]:
     def fault(count: int, chunk: bytes) -> str:
         chance = dice.random()
-        return "pass" if chance > 0.04 or count <= 10 else "cut" if chance < 0.02 else "drop" if chance < 0.035 else "hang"
+        return (
+            "pass" if chance > 0.04 or count <= 10 else "cut" if chance < 0.02 else "drop" if chance < 0.035 else "hang"
+        )
 
     return fault
 
@@ -366,35 +387,41 @@ async def test_over_a_broken_connection_nothing_is_missed(
         while len(seen) < wanted:
             seen.append(await changes.receive(timeout=scaled(15)))
 
-    async with open_store(valkey, namespace) as writer, open_store(proxy.url, namespace) as store:
-        async with store.watch(buffer=8) as changes:
-            proxy.fault = faults(random.Random(1))
-            contexts = [writer.task(f"t{number}") for number in range(4)]
-            for turn in range(counts(60, 400)):
-                await asyncio.gather(*(ctx.set("p", turn) for ctx in contexts))
-            await asyncio.gather(*(_write(ctx, 20, 7) for ctx in contexts))
-            journals = {ctx.address: await ctx.history(since=0) for ctx in contexts}
-            watching = asyncio.create_task(watch(changes, sum(map(len, journals.values()))))
-            await asyncio.sleep(0)
-            proxy.fault = lambda count, chunk: "pass"
-            await bounded(watching, 30)
-            for address, journal in journals.items():
-                validate([change for change in seen if change.context == address], journal)
-            await nothing_more(changes)
+    async with (
+        open_store(valkey, namespace) as writer,
+        open_store(proxy.url, namespace) as store,
+        store.watch(buffer=8) as changes,
+    ):
+        proxy.fault = faults(random.Random(1))
+        contexts = [writer.task(f"t{number}") for number in range(4)]
+        for turn in range(counts(60, 400)):
+            await asyncio.gather(*(ctx.set("p", turn) for ctx in contexts))
+        await asyncio.gather(*(_write(ctx, 20, 7) for ctx in contexts))
+        journals = {ctx.address: await ctx.history(since=0) for ctx in contexts}
+        watching = asyncio.create_task(watch(changes, sum(map(len, journals.values()))))
+        await asyncio.sleep(0)
+        proxy.fault = lambda count, chunk: "pass"
+        await bounded(watching, 30)
+        for address, journal in journals.items():
+            validate([change for change in seen if change.context == address], journal)
+        await nothing_more(changes)
 
 
 @pytest.mark.usefixtures("impatient")
 async def test_an_outage_that_interrupts_its_survey_loses_nothing(valkey: str, namespace: str, proxy: Proxy) -> None:
-    async with open_store(valkey, namespace) as writer, open_store(proxy.url, namespace, retry_for=0.3) as store:
-        async with store.watch() as changes:
-            proxy.refuse()
-            await writer.task("t").set("p", 1)
-            for _ in range(3):
-                with pytest.raises((ccs.Unavailable, TimeoutError)):
-                    await changes.receive(timeout=0.5)
-                changes.resync()
-            proxy.refuse(False)
-            assert told(await take(changes, 1)) == [("/tasks/t", "p", "set", 1)]
+    async with (
+        open_store(valkey, namespace) as writer,
+        open_store(proxy.url, namespace, retry_for=0.3) as store,
+        store.watch() as changes,
+    ):
+        proxy.refuse()
+        await writer.task("t").set("p", 1)
+        for _ in range(3):
+            with pytest.raises((ccs.Unavailable, TimeoutError)):
+                await changes.receive(timeout=0.5)
+            changes.resync()
+        proxy.refuse(False)
+        assert told(await take(changes, 1)) == [("/tasks/t", "p", "set", 1)]
 
 
 async def test_a_cancelled_receive_loses_nothing(aconnect: Callable[..., ccs.aio.Store]) -> None:

@@ -47,9 +47,7 @@ def test_what_the_journal_says_is_right(journal: list[Change]) -> None:
         (lambda seen: [replace(seen[0], created=False), *seen[1:]], "journal"),
     ],
 )
-def test_what_is_missing_double_misplaced_or_different_is_found(
-    journal: list[Change], spoil: Spoil, says: str
-) -> None:
+def test_what_is_missing_double_misplaced_or_different_is_found(journal: list[Change], spoil: Spoil, says: str) -> None:
     with pytest.raises(AssertionError, match=says):
         validate(spoil(journal), journal)
 

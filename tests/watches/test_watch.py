@@ -37,9 +37,7 @@ async def atake(changes: Any, count: int) -> list[Change]:
 @pytest.mark.parametrize("colour", COLOURS)
 def test_a_watch_delivers_everything_that_several_writers_do(colour: str, target: str, namespace: str) -> None:
     with ccs.connect(target, namespace=namespace) as store, Watcher(colour, target, namespace, "/tasks/t") as watcher:
-        threads = [
-            threading.Thread(target=write, args=(store.task("t"), counts(100, 1000), seed)) for seed in range(3)
-        ]
+        threads = [threading.Thread(target=write, args=(store.task("t"), counts(100, 1000), seed)) for seed in range(3)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -242,9 +240,7 @@ async def _collect(watch: Any) -> list[Change]:
 
 
 @pytest.mark.parametrize("buffer", [1, 1024])
-async def test_a_watch_resumes_at_every_revision_of_a_history(
-    astore: ccs.aio.Store, buffer: int
-) -> None:
+async def test_a_watch_resumes_at_every_revision_of_a_history(astore: ccs.aio.Store, buffer: int) -> None:
     ctx = astore.task("t")
     await _write_commits(ctx, counts(60, 600))
     journal = await ctx.history(since=0)
@@ -282,7 +278,7 @@ async def _write_commits(ctx: ccs.aio.Context, count: int) -> None:
     dice = random.Random(count)
     for number in range(count):
         if number % 5 < 4:
-            await ctx.set_many({path: number for path in dice.sample(PATHS, dice.randrange(1, 4))})
+            await ctx.set_many(dict.fromkeys(dice.sample(PATHS, dice.randrange(1, 4)), number))
         else:
             await ctx.delete_matching(f"{dice.choice('abc')}/**")
 
@@ -378,8 +374,9 @@ def test_the_present_and_the_live_feed_have_no_gap_and_no_duplicate_between(
                 with Watcher(colour, target, namespace, "/tasks/t", initial=True, buffer=buffer) as watcher:
                     snapshot = ctx.snapshot()
                     eventually(
-                        lambda watcher=watcher, snapshot=snapshot: max(watcher.cursors[-1:], default=0)
-                        >= snapshot.revision,
+                        lambda watcher=watcher, snapshot=snapshot: (
+                            max(watcher.cursors[-1:], default=0) >= snapshot.revision
+                        ),
                         10,
                         "the watch to come to the snapshot",
                     )
@@ -475,7 +472,7 @@ async def test_a_consumer_so_slow_that_the_journal_passes_it_is_told(astore: ccs
         since = changes.revision
         for number in range(100):
             await ctx.set("p", number)
-        with pytest.raises(ccs.HistoryCompacted) as caught:
+        with pytest.raises(ccs.HistoryCompacted) as caught:  # noqa: PT012  # after any number of changes
             while True:
                 since = (await changes.receive(timeout=scaled(5))).revision
         assert caught.value.since == since
@@ -539,7 +536,7 @@ async def test_a_drop_ends_watches_with_context_gone_at_once(
             await other.set("p", "of another life")
         began = time.monotonic()
         for watch in (changes, quiet, behind):
-            with pytest.raises(ccs.ContextGone) as caught:
+            with pytest.raises(ccs.ContextGone) as caught:  # noqa: PT012  # after any number of changes
                 while True:
                     assert (await watch.receive(timeout=scaled(5))).value in (2, 3)
             assert caught.value.address == "/tasks/t"
@@ -556,6 +553,37 @@ async def test_waiting_ends_with_context_gone_when_the_context_goes(astore: ccs.
     await ctx.drop()
     with pytest.raises(ccs.ContextGone):
         await bounded(waiting, 5)
+
+
+def test_threads_that_watch_and_write_while_their_store_is_closed_are_told_and_end(valkey: str, namespace: str) -> None:
+    failures: list[BaseException] = []
+    told: list[BaseException] = []
+
+    def work(store: ccs.Store, number: int) -> None:
+        ctx = store.task(f"t{number % 3}")
+        try:
+            for turn in range(1_000_000):
+                with ctx.watch("p") as changes:
+                    ctx.set("p", turn, ttl=5)
+                    changes.receive(timeout=scaled(5))
+        except ccs.StoreClosed as error:
+            told.append(error)
+        except BaseException as error:  # noqa: BLE001  # told by the main thread
+            failures.append(error)
+
+    for turn in range(counts(20, 200)):
+        store = ccs.connect(valkey, namespace=namespace)
+        store.set("/tasks/opens/it", 1)
+        threads = [threading.Thread(target=work, args=(store, number), daemon=True) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        eventually(lambda store=store, turn=turn: store.stats().deliveries > turn)
+        store.close()
+        for thread in threads:
+            thread.join(scaled(10))
+        assert not [thread for thread in threads if thread.is_alive()], "somebody waits for ever"
+        assert not failures
+    assert len(told) == 8 * counts(20, 200)
 
 
 # Waiting

@@ -89,9 +89,7 @@ def test_a_watch_over_a_broken_connection_misses_nothing(
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-def test_the_last_message_before_a_silence_is_not_lost(
-    colour: str, valkey: str, namespace: str, proxy: Proxy
-) -> None:
+def test_the_last_message_before_a_silence_is_not_lost(colour: str, valkey: str, namespace: str, proxy: Proxy) -> None:
     with (
         ccs.connect(valkey, namespace=namespace) as store,
         Watcher(colour, proxy.url, namespace, "/tasks/t", "p") as watcher,

@@ -77,7 +77,8 @@ def place_of(change: Change | Entry) -> tuple[int, str]:
 
 def _commits(changes: Sequence[Change]) -> list[tuple[int, list[str]]]:
     return [
-        (revision, [change.path for change in group]) for revision, group in groupby(changes, lambda each: each.revision)
+        (revision, [change.path for change in group])
+        for revision, group in groupby(changes, lambda each: each.revision)
     ]
 
 

@@ -114,7 +114,7 @@ class Watcher:
         try:
             async for change in changes:
                 self._record(change, changes.revision)
-                while not self.resume.is_set():
+                while not self.resume.is_set():  # noqa: ASYNC110  # another thread sets it
                     await asyncio.sleep(0.01)
         except ccs.Unavailable as error:
             self.outages.append(error)
