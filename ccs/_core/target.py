@@ -15,6 +15,7 @@ __all__ = ["Target", "parse_target"]
 Kind = Literal["default", "folder", "url", "memory"]
 
 _SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss", "unix": "unix"}
+_SLIP = re.compile(r"(?:rediss?|valkeys?|unix|memory):/?(?:[^/].*)?|[\w.\-]+:\d+", re.DOTALL)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://(.*)", re.DOTALL)
 _DATABASE = re.compile(r"/?|/[0-9]+/?")
 
@@ -35,6 +36,8 @@ def parse_target(target: str | PathLike[str] | None) -> Target:
     if not isinstance(target, (str, PathLike)) or not (text := str(fspath(target))):
         raise InvalidValue(f"{target!r} is no target: give a URL, a folder or nothing")
     found = _SCHEME.fullmatch(text) if isinstance(target, str) else None
+    if isinstance(target, str) and _SLIP.fullmatch(text):
+        raise InvalidValue("that looks like a server, not like a folder: write redis://host:port, or ./ before a folder")
     if not found:
         return Target("folder", text, text)
     return _url(found[1].lower(), found[2], text)
