@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,6 +21,8 @@ from ccs.aio.link import Link
 from ccs.errors import Unavailable
 
 __all__ = ["Connection"]
+
+_PATIENT = 3
 
 
 class Connection:
@@ -97,4 +100,5 @@ class Connection:
 
 
 def _loudness(attempt: int) -> int:
-    return 20 if attempt == 0 else 30
+    # One warning for an outage, not one for every attempt; most are over before it.
+    return logging.WARNING if attempt == _PATIENT else logging.INFO
