@@ -37,7 +37,9 @@ def parse_target(target: str | PathLike[str] | None) -> Target:
         raise InvalidValue(f"{target!r} is no target: give a URL, a folder or nothing")
     found = _SCHEME.fullmatch(text) if isinstance(target, str) else None
     if isinstance(target, str) and _SLIP.fullmatch(text):
-        raise InvalidValue("that looks like a server, not like a folder: write redis://host:port, or ./ before a folder")
+        raise InvalidValue(
+            "that looks like a server, not like a folder: write redis://host:port, or ./ before a folder"
+        )
     if not found:
         return Target("folder", text, text)
     return _url(found[1].lower(), found[2], text)
