@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ssl import SSLCertVerificationError
+
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
@@ -39,6 +41,8 @@ def dial_fault(error: Exception, address: str) -> Exception:
         return error
     if isinstance(error, _REFUSED):
         return Unavailable(address, reason=f"it refuses us: {error}")
+    if isinstance(error.__context__, SSLCertVerificationError):
+        return Unavailable(address, reason=f"its certificate is not trusted: {error}")
     if isinstance(error, InvalidResponse):
         return Unavailable(address, reason=f"no Redis or Valkey speaks there: {error}")
     if isinstance(error, ResponseError) and not _passes(error):

@@ -43,7 +43,8 @@ class Listener:
 
     def open(self) -> None:
         """Starts the thread."""
-        self._thread.start()
+        if self._thread.ident is None:  # else an opening was interrupted here
+            self._thread.start()
         self._ready.wait()
 
     def close(self) -> None:

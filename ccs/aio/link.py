@@ -57,6 +57,8 @@ class Link:
             raise StoreClosed(f"the store at {self._dialer.address} is closed; connect anew")
         if self._dialing is None:
             self._dialing = asyncio.create_task(self._dial(), name="ccs dial")
+            # Looked at here too: all who waited for it may have gone away.
+            self._dialing.add_done_callback(lambda task: task.cancelled() or task.exception())
         dialing = self._dialing
         await asyncio.wait([dialing])
         if dialing.cancelled():

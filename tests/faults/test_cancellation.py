@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import itertools
 import random
 import signal
@@ -146,6 +147,8 @@ async def test_cancelling_random_calls_hurts_nobody_else(
     dice = random.Random(chosen)
     with Proxy(own_server.port) as proxy, own_server.client() as client:
         async with ccs.aio.connect(proxy.url, namespace=namespace) as store:
+            # All of history is kept: it is replayed in the end.
+            await store.task("42", keep_commits=10_000_000, keep_bytes=1 << 40).set("warm", 0)
             proxy.fault = faults(random.Random(chosen), rate, ("drop", "cut"))
             over = asyncio.Event()
             witnesses = [asyncio.create_task(witness(store.task("42"), index, over)) for index in range(10)]
@@ -260,6 +263,29 @@ async def test_a_timeout_around_a_call_is_a_timeout(proxy: Proxy, namespace: str
         proxy.release()
         assert await bounded(asyncio.gather(*(task.get(f"a/{index}") for index in range(5)))) == [0, 1, 2, 3, 4]
         assert store.stats().reconnects == 0
+
+
+async def test_an_attempt_to_connect_that_nobody_waits_for_any_more_fails_in_silence(
+    proxy: Proxy, namespace: str, answer_within: Callable[[float], None]
+) -> None:
+    """Given an attempt to connect whose only caller was cancelled, when it fails, then no loop complains of it."""
+    answer_within(0.1)
+    proxy.filter = lambda count, chunk: "eat"
+    problems: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, problem: problems.append(problem))
+    store = ccs.aio.connect(proxy.url, namespace=namespace)
+    call = asyncio.create_task(store.task("42").get("a"))
+    await aeventually(lambda: store_tasks()["ccs dial"])
+    call.cancel()
+    await asyncio.wait([call])
+    del call
+    await aeventually(lambda: not store_tasks()["ccs dial"])
+    gc.collect()
+    await store.aclose()
+    loop.set_exception_handler(before)
+    assert problems == []
 
 
 # --- Threads ----------------------------------------------------------------------------------------------------------
@@ -433,13 +459,14 @@ def test_interrupting_the_main_thread_leaves_the_store_usable_and_others_unharme
                 lambda: task.snapshot(),
             ]
             try:
-                alarm(dice.uniform(1e-5, 3e-3))
-                for call in dice.choices(calls, k=50):
-                    call()
+                try:
+                    alarm(dice.uniform(1e-5, 3e-3))
+                    for call in dice.choices(calls, k=50):
+                        call()
+                finally:
+                    alarm(0)
             except Interrupt:
                 interrupts += 1
-            finally:
-                alarm(0)
             assert task.set("check", turn).value == turn
             assert task.get("check") == turn
             snapshot = task.snapshot("a", "b")

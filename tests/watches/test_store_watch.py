@@ -16,7 +16,7 @@ import ccs
 import ccs.aio
 from ccs.types import Change
 from tests.support.proxy import Proxy
-from tests.support.waiting import bounded, counts, scaled
+from tests.support.waiting import aeventually, bounded, counts, scaled
 from tests.watches.validate import validate
 
 HOSTILE = [
@@ -445,3 +445,42 @@ async def test_a_cancelled_receive_loses_nothing(aconnect: Callable[..., ccs.aio
 async def _numbers(ctx: ccs.aio.Context, count: int) -> None:
     for number in range(count):
         await ctx.set("p", number)
+
+
+async def test_a_survey_that_is_cancelled_is_made_again(
+    valkey: str, namespace: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ccs.aio.engine._ANSWER", scaled(0.5))
+    async with (
+        open_store(valkey, namespace) as writer,
+        open_store(proxy.url, namespace) as store,
+        store.watch() as changes,
+    ):
+        proxy.fault = lambda count, chunk: "lose" if b"pmessage" in chunk else "pass"
+        proxy.filter = lambda count, chunk: "eat" if b"SCAN" in chunk else "pass"
+        await writer.task("t").set("p", 1)
+        changes.resync()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await changes.receive()
+        proxy.fault = proxy.filter = lambda count, chunk: "pass"
+        assert told(await take(changes, 1)) == [("/tasks/t", "p", "set", 1)]
+
+
+async def test_the_end_of_an_earlier_life_that_is_heard_late_does_not_end_the_next_one(
+    valkey: str, namespace: str
+) -> None:
+    async with open_store(valkey, namespace) as store, store.watch() as changes:
+        ctx, heard = store.task("t"), []
+        overhear = changes.overhear
+        changes.overhear = lambda address, record: heard.append((address, record))  # type: ignore[method-assign]
+        await ctx.set("p", 1)
+        await ctx.drop()
+        await ctx.set("p", 2)
+        await aeventually(lambda: len(heard) == 3)
+        changes.resync()
+        assert [change.value for change in await take(changes, 1)] == [2]
+        for address, record in heard:
+            overhear(address, record)
+        await nothing_more(changes)
+        assert changes.revision == {"/tasks/t": await ctx.revision()}

@@ -19,9 +19,11 @@ import redis
 import ccs
 import ccs.aio
 from ccs._core.keys import keys_of
+from ccs._faults import LinkDown
+from ccs.aio.watch import Watch
 from tests.support.proxy import Proxy
 from tests.support.servers import PrivateServer
-from tests.support.waiting import aeventually, counts, eventually, scaled
+from tests.support.waiting import aeventually, bounded, counts, eventually, scaled
 from tests.watches.traffic import commit_one, write
 from tests.watches.validate import validate
 from tests.watches.watcher import COLOURS, Watcher
@@ -353,3 +355,38 @@ async def test_many_watches_recover_together(valkey: str, namespace: str, proxy:
             ]
         for watch in watches:
             await watch.aclose()
+
+
+async def test_a_commit_between_the_snapshot_and_the_first_look_is_delivered_also_if_its_message_is_lost(
+    valkey: str, namespace: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ccs.aio.listener.SILENCE", 600.0)
+    take_snapshot = Watch._take_snapshot
+    async with (
+        ccs.aio.connect(valkey, namespace=namespace) as writer,
+        ccs.aio.connect(proxy.url, namespace=namespace) as store,
+    ):
+        ctx = writer.task("t")
+        await ctx.set("p", 1)
+
+        async def take_it_and_write(watch: Watch) -> None:
+            await take_snapshot(watch)
+            await ctx.set("p", 2)
+
+        monkeypatch.setattr(Watch, "_take_snapshot", take_it_and_write)
+        proxy.fault = lambda count, chunk: "lose" if b"$7\r\nmessage" in chunk else "pass"
+        async with store.task("t").watch(initial=True) as changes:
+            assert [(await changes.receive(timeout=scaled(5))).value for _ in range(2)] == [1, 2]
+
+
+async def test_a_connection_that_breaks_before_its_first_command_leaves_nobody_waiting(
+    valkey: str, namespace: str
+) -> None:
+    async with ccs.aio.connect(valkey, namespace=namespace) as store:
+        wire = store._engine.connection._link._wire
+        assert wire
+        wire._fail(ConnectionError("broken"))
+        with pytest.raises(LinkDown) as caught:
+            await bounded(wire.call(("PING",)), 5)
+        assert not caught.value.sent
+        assert (await bounded(store.task("t").set("p", 1), 5)).version == 1
