@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from ccs._compat import Caller, Gate, Worker
+from ccs._compat import Caller, Gate, Worker, sleep
 from ccs._core.times import Duration, seconds
 from ccs._log import logger
 from ccs._stats import Counters
@@ -14,6 +14,9 @@ from ccs.errors import CCSError, Unavailable
 from ccs.types import Change
 
 __all__ = ["Callback", "ErrorCallback", "Subscription"]
+
+# Seconds after an outage was told: a server that refuses us at once would do so again.
+_REST = 0.5
 
 Callback = Callable[[Change], object]
 ErrorCallback = Callable[[Exception, Change | None], object]
@@ -120,6 +123,7 @@ class Subscription:
             return False
         except Unavailable as error:
             self._report(error, None)
+            sleep(_REST)
             return True
         try:
             self._callback(change)

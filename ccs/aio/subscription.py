@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from ccs._compat import AsyncCaller, AsyncGate, AsyncWorker
+from ccs._compat import AsyncCaller, AsyncGate, AsyncWorker, async_sleep
 from ccs._core.times import Duration, seconds
 from ccs._log import logger
 from ccs._stats import Counters
@@ -13,6 +13,9 @@ from ccs.errors import CCSError, Unavailable
 from ccs.types import Change
 
 __all__ = ["Callback", "ErrorCallback", "Subscription"]
+
+# Seconds after an outage was told: a server that refuses us at once would do so again.
+_REST = 0.5
 
 Callback = Callable[[Change], object]
 ErrorCallback = Callable[[Exception, Change | None], object]
@@ -119,6 +122,7 @@ class Subscription:
             return False
         except Unavailable as error:
             await self._report(error, None)
+            await async_sleep(_REST)
             return True
         try:
             await self._callback(change)

@@ -19,6 +19,7 @@ import ccs
 import ccs.aio
 from ccs.types import Change
 from tests.support.proxy import Proxy
+from tests.support.servers import PrivateServer
 from tests.support.waiting import aeventually, bounded, counts, eventually, scaled
 
 NUMBERS = list(range(counts(40, 400)))
@@ -467,6 +468,32 @@ async def test_a_subscription_outlives_an_outage_longer_than_retry_for_and_is_to
         await writer.task("t").set("p", 3)
         await aeventually(lambda: heard == [1, 2, 3], 15)
     assert all(isinstance(error, ccs.Unavailable) for error in errors)
+
+
+async def test_a_server_that_refuses_at_once_is_not_reported_without_pause(
+    own_server: PrivateServer, namespace: str
+) -> None:
+    errors: list[Exception] = []
+    heard: list[Any] = []
+    async with ccs.aio.connect(own_server.url, namespace=namespace) as store:
+        subscription = store.task("t").subscribe(
+            "p", lambda change: heard.append(change.value), on_error=lambda error, change: errors.append(error)
+        )
+        await subscription.ready()
+        with own_server.client() as client:
+            client.config_set("requirepass", "secret")
+            client.execute_command("AUTH", "secret")
+            for kind in ("pubsub", "normal"):
+                client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+            await aeventually(lambda: errors)
+            began, told = time.monotonic(), len(errors)
+            subscription._watch._mailbox.nudge()  # type: ignore[attr-defined]
+            await aeventually(lambda: len(errors) >= told + 4)
+            assert time.monotonic() - began > 1.0
+            assert all(isinstance(error, ccs.Unavailable) for error in errors)
+            client.config_set("requirepass", "")
+        await store.task("t").set("p", 1)
+        await aeventually(lambda: heard == [1])
 
 
 async def test_a_subscription_that_finds_no_server_tells_so(valkey: str, namespace: str, proxy: Proxy) -> None:
