@@ -20,7 +20,7 @@ SOON = 0.06
 
 def due(client: redis.Redis, ctx: Any, namespace: str, path: str) -> bool:
     """Whether the deadline of an entry that is still stored has passed, by the server's clock; asks nobody to sweep."""
-    raw = client.hget(keys_of(namespace, ctx.address).entries, path)
+    raw: Any = client.hget(keys_of(namespace, ctx.address).entries, path)
     seconds, micros = client.time()
     return raw is None or 0 < int(raw.split(b" ")[4]) < seconds * 1000 + micros // 1000
 
@@ -176,7 +176,7 @@ def test_a_deadline_that_another_store_brought_forward_is_kept_also_under_traffi
             assert changes.receive(timeout=scaled(5)).op == "set"
             assert other.task("t").renew("p", 0.1)
             deadline = time.monotonic() + scaled(5)
-            found = []
+            found: list[str] = []
             while not found and time.monotonic() < deadline:
                 other.task("t").increment("traffic")
                 try:
@@ -254,7 +254,7 @@ def test_an_idle_context_goes_whole_and_at_one_moment_with_no_client_alive(valke
             return int(pipe.execute()[0])
 
         seen = set()
-        eventually(lambda: seen.add(standing()) or 0 in seen, 5, "the keys to go")
+        eventually(lambda: seen.update({standing()}) or 0 in seen, 5, "the keys to go")  # type: ignore[func-returns-value]
         assert seen <= {4, 0}, "a part of the context was seen"
         tombstone = client.hgetall(keys.meta)
         assert client.pttl(keys.meta) <= 601_000
@@ -292,7 +292,7 @@ async def test_a_watch_learns_of_the_expiry_also_when_the_context_has_come_into_
 
 
 async def _gone(ctx: Any) -> bool:
-    return await ctx.revision() == 0
+    return bool(await ctx.revision() == 0)
 
 
 async def test_commits_and_renewals_renew_the_idle_time(aconnect: Callable[..., ccs.aio.Store]) -> None:

@@ -93,7 +93,7 @@ async def test_changes_of_all_contexts_come_new_ones_from_their_beginning(
 
 @pytest.mark.parametrize("options", [{}, {"buffer": 3}, {"buffer_bytes": 500}], ids=["default", "few", "small"])
 async def test_each_context_is_in_order_and_whole_whatever_the_buffer(
-    aconnect: Callable[..., ccs.aio.Store], options: dict[str, int]
+    aconnect: Callable[..., ccs.aio.Store], options: dict[str, Any]
 ) -> None:
     watching, writing = aconnect(), aconnect("other")
     commits, contexts = counts(60, 300), 8
@@ -426,7 +426,8 @@ async def test_an_outage_that_interrupts_its_survey_loses_nothing(valkey: str, n
 
 async def test_a_cancelled_receive_loses_nothing(aconnect: Callable[..., ccs.aio.Store]) -> None:
     store, other = aconnect(), aconnect("other")
-    dice, seen, wanted = random.Random(4), [], counts(150, 1500)
+    dice, wanted = random.Random(4), counts(150, 1500)
+    seen: list[Change] = []
     async with store.watch(buffer=3) as changes:
         writing = asyncio.gather(*(_numbers(other.task(f"t{number}"), wanted // 3) for number in range(3)))
         deadline = time.monotonic() + scaled(60)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,7 @@ def test_what_should_not_match_is_found(journal: list[Change]) -> None:
 
 @pytest.mark.parametrize("field", ["previous", "created", "version"])
 def test_a_journal_that_contradicts_itself_is_found(journal: list[Change], field: str) -> None:
-    wrong = {"previous": "wrong", "created": not journal[5].created, "version": 99}
+    wrong: dict[str, Any] = {"previous": "wrong", "created": not journal[5].created, "version": 99}
     spoilt = [*journal[:5], replace(journal[5], **{field: wrong[field]}), *journal[6:]]
     with pytest.raises(AssertionError, match="not the"):
         validate(spoilt, spoilt)

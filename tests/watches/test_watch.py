@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -192,7 +193,8 @@ async def _enter(watch: Any) -> None:
 
 async def test_a_cancelled_receive_loses_nothing(aconnect: Callable[..., ccs.aio.Store]) -> None:
     ctx, other = aconnect().task("t"), aconnect().task("t")
-    dice, seen = random.Random(3), []
+    dice = random.Random(3)
+    seen: list[Change] = []
     async with ctx.watch(buffer=3) as changes:
         writing = asyncio.create_task(_write_numbers(other, counts(200, 2000)))
         while len(seen) < counts(200, 2000):
@@ -351,6 +353,10 @@ def test_initial_and_since_exclude_each_other(store: ccs.Store) -> None:
 # Initial
 
 
+def has_come_to(watcher: Watcher, revision: int) -> bool:
+    return max(watcher.cursors[-1:], default=0) >= revision
+
+
 @pytest.mark.parametrize("colour", COLOURS)
 def test_the_present_and_the_live_feed_have_no_gap_and_no_duplicate_between(
     colour: str, target: str, namespace: str
@@ -374,11 +380,7 @@ def test_the_present_and_the_live_feed_have_no_gap_and_no_duplicate_between(
                 with Watcher(colour, target, namespace, "/tasks/t", initial=True, buffer=buffer) as watcher:
                     snapshot = ctx.snapshot()
                     eventually(
-                        lambda watcher=watcher, snapshot=snapshot: (
-                            max(watcher.cursors[-1:], default=0) >= snapshot.revision
-                        ),
-                        10,
-                        "the watch to come to the snapshot",
+                        partial(has_come_to, watcher, snapshot.revision), 10, "the watch to come to the snapshot"
                     )
                     seen = watcher.changes[: len(watcher.cursors)]
                 reached = [change for change in seen if change.revision <= snapshot.revision]
@@ -555,6 +557,10 @@ async def test_waiting_ends_with_context_gone_when_the_context_goes(astore: ccs.
         await bounded(waiting, 5)
 
 
+def has_delivered(store: ccs.Store, more_than: int) -> bool:
+    return store.stats().deliveries > more_than
+
+
 def test_threads_that_watch_and_write_while_their_store_is_closed_are_told_and_end(valkey: str, namespace: str) -> None:
     failures: list[BaseException] = []
     told: list[BaseException] = []
@@ -577,7 +583,7 @@ def test_threads_that_watch_and_write_while_their_store_is_closed_are_told_and_e
         threads = [threading.Thread(target=work, args=(store, number), daemon=True) for number in range(8)]
         for thread in threads:
             thread.start()
-        eventually(lambda store=store, turn=turn: store.stats().deliveries > turn)
+        eventually(partial(has_delivered, store, turn))
         store.close()
         for thread in threads:
             thread.join(scaled(10))
