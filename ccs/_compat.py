@@ -9,10 +9,11 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import anyio.to_thread
-from anyio import CapacityLimiter
+from anyio import CancelScope, CapacityLimiter
 
 from ccs.errors import InvalidValue
 
@@ -21,20 +22,24 @@ __all__ = [
     "AsyncGate",
     "AsyncLock",
     "AsyncSignal",
+    "AsyncWork",
     "AsyncWorker",
     "Caller",
     "Gate",
     "Lock",
     "Signal",
+    "Work",
     "Worker",
     "async_call",
     "async_here",
     "async_maybe",
     "async_sleep",
+    "async_whole",
     "call",
     "here",
     "maybe",
     "sleep",
+    "whole",
 ]
 
 T = TypeVar("T")
@@ -149,6 +154,26 @@ async def async_maybe(value: Awaitable[T] | T) -> T:
     return await value if inspect.isawaitable(value) else value
 
 
+def whole(fn: Callable[..., T], *args: object) -> T:
+    """Calls a function."""
+    return fn(*args)
+
+
+async def async_whole(fn: Callable[..., Awaitable[T]], *args: object) -> T:
+    """Runs a coroutine function to its end, in a task; a caller who is cancelled meanwhile is so after that end."""
+    doing = asyncio.ensure_future(fn(*args))
+    cancelled: asyncio.CancelledError | None = None
+    with CancelScope(shield=True):  # anyio cancels again and again, asyncio once
+        while not doing.done():
+            try:
+                await asyncio.wait([doing])
+            except asyncio.CancelledError as error:
+                cancelled = error
+    if cancelled is None:
+        return doing.result()
+    raise cancelled from (None if doing.cancelled() else doing.exception())
+
+
 class _WrongColour(InvalidValue, TypeError):
     """A coroutine function, where nothing could await it."""
 
@@ -158,13 +183,17 @@ def _is_coroutine_function(callback: Callable[..., object]) -> bool:
     return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(type(callback).__call__)
 
 
+def _plain(callback: Callable[..., T]) -> Callable[..., T]:
+    if _is_coroutine_function(callback):
+        raise _WrongColour(f"{callback!r} is a coroutine function: give ccs a plain one, or use ccs.aio")
+    return callback
+
+
 class Caller:
     """Calls a callback, which must be a plain function."""
 
     def __init__(self, callback: Callable[..., object]) -> None:
-        if _is_coroutine_function(callback):
-            raise _WrongColour(f"{callback!r} is a coroutine function: give ccs a plain one, or use ccs.aio")
-        self._callback = callback
+        self._callback = _plain(callback)
 
     def __call__(self, *args: object) -> None:
         self._callback(*args)
@@ -192,6 +221,35 @@ class AsyncCaller:
             return await self._callback(*args)  # type: ignore[no-any-return, misc]  # a coroutine function, as tested
         self._limiter = self._limiter or CapacityLimiter(math.inf)
         await async_maybe(await anyio.to_thread.run_sync(self._callback, *args, limiter=self._limiter))
+
+
+class Work:
+    """Calls a function for its result, where its caller is; it must be a plain one."""
+
+    stops = True
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        self._fn = _plain(fn)
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        return self._fn(*args, **named)
+
+
+class AsyncWork:
+    """Calls a function for its result: a coroutine function in its caller's task, a plain one in a thread.
+
+    `stops` tells whether cancelling the caller stops it: a thread goes on to its end.
+    """
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        self._fn, self.stops = fn, _is_coroutine_function(fn)
+
+    async def __call__(self, *args: Any, **named: Any) -> Any:
+        if self.stops:
+            return await self._fn(*args, **named)
+        # A limiter of its own: as many may run as there are callers.
+        call = partial(self._fn, *args, **named)
+        return await async_maybe(await anyio.to_thread.run_sync(call, limiter=CapacityLimiter(1)))
 
 
 class Worker:

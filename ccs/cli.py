@@ -15,7 +15,9 @@ from importlib.metadata import version
 from typing import Any
 
 import ccs
-from ccs.types import Change
+from ccs._sync.store_watch import StoreTail
+from ccs._sync.watch import Tail
+from ccs.types import Change, Event
 
 __all__ = ["main"]
 
@@ -27,9 +29,9 @@ _PATIENCE = 5.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if given[:1] == ["demo"]:
-        # An extra may be missing, and only the demo needs it.
-        return int(import_module("ccs.demo.cli").main(given[1:]))
+    if given[:1] in (["demo"], ["bench"]):
+        # An extra may be missing, and only these need it.
+        return int(import_module(f"ccs.{given[0]}.cli").main(given[1:]))
     options = _parser().parse_args(given)
     try:
         return _tail(options)
@@ -48,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ccs", description="The collaborative context store: what agents do, live.")
     parser.add_argument("--version", action="version", version=version("collaborative-context-store"))
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    tail = commands.add_parser("tail", help="print changes as they come", description=_TAIL)
+    tail = commands.add_parser("tail", help="print changes and events as they come", description=_TAIL)
     tail.add_argument(
         "address", metavar="ADDRESS", help="a context, /tasks/42; with wildcards all that match: '/tasks/*'"
     )
@@ -60,10 +62,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     tail.add_argument("--namespace", default="ccs", help="by default ccs")
     commands.add_parser("demo", help="a swarm surveys a code base; see ccs demo --help", add_help=False)
+    commands.add_parser("bench", help="how fast it is beside others; see ccs bench --help", add_help=False)
     return parser
 
 
-_TAIL = "Print the changes of a context as they come: when, revision, which agent, what was done, to which path."
+_TAIL = "Print the changes and events of a context as they come: when, revision, which agent, what was done, and where."
 
 
 def _tail(options: argparse.Namespace) -> int:
@@ -72,8 +75,8 @@ def _tail(options: argparse.Namespace) -> int:
     with ccs.connect(target, namespace=namespace, retry_for=_PATIENCE) as store, _changes(store, options) as changes:
         while True:
             try:
-                for change in changes:
-                    print(show(change), flush=True)
+                for told in changes:
+                    print(show(told), flush=True)
                 print("ccs: the context is finished", file=sys.stderr, flush=True)
                 return 0
             except ccs.Unavailable as error:
@@ -84,22 +87,32 @@ def _tail(options: argparse.Namespace) -> int:
 
 def _changes(store: ccs.Store, options: argparse.Namespace) -> Any:
     if not _WILD & set(options.address):
-        return store.context(options.address).watch(*options.patterns, since=options.since)
+        place = store.context(options.address).place
+        return Tail(place.engine, place.address, tuple(options.patterns or ["**"]), since=options.since)
     if options.since is not None:
         raise ccs.InvalidValue("--since goes with one context: each has revisions of its own")
-    return store.watch(*_absolute(options.address.rstrip("/"), options.patterns or ["**"]))
+    patterns = _absolute(options.address.rstrip("/"), options.patterns or ["**"])
+    return StoreTail(store.global_context().place.engine, patterns)
 
 
-def _absolute(address: str, patterns: Iterable[str]) -> list[str]:
-    return [f"{address}/{pattern}" for pattern in patterns]
+def _absolute(address: str, patterns: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"{address}/{pattern}" for pattern in patterns)
 
 
-def _as_text(change: Change) -> str:
-    when = change.at.astimezone().strftime("%H:%M:%S.%f")[:-3]
+def _as_text(told: Change | Event) -> str:
+    when = told.at.astimezone().strftime("%H:%M:%S.%f")[:-3]
+    return f"{when}  {told.revision}  {told.agent}  {_event(told) if isinstance(told, Event) else _change(told)}"
+
+
+def _event(event: Event) -> str:
+    return f"event {_printable(f'{event.context}/{event.topic}')} = {_short(event.data)}"
+
+
+def _change(change: Change) -> str:
     before = "" if change.created or change.op == "gone" else f"  (was {_short(change.previous)})"
     value = f" = {_short(change.value)}" if change.op == "set" else ""
     where = f"{change.context}/{change.path}" if change.path else change.context
-    return f"{when}  {change.revision}  {change.agent}  {change.op} {_printable(where)}{value}{before}"
+    return f"{change.op} {_printable(where)}{value}{before}"
 
 
 def _printable(text: str) -> str:
@@ -112,8 +125,10 @@ def _short(value: Any) -> str:
     return text if len(text) <= 200 else text[:197] + "…"
 
 
-def _as_json(change: Change) -> str:
-    fields = {name: _plain(getattr(change, name)) for name in Change.__dataclass_fields__}
+def _as_json(told: Change | Event) -> str:
+    fields = {name: _plain(getattr(told, name)) for name in told.__dataclass_fields__}
+    if isinstance(told, Event):
+        fields["op"] = "event"
     return json.dumps(fields, default=str, ensure_ascii=False)
 
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 __all__ = [
+    "AlreadyClaimed",
     "CCSError",
+    "ClaimLost",
     "Conflict",
     "ContextFinished",
     "ContextGone",
     "EncodingError",
     "HistoryCompacted",
     "HistoryForked",
+    "IdempotencyMismatch",
+    "InboxFull",
     "InvalidPath",
     "InvalidPattern",
     "InvalidValue",
+    "MirrorFull",
+    "NoEmbedder",
     "ReservedPath",
+    "RetriesExhausted",
     "StoreClosed",
     "StoreFull",
     "Unavailable",
@@ -30,16 +39,23 @@ class Conflict(CCSError):
     """A guard did not hold, so nothing of the commit was applied. Read again, decide again, write again.
 
     `path` is the guarded path and `expected` the version or revision that was asked for; `version`,
-    `revision` (both 0 where nothing is there) and `agent` say what stands there now and who wrote it.
+    `revision` (both 0 where nothing is there) and `agent` say what stands there now and who wrote it. `policy` is the
+    policy of the context that asked for the guard, None where the writer did.
     """
 
-    def __init__(self, path: str, expected: int, version: int, revision: int, agent: str | None) -> None:
+    def __init__(
+        self, path: str, expected: int, version: int, revision: int, agent: str | None, policy: str | None = None
+    ) -> None:
         found = f"version {version}, revision {revision}, written by {agent!r}" if revision else "nothing is there"
         # A revision is a time in microseconds, a version a small number.
         wanted = f"is not at {'revision' if expected > 1_000_000_000 else 'version'} {expected}"
         held = wanted if expected else "exists already"
-        super().__init__(f"{path!r} {held}: {found}; read it again and decide anew")
+        refused = (
+            f"the policy {policy!r} of its path forbids to change it so" if policy else "read it again and decide anew"
+        )
+        super().__init__(f"{path!r} {held}: {found}; {refused}")
         self.path, self.expected, self.version, self.revision, self.agent = path, expected, version, revision, agent
+        self.policy = policy
 
 
 class ContextFinished(CCSError):
@@ -114,6 +130,14 @@ class HistoryForked(CCSError):
         self.since, self.last = since, last
 
 
+class MirrorFull(CCSError):
+    """More entries match than the mirror may hold; it follows no more. Use narrower patterns, or a larger bound."""
+
+    def __init__(self, address: str, limit: int) -> None:
+        super().__init__(f"more than {limit} entries of {address} match; narrow the patterns or raise max_entries")
+        self.address, self.limit = address, limit
+
+
 class Unavailable(CCSError, ConnectionError):
     """The server at `address` did not answer in time. With `maybe_applied`, a write may have been applied."""
 
@@ -133,3 +157,59 @@ class UnsafeServer(CCSError):
 
 class StoreClosed(CCSError):
     """The store was closed, or belongs to another process or event loop; connect anew."""
+
+
+class AlreadyClaimed(CCSError):
+    """Somebody else holds the claim: `holder` on `resource`, until `expires_at` unless it is renewed.
+
+    `holder` and `expires_at` are None where nobody holds it, but others were first in the queue.
+    """
+
+    def __init__(self, resource: str, holder: str | None, expires_at: datetime | None) -> None:
+        held = f"is claimed by {holder!r} until {expires_at}" if holder else "is free, but others wait for it"
+        super().__init__(f"{resource!r} {held}; take another one, or wait= for it")
+        self.resource, self.holder, self.expires_at = resource, holder, expires_at
+
+
+class ClaimLost(CCSError):
+    """The claim on `resource` is not held any more: it lapsed or was released. Nothing was changed.
+
+    What was written under it before stands. Whoever needs the resource still claims it anew, and looks at its state.
+    """
+
+    def __init__(self, resource: str) -> None:
+        super().__init__(f"the claim on {resource!r} is not held any more, so nothing was changed; claim it anew")
+        self.resource = resource
+
+
+class IdempotencyMismatch(CCSError):
+    """The idempotency key was used before with another input: it names another request."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the key {key!r} was used with another input; give this request a key of its own")
+        self.key = key
+
+
+class RetriesExhausted(CCSError):
+    """All `attempts` at the work of an idempotency key have failed, the last one with `error`; it was not tried again."""
+
+    def __init__(self, key: str, attempts: int, error: str) -> None:
+        super().__init__(
+            f"{attempts} attempts at {key!r} failed, the last one with: {error}; use a new key to try again"
+        )
+        self.key, self.attempts, self.error = key, attempts, error
+
+
+class InboxFull(CCSError):
+    """The inbox of `to` holds `limit` messages that nobody has acknowledged; nothing was sent."""
+
+    def __init__(self, to: str, limit: int) -> None:
+        super().__init__(f"the inbox of {to!r} holds {limit} messages or more; try again when some are acknowledged")
+        self.to, self.limit = to, limit
+
+
+class NoEmbedder(CCSError):
+    """A text was to become a vector, but this store has no embedder: connect with `embed=`, or give an embedding."""
+
+    def __init__(self) -> None:
+        super().__init__("this store cannot embed a text: connect with embed=, or give an embedding")

@@ -7,7 +7,23 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-__all__ = ["Change", "ContextInfo", "Entry", "Operation", "Snapshot", "StoreStats"]
+__all__ = [
+    "Change",
+    "ClaimInfo",
+    "ContextInfo",
+    "Decision",
+    "Entry",
+    "Episode",
+    "Event",
+    "Fact",
+    "Match",
+    "Member",
+    "MemoryEvent",
+    "Operation",
+    "Procedure",
+    "Snapshot",
+    "StoreStats",
+]
 
 Operation = Literal["set", "delete", "expire", "gone"]
 
@@ -45,6 +61,18 @@ class Change:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that was told in a context, in order with its commits, and that left no entry behind."""
+
+    topic: str
+    data: Any
+    agent: str
+    at: datetime
+    revision: int
+    context: str
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Snapshot(Mapping[str, Entry]):
     """The entries of a context that matched, all of one moment: the one after `revision`."""
@@ -63,6 +91,123 @@ class Snapshot(Mapping[str, Entry]):
 
     def __repr__(self) -> str:
         return f"<Snapshot of {len(self.entries)} entries at revision {self.revision}>"
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryEvent:
+    """A change of a key in one scope of memory. `scope_id` is the id of the workflow, session or actor."""
+
+    key: str
+    data: Any
+    previous_data: Any
+    scope: str
+    scope_id: str
+    timestamp: datetime
+    agent: str
+    action: Operation
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimInfo:
+    """A claim that is held: by whom, with which fencing token, since when, and until when unless it is renewed."""
+
+    resource: str
+    holder: str
+    token: int
+    claimed_at: datetime
+    expires_at: datetime
+    note: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Who is at work in a context; one agent may be several members, told apart by `id`.
+
+    `seen_at` is when it was last heard of, by the server's clock. The entry of its presence is `@members/<id>`.
+    """
+
+    agent: str
+    role: str | None
+    joined_at: datetime
+    seen_at: datetime
+    meta: Any
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the parties of an agreement have decided, the same for all; true if they `committed`.
+
+    `votes` are those of the parties that had voted by then, `reason` says in words what decided.
+    """
+
+    name: str
+    committed: bool
+    votes: Mapping[str, bool]
+    decided_at: datetime
+    reason: str
+
+    def __bool__(self) -> bool:
+        return self.committed
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What semantic memory holds under an id. `superseded_by` is the id of the fact that took its place, if one did."""
+
+    id: str
+    content: str
+    metadata: dict[str, Any]
+    agent: str
+    stored_at: datetime
+    expires_at: datetime | None = None
+    superseded_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What a search by similarity found. `score` is the cosine of the angle to what was asked for, 1 for the same.
+
+    Of an episode, `content` is its description, and `at` when it happened.
+    """
+
+    id: str
+    content: str
+    score: float
+    metadata: dict[str, Any]
+    agent: str
+    stored_at: datetime
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """Something that happened, `at` its own time. `score` is its similarity where it was searched for, else None."""
+
+    id: str
+    description: str
+    at: datetime
+    agent: str
+    metadata: dict[str, Any]
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Procedure:
+    """How something is done: steps, and how much they are trusted, from 0 to 1. `agent` is who learned it.
+
+    `score` is the similarity to what was asked for; `successes` and `failures` say how often it was reinforced.
+    """
+
+    id: str
+    name: str
+    steps: list[Any]
+    confidence: float
+    agent: str
+    score: float | None = None
+    successes: int = 0
+    failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)

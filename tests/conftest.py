@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -11,11 +12,34 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
 import ccs
+import ccs._sync.engine
 import ccs.aio
+import ccs.aio.engine
 from tests.support.proxy import Proxy
 from tests.support.servers import PrivateServer, binary_of
+from tests.support.waiting import counts, scaled
 
 KINDS = ("valkey", "redis", "memory")
+SHORT = {("asyncio", "valkey"), ("blocking", "redis"), ("blocking", "memory")}
+"""Of the colours and kinds that a test is multiplied by: each once in short rounds. In long ones, each with each."""
+
+
+def pytest_configure() -> None:
+    """A job in the background of a shell is told to ignore Ctrl-C, and hands that down; the tests press it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out, in short rounds, what only combines a colour and a kind of server anew."""
+    left_out = [item for item in items if not counts(_is_short(item), True)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if counts(_is_short(item), True)]
+
+
+def _is_short(item: pytest.Item) -> bool:
+    given = getattr(getattr(item, "callspec", None), "params", {})
+    return not {"open_store", "target"} <= given.keys() or (given["open_store"], given["target"]) in SHORT
 
 
 @pytest.fixture(scope="session")
@@ -98,6 +122,17 @@ def own_server(tmp_path: Path) -> Iterator[PrivateServer]:
     server = PrivateServer(binary_of("valkey"), tmp_path).start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def answer_within(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Makes stores that are connected from now on give up a silent connection sooner than after five seconds."""
+
+    def within(seconds: float) -> None:
+        for engine in (ccs.aio.engine, ccs._sync.engine):
+            monkeypatch.setattr(engine, "_ANSWER", scaled(seconds))
+
+    return within
 
 
 @pytest.fixture

@@ -19,13 +19,16 @@ import ccs
 from tests.support.servers import PrivateServer, free_port
 from tests.support.waiting import eventually, scaled
 
+IMPATIENT = "import sys; from ccs import cli; cli._PATIENCE = 1.0; sys.exit(cli.main())"
+"""The command, but that it reports sooner a server that does not answer."""
+
 
 class Tail:
     """A running `ccs tail`, its lines as they come."""
 
     def __init__(self, *arguments: str, **environment: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", "import sys; from ccs.cli import main; sys.exit(main())", *arguments],
+            [sys.executable, "-W", "error", "-c", IMPATIENT, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
@@ -151,6 +154,43 @@ def test_json_is_one_object_a_line_whatever_the_value(store: ccs.Store, tail: Ca
     assert lines[8]["path"] == "new\nline"
 
 
+def test_it_prints_events_in_order_with_the_changes(store: ccs.Store, tail: Callable[..., Tail]) -> None:
+    ctx = store.task("42")
+    ctx.set("data/x", 1)
+    with ctx.transaction() as tx:
+        tx.set("data/y", 2)
+        tx.publish("data/ready\x1b[31m", {"rows": 3})
+    ctx.publish("other", None)
+    expected = [
+        "set /tasks/42/data/x = 1",
+        "set /tasks/42/data/y = 2",
+        "event /tasks/42/data/ready\\x1b[31m = {'rows': 3}",
+        "event /tasks/42/other = None",
+    ]
+    lines = tail("/tasks/42", "--since", "0").wait(4)
+    assert [line.split("  ")[3] for line in lines] == expected
+    assert f"  {tx.revision}  writer  event " in lines[2]
+    assert [line.split()[3] for line in tail("/tasks/42", "data/*", "--since", "0").wait(3)] == ["set", "set", "event"]
+    (*_, told) = map(json.loads, tail("/tasks/42", "--since", "0", "--json").wait(4))
+    assert {name: told[name] for name in ("op", "topic", "data", "agent", "context")} == {
+        "op": "event",
+        "topic": "other",
+        "data": None,
+        "agent": "writer",
+        "context": "/tasks/42",
+    }
+
+
+def test_wildcards_in_the_address_follow_events_too(store: ccs.Store, tail: Callable[..., Tail]) -> None:
+    running = tail("/tasks/*").live(store.task("42"))
+    store.task("42").publish("a", 1)
+    store.task("new").publish("b", 2)
+    store.task("42").set("c", 3)
+    store.task("42").drop()
+    wanted = {"event /tasks/42/a = 1", "event /tasks/new/b = 2", "set /tasks/42/c = 3", "gone /tasks/42"}
+    assert {line.split("  ")[3] for line in running.wait(4)} == wanted
+
+
 def test_text_holds_nothing_that_a_terminal_would_obey(store: ccs.Store, tail: Callable[..., Tail]) -> None:
     ctx = store.task("42")
     ctx.set("path\nwith\x1b[31m", "value\x1b[31m\n")
@@ -242,9 +282,7 @@ def test_an_outage_does_not_end_it(own_server: PrivateServer, namespace: str, ta
     with ccs.connect(own_server.url, namespace=namespace) as store:
         ctx = store.task("42")
         running = tail("/tasks/42", store=own_server.url).live(ctx)
-        with own_server.client() as client:
-            client.set("synced", 1)
-            assert client.execute_command("WAITAOF", 1, 0, 10_000)[0] == 1
+        own_server.sync()
         own_server.kill()
         eventually(lambda: any("unavailable" in line for line in running.errors), 30, "the outage to be told")
         own_server.start()

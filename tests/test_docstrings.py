@@ -12,7 +12,7 @@ import ccs
 import ccs._sync
 import ccs.testing
 
-MODULES = [f"ccs._sync.{module.name}" for module in pkgutil.iter_modules(ccs._sync.__path__)]
+MODULES = [module.name for module in pkgutil.walk_packages(ccs._sync.__path__, "ccs._sync.")]
 EXAMPLES = [
     test
     for name in MODULES

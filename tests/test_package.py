@@ -22,6 +22,8 @@ FILES = {
     if path.name != "__main__.py"
 }
 
+EXTRAS = {"ccs.demo": "rich", "ccs.bench.live": "rich", "ccs.bench.plots": "matplotlib"}
+
 each_module = pytest.mark.parametrize("name", FILES)
 each_package = pytest.mark.parametrize("name", [name for name, path in FILES.items() if path.name == "__init__.py"])
 
@@ -33,8 +35,9 @@ def body(name: str) -> list[ast.stmt]:
 
 
 def load(name: str) -> ModuleType:
-    if name.startswith("ccs.demo"):
-        pytest.importorskip("rich")
+    for begin, needed in EXTRAS.items():
+        if name.startswith(begin):
+            pytest.importorskip(needed)
     return importlib.import_module(name)
 
 

@@ -1,4 +1,7 @@
-"""Every Python snippet of the README runs, in order, as it stands; the shell commands that it names exist."""
+"""Every Python snippet of the README runs, in order, as it stands; the shell commands that it names exist.
+
+So do those of each page in docs/, one program a page.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ from tests.support.waiting import scaled
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
-SNIPPETS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+SNIPPETS = PYTHON.findall(README)
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+PROGRAMS = {page.stem: "\n".join(PYTHON.findall(page.read_text("utf-8"))) for page in PAGES}
 TESTS = [snippet for snippet in SNIPPETS if snippet.startswith("def test_")]
 
 
@@ -29,6 +35,17 @@ def test_the_tour_runs_as_it_stands(tmp_path: Path) -> None:
     (tmp_path / "tour.py").write_text("\n".join(tour) + "\nprint('the end')\n", "utf-8")
     for _ in "once", "and again":
         assert run([sys.executable, "-X", "dev", "-W", "error", "tour.py"], tmp_path).endswith("the end\n")
+
+
+@pytest.mark.parametrize("page", [page for page, program in PROGRAMS.items() if program])
+def test_the_snippets_of_a_page_run_as_they_stand(page: str, tmp_path: Path) -> None:
+    (tmp_path / "page.py").write_text(PROGRAMS[page], "utf-8")
+    run([sys.executable, "-X", "dev", "-W", "error", "page.py"], tmp_path)
+
+
+def test_the_pages_on_coordination_and_memory_have_snippets() -> None:
+    assert PROGRAMS["coordination"]
+    assert PROGRAMS["memory"]
 
 
 @pytest.mark.parametrize("snippet", TESTS)

@@ -34,6 +34,10 @@ class Agenda(Generic[K]):
         heapq.heappush(self._heap, (when, self._count, key))
         return self._heap[0][2] == key
 
+    def covers(self, key: K, when: float) -> bool:
+        """Whether there is an appointment of the key no later than that. Any thread may ask."""
+        return self._when.get(key, float("inf")) <= when
+
     def cancel(self, key: K) -> None:
         """Forgets the appointment of a key, if it has one."""
         self._when.pop(key, None)

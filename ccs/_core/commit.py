@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, NoReturn
+from functools import lru_cache
+from typing import NamedTuple
 
 from ccs._core.codec import decode
 from ccs._core.keys import Keys
@@ -15,21 +16,28 @@ __all__ = [
     "Argument",
     "Batch",
     "Commit",
+    "Crowded",
     "Guard",
     "NotComputable",
+    "OtherPolicies",
     "Settings",
     "append_op",
     "commit_arguments",
     "delete_op",
     "drop_op",
+    "event_op",
+    "fewer_below",
     "finish_op",
     "increment_op",
+    "nothing_below",
     "parse_answers",
+    "policies_op",
     "renew_op",
     "revision_guard",
     "set_op",
     "sweep_op",
     "version_guard",
+    "was_applied",
 ]
 
 COMMIT_LIMIT = 16 * 1024 * 1024
@@ -37,11 +45,14 @@ KEEP = "keep"
 
 # Never a number: hiredis prints those itself, and a signal at that moment (Ctrl-C) ends the process in it.
 Argument = str | bytes
-Operation = tuple[Argument, ...]
+Operation = tuple[str, str, str, str | bytes]
 
 
 class Guard(NamedTuple):
-    """A condition checked inside the commit: `v`ersion, `r`evision (0: missing), or `n`othing below a prefix."""
+    """A condition checked inside the commit.
+
+    `v`ersion or `r`evision of a path (0: missing), `n`othing below a prefix, or a `c`ount below it that is less.
+    """
 
     kind: str
     path: str
@@ -55,32 +66,22 @@ class Settings(NamedTuple):
     keep_commits: int | None
     keep_bytes: int | None
 
-    def text(self) -> str:
-        """As the script reads it."""
-        return " ".join("-" if value is None else str(value) for value in self)
-
 
 _NOTHING = Settings(None, None, None)
 
 
 class Commit(NamedTuple):
-    """One atomic change: all of its operations, on distinct paths, or none, if its guards hold."""
+    """One atomic change: all of its operations, on distinct paths, or none, if its guards hold.
+
+    `policies` is the revision of those that it heeds, 0 for none at all: if others hold by then, it is refused.
+    """
 
     agent: str
     operations: Sequence[Operation]
     guards: Sequence[Guard] = ()
     given: Settings = _NOTHING
     size: int = 0
-
-    def arguments(self) -> list[Argument]:
-        """Its part of the script's ARGV."""
-        flat: list[Argument] = [self.agent, str(len(self.guards))]
-        for guard in self.guards:
-            flat.extend((guard.kind, guard.path, str(guard.expected)))
-        flat.append(str(len(self.operations)))
-        for operation in self.operations:
-            flat.extend(operation)
-        return flat
+    policies: int | None = None
 
 
 class Batch(NamedTuple):
@@ -97,6 +98,22 @@ class Batch(NamedTuple):
 
 class NotComputable(CCSError):
     """The script cannot compute the operation on this value without touching its type: the client has to."""
+
+
+class Crowded(CCSError):
+    """There are as many entries below a prefix as there may be."""
+
+    def __init__(self, prefix: str, limit: int) -> None:
+        super().__init__(f"{limit} entries or more stand below {prefix!r}")
+        self.prefix, self.limit = prefix, limit
+
+
+class OtherPolicies(CCSError):
+    """The context has other policies by now, those of `revision`: the client has to look at them first."""
+
+    def __init__(self, revision: int) -> None:
+        super().__init__(f"the policies are those of revision {revision} by now")
+        self.revision = revision
 
 
 class Applied(NamedTuple):
@@ -117,6 +134,16 @@ def revision_guard(path: str, revision: int) -> Guard:
     return Guard("r", path, revision)
 
 
+def nothing_below(prefix: str) -> Guard:
+    """There must be no entry below the prefix."""
+    return Guard("n", prefix, 0)
+
+
+def fewer_below(prefix: str, limit: int) -> Guard:
+    """There must be fewer entries below the prefix than `limit`; `Crowded` otherwise."""
+    return Guard("c", prefix, limit)
+
+
 def set_op(path: str, value: bytes, ttl: int | None = None, *, keep_ttl: bool = False) -> Operation:
     """Writes an encoded value, with a ttl in milliseconds; result: version, created, expiry."""
     return "s", path, KEEP if keep_ttl and ttl is None else "" if ttl is None else str(ttl), value
@@ -124,47 +151,89 @@ def set_op(path: str, value: bytes, ttl: int | None = None, *, keep_ttl: bool = 
 
 def delete_op(path: str) -> Operation:
     """Removes an entry; result: whether it was there."""
-    return "d", path
+    return "d", path, "", ""
 
 
 def increment_op(path: str, by: int) -> Operation:
     """Adds to a small integer; result: version, created, expiry, value."""
-    return "i", path, str(by)
+    return "i", path, str(by), ""
 
 
 def append_op(path: str, count: int, items: bytes, limit: int) -> Operation:
     """Appends so many packed items to a list of at most `limit` bytes; result: version, created, expiry."""
-    return "a", path, str(count), items, str(limit)
+    return "a", path, f"{count} {limit}", items
 
 
 def renew_op(path: str, ttl: int | None) -> Operation:
     """Moves a deadline, without a commit; result: whether the entry was there."""
-    return "k", path, "" if ttl is None else str(ttl)
+    return "k", path, "" if ttl is None else str(ttl), ""
+
+
+def event_op(topic: str, data: bytes) -> Operation:
+    """Tells something that leaves nothing behind but its journal record; no result."""
+    return "e", topic, "", data
+
+
+def policies_op() -> Operation:
+    """Makes this commit the one whose policies hold from now on. The last operation of its commit."""
+    return "p", "", "", ""
 
 
 def finish_op(outcome: bytes, keep: int) -> Operation:
     """Ends the context: no more writes, readable for `keep` milliseconds. Alone in its commit."""
-    return "f", outcome, str(keep)
+    return "f", "", str(keep), outcome
 
 
 def drop_op() -> Operation:
     """Removes the context. Alone in its commit."""
-    return ("D",)
+    return "D", "", "", ""
 
 
 def sweep_op(limit: int = 100) -> Operation:
     """Expires what is due; result: the next deadline in server milliseconds, 0 for none. Alone in its commit."""
-    return "w", str(limit)
+    return "w", "", str(limit), ""
 
 
 def commit_arguments(batch: Batch, keys: Keys, defaults: Settings, publish: str = "PUBLISH") -> list[Argument]:
     """The script's ARGV for a batch; the last settings given in it win."""
-    given = _given(batch.commits)
-    head = keys.channel, publish, batch.client, str(batch.number), given.text(), defaults.text()
-    flat: list[Argument] = [*head, "" if batch.behind is None else str(batch.behind)]
-    for commit in batch.commits:
-        flat.extend(commit.arguments())
+    number, behind = f"{batch.number:012d}", "" if batch.behind is None else f"{batch.behind:012d}"
+    this, other = _slots(batch.client, batch.number % 2)
+    given, default = _text(_given(batch.commits)), _text(defaults)
+    flat: list[Argument] = [keys.channel, publish, batch.client, number, this, other, given, default, behind]
+    for agent, operations, guards, _, _, policies in batch.commits:
+        flat += (agent, _bytes_of(agent), _heeded(policies), str(len(guards)))
+        for guard in guards:
+            flat += guard.kind, guard.path, _expected(guard)
+        flat.append(str(len(operations)))
+        for operation in operations:
+            flat += operation
     return flat
+
+
+@lru_cache(maxsize=256)
+def _slots(client: str, parity: int) -> tuple[str, str]:
+    """The fields of meta with the answers to the batches of this parity, and of the other."""
+    return f"client:{client}:{parity}", f"client:{client}:{1 - parity}"
+
+
+@lru_cache(maxsize=256)
+def _bytes_of(agent: str) -> str:
+    return str(len(agent.encode()))
+
+
+@lru_cache(maxsize=256)
+def _heeded(policies: int | None) -> str:
+    return "" if policies is None else f"{policies:016d}"
+
+
+@lru_cache(maxsize=256)
+def _text(settings: Settings) -> str:
+    return " ".join("-" if value is None else str(value) for value in settings)
+
+
+def _expected(guard: Guard) -> str:
+    # As it is stored: a version has ten digits.
+    return f"{guard.expected:010d}" if guard.kind == "v" and guard.expected else str(guard.expected)
 
 
 def _given(commits: Sequence[Commit]) -> Settings:
@@ -176,21 +245,40 @@ def _given(commits: Sequence[Commit]) -> Settings:
     return merged
 
 
-def parse_answers(batch: Batch, address: str, reply: Sequence[bytes]) -> list[Applied | CCSError]:
+def was_applied(reply: bytes) -> bool:
+    """Whether the answer to a batch tells what became of its commits: it came neither too late nor too early."""
+    return reply not in (b"stale", b"early")
+
+
+def parse_answers(batch: Batch, address: str, reply: bytes) -> list[Applied | CCSError]:
     """What became of each commit of a batch, in order."""
-    lines = reply[1].decode().split("\n")
-    return [_parse_answer(line, commit, address, reply[2]) for line, commit in zip(lines, batch.commits, strict=True)]
+    count = len(batch.commits)
+    if count == 1 and reply.startswith(b"+"):
+        return [_applied(reply)]
+    lines = reply.split(b"\n", count)
+    outcome = lines.pop() if len(lines) > count else b""
+    answered = zip(lines, batch.commits, strict=True)
+    return [_parse_answer(line, commit, address, outcome) for line, commit in answered]
 
 
-def _parse_answer(line: str, commit: Commit, address: str, outcome: bytes) -> Applied | CCSError:
-    kind, rest = line[0], line[1:]
-    if kind == "+":
-        numbers = tuple(map(int, rest.split()))
-        return Applied(numbers[0], numbers[1], numbers[2:])
+def _parse_answer(line: bytes, commit: Commit, address: str, outcome: bytes) -> Applied | CCSError:
+    if line.startswith(b"+"):
+        return _applied(line)
+    return _refusal(line[:1].decode(), line[1:].decode(), commit, address, outcome)
+
+
+def _applied(line: bytes) -> Applied:
+    revision, at, *result = line.split()
+    return Applied(int(revision), int(at), tuple(map(int, result)))
+
+
+def _refusal(kind: str, rest: str, commit: Commit, address: str, outcome: bytes) -> CCSError:
     if kind == "!":
         return _conflict(commit, rest)
     if kind == "F":
         return ContextFinished(address, decode(outcome) if outcome else None)
+    if kind == "P":
+        return OtherPolicies(int(rest))
     if kind == "L":
         return ValueTooLarge(int(rest), COMMIT_LIMIT, "commit")
     if kind == "V":
@@ -198,14 +286,12 @@ def _parse_answer(line: str, commit: Commit, address: str, outcome: bytes) -> Ap
         return ValueTooLarge(size, limit)
     if kind == "N":
         return NotComputable(address)
-    _unknown(line)
+    return CCSError(f"the commit script answered {kind + rest!r}, which this version of ccs does not know")
 
 
-def _conflict(commit: Commit, rest: str) -> Conflict:
+def _conflict(commit: Commit, rest: str) -> CCSError:
     index, version, revision, agent = rest.split(" ", 3)
     guard = commit.guards[int(index)]
+    if guard.kind == "c":
+        return Crowded(guard.path, guard.expected)
     return Conflict(guard.path, guard.expected, int(version), int(revision), agent or None)
-
-
-def _unknown(line: str) -> NoReturn:
-    raise CCSError(f"the commit script answered {line!r}, which this version of ccs does not know")

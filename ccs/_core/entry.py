@@ -1,6 +1,8 @@
 """An entry as it is stored: a header of six numbers in text, the agent, and the value as opaque msgpack.
 
 <revision> <version> <created µs> <updated µs> <expiry ms, 0 = none> <bytes of agent> <agent><value>
+
+The first five have a fixed number of digits (16, 10, 16, 16, 13), so that the script finds and compares them as text.
 """
 
 from __future__ import annotations

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from ccs._core.commit import Commit
 
-__all__ = ["Ahead", "Group", "Waiting", "copy_of", "group"]
+__all__ = ["Asking", "Group", "Waiting", "copy_of", "group"]
 
 _MOST, _MOST_BYTES = 512, 1024 * 1024
 
 A = TypeVar("A")
 E = TypeVar("E", bound=BaseException)
+W = TypeVar("W", bound="Asking")
+
+
+class Asking(Protocol):
+    """Who waits with a commit."""
+
+    @property
+    def commit(self) -> Commit:
+        """What is asked for."""
+
+    @property
+    def since(self) -> float:
+        """Since when, in monotonic seconds."""
 
 
 class Waiting(NamedTuple, Generic[A]):
@@ -24,22 +37,16 @@ class Waiting(NamedTuple, Generic[A]):
     answer: A
 
 
-class Ahead(Protocol):
-    """A group that was sent before and has no answer yet."""
+@dataclass(slots=True)
+class Group(Generic[W]):
+    """Commits that travel together, under the number that makes sending them again harmless.
+
+    With `behind`, they travel while the group of that number has no answer yet.
+    """
 
     number: int
-
-    async def answered(self) -> None:
-        """Waits for its answer, whatever that is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Group(Generic[A]):
-    """Commits that travel together, under the number that makes sending them again harmless."""
-
-    number: int
-    members: list[Waiting[A]]
-    behind: Ahead | None = None
+    members: Sequence[W]
+    behind: int | None = None
 
     @property
     def commits(self) -> list[Commit]:
@@ -52,14 +59,14 @@ class Group(Generic[A]):
         return self.members[0].since
 
 
-def group(waiting: deque[Waiting[A]], number: int, most: int = _MOST) -> Group[A]:
-    """Takes the next group off the queue, in order: bounded in number and bytes, so that nobody else waits long."""
-    members: list[Waiting[A]] = []
+def group(waiting: Sequence[W], most: int = _MOST) -> Sequence[W]:
+    """The next group, from the head of the queue: bounded in number and bytes, so that nobody else waits long."""
     size = 0
-    while waiting and len(members) < min(most, _MOST) and (not members or size + waiting[0].commit.size <= _MOST_BYTES):
-        size += waiting[0].commit.size
-        members.append(waiting.popleft())
-    return Group(number, members)
+    for index, asking in enumerate(waiting):
+        size += asking.commit.size
+        if index and (index >= most or index >= _MOST or size > _MOST_BYTES):
+            return waiting[:index]
+    return waiting[:]
 
 
 def copy_of(error: E) -> E:

@@ -21,7 +21,7 @@ from ccs._core.entry import parse_entry, to_entry
 from ccs._core.pattern import Matcher
 from ccs._core.times import from_micros
 from ccs.errors import ContextGone, HistoryCompacted, HistoryForked
-from ccs.types import Change, Entry, Operation
+from ccs.types import Change, Entry, Event, Operation
 
 __all__ = [
     "Cursor",
@@ -30,12 +30,16 @@ __all__ = [
     "Step",
     "changes_of",
     "check_resume",
-    "entries_of",
+    "cursor_of",
+    "events_of",
     "initial_change",
     "parse_page",
     "parse_record",
+    "told_by",
+    "written_by",
 ]
 
+_EVENT = b"e"
 _OPERATIONS: dict[bytes, Operation] = {b"s": "set", b"d": "delete", b"x": "expire"}
 
 
@@ -47,7 +51,10 @@ class Cursor(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One operation of a record: `s`et, `d`elete, e`x`pire, `f`inish or `g`one, with the raw entries around it."""
+    """One operation of a record: `s`et, `d`elete, e`x`pire, `f`inish or `g`one, with the raw entries around it.
+
+    Of an `e`vent, `path` is the topic, and `after` the data alone.
+    """
 
     kind: bytes
     path: str
@@ -114,6 +121,12 @@ def parse_record(raw: bytes) -> Record:
     )
 
 
+def cursor_of(raw: bytes) -> Cursor:
+    """The place after a record, found without taking it apart."""
+    words = raw.split(b" ", 6)
+    return Cursor(int(words[1]), _identity(words))
+
+
 def _identity(words: Sequence[bytes]) -> bytes:
     return b" ".join(words[3:6])
 
@@ -127,10 +140,31 @@ def changes_of(record: Record, address: str, matcher: Matcher) -> list[Change]:
     ]
 
 
-def entries_of(record: Record, matcher: Matcher) -> list[Entry | None]:
-    """The entries after a commit that match; None for each that it removed."""
-    steps = [step for step in record.steps if step.kind in _OPERATIONS and matcher.matches(step.path)]
-    return [to_entry(step.path, parse_entry(step.after)) if step.after else None for step in steps]
+def events_of(record: Record, address: str, matcher: Matcher) -> list[Event]:
+    """The events of a commit whose topics match, in order; their data is decoded anew."""
+    return [
+        Event(step.path, decode(step.after), record.agent, from_micros(record.at), record.revision, address)
+        for step in record.steps
+        if step.kind == _EVENT and matcher.matches(step.path)
+    ]
+
+
+def told_by(record: Record, address: str, matcher: Matcher) -> list[Change | Event]:
+    """The changes and the events of a commit that match, in the order of its operations."""
+    events, changes = iter(events_of(record, address, matcher)), iter(changes_of(record, address, matcher))
+    kinds = [step.kind for step in record.steps if matcher.matches(step.path)]
+    return [
+        next(events) if kind == _EVENT else next(changes) for kind in kinds if kind == _EVENT or kind in _OPERATIONS
+    ]
+
+
+def written_by(record: Record, matcher: Matcher) -> list[tuple[str, Entry | None]]:
+    """The paths that match and that a commit wrote, each with the entry there after it, None where it was removed."""
+    return [
+        (step.path, to_entry(step.path, parse_entry(step.after)) if step.after else None)
+        for step in record.steps
+        if step.kind in _OPERATIONS and matcher.matches(step.path)
+    ]
 
 
 def _change(record: Record, step: Step, address: str) -> Change:

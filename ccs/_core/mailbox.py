@@ -19,7 +19,10 @@ __all__ = ["Mailbox"]
 
 
 class Mailbox:
-    """The buffer of one watch: at most `limit` changes and `limit_bytes` bytes, then it falls behind."""
+    """The buffer of one watch: at most `limit` changes and `limit_bytes` bytes, then it falls behind.
+
+    The consumer is woken for what matches; with `eager`, for every commit.
+    """
 
     def __init__(self, matcher: Matcher, limit: int, limit_bytes: int, wake: Callable[[], object]) -> None:
         self.matcher, self.wake = matcher, wake
@@ -28,6 +31,7 @@ class Mailbox:
         self._put = self._put_bytes = self._taken = self._taken_bytes = 0
         self.seen = Cursor(0)
         self.behind = False
+        self.eager = False
         self.failure: CCSError | None = None
 
     def __repr__(self) -> str:
@@ -37,6 +41,11 @@ class Mailbox:
     def empty(self) -> bool:
         """Whether nothing waits."""
         return not self._records
+
+    @property
+    def first(self) -> Record | None:
+        """Consumer: the next record, if there is one; it waits here until it is taken."""
+        return self._records[0] if self._records else None
 
     def offer(self, record: Record) -> None:
         """Listener: the next commit; it is kept if a step of it matches or it ends the context."""
@@ -50,7 +59,7 @@ class Mailbox:
             self._put_bytes += record.size
             self._records.append(record)
         self.seen = record.cursor
-        if wanted:
+        if wanted or self.eager:
             self.wake()
 
     def _wanted(self, record: Record) -> int:

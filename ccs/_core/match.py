@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ccs._core.times import Duration, seconds
 from ccs.types import Entry
 
 __all__ = ["holds", "missed"]
@@ -16,8 +17,8 @@ def holds(entry: Entry, until: Any) -> bool:
     return bool(until(entry.value)) if callable(until) else bool(entry.value == until)
 
 
-def missed(path: str, address: str, until: Any, last: Entry | None, timeout: object) -> str:
+def missed(path: str, address: str, until: Any, last: Entry | None, timeout: Duration | None) -> str:
     """What to say when it did not come in time."""
     wanted = "exist" if until is None else "satisfy the condition" if callable(until) else f"be {until!r}"
     found = f"it is {last.value!r}" if last else "it is not there"
-    return f"waited {timeout} seconds for {path!r} in {address} to {wanted}; {found}"
+    return f"waited {seconds(timeout or 0):g} seconds for {path!r} in {address} to {wanted}; {found}"

@@ -1,11 +1,11 @@
-"""RFC 7396: how a patch changes a map."""
+"""How maps are put together: a patch by RFC 7396, and one map merged into another."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["merge_patch"]
+__all__ = ["merge_maps", "merge_patch"]
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
@@ -19,3 +19,10 @@ def merge_patch(target: Any, patch: Any) -> Any:
         else:
             merged[key] = merge_patch(merged.get(key), value)
     return merged
+
+
+def merge_maps(target: Any, value: Any) -> Any:
+    """The value set onto the target: maps merge key by key at every depth, anything else replaces, None like the rest."""
+    if not isinstance(target, Mapping) or not isinstance(value, Mapping):
+        return value
+    return {**target, **{key: merge_maps(target.get(key), each) for key, each in value.items()}}

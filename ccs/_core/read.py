@@ -62,13 +62,13 @@ def page_arguments(selector: Exact | Below, after: str, limit: int) -> list[Argu
     return ["entries", "b", selector.prefix, after, str(limit)]
 
 
-def parse_found(reply: Sequence[Any], matches: Matches) -> Found:
-    """The entries of a reply that match and are not due, by path."""
+def parse_found(reply: Sequence[Any], matches: Matches, *, due: bool = False) -> Found:
+    """The entries of a reply that match, by path; those that are past their deadline only with `due`."""
     now, flat = int(reply[1]), reply[2]
     found, path = {}, None
     for raw_path, raw in zip(flat[::2], flat[1::2], strict=True):
         path = raw_path.decode()
-        if matches(path) and not (entry := parse_entry(raw)).due(now):
+        if matches(path) and (not (entry := parse_entry(raw)).due(now) or due):
             found[path] = entry
     return Found(int(reply[0]), found, path)
 

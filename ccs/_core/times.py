@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from ccs.errors import InvalidValue
 
-__all__ = ["Duration", "from_micros", "from_millis", "millis", "seconds"]
+__all__ = ["Duration", "from_micros", "from_millis", "millis", "seconds", "to_micros"]
 
 Duration = float | timedelta
 
@@ -26,6 +26,13 @@ def seconds(duration: Duration, name: str = "duration", *, least: float = 0.0) -
 def millis(duration: Duration, name: str = "ttl") -> int:
     """A duration in whole milliseconds, rounded up, at least one."""
     return max(1, math.ceil(seconds(duration, name, least=0.001) * 1000))
+
+
+def to_micros(moment: datetime) -> int:
+    """An aware moment in whole microseconds after the epoch."""
+    if moment.tzinfo is None or moment.utcoffset() is None:
+        raise InvalidValue(f"{moment!r} is naive: give it a timezone, as datetime.now(timezone.utc) has")
+    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def from_micros(value: int) -> datetime:

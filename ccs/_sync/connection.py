@@ -27,18 +27,24 @@ _PATIENT = 3
 
 
 class Connection:
-    """What every command of a store goes through; `gate` is awaited before each one that is not `early`."""
+    """What every command of a store goes through.
+
+    `gate` is awaited before each one that is not `early`; `passable` says whether that would be at once.
+    """
 
     def __init__(self, link: Link, address: str, retry_for: float, stats: Counters) -> None:
         self._link, self.address, self._retry_for, self._stats = link, address, retry_for, stats
         self.gate: Callable[[], None] | None = None
+        self.passable: Callable[[], bool] = lambda: False
 
     def __repr__(self) -> str:
         return f"<Connection over {self._link!r}>"
 
     def run(
         self,
-        *command: Argument,
+        command: Any,
+        *,
+        call: Callable[[Any], Any] | None = None,
         early: bool = False,
         writes: bool = False,
         sent: bool = False,
@@ -49,14 +55,15 @@ class Connection:
 
         `Unavailable` after that, with `maybe_applied` where it `writes` and may have been seen, now or when it was
         `sent` before; `StoreFull`. `text` is the script that the command calls: it travels where the server does not
-        know it.
+        know it. `call` is how it travels, ordinarily by itself.
         """
+        call = call or self._link.call
         attempt, started = 0, time.monotonic() if since is None else since
-        if self.gate is not None and not early:
+        if not early and not self.passable() and self.gate is not None:
             self.gate()
         while True:
             try:
-                return self._link.call(*command)
+                return call(command)
             except NoScriptError:
                 command = "EVAL", text, *command[2:]
                 continue
@@ -71,7 +78,13 @@ class Connection:
 
     def script(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], **options: Any) -> Any:
         """The reply of a script, by its digest; its text travels only where the server does not know it."""
-        return self.run("EVALSHA", script.digest, str(len(keys)), *keys, *arguments, text=script.text, **options)
+        command = "EVALSHA", script.digest, str(len(keys)), *keys, *arguments
+        return self.run(command, text=script.text, **options)
+
+    def run_all(self, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
+        """The replies to several reads, which travel together: one round trip."""
+        replies: list[Any] = self.run(commands, call=self._link.call_all)
+        return replies
 
     def close(self) -> None:
         """Closes the link."""

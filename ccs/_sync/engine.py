@@ -7,32 +7,38 @@ import itertools
 import math
 import os
 import secrets
+import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from ccs import _memory
-from ccs._compat import Lock, here
-from ccs._core.commit import Applied, Batch, Settings, commit_arguments, parse_answers
+from ccs._compat import Lock, Work, here
+from ccs._core.commit import Settings
 from ccs._core.journal import JournalPage, parse_page
 from ccs._core.keys import Keys, keys_of
 from ccs._core.read import journal_arguments, journal_keys
 from ccs._core.target import Target
-from ccs._scripts import COMMIT, JOURNAL
+from ccs._scripts import JOURNAL
 from ccs._stats import Counters
 from ccs._sync.connection import Connection
 from ccs._sync.dial import Dialer, resolve
 from ccs._sync.gather import Gatherer
 from ccs._sync.link import Link
 from ccs._sync.listener import Listener
-from ccs.errors import CCSError, StoreClosed
+from ccs._sync.sender import Sender
+from ccs.errors import StoreClosed
 
 __all__ = ["Engine"]
 
 # Seconds without an answer after which a command is sent again; contexts whose gatherers are remembered.
 _ANSWER, _REMEMBERED = 5.0, 10_000
+# Dimensions and live copies of memories that are kept: up to four a context.
+_SHARED = 256
+
+T = TypeVar("T")
 
 
 class Starting(Protocol):
@@ -62,22 +68,28 @@ class Starting(Protocol):
 class Engine:
     """Opened by the first command; used by one process, and in asyncio by one event loop."""
 
-    def __init__(self, target: Target, namespace: str, retry_for: float, max_value_bytes: int) -> None:
+    def __init__(
+        self, target: Target, namespace: str, retry_for: float, max_value_bytes: int, embed: Work | None = None
+    ) -> None:
         self.target = resolve(target)
         self.namespace, self.retry_for, self.max_value_bytes = namespace, retry_for, max_value_bytes
-        self.stats = Counters()
+        self.embed, self.stats = embed, Counters()
         # A whole number of them: the last attempt ends when the patience does.
         timeout = max(0.1, retry_for / max(1, math.ceil(retry_for / _ANSWER)))
         self._dialer = Dialer(self.target, timeout, retry_for)
         self.connection = Connection(Link(self._dialer, self.stats), self.address, retry_for, self.stats)
-        self.connection.gate = self._gate
+        self.connection.gate, self.connection.passable = self._gate, self._passable
         self.listener = Listener(self.target, timeout, namespace, retry_for, self.stats)
         # By identity, in order; whole copies of a dict are taken in one step, so threads need no lock.
         self.subscriptions: dict[Starting, None] = {}
         self._starting: dict[Starting, None] = {}
-        self._client, self._numbers = secrets.token_hex(8), itertools.count(2, 2)
+        # The presences that are joined: each its context, its agent, and for how many seconds it is held at a time.
+        self.presences: dict[object, tuple[str, str, float]] = {}
+        self._client, self._next_number = secrets.token_hex(8), itertools.count(2, 2).__next__
         self._gatherers: WeakValueDictionary[str, Gatherer] = WeakValueDictionary()
         self._recent: OrderedDict[str, Gatherer] = OrderedDict()
+        self._shared: OrderedDict[tuple[str, ...], Any] = OrderedDict()
+        self._sharing = threading.Lock()
         self._opening = Lock()
         self._home: tuple[int, object] | None = None
         self.closed = False
@@ -99,7 +111,7 @@ class Engine:
         """Connects, checks the server and starts the subscriptions; once."""
         self.check()
         # Each with its own patience: nobody waits for the attempts of all the others.
-        self.connection.run("PING", early=True)
+        self.connection.run(("PING",), early=True)
         with self._opening:
             self.check()
             if self._home:
@@ -154,7 +166,12 @@ class Engine:
         """What every command waits for: the store is open, here, and its subscriptions are live."""
         self._gate()
 
+    def _passable(self) -> bool:
+        return not self._starting and not self.closed and self._home == (os.getpid(), here())
+
     def _gate(self) -> None:
+        if self._passable():
+            return
         if self._home is None or self.closed:
             self.open()
         else:
@@ -178,7 +195,9 @@ class Engine:
         """The one gatherer of a context: all who write there share it, so that there is one order."""
         gatherer = self._gatherers.get(address)
         if gatherer is None:
-            gatherer = Gatherer(self._sender(address, defaults), lambda: next(self._numbers), self.retry_for)
+            keys = self.keys(address)
+            sender = Sender(self.connection, self.stats, address, keys, self._client, defaults)
+            gatherer = Gatherer(sender, self._next_number, self.retry_for)
             self._gatherers[address] = gatherer
         self._recent[address] = gatherer
         self._recent.move_to_end(address)
@@ -186,23 +205,17 @@ class Engine:
             self._recent.popitem(last=False)
         return gatherer
 
-    def _sender(self, address: str, defaults: Settings) -> Any:
-        def send(sending: Any) -> list[Applied | CCSError]:
-            batch, sent = Batch(sending.commits, self._client, sending.number), False
-            arguments = commit_arguments(batch, self.keys(address), defaults)
-            options = {"writes": True, "since": sending.since, "sent": sent}
-            reply = self.connection.script(COMMIT, self.keys(address).all, arguments, **options)
-            return self._answers(batch, address, reply)
+    def shared(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
+        """What rooms above keep for all who use this store, by its key; made when it is first asked for.
 
-        return send
-
-    def _answers(self, batch: Batch, address: str, reply: Sequence[bytes]) -> list[Applied | CCSError]:
-        if reply[0] != b"ok":
-            raise CCSError(
-                f"a later batch of this client was applied to {address} before this one; nothing was written"
-            )
-        self.stats.add_batch(len(batch.commits))
-        return parse_answers(batch, address, reply)
+        Past some hundreds, what was not asked for the longest is forgotten.
+        """
+        with self._sharing:
+            found: T = self._shared[key] if key in self._shared else self._shared.setdefault(key, make())
+            self._shared.move_to_end(key)
+            if len(self._shared) > _SHARED:
+                self._shared.popitem(last=False)
+        return found
 
     def look(self, address: str, cursor: int, count: int) -> JournalPage:
         """A stretch of a context's journal; it does not wait for subscriptions, which need it themselves."""

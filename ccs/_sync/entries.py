@@ -8,12 +8,13 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ccs._compat import maybe, sleep
+from ccs._core.numbers import whole
 from ccs._core.retry import jitter
 from ccs._sync.place import Place
 from ccs._sync.transaction import Transaction
 from ccs._sync.watches import Watches
 from ccs._sync.writes import Writes
-from ccs.errors import Conflict, InvalidValue
+from ccs.errors import Conflict
 
 __all__ = ["Entries"]
 
@@ -43,14 +44,12 @@ class Entries(Writes, Watches):
 
         `fn` may be called several times: it should do nothing but read and write in `tx`.
         """
-        if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
-            raise InvalidValue(f"attempts is {attempts!r}: give at least one")
-        for lost in range(attempts):
+        for lost in range(whole("attempts", attempts, "at least one", 1)):
             try:
                 with self.transaction() as tx:
                     return maybe(fn(tx))
-            except Conflict:
-                if lost + 1 == attempts:
+            except Conflict as conflict:
+                if conflict.policy or lost + 1 == attempts:
                     raise
                 sleep(jitter(lost, random.random()))
         raise AssertionError("unreachable")

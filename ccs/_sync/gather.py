@@ -11,20 +11,19 @@ out of the queue before it is answered, each step can be done again, and whoever
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from threading import Lock
-from typing import Any
 
 from ccs._core.commit import Applied, Commit
-from ccs._core.grouping import Group, Waiting, copy_of, group
+from ccs._core.grouping import Group, copy_of, group
+from ccs._core.policies import NO_POLICIES
+from ccs._sync.sender import Sender
 from ccs.errors import CCSError, Unavailable
 
 __all__ = ["Gatherer"]
 
 Answer = Applied | CCSError
-Send = Callable[[Group[Any]], list[Answer]]
 
 
 class _Caller:
@@ -33,9 +32,10 @@ class _Caller:
     It waits for a bare lock, held until then: an interrupt inside an `Event` could leave it locked for ever.
     """
 
-    __slots__ = ("answer", "asleep")
+    __slots__ = ("answer", "asleep", "commit", "since")
 
-    def __init__(self) -> None:
+    def __init__(self, commit: Commit) -> None:
+        self.commit, self.since = commit, time.monotonic()
         self.answer: Answer | None = None
         self.asleep: Lock | None = None
 
@@ -56,50 +56,48 @@ class _Caller:
 class Gatherer:
     """The commits of one context, on their way to the server."""
 
-    def __init__(self, send: Send, numbers: Callable[[], int], retry_for: float) -> None:
-        self._send, self._numbers, self._retry_for = send, numbers, retry_for
-        self._waiting: deque[Waiting[_Caller]] = deque()
+    def __init__(self, sender: Sender, numbers: Callable[[], int], retry_for: float) -> None:
+        self._send, self._numbers, self._retry_for = sender.send, numbers, retry_for
+        self._waiting: list[_Caller] = []
         self._unanswered: Group[_Caller] | None = None
         self._leader: _Caller | None = None
         self._lock = Lock()
         self.last_revision = 0
+        self.policies = NO_POLICIES
 
     def __repr__(self) -> str:
         return f"<Gatherer of {len(self._waiting)} commits, acknowledged up to {self.last_revision}>"
 
     def commit(self, commit: Commit) -> Applied:
         """What became of the commit, once the server has said so; its errors are raised."""
-        caller = _Caller()
+        caller = _Caller(commit)
         try:
             with self._lock:
-                self._waiting.append(Waiting(commit, time.monotonic(), caller))
-                self._leader = self._leader or caller
-                if self._leader is not caller:
+                self._waiting.append(caller)
+                if self._leader is None:
+                    self._leader = caller
+                elif self._leader is not caller:
                     caller.sleep()
-            answer = self._answer(caller)
+            caller.wait()
+            while caller.answer is None:
+                self._send_next()
         finally:
             try:
                 self._leave(caller)
             except BaseException:
                 self._leave(caller)
                 raise
-        if isinstance(answer, Applied):
-            return answer
-        raise answer
+        if isinstance(caller.answer, Applied):
+            return caller.answer
+        raise caller.answer
 
     def close(self) -> None:
         """Nothing to wait for: whoever sends is a caller."""
 
-    def _answer(self, caller: _Caller) -> Answer:
-        caller.wait()
-        while caller.answer is None:
-            self._send_next()
-        return caller.answer
-
     def _leave(self, caller: _Caller) -> None:
         with self._lock:
             if caller.answer is None:
-                self._waiting = deque(waiting for waiting in self._waiting if waiting.answer is not caller)
+                self._waiting = [each for each in self._waiting if each is not caller]
             if self._leader is caller:
                 self._leader = self._next_leader(caller)
             if self._leader:
@@ -107,13 +105,14 @@ class Gatherer:
 
     def _next_leader(self, leaving: _Caller) -> _Caller | None:
         # Those of the unanswered group that have not left are still in the queue.
-        callers = [waiting.answer for waiting in self._waiting]
-        for caller in callers:
+        following = None
+        for caller in self._waiting:
             if caller.answer is not None:
                 caller.wake()
-        following = next((caller for caller in callers if caller is not leaving and caller.answer is None), None)
+            elif following is None and caller is not leaving:
+                following = caller
         if following is None:
-            self._unanswered, self._waiting = None, deque()
+            self._unanswered, self._waiting = None, []
         return following
 
     def _send_next(self) -> None:
@@ -129,16 +128,16 @@ class Gatherer:
 
     def _gather(self) -> Group[_Caller]:
         with self._lock:
-            self._waiting = deque(waiting for waiting in self._waiting if waiting.answer.answer is None)
-            self._unanswered = sending = group(deque(self._waiting), self._numbers())
+            self._waiting = [caller for caller in self._waiting if caller.answer is None]
+            self._unanswered = sending = Group(self._numbers(), group(self._waiting))
         return sending
 
-    def _settle(self, members: list[Waiting[_Caller]], answers: list[Answer]) -> None:
-        for waiting, answer in zip(members, answers, strict=True):
+    def _settle(self, members: Sequence[_Caller], answers: Sequence[Answer]) -> None:
+        for caller, answer in zip(members, answers, strict=True):
             if isinstance(answer, Applied) and answer.revision > self.last_revision:
                 self.last_revision = answer.revision
-            waiting.answer.answer = answer
-            waiting.answer.wake()
+            caller.answer = answer
+            caller.wake()
 
     def _fail_overdue(self, error: CCSError) -> None:
         # Who has waited as long, but was never sent, knows that nothing of it was applied.
@@ -146,5 +145,5 @@ class Gatherer:
             return
         overdue = time.monotonic() - self._retry_for
         with self._lock:
-            late = [each for each in self._waiting if each.since <= overdue and each.answer.answer is None]
+            late = [each for each in self._waiting if each.since <= overdue and each.answer is None]
         self._settle(late, [Unavailable(error.address, reason=error.reason) for _ in late])

@@ -6,9 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 from ccs._core.journal import Cursor, JournalPage, Record, changes_of, check_resume, parse_record
+from ccs._core.numbers import whole
 from ccs._core.pattern import Matcher
 from ccs._sync.place import Place
-from ccs.errors import HistoryCompacted, InvalidValue
+from ccs.errors import HistoryCompacted
 from ccs.types import Change
 
 __all__ = ["History"]
@@ -21,8 +22,8 @@ class History:
 
     def __init__(self, place: Place, matcher: Matcher, since: int | None, until: int | None, limit: int | None) -> None:
         for name, value in (("since", since), ("until", until), ("limit", limit)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-                raise InvalidValue(f"{name} is {value!r}: give a number that is not negative, or None")
+            if value is not None:
+                whole(name, value, "a number that is not negative, or None")
         self._place, self._matcher = place, matcher
         self._since, self._until, self._limit = since, until, limit
         self._changes: list[Change] = []
@@ -43,7 +44,7 @@ class History:
         journal, before = self._place.keys.journal, "+" if self._until is None else str(self._until)
         after = "-" if self._since is None else f"({self._since}"
         while not self._full:
-            found = self._place.connection.run("XREVRANGE", journal, before, after, "COUNT", str(_PAGE))
+            found = self._place.connection.run(("XREVRANGE", journal, before, after, "COUNT", str(_PAGE)))
             for identity, fields in found:
                 self._add(parse_record(fields[1]), newest_first=True)
                 before = f"({identity.decode()}"

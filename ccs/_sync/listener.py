@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from ccs._core.journal import JournalPage
+from ccs._core.lease import Lease
 from ccs._core.mailbox import Mailbox
 from ccs._core.target import Target
 from ccs._stats import Counters
@@ -84,6 +85,16 @@ class Listener:
     def check_soon(self, address: str, seconds: float) -> None:
         """Looks at a context then, whether it still exists."""
         self._tell(self._listener.check_soon, address, seconds)
+
+    def hold(self, address: str, lease: Lease) -> None:
+        """Renews a lease from now on, in one command with all others of its context, until it is lost or let go."""
+        self._listener.register(address, lease)
+        if not self._listener.keeps(address, lease):
+            self._tell(self._listener.attend, address, lease)
+
+    def let_go(self, address: str, lease: Lease) -> None:
+        """Renews a lease no more."""
+        self._listener.let_go(address, lease)
 
     async def _main(self) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()

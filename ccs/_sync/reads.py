@@ -145,7 +145,7 @@ class Reads:
         return parse_info(place.address, reply)
 
     def _raw(self, path: str) -> RawEntry | None:
-        stored = self._place.connection.run("HGET", self._place.keys.entries, check_path(path))
+        stored = self._place.connection.run(("HGET", self._place.keys.entries, check_path(path)))
         if stored is None:
             return None
         entry = parse_entry(stored)

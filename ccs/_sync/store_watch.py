@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from ccs._compat import Signal
 from ccs._core.address import canonical
 from ccs._core.agenda import Agenda
-from ccs._core.journal import Cursor, JournalPage, Record, changes_of, check_resume
-from ccs._core.pattern import compile_addresses
+from ccs._core.journal import Cursor, JournalPage, Record, changes_of, check_resume, told_by
+from ccs._core.numbers import whole
+from ccs._core.pattern import Matcher, compile_addresses
 from ccs._core.times import Duration, from_micros, from_millis, seconds
 from ccs._sync.engine import Engine
 from ccs._sync.survey import addresses
 from ccs.errors import CCSError, ContextGone, InvalidValue, StoreClosed
 from ccs.types import Change
 
-__all__ = ["StoreWatch"]
+__all__ = ["StoreTail", "StoreWatch"]
 
 # Records of a page; seconds after a deadline; a survey may take one part in so many of the time.
 _PAGE, _GRACE, _SHARE = 256, 0.05, 50
@@ -180,7 +182,7 @@ class StoreWatch:
         change, mark = self._queue.popleft()
         if mark:
             self._handed[mark[0]] = mark[1]
-            if change and change.op == "gone":
+            if isinstance(change, Change) and change.op == "gone":
                 del self._handed[mark[0]]
         self._engine.stats.add("deliveries", int(change is not None))
         return change
@@ -241,7 +243,7 @@ class StoreWatch:
 
     def _expand(self, address: str, record: Record) -> None:
         matcher = self._matcher.paths_in(address)
-        changes = changes_of(record, address, matcher) if matcher else []
+        changes = self._told_by(record, address, matcher) if matcher else ()
         self._cursors[address] = record.cursor
         if record.deadline:
             left = record.deadline / 1000 - record.at / 1_000_000
@@ -251,6 +253,9 @@ class StoreWatch:
             self._queue.append((change, None if left_over else mark))
         if not changes:
             self._queue.append((None, mark))
+
+    def _told_by(self, record: Record, address: str, matcher: Matcher) -> Sequence[Any]:
+        return changes_of(record, address, matcher)
 
     def _end(self, address: str, agent: str, at: datetime) -> None:
         cursor = self._cursors.pop(address, None)
@@ -277,10 +282,17 @@ class StoreWatch:
         self._plan(address, page)
 
 
+class StoreTail(StoreWatch):
+    """A watch that yields changes and events alike: everything that is told."""
+
+    def _told_by(self, record: Record, address: str, matcher: Matcher) -> Sequence[Any]:
+        return told_by(record, address, matcher)
+
+
 def _checked(since: Mapping[str, int]) -> dict[str, int]:
     if not isinstance(since, Mapping):
         raise InvalidValue(f"since is {since!r}: give a mapping of address to revision, as `revision` tells it")
-    for address, revision in since.items():
-        if isinstance(revision, bool) or not isinstance(revision, int) or revision < 0:
-            raise InvalidValue(f"since of {address!r} is {revision!r}: give a revision, or 0 for everything")
-    return {canonical(address): revision for address, revision in since.items()}
+    return {
+        canonical(address): whole(f"since of {address!r}", revision, "a revision, or 0 for everything")
+        for address, revision in since.items()
+    }

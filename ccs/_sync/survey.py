@@ -22,7 +22,7 @@ def addresses(engine: Engine) -> Iterator[str]:
     cursor, seen = b"0", set()
     while True:
         command = "SCAN", cursor, "MATCH", meta_glob(engine.namespace), "COUNT", str(_PAGE)
-        cursor, keys = engine.connection.run(*command, early=True)
+        cursor, keys = engine.connection.run(command, early=True)
         for key in keys:
             address = address_of_key(engine.namespace, key.decode())
             if address is not None and address not in seen:

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import copy
+import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ccs._core.address import check_path, check_writable
 from ccs._core.codec import decode, encode, validate
-from ccs._core.commit import Guard, delete_op, revision_guard, set_op
+from ccs._core.commit import Crowded, Guard, Operation, delete_op, event_op, revision_guard, set_op
+from ccs._core.outbox import INBOX_LIMIT, Draft, Outbox
 from ccs._core.times import Duration, millis
 from ccs._sync.reads import Reads, typed
 from ccs.errors import InvalidValue
@@ -31,6 +34,8 @@ class Transaction:
         self._reads, self._place = reads, reads.place
         self._seen: dict[str, Entry | None] = {}
         self._writes: dict[str, tuple[Any, int | None]] = {}
+        self._more: list[tuple[Operation, Sequence[Guard], int]] = []
+        self._outbox = Outbox(secrets.token_hex(8), self._place.engine.max_value_bytes)
         self._open = False
         self.revision = 0
 
@@ -50,7 +55,7 @@ class Transaction:
     def get(self, path: str, default: Any = None, *, type: Any = None) -> Any:
         """The value at a path as this transaction sees it, or `default`."""
         self._check_open()
-        if path in self._writes:
+        if path in self._writes:  # its own word: nothing is read, so nothing to guard
             raw = self._writes[path][0]
             value = default if raw is _DELETED else decode(raw)
             return value if type is None or raw is _DELETED else validate(value, type)
@@ -89,6 +94,40 @@ class Transaction:
         self._check_open()
         self._writes[check_writable(path)] = _DELETED, None
 
+    def send(
+        self,
+        to: str,
+        content: Any,
+        *,
+        type: str = "note",
+        reply_to: str | None = None,
+        ttl: Duration | None = None,
+        limit: int = INBOX_LIMIT,
+    ) -> str:
+        """Sends a message at the end, in the same commit; its id. See `Context.send`; `InboxFull` is raised at the end.
+
+        >>> with task.transaction() as tx:
+        ...     tx.set("sources/a", "ready")
+        ...     id = tx.send("analyst", "sources/a is ready")
+        >>> [message.id == id for message in task.inbox("analyst").unread()]
+        [True]
+        """
+        self._check_open()
+        posted = self._outbox.put(Draft(to, content, type, reply_to, ttl, limit))
+        self.add(posted.operation, [posted.guard], len(posted.value))
+        return posted.id
+
+    def publish(self, topic: str, data: Any) -> None:
+        """Tells an event at the end, in the same commit; see `Context.publish`."""
+        self._check_open()
+        raw = encode(data, self._place.engine.max_value_bytes)
+        self.add(event_op(check_writable(topic), raw), size=len(raw))
+
+    def add(self, operation: Operation, guards: Sequence[Guard] = (), size: int = 0) -> None:
+        """Does something else at the end, if its guards hold too. For the inside: recipes, not users."""
+        self._check_open()
+        self._more.append((operation, guards, size))
+
     def _check_open(self) -> None:
         if not self._open:
             raise InvalidValue("this transaction is not open: use it inside its with block")
@@ -100,16 +139,23 @@ class Transaction:
         return Entry(path, decode(raw), version, 0, self._place.agent, created, now, expires)
 
     def _commit(self) -> None:
-        if not self._seen and not self._writes:
+        if not self._seen and not self._writes and not self._more:
             return
         operations = [
             delete_op(path) if raw is _DELETED else set_op(path, raw, ttl) for path, (raw, ttl) in self._writes.items()
         ]
+        operations += [operation for operation, _, _ in self._more]
         size = sum(len(raw) for raw, _ in self._writes.values() if raw is not _DELETED)
-        applied = self._place.commit(operations, self._guards(), size)
-        self.revision = applied.revision
-        for _, ttl in self._writes.values():
+        size += sum(size for _, _, size in self._more)
+        try:
+            written = self._place.write(operations, self._guards(), size)
+        except Crowded as crowded:
+            self._place.expect(1)  # some may have expired while nobody was there to sweep
+            raise self._outbox.refusal(crowded) from None
+        self.revision = written.applied.revision
+        for ttl in (*(ttl for _, ttl in self._writes.values()), *(posted.ttl for posted in self._outbox.posted)):
             self._place.expect(ttl)
 
     def _guards(self) -> list[Guard]:
-        return [revision_guard(path, entry.revision if entry else 0) for path, entry in self._seen.items()]
+        read = [revision_guard(path, entry.revision if entry else 0) for path, entry in self._seen.items()]
+        return read + [guard for _, guards, _ in self._more for guard in guards]

@@ -5,21 +5,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 from ccs._core.address import check_path
 from ccs._core.match import holds, missed
 from ccs._core.pattern import escape
 from ccs._core.times import Duration, seconds
+from ccs._sync.engine import Engine
 from ccs._sync.history import History
+from ccs._sync.past import diff, snapshot_at
 from ccs._sync.place import Place
 from ccs._sync.reads import matcher_of, typed
-from ccs._sync.subscription import Callback, ErrorCallback, Subscription
+from ccs._sync.subscription import Callback, ErrorCallback, Subscription, whole_of
 from ccs._sync.watch import EntryWatch, Watch
 from ccs.errors import InvalidPattern, InvalidValue
-from ccs.types import Change, Entry
+from ccs.types import Change, Entry, Snapshot
 
-__all__ = ["Watches", "pattern_list"]
+__all__ = ["Watches", "call_back", "pattern_list"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -69,13 +72,8 @@ class Watches:
         An error of the callback is logged and handed to `on_error`; it stops and loses nothing. It can be called
         before the store is entered: it is live when the entering returns.
         """
-        if not callable(callback):
-            raise InvalidValue(f"{callback!r} cannot be called back: give a function that takes a change")
         watch = self.watch(*pattern_list(patterns), since=since, initial=initial)
-        subscription = Subscription(watch, callback, on_error, self._place.engine.stats)
-        if self._place.engine.subscribe(subscription):
-            subscription.ready(self._place.engine.retry_for)
-        return subscription
+        return call_back(self._place.engine, watch, callback, on_error)
 
     def on_change(
         self,
@@ -90,7 +88,8 @@ class Watches:
         ... def react(change):
         ...     task.increment("reactions")
         >>> entry = task.set("status", "open")
-        >>> (task.wait_for("reactions", 1, timeout=10)).value
+        >>> entry = task.wait_for("reactions", 1, timeout=10)
+        >>> entry.value
         1
         """
         wanted = [pattern for one in patterns for pattern in pattern_list(one)]
@@ -110,10 +109,11 @@ class Watches:
         place = self._place
         with EntryWatch(place.engine, place.address, (escape(check_path(path)),), initial=True) as entries:
             last: Entry | None = None
+            entry: Entry | None
             while True:
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
                 try:
-                    entry: Entry | None = entries.receive(timeout=left)
+                    _, entry = entries.receive(timeout=left)
                 except TimeoutError:
                     raise TimeoutError(missed(path, place.address, until, last, timeout)) from None
                 last = entry
@@ -134,6 +134,51 @@ class Watches:
         """
         past = History(self._place, matcher_of(patterns), since, until, limit)
         return past.backwards() if newest_first else past.forwards()
+
+    def at(self, when: int | datetime, *patterns: str) -> Snapshot:
+        """The entries that matched as they stood after a revision, or at a moment (server time); its `.revision`.
+
+        As far back as the journal goes: `HistoryCompacted` past it.
+
+            >>> first = task.set("status", "open")
+            >>> second = task.set("status", "closed")
+            >>> (task.at(first.revision))["status"].value
+            'open'
+        """
+        return snapshot_at(self._place, when, matcher_of(patterns))
+
+    def diff(self, since: int | datetime, *patterns: str, until: int | datetime | None = None) -> list[Change]:
+        """What has changed on the whole after `since` and up to `until`: at most one change a path.
+
+        Its `previous` is the value at `since`, its `value` the one at `until`; where these are the same there is none.
+        `HistoryCompacted` where the journal no longer reaches back so far.
+
+            >>> start = task.set("status", "open")
+            >>> revision = task.set_many({"status": "closed", "note": 1})
+            >>> gone = task.delete("note")
+            >>> [(change.path, change.previous, change.value) for change in task.diff(start.revision)]
+            [('status', 'open', 'closed')]
+        """
+        return diff(self._place, since, until, matcher_of(patterns))
+
+
+def call_back(
+    engine: Engine,
+    watch: Watch,
+    callback: Callable[..., object],
+    on_error: Callable[..., object] | None,
+    given: Callable[[Any], object] = whole_of,
+) -> Subscription:
+    """A subscription to a watch, registered with its store; in the blocking colour live, if the store is open.
+
+    The callback gets what is `given` of a change or an event.
+    """
+    if not callable(callback):
+        raise InvalidValue(f"{callback!r} cannot be called back: give a function that takes a change")
+    subscription = Subscription(watch, callback, on_error, engine.stats, given)
+    if engine.subscribe(subscription):
+        subscription.ready(engine.retry_for)
+    return subscription
 
 
 def pattern_list(patterns: str | Sequence[str]) -> list[str]:

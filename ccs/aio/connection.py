@@ -26,18 +26,24 @@ _PATIENT = 3
 
 
 class Connection:
-    """What every command of a store goes through; `gate` is awaited before each one that is not `early`."""
+    """What every command of a store goes through.
+
+    `gate` is awaited before each one that is not `early`; `passable` says whether that would be at once.
+    """
 
     def __init__(self, link: Link, address: str, retry_for: float, stats: Counters) -> None:
         self._link, self.address, self._retry_for, self._stats = link, address, retry_for, stats
         self.gate: Callable[[], Awaitable[None]] | None = None
+        self.passable: Callable[[], bool] = lambda: False
 
     def __repr__(self) -> str:
         return f"<Connection over {self._link!r}>"
 
     async def run(
         self,
-        *command: Argument,
+        command: Any,
+        *,
+        call: Callable[[Any], Awaitable[Any]] | None = None,
         early: bool = False,
         writes: bool = False,
         sent: bool = False,
@@ -48,14 +54,15 @@ class Connection:
 
         `Unavailable` after that, with `maybe_applied` where it `writes` and may have been seen, now or when it was
         `sent` before; `StoreFull`. `text` is the script that the command calls: it travels where the server does not
-        know it.
+        know it. `call` is how it travels, ordinarily by itself.
         """
+        call = call or self._link.call
         attempt, started = 0, time.monotonic() if since is None else since
-        if self.gate is not None and not early:
+        if not early and not self.passable() and self.gate is not None:
             await self.gate()
         while True:
             try:
-                return await self._link.call(*command)
+                return await call(command)
             except NoScriptError:
                 command = "EVAL", text, *command[2:]
                 continue
@@ -70,19 +77,21 @@ class Connection:
 
     async def script(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], **options: Any) -> Any:
         """The reply of a script, by its digest; its text travels only where the server does not know it."""
-        return await self.run("EVALSHA", script.digest, str(len(keys)), *keys, *arguments, text=script.text, **options)
+        command = "EVALSHA", script.digest, str(len(keys)), *keys, *arguments
+        return await self.run(command, text=script.text, **options)
+
+    async def run_all(self, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
+        """The replies to several reads, which travel together: one round trip."""
+        replies: list[Any] = await self.run(commands, call=self._link.call_all)
+        return replies
 
     # [async-only]
-    async def once(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> tuple[Any, bool]:
-        """The reply of a script that is tried only once, None where there is none; whether it may have been run."""
-        if self.gate is not None:
-            await self.gate()
-        try:
-            return await self._link.call("EVALSHA", script.digest, str(len(keys)), *keys, *arguments), True
-        except LinkDown as error:
-            return None, error.sent
-        except ResponseError:
-            return None, False
+    def post(self, command: tuple[Argument, ...], on_reply: Callable[[Any], None]) -> bool:
+        """Sends a command at once and only once, for who does not wait; whether there is a connection to send it by.
+
+        `on_reply` gets the reply, an error of the server, or `LinkDown`.
+        """
+        return self.passable() and self._link.post(command, on_reply)
 
     # [/async-only]
     async def aclose(self) -> None:

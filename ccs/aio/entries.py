@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ccs._compat import async_maybe, async_sleep
+from ccs._core.numbers import whole
 from ccs._core.retry import jitter
 from ccs.aio.place import Place
 from ccs.aio.transaction import Transaction
 from ccs.aio.watches import Watches
 from ccs.aio.writes import Writes
-from ccs.errors import Conflict, InvalidValue
+from ccs.errors import Conflict
 
 __all__ = ["Entries"]
 
@@ -42,14 +43,12 @@ class Entries(Writes, Watches):
 
         `fn` may be called several times: it should do nothing but read and write in `tx`.
         """
-        if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
-            raise InvalidValue(f"attempts is {attempts!r}: give at least one")
-        for lost in range(attempts):
+        for lost in range(whole("attempts", attempts, "at least one", 1)):
             try:
                 async with self.transaction() as tx:
                     return await async_maybe(fn(tx))
-            except Conflict:
-                if lost + 1 == attempts:
+            except Conflict as conflict:
+                if conflict.policy or lost + 1 == attempts:
                     raise
                 await async_sleep(jitter(lost, random.random()))
         raise AssertionError("unreachable")

@@ -3,29 +3,45 @@
 That makes fifty agents of one process fast, and keeps their acknowledged commits in the order in which they were
 made. Two batches of a context may be on their way: one that the server works on, and one behind it, so that neither
 side waits for the other. The second is applied only if the first was; where anything goes wrong with the first, the
-second waits for what becomes of it. The blocking twin of this file is written by hand too: there the threads take
-turns at sending.
+second waits for what becomes of it.
+
+Ordinarily no task is needed: a batch is posted from the event loop, and its reply wakes those who wait for it. A task
+takes over where that fails, and tries until the batch is answered or patience ends. The blocking twin of this file is
+written by hand too: there the threads take turns at sending.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from ccs._compat import AsyncGate
 from ccs._core.commit import Applied, Commit
 from ccs._core.grouping import Group, Waiting, copy_of, group
+from ccs._core.policies import NO_POLICIES
 from ccs.errors import CCSError, StoreClosed, Unavailable
 
-__all__ = ["Gatherer"]
+__all__ = ["Gatherer", "Sender"]
 
-Answer = Applied | CCSError
-Send = Callable[[Group[Any]], Awaitable[list[Answer]]]
+Answers = Sequence[Applied | Exception]
+Member = Waiting["asyncio.Future[Applied]"]
 
 _WINDOW = 2
+
+
+class Sender(Protocol):
+    """Sends groups to the server."""
+
+    def post(self, sending: Group[Any], on_answers: Callable[[Answers | None, bool], None]) -> bool:
+        """Sends a group at once and only once; whether that was possible.
+
+        `on_answers(answers, sent)`: None where there are none, and then whether it may have been applied all the same.
+        """
+
+    async def send(self, sending: Group[Any], sent: bool) -> Answers:
+        """The answers to a group, tried until patience ends; `sent`: it may have been applied before."""
 
 
 class _Flight:
@@ -35,91 +51,111 @@ class _Flight:
         self.number = number
         self.landed = AsyncGate()
 
-    async def answered(self) -> None:
-        """Waits for its answer, whatever that is."""
-        await self.landed.wait(None)
-
 
 class Gatherer:
     """The commits of one context, on their way to the server."""
 
-    def __init__(self, send: Send, numbers: Callable[[], int], retry_for: float) -> None:
-        self._send, self._numbers, self._retry_for = send, numbers, retry_for
-        self._waiting: deque[Waiting[asyncio.Future[Applied]]] = deque()
-        self._tasks: list[asyncio.Task[None]] = []
+    def __init__(self, sender: Sender, numbers: Callable[[], int], retry_for: float) -> None:
+        self._sender, self._numbers, self._retry_for = sender, numbers, retry_for
+        self._waiting: list[Member] = []
+        self._flying: dict[_Flight, Group[Member]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._newest: _Flight | None = None
         self._before: _Flight | None = None
-        self._flying, self._parity = 0, 0
+        self._parity = 0
+        self._pump_is_due = False
         self.last_revision = 0
+        self.policies = NO_POLICIES
 
     def __repr__(self) -> str:
         return f"<Gatherer of {len(self._waiting)} commits, acknowledged up to {self.last_revision}>"
 
     async def commit(self, commit: Commit) -> Applied:
         """What became of the commit, once the server has said so; its errors are raised."""
-        answer: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Applied] = loop.create_future()
         self._waiting.append(Waiting(commit, time.monotonic(), answer))
-        if len(self._tasks) < _WINDOW:
-            self._tasks.append(asyncio.create_task(self._flush(), name="ccs commit"))
+        if not self._pump_is_due and len(self._flying) < _WINDOW:
+            # Not at once: what other tasks ask for in this turn of the loop travels too.
+            self._pump_is_due = True
+            loop.call_soon(self._pump)
         return await answer
 
     async def aclose(self) -> None:
         """Ends what is still on its way; its callers are told so."""
-        tasks = list(self._tasks)
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        # Out of the way first: a reply that still comes, or fails to, must not begin anything anew.
+        flying, self._flying = self._flying, {}
+        waiting, self._waiting = self._waiting, []
+        for sending in flying.values():
+            closed = "the store was closed; the write may have been applied"
+            self._settle(sending, [StoreClosed(closed) for _ in sending.members])
+        for each in waiting:
+            _hand_out(each.answer, StoreClosed("the store was closed; nothing was written"))
 
-    async def _flush(self) -> None:
-        me = asyncio.current_task()
-        try:
-            while self._waiting:
-                if self._before and not self._before.landed.is_open:
-                    # Sent again, it must still find its answer, which a third one would take the place of.
-                    await self._before.answered()
-                else:
-                    await self._send_next()
-        except asyncio.CancelledError:
-            while self._waiting:
-                _hand_out(self._waiting.popleft().answer, StoreClosed("the store was closed; nothing was written"))
-            raise
-        finally:
-            self._tasks = [task for task in self._tasks if task is not me]
+    def _pump(self) -> None:
+        self._pump_is_due = False
+        while self._waiting and len(self._flying) < _WINDOW:
+            if self._before in self._flying:
+                # Sent again, it must still find its answer, which a third one would take the place of.
+                return
+            sending, flight = self._next()
+            if sending.members:
+                self._launch(sending, flight)
 
-    async def _send_next(self) -> None:
-        sending = self._next()
-        if not sending.members:
-            return
-        flight = _Flight(sending.number)
+    def _next(self) -> tuple[Group[Member], _Flight]:
+        # Half of what there is: so two groups of about one size take turns.
+        most = (len(self._waiting) + sum(len(sending.members) for sending in self._flying.values()) + 1) // 2
+        taken = group(self._waiting, most)
+        self._waiting = self._waiting[len(taken) :]
+        members = [waiting for waiting in taken if not waiting.answer.cancelled()]
+        # Parities alternate among the groups that are sent: a group that is not must not take one.
+        self._parity = 1 - self._parity if members else self._parity
+        flight = _Flight(self._numbers() + self._parity)
+        behind = self._newest.number if self._newest is not None and self._newest in self._flying else None
+        return Group(flight.number, members, behind), flight
+
+    def _launch(self, sending: Group[Member], flight: _Flight) -> None:
+        ahead = self._newest
         self._before, self._newest = self._newest, flight
-        self._flying += len(sending.members)
+        self._flying[flight] = sending
+
+        def on_answers(answers: Answers | None, sent: bool) -> None:
+            if answers is not None:
+                self._settle(sending, answers)
+                self._land(flight)
+            elif flight in self._flying:
+                self._take_over(sending, flight, ahead, sent)
+
+        if not self._sender.post(sending, on_answers):
+            self._take_over(sending, flight, ahead, False)
+
+    def _take_over(self, sending: Group[Member], flight: _Flight, ahead: _Flight | None, sent: bool) -> None:
+        task = asyncio.create_task(self._deliver(sending, flight, ahead, sent), name="ccs commit")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _deliver(self, sending: Group[Member], flight: _Flight, ahead: _Flight | None, sent: bool) -> None:
         try:
-            self._settle(sending, await self._send(sending))
+            if ahead is not None and ahead in self._flying:
+                await ahead.landed.wait(None)
+            self._settle(sending, await self._sender.send(sending, sent))
         except CCSError as error:
             self._settle(sending, [copy_of(error) for _ in sending.members])
             self._fail_overdue(error)
-        except asyncio.CancelledError:
-            closed = "the store was closed; the write may have been applied"
-            self._settle(sending, [StoreClosed(closed) for _ in sending.members])
-            raise
         except Exception as error:  # noqa: BLE001  # not swallowed: who waits for the answer gets it
             self._settle(sending, [copy_of(error) for _ in sending.members])
-        finally:
-            self._flying -= len(sending.members)
-            flight.landed.open()
+        self._land(flight)
 
-    def _next(self) -> Group[asyncio.Future[Applied]]:
-        # Half of what there is: so two groups of about one size take turns.
-        most = (len(self._waiting) + self._flying + 1) // 2
-        taken = group(self._waiting, self._numbers(), most)
-        members = [waiting for waiting in taken.members if not waiting.answer.cancelled()]
-        # Parities alternate among the groups that are sent: a group that is not must not take one.
-        self._parity = 1 - self._parity if members else self._parity
-        behind = self._newest if self._newest and not self._newest.landed.is_open else None
-        return Group(taken.number + self._parity, members, behind)
+    def _land(self, flight: _Flight) -> None:
+        self._flying.pop(flight, None)
+        flight.landed.open()
+        self._pump()
 
-    def _settle(self, sending: Group[asyncio.Future[Applied]], answers: Sequence[Applied | Exception]) -> None:
+    def _settle(self, sending: Group[Member], answers: Answers) -> None:
         for waiting, answer in zip(sending.members, answers, strict=True):
             if isinstance(answer, Applied) and answer.revision > self.last_revision:
                 self.last_revision = answer.revision
@@ -127,9 +163,13 @@ class Gatherer:
 
     def _fail_overdue(self, error: CCSError) -> None:
         # Who has waited as long, but was never sent, knows that nothing of it was applied.
+        if not isinstance(error, Unavailable):
+            return
         overdue = time.monotonic() - self._retry_for
-        while isinstance(error, Unavailable) and self._waiting and self._waiting[0].since <= overdue:
-            _hand_out(self._waiting.popleft().answer, Unavailable(error.address, reason=error.reason))
+        for waiting in self._waiting:
+            if waiting.since <= overdue:
+                _hand_out(waiting.answer, Unavailable(error.address, reason=error.reason))
+        self._waiting = [waiting for waiting in self._waiting if not waiting.answer.done()]
 
 
 def _hand_out(future: asyncio.Future[Applied], answer: Applied | Exception) -> None:

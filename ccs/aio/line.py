@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import hiredis
 from redis.exceptions import RedisError
 
 from ccs._core.retry import backoff
@@ -20,7 +21,7 @@ from ccs._faults import LinkDown
 from ccs._log import logger
 from ccs._stats import Counters
 from ccs.aio.dial import Dialer
-from ccs.aio.link import dial, post
+from ccs.aio.link import dial
 from ccs.errors import CCSError, Unavailable
 
 __all__ = ["Line"]
@@ -92,8 +93,9 @@ class Line:
             self._tasks = [asyncio.create_task(run(), name="ccs listener") for run in (self._keep_up, self._keep_alive)]
 
     def _say(self, *command: str) -> None:
-        if self._wire:
-            post(self._wire, *command)
+        # Not with `send_command`: cancelled in its drain, it would close the connection.
+        if self._wire and self._wire._writer:
+            self._wire._writer.writelines([hiredis.pack_command(command)])  # type: ignore[arg-type]  # its stub errs
 
     async def _keep_up(self) -> None:
         attempt, down_since = 0, time.monotonic()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import hiredis
@@ -16,11 +18,14 @@ from redis.exceptions import RedisError, ResponseError
 from ccs._core.commit import Argument
 from ccs._core.grouping import copy_of
 from ccs._faults import LinkDown, dial_fault
+from ccs._replies import NOTHING_YET, reply_reader
 from ccs._stats import Counters
 from ccs.aio.dial import Dialer
 from ccs.errors import StoreClosed
 
-__all__ = ["Link", "dial", "post"]
+__all__ = ["Link", "OnReply", "dial"]
+
+OnReply = Callable[[Any], None]
 
 
 class Link:
@@ -36,10 +41,29 @@ class Link:
     def __repr__(self) -> str:
         return f"<Link to {self._dialer.address}, {'up' if self._wire and self._wire.up else 'down'}>"
 
-    async def call(self, *command: Argument) -> Any:
+    async def call(self, command: tuple[Argument, ...]) -> Any:
         """The reply to one command; `LinkDown` where there is none, redis-py's errors for those of the server."""
         wire = self._wire if self._wire and self._wire.up else await self._open()
         return await wire.call(command)
+
+    async def call_all(self, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
+        """The replies to several commands, sent one right after the other; the first error of the server is raised."""
+        wire = self._wire if self._wire and self._wire.up else await self._open()
+        replies = await asyncio.gather(*map(wire.call, commands), return_exceptions=True)
+        for reply in replies:
+            if isinstance(reply, BaseException):
+                raise reply
+        return replies
+
+    def post(self, command: tuple[Argument, ...], on_reply: OnReply) -> bool:
+        """Sends a command at once, for who does not wait; whether there was a connection to send it by.
+
+        `on_reply` gets what `call` would return or raise.
+        """
+        if self._wire is None or not self._wire.up:
+            return False
+        self._wire.send(command, on_reply)
+        return True
 
     async def aclose(self) -> None:
         """Closes the connection for good; callers that wait get `LinkDown`, and `StoreClosed` if they try again."""
@@ -69,7 +93,9 @@ class Link:
 
     async def _dial(self) -> _Wire:
         try:
-            self._wire = _Wire(await dial(self._dialer), self._dialer.timeout, self._stats)
+            connection = await dial(self._dialer)
+            kind = _SocketWire if hasattr(connection._writer, "transport") else _MemoryWire
+            self._wire = kind(connection, self._dialer.timeout, self._stats)
         finally:
             self._dialing = None
         self._opened += 1
@@ -88,48 +114,128 @@ async def dial(dialer: Dialer) -> Any:
     return connection
 
 
-def post(connection: Any, *command: Argument) -> int:
-    """Sends a command at once; of how many bytes.
-
-    Not with `send_command`: cancelled in its drain, it would close a connection that others share. What is in flight
-    is bounded by those who wait for it, so there is no need to drain.
-    """
-    packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub knows only tuples of one
-    if connection._writer:
-        connection._writer.writelines((packed,))
-    return len(packed)
-
-
 class _Wire:
-    """One open connection and those who wait for their replies."""
+    """One open connection, and those who wait for their replies, in order."""
 
     def __init__(self, connection: Any, timeout: float, stats: Counters) -> None:
         self._connection, self._timeout, self._stats = connection, timeout, stats
-        self._waiting: deque[asyncio.Future[Any]] = deque()
+        self._waiting: deque[OnReply] = deque()
         self._loop = asyncio.get_running_loop()
         self._progress = self._loop.time()
         self._watchdog: asyncio.TimerHandle | None = None
         self.up = True
-        self._reader = self._loop.create_task(self._read(), name="ccs link")
 
-    async def call(self, command: tuple[Argument, ...]) -> Any:
-        if not self.up:
-            # Between its opening and its first command: nobody is left who would answer.
-            raise LinkDown("the connection broke as it was opened", sent=False)
-        reply: asyncio.Future[Any] = self._loop.create_future()
+    def send(self, command: tuple[Argument, ...], on_reply: OnReply) -> None:
+        """Sends a command at once; `on_reply` is called with its reply, an error of the server, or `LinkDown`."""
         if not self._waiting:
             self._progress = self._loop.time()
             self._watch()
         # First this: a command that cannot be packed must not leave anybody behind who waits for a reply.
-        self._stats.add("bytes", post(self._connection, *command))
-        self._waiting.append(reply)
+        packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub knows only tuples of one
+        self._waiting.append(on_reply)
+        self._write(packed)
+        self._stats.add("bytes", len(packed))
+
+    async def call(self, command: tuple[Argument, ...]) -> Any:
+        """The reply to a command; whoever goes away leaves its place in the queue."""
+        if not self.up:
+            # Between its opening and its first command: nobody is left who would answer.
+            raise LinkDown("the connection broke as it was opened", sent=False)
+        reply: asyncio.Future[Any] = self._loop.create_future()
+        self.send(command, partial(_settle, reply))
         return await reply
 
     async def aclose(self, reason: BaseException) -> None:
+        """Ends the connection; who waits is told why."""
+        raise NotImplementedError
+
+    def _write(self, packed: bytes) -> None:
+        """Sends bytes at once.
+
+        Not with `send_command`: cancelled in its drain, it would close a connection that others share. What is in flight
+        is bounded by those who wait for it, so there is no need to drain.
+        """
+        raise NotImplementedError
+
+    def _end(self) -> None:
+        """Lets go of the connection at once."""
+        raise NotImplementedError
+
+    def _hand_out(self, reply: Any) -> None:
+        self._progress = self._loop.time()
+        self._waiting.popleft()(reply)
+
+    def _fail(self, reason: BaseException) -> None:
+        self.up = False
+        if self._watchdog:
+            self._watchdog.cancel()
+        while self._waiting:
+            self._waiting.popleft()(LinkDown(reason, sent=True))
+
+    def _watch(self) -> None:
+        # A timer that still runs looks again by itself.
+        if not self._watchdog:
+            self._watchdog = self._loop.call_at(self._progress + self._timeout, self._check)
+
+    def _check(self) -> None:
+        # One timer for everybody: it ends the connection when replies are due and nothing has come for a while.
+        self._watchdog = None
+        if not self._waiting or not self.up:
+            return None
+        if self._loop.time() < self._progress + self._timeout:
+            return self._watch()
+        self._fail(TimeoutError(f"no answer within {self._timeout:g} seconds"))
+        self._end()
+
+
+class _SocketWire(_Wire, asyncio.Protocol):
+    """A connection that redis-py has opened; from then on its bytes come to us, without a task in between."""
+
+    def __init__(self, connection: Any, timeout: float, stats: Counters) -> None:
+        super().__init__(connection, timeout, stats)
+        self._reader = reply_reader()
+        self._lost: asyncio.Future[None] = self._loop.create_future()
+        self._transport = connection._writer.transport
+        self._transport.set_protocol(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Hands out the replies that are complete."""
+        try:
+            self._reader.feed(data)
+            while (reply := self._reader.gets()) is not NOTHING_YET:
+                if isinstance(reply, RedisError) and not isinstance(reply, ResponseError):
+                    raise reply  # one that says that this connection is of no use, as redis-py sees it
+                self._hand_out(reply)
+        except (RedisError, IndexError) as error:  # IndexError: a reply that nobody has asked for
+            self._fail(error)
+            self._end()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tells those who still wait."""
+        self._fail(exc or ConnectionError("the server closed the connection"))
+        self._end()
+        if not self._lost.done():
+            self._lost.set_result(None)
+
+    async def aclose(self, reason: BaseException) -> None:
         self._fail(reason)
-        self._reader.cancel()
-        await asyncio.wait([self._reader])
-        await self._connection.disconnect()
+        self._end()
+        await asyncio.wait([self._lost])
+
+    def _write(self, packed: bytes) -> None:
+        self._transport.write(packed)
+
+    def _end(self) -> None:
+        self._transport.abort()
+        self._connection._close()
+
+
+class _MemoryWire(_Wire):
+    """A connection to a server of fakeredis, which has no socket."""
+
+    def __init__(self, connection: Any, timeout: float, stats: Counters) -> None:
+        super().__init__(connection, timeout, stats)
+        self._reader = self._loop.create_task(self._read(), name="ccs link")
 
     async def _read(self) -> None:
         try:
@@ -140,39 +246,27 @@ class _Wire:
                     self._hand_out(error)
                 else:
                     self._hand_out(reply)
-        except (RedisError, OSError, IndexError) as error:  # IndexError: a reply that nobody has asked for
+        except (RedisError, OSError, IndexError) as error:
             self._fail(error)
             await self._connection.disconnect(nowait=True)
 
-    def _hand_out(self, reply: Any) -> None:
-        self._progress = self._loop.time()
-        waiting = self._waiting.popleft()
-        if waiting.done():
-            return
-        if isinstance(reply, ResponseError):
-            waiting.set_exception(reply)
-        else:
-            waiting.set_result(reply)
+    async def aclose(self, reason: BaseException) -> None:
+        self._fail(reason)
+        self._end()
+        await asyncio.wait([self._reader])
+        await self._connection.disconnect()
 
-    def _fail(self, reason: BaseException) -> None:
-        self.up = False
-        if self._watchdog:
-            self._watchdog.cancel()
-        while self._waiting:
-            waiting = self._waiting.popleft()
-            if not waiting.done():
-                waiting.set_exception(LinkDown(reason, sent=True))
+    def _write(self, packed: bytes) -> None:
+        self._connection._writer.writelines((packed,))
 
-    def _watch(self) -> None:
-        if self._watchdog:
-            self._watchdog.cancel()
-        self._watchdog = self._loop.call_at(self._progress + self._timeout, self._check)
-
-    def _check(self) -> None:
-        # One timer for everybody: it ends the connection when replies are due and nothing has come for a while.
-        if not self._waiting or not self.up:
-            return None
-        if self._loop.time() < self._progress + self._timeout:
-            return self._watch()
-        self._fail(TimeoutError(f"no answer within {self._timeout:g} seconds"))
+    def _end(self) -> None:
         self._reader.cancel()
+
+
+def _settle(future: asyncio.Future[Any], reply: Any) -> None:
+    if future.done():
+        return
+    if isinstance(reply, Exception):
+        future.set_exception(reply)
+    else:
+        future.set_result(reply)

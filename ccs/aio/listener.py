@@ -8,19 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
 from ccs._core.agenda import Agenda
-from ccs._core.commit import Applied, Argument, Batch, Commit, Settings, commit_arguments, parse_answers, sweep_op
+from ccs._core.commit import (
+    Applied,
+    Argument,
+    Batch,
+    Commit,
+    Settings,
+    commit_arguments,
+    parse_answers,
+    renew_op,
+    revision_guard,
+    sweep_op,
+)
 from ccs._core.feed import Feed
 from ccs._core.grouping import copy_of
 from ccs._core.journal import JournalPage, Record, parse_page, parse_record
 from ccs._core.keys import address_of_key, channel_glob, keys_of
+from ccs._core.lease import Lease, renewal_in
 from ccs._core.mailbox import Mailbox
 from ccs._core.read import journal_arguments, journal_keys
 from ccs._core.target import Target
+from ccs._core.times import millis
 from ccs._log import logger
 from ccs._scripts import COMMIT, JOURNAL, Script
 from ccs._stats import Counters
@@ -34,6 +47,7 @@ __all__ = ["Listener", "Overhearing"]
 
 # Seconds: a look at a context that has been silent, at all of them, and how long after a deadline we come.
 SILENCE, RESYNC, GRACE = 5.0, 30.0, 0.005
+_RENEWED_AT_ONCE = 256
 
 Appointment = tuple[str, str]
 
@@ -63,6 +77,13 @@ class Listener:
         self._overhearing: list[Overhearing] = []
         self._line = Line(self._dialer, self._on_message, self._on_live, self._on_down, retry_for, stats)
         self._agenda: Agenda[Appointment] = Agenda()
+        self._leases: dict[Lease, str] = {}
+        self._kept: dict[str, Callable[[str], Awaitable[None]]] = {
+            "sweep": self._sweep,
+            "renew": self._renew,
+            "check": self._check,
+            "resync": self._resync,
+        }
         self._planned = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -133,6 +154,36 @@ class Listener:
     def check_soon(self, address: str, seconds: float) -> None:
         """Looks at a context then, whether it still exists."""
         self._plan(("check", address), seconds + GRACE)
+
+    def hold(self, address: str, lease: Lease) -> None:
+        """Renews a lease from now on, in one command with all others of its context, until it is lost or let go."""
+        # First of all it is there: an appointment that is due meanwhile must not overlook it.
+        self.register(address, lease)
+        self.attend(address, lease)
+
+    def register(self, address: str, lease: Lease) -> None:
+        """Adds a lease to those that are renewed when it is time. From any thread."""
+        self._leases[lease] = address
+
+    def attend(self, address: str, lease: Lease) -> None:
+        """Makes the appointments for a lease."""
+        self._plan(("renew", address), renewal_in([lease]))
+        self.expect(address, lease.ttl)
+
+    def keeps(self, address: str, lease: Lease) -> bool:
+        """Whether it will be renewed, and swept, by the appointments that there are: nobody need be woken for it."""
+        now = time.monotonic()
+        return self._agenda.covers(("renew", address), now + renewal_in([lease])) and self._agenda.covers(
+            ("sweep", address), now + lease.ttl + GRACE
+        )
+
+    def let_go(self, address: str, lease: Lease) -> None:
+        """Renews a lease no more. From any thread."""
+        # Its appointment stays: the next lease is likely to need it.
+        self._leases.pop(lease, None)
+
+    def _leases_in(self, address: str) -> list[Lease]:
+        return [lease for lease, where in list(self._leases.items()) if where == address]
 
     def _channel(self, address: str) -> str:
         return keys_of(self._namespace, address).channel
@@ -211,7 +262,7 @@ class Listener:
     async def _keep(self, what: Appointment) -> None:
         kind, address = what
         try:
-            await {"sweep": self._sweep, "check": self._check, "resync": self._resync}[kind](address)
+            await self._kept[kind](address)
         except CCSError as error:
             logger.warning("%s of %s failed, again in a second: %s", kind, address, error)
             self._plan(what, 1.0)
@@ -223,6 +274,31 @@ class Listener:
         applied = parse_answers(batch, address, await self._ask(COMMIT, keys.all, arguments))[0]
         if isinstance(applied, Applied) and applied.result[0]:
             self.expect(address, applied.result[0] / 1000 - applied.at / 1_000_000)
+
+    async def _renew(self, address: str) -> None:
+        leases, sent = self._leases_in(address), time.monotonic()
+        ended = [lease for lease in leases if lease.term(sent) <= 0]
+        for lease in ended:
+            self.let_go(address, lease)
+        for start in range(0, len(leases), _RENEWED_AT_ONCE):
+            await self._renew_some(
+                address, [each for each in leases[start : start + _RENEWED_AT_ONCE] if each not in ended]
+            )
+        if leases := self._leases_in(address):
+            self._plan(("renew", address), renewal_in(leases))
+
+    async def _renew_some(self, address: str, leases: list[Lease]) -> None:
+        keys, sent = keys_of(self._namespace, address), time.monotonic()
+        terms = [lease.term(sent) for lease in leases]
+        batch = Batch([_renewal(lease, term) for lease, term in zip(leases, terms, strict=True)], "", 0)
+        arguments = commit_arguments(batch, keys, Settings(0, 1, 1))
+        answers = parse_answers(batch, address, await self._ask(COMMIT, keys.all, arguments))
+        for lease, term, answer in zip(leases, terms, answers, strict=True):
+            if isinstance(answer, Applied):
+                lease.renewed(sent, term)
+            else:
+                self.let_go(address, lease)
+                lease.lose()
 
     async def _check(self, address: str) -> None:
         feed = self._feeds.get(address)
@@ -248,3 +324,7 @@ class Listener:
     async def _ask(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         # One appointment after the other: none may hold up the rest for long.
         return await self._connection.script(script, keys, arguments, since=time.monotonic() - self._retry_for + 1.0)
+
+
+def _renewal(lease: Lease, term: float) -> Commit:
+    return Commit("", [renew_op(lease.path, millis(term))], [revision_guard(lease.path, lease.revision)])

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from os import PathLike
 from types import EllipsisType
 from typing import Any, TypedDict, Unpack
 
-from ccs._core.address import address_of, canonical, check_agent, split_absolute
+from ccs._compat import AsyncWork
+from ccs._core.address import GLOBAL, address_of, canonical, check_agent, split_absolute
 from ccs._core.commit import Settings
 from ccs._core.keys import check_namespace
+from ccs._core.numbers import whole
 from ccs._core.pattern import compile_addresses
+from ccs._core.scopes import MEMORY_SCOPES
 from ccs._core.target import parse_target
 from ccs._core.times import Duration, millis, seconds
 from ccs.aio.context import Context
 from ccs.aio.engine import Engine
+from ccs.aio.memory.scopes import Memory
 from ccs.aio.place import Place
 from ccs.aio.store_watch import StoreWatch
 from ccs.aio.survey import describe
@@ -37,11 +41,14 @@ def connect(
     namespace: str = "ccs",
     retry_for: Duration = 30.0,
     max_value_bytes: int = 1_048_576,
+    embed: Callable[[list[str]], Any] | None = None,
 ) -> Store:
     """A store on a server: a folder's own (`"./brain"`; by default the user's), one by URL, or `memory://`.
 
     Nothing is done until it is entered, or first used. `agent` is written into everything that this store writes.
-    After `retry_for` seconds (at most 300) without an answer, calls are `Unavailable`.
+    After `retry_for` seconds (at most 300) without an answer, calls are `Unavailable`. `embed` makes a vector of each of
+    a list of texts, for memories that are searched by similarity; in `ccs.aio` it may be a coroutine function, and a plain
+    one runs in a worker thread.
 
         >>> import ccs.aio as ccs
         >>> async with ccs.connect("memory://", agent="gatherer") as store:
@@ -54,9 +61,8 @@ def connect(
         raise InvalidValue(
             f"retry_for is {retry_for!r}: at most 300 seconds, since identities are kept for ten minutes"
         )
-    engine = Engine(
-        parse_target(target), check_namespace(namespace), patience, _positive("max_value_bytes", max_value_bytes)
-    )
+    limit, work = _positive("max_value_bytes", max_value_bytes), None if embed is None else AsyncWork(embed)
+    engine = Engine(parse_target(target), check_namespace(namespace), patience, limit, work)
     return Store(engine, check_agent(agent or f"{socket.gethostname()}:{os.getpid()}"))
 
 
@@ -156,6 +162,31 @@ class Store:
         )
         return Context(place, self)
 
+    def memory(
+        self,
+        *,
+        workflow: str | None = None,
+        session: str | None = None,
+        actor: str | None = None,
+        agent: str | None = None,
+    ) -> Memory:
+        """Memory with look-up order: the workflow's, then the session's, the actor's, and everybody's.
+
+        Any of the three may be left out; the global one is always there. An id that is empty is an `InvalidPath`.
+
+            >>> memory = store.memory(workflow="w1", session="s1")
+            >>> entry = await memory.set("topic", "prices")
+            >>> await store.task("w1").get("topic")
+            'prices'
+        """
+        ids = {"workflow": workflow, "session": session, "actor": actor}
+        addresses = {
+            scope: address_of(MEMORY_SCOPES[scope], given) for scope, given in ids.items() if given is not None
+        }
+        return Memory(
+            {scope: self.context(address, agent=agent) for scope, address in {**addresses, "global": GLOBAL}.items()}
+        )
+
     async def contexts(self, pattern: str = "/**") -> list[ContextInfo]:
         """What is known of each context whose address matches, sorted by address."""
         return await describe(self._engine, compile_addresses((pattern,)))
@@ -221,6 +252,4 @@ def _kept(name: str, value: int | None) -> int | None:
 
 
 def _positive(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidValue(f"{name} is {value!r}: give a whole number, at least 1")
-    return value
+    return whole(name, value, "a whole number, at least 1", 1)

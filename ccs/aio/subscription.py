@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from ccs._compat import AsyncCaller, AsyncGate, AsyncWorker, async_sleep
 from ccs._core.times import Duration, seconds
 from ccs._log import logger
 from ccs._stats import Counters
 from ccs.errors import CCSError, Unavailable
-from ccs.types import Change
+from ccs.types import Change, Event
 
-__all__ = ["Callback", "ErrorCallback", "Subscription"]
+__all__ = ["Callback", "ErrorCallback", "Subscription", "whole_of"]
 
 # Seconds after an outage was told: a server that refuses us at once would do so again.
 _REST = 0.5
 
 Callback = Callable[[Change], object]
 ErrorCallback = Callable[[Exception, Change | None], object]
+Told = Change | Event
+
+
+def whole_of(told: Any) -> object:
+    """What a callback is given, unless it asks for less: all of it."""
+    return told
 
 
 class Source(Protocol):
@@ -27,8 +33,8 @@ class Source(Protocol):
     async def start(self) -> None:
         """Goes live."""
 
-    async def __anext__(self) -> Change:
-        """The next change."""
+    async def __anext__(self) -> Told:
+        """The next change or event."""
 
     async def aclose(self) -> None:
         """Ends it."""
@@ -38,10 +44,17 @@ class Source(Protocol):
 
 
 class Subscription:
-    """Calls back with each change of a watch, one after the other; an error of the callback stops nothing."""
+    """Calls back with each change or event of a watch, one after the other; an error of the callback stops nothing."""
 
-    def __init__(self, watch: Source, callback: Callback, on_error: ErrorCallback | None, stats: Counters) -> None:
-        self._watch, self._callback, self._stats = watch, AsyncCaller(callback), stats
+    def __init__(
+        self,
+        watch: Source,
+        callback: Callable[..., object],
+        on_error: Callable[..., object] | None,
+        stats: Counters,
+        given: Callable[[Any], object] = whole_of,
+    ) -> None:
+        self._watch, self._callback, self._stats, self._given = watch, AsyncCaller(callback), stats, given
         self._on_error = None if on_error is None else AsyncCaller(on_error)
         self._name = getattr(callback, "__qualname__", repr(callback))
         self._live = AsyncGate()
@@ -117,7 +130,7 @@ class Subscription:
 
     async def _deliver_next(self) -> bool:
         try:
-            change = await self._watch.__anext__()
+            told = await self._watch.__anext__()
         except StopAsyncIteration:
             return False
         except Unavailable as error:
@@ -125,20 +138,21 @@ class Subscription:
             await async_sleep(_REST)
             return True
         try:
-            await self._callback(change)
+            await self._callback(self._given(told))
         except Exception as error:  # noqa: BLE001  # whatever a callback raises, it stops nothing
             self._stats.add("callback_errors")
-            await self._report(error, change)
+            await self._report(error, told)
         return True
 
-    async def _report(self, error: Exception, change: Change | None) -> None:
-        if isinstance(error, CCSError) and change is None:
+    async def _report(self, error: Exception, told: Told | None) -> None:
+        if isinstance(error, CCSError) and told is None:
             logger.error("subscription %s: %s", self._name, error)
         else:
-            logger.error("callback %s failed on %s", self._name, change and change.path, exc_info=error)
+            where = told.topic if isinstance(told, Event) else told and told.path
+            logger.error("callback %s failed on %s", self._name, where, exc_info=error)
         if self._on_error is None:
             return
         try:
-            await self._on_error(error, change)
+            await self._on_error(error, told)
         except Exception:  # noqa: BLE001  # as for a callback
             logger.exception("on_error of %s failed itself", self._name)

@@ -21,7 +21,7 @@ async def addresses(engine: Engine) -> AsyncIterator[str]:
     cursor, seen = b"0", set()
     while True:
         command = "SCAN", cursor, "MATCH", meta_glob(engine.namespace), "COUNT", str(_PAGE)
-        cursor, keys = await engine.connection.run(*command, early=True)
+        cursor, keys = await engine.connection.run(command, early=True)
         for key in keys:
             address = address_of_key(engine.namespace, key.decode())
             if address is not None and address not in seen:

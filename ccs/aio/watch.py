@@ -9,14 +9,25 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 from ccs._compat import AsyncSignal
 from ccs._core.codec import decode
 from ccs._core.entry import to_entry
-from ccs._core.journal import Cursor, JournalPage, Record, changes_of, check_resume, entries_of, initial_change
+from ccs._core.journal import (
+    Cursor,
+    JournalPage,
+    Record,
+    changes_of,
+    check_resume,
+    events_of,
+    initial_change,
+    told_by,
+    written_by,
+)
 from ccs._core.mailbox import Mailbox
+from ccs._core.numbers import whole
 from ccs._core.pattern import compile_patterns
 from ccs._core.read import parse_found, read_arguments
 from ccs._core.times import Duration, seconds
@@ -24,9 +35,9 @@ from ccs._log import logger
 from ccs._scripts import READ
 from ccs.aio.engine import Engine
 from ccs.errors import CCSError, ContextFinished, ContextGone, HistoryForked, InvalidValue, StoreClosed
-from ccs.types import Entry
+from ccs.types import Change, Entry, Event
 
-__all__ = ["EntryWatch", "Watch"]
+__all__ = ["CommitWatch", "EntryWatch", "EventWatch", "Picture", "Tail", "Watch"]
 
 _PAGE = 256
 
@@ -36,7 +47,7 @@ class Watch:
 
     Entering is when it goes live: every commit acknowledged from then on is delivered, once and in order. It ends
     when the context is finished; `ContextGone`, `HistoryCompacted` and `HistoryForked` end it with an error, and
-    `Unavailable` may pass: ask again.
+    `Unavailable` may pass: ask again. It has one consumer at a time.
     """
 
     def __init__(
@@ -52,8 +63,8 @@ class Watch:
     ) -> None:
         if initial and since is not None:
             raise InvalidValue("initial=True starts from the present: since cannot be given with it")
-        if since is not None and (isinstance(since, bool) or not isinstance(since, int) or since < 0):
-            raise InvalidValue(f"since is {since!r}: give a revision, or 0 for everything")
+        if since is not None:
+            whole("since", since, "a revision, or 0 for everything")
         self._engine, self._address, self._patterns = engine, address, patterns
         self._matcher = compile_patterns(patterns)
         self._since, self._initial = since, initial
@@ -72,11 +83,9 @@ class Watch:
     @property
     def revision(self) -> int:
         """The last commit wholly handed out, or passed over because nothing in it matches: resume with `since=`."""
-        if not self._queue:
-            self._advance()
-        return (self._handed if self._queue else self._read).revision
+        return (self._handed if self._queue else self._passed()).revision
 
-    async def __aenter__(self) -> Watch:
+    async def __aenter__(self) -> Self:
         if self._entered:
             raise InvalidValue("a watch is entered once; make another one")
         self._entered = True
@@ -88,7 +97,7 @@ class Watch:
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
 
-    def __aiter__(self) -> Watch:
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Any:
@@ -99,7 +108,10 @@ class Watch:
 
     async def receive(self, timeout: Duration | None = None) -> Any:
         """The next change; `TimeoutError` after `timeout` seconds, `ContextFinished` once there are no more."""
-        change = await self._next(None if timeout is None else time.monotonic() + seconds(timeout, "timeout"))
+        return await self._receive(None if timeout is None else time.monotonic() + seconds(timeout, "timeout"))
+
+    async def _receive(self, deadline: float | None) -> Any:
+        change = await self._next(deadline)
         if change is not None:
             return change
         if self._finished:
@@ -185,8 +197,9 @@ class Watch:
         """Takes in more of history, if there is more; whether it is worth looking at the queue again."""
         if self._catching_up:
             await self._read_journal()
-        elif record := self._mailbox.take():
+        elif record := self._mailbox.first:
             self._expand(record)
+            self._mailbox.take()
         elif self._mailbox.behind:
             self._advance()
             self._mailbox.begin()
@@ -199,11 +212,15 @@ class Watch:
             return False
         return True
 
-    def _advance(self) -> None:
-        # What the listener has seen and found not to match; read before the mailbox is found empty.
+    def _passed(self) -> Cursor:
+        # What the listener has seen and found not to match; read before the mailbox is found empty. Nothing is changed
+        # here: in the blocking colour another thread may ask, just as a record is on its way out of the mailbox.
         seen = self._mailbox.seen
-        if self._mailbox.empty and not self._catching_up and seen.revision > self._read.revision:
-            self._read = seen
+        passed_over = self._mailbox.empty and not self._catching_up and seen.revision > self._read.revision
+        return seen if passed_over else self._read
+
+    def _advance(self) -> None:
+        self._read = self._passed()
         if not self._queue:
             self._handed = self._read
 
@@ -240,9 +257,9 @@ class Watch:
         if record.finishes:
             self._outcome = record.steps[0].after
         changes = self._changed(record)
-        self._read = record.cursor
         for left, change in enumerate(changes, 1 - len(changes)):
             self._queue.append((change, None if left else record.cursor))
+        self._read = record.cursor
         if not self._queue:
             self._handed = self._read
 
@@ -254,10 +271,88 @@ class Watch:
 
 
 class EntryWatch(Watch):
-    """A watch that yields entries as they are written, and None for each that goes."""
+    """A watch that yields paths, each with the entry as it was written, or None when it has gone."""
+
+    def _present(self, entry: Entry) -> tuple[str, Entry]:
+        return entry.path, entry
+
+    def _changed(self, record: Record) -> Sequence[tuple[str, Entry | None]]:
+        return written_by(record, self._matcher)
+
+
+class EventWatch(Watch):
+    """The events of a context whose topics match; used as a `Watch`, whose promises it keeps."""
+
+    def _changed(self, record: Record) -> Sequence[Event]:
+        return events_of(record, self._address, self._matcher)
+
+
+class Tail(Watch):
+    """A watch that yields changes and events alike: everything that is told."""
+
+    def _changed(self, record: Record) -> Sequence[Change | Event]:
+        return told_by(record, self._address, self._matcher)
+
+
+class CommitWatch(Watch):
+    """A watch that yields commits, whole, if anything in them matches; what was there before is `present`.
+
+    `on_progress(revision)` tells how far it has come when there is nothing to yield.
+    """
+
+    def __init__(
+        self, engine: Engine, address: str, patterns: tuple[str, ...], on_progress: Callable[[int], None]
+    ) -> None:
+        super().__init__(engine, address, patterns, initial=True)
+        self._on_progress = on_progress
+        self._mailbox.eager = True
+
+    def present(self) -> list[Entry]:
+        """The entries that were there when it was entered."""
+        return [self._hand_out() for _ in range(len(self._queue))]
+
+    def _advance(self) -> None:
+        super()._advance()
+        if not self._queue:
+            self._on_progress(self._read.revision)
 
     def _present(self, entry: Entry) -> Entry:
         return entry
 
-    def _changed(self, record: Record) -> Sequence[Entry | None]:
-        return entries_of(record, self._matcher)
+    def _changed(self, record: Record) -> Sequence[Record]:
+        return [record] if written_by(record, self._matcher) else []
+
+
+class Picture(EntryWatch):
+    """What stands at the paths that match, kept up to date: for who waits until it says something.
+
+    Waiting costs the server nothing: what changes is told.
+    """
+
+    def __init__(self, engine: Engine, address: str, patterns: tuple[str, ...]) -> None:
+        super().__init__(engine, address, patterns, initial=True)
+        self.entries: dict[str, Entry] = {}
+
+    async def start(self) -> None:
+        """Goes live, with what is there."""
+        await super().start()
+        self._draw()
+
+    async def changed(self, deadline: float | None) -> None:
+        """Waits until something has changed; `TimeoutError` at the `deadline` (monotonic seconds).
+
+        `ContextFinished` and `ContextGone` where nothing can change any more.
+        """
+        path, entry = await self._receive(deadline)
+        self._put(path, entry)
+        self._draw()
+
+    def _draw(self) -> None:
+        while self._queue:
+            self._put(*self._hand_out())
+
+    def _put(self, path: str, entry: Entry | None) -> None:
+        if entry is None:
+            self.entries.pop(path, None)
+        else:
+            self.entries[path] = entry

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 from ccs._core.address import check_path
 from ccs._core.match import holds, missed
 from ccs._core.pattern import escape
 from ccs._core.times import Duration, seconds
+from ccs.aio.engine import Engine
 from ccs.aio.history import History
+from ccs.aio.past import diff, snapshot_at
 from ccs.aio.place import Place
 from ccs.aio.reads import matcher_of, typed
-from ccs.aio.subscription import Callback, ErrorCallback, Subscription
+from ccs.aio.subscription import Callback, ErrorCallback, Subscription, whole_of
 from ccs.aio.watch import EntryWatch, Watch
 from ccs.errors import InvalidPattern, InvalidValue
-from ccs.types import Change, Entry
+from ccs.types import Change, Entry, Snapshot
 
-__all__ = ["Watches", "pattern_list"]
+__all__ = ["Watches", "call_back", "pattern_list"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -68,16 +71,8 @@ class Watches:
         An error of the callback is logged and handed to `on_error`; it stops and loses nothing. It can be called
         before the store is entered: it is live when the entering returns.
         """
-        if not callable(callback):
-            raise InvalidValue(f"{callback!r} cannot be called back: give a function that takes a change")
         watch = self.watch(*pattern_list(patterns), since=since, initial=initial)
-        subscription = Subscription(watch, callback, on_error, self._place.engine.stats)
-        # [async-only]
-        self._place.engine.subscribe(subscription)
-        # [/async-only]
-        #| if self._place.engine.subscribe(subscription):
-        #|     subscription.ready(self._place.engine.retry_for)
-        return subscription
+        return call_back(self._place.engine, watch, callback, on_error)
 
     def on_change(
         self,
@@ -92,7 +87,8 @@ class Watches:
         ... async def react(change):
         ...     await task.increment("reactions")
         >>> entry = await task.set("status", "open")
-        >>> (await task.wait_for("reactions", 1, timeout=10)).value
+        >>> entry = await task.wait_for("reactions", 1, timeout=10)
+        >>> entry.value
         1
         """
         wanted = [pattern for one in patterns for pattern in pattern_list(one)]
@@ -114,10 +110,11 @@ class Watches:
         place = self._place
         async with EntryWatch(place.engine, place.address, (escape(check_path(path)),), initial=True) as entries:
             last: Entry | None = None
+            entry: Entry | None
             while True:
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
                 try:
-                    entry: Entry | None = await entries.receive(timeout=left)
+                    _, entry = await entries.receive(timeout=left)
                 except TimeoutError:
                     raise TimeoutError(missed(path, place.address, until, last, timeout)) from None
                 last = entry
@@ -138,6 +135,54 @@ class Watches:
         """
         past = History(self._place, matcher_of(patterns), since, until, limit)
         return await (past.backwards() if newest_first else past.forwards())
+
+    async def at(self, when: int | datetime, *patterns: str) -> Snapshot:
+        """The entries that matched as they stood after a revision, or at a moment (server time); its `.revision`.
+
+        As far back as the journal goes: `HistoryCompacted` past it.
+
+            >>> first = await task.set("status", "open")
+            >>> second = await task.set("status", "closed")
+            >>> (await task.at(first.revision))["status"].value
+            'open'
+        """
+        return await snapshot_at(self._place, when, matcher_of(patterns))
+
+    async def diff(self, since: int | datetime, *patterns: str, until: int | datetime | None = None) -> list[Change]:
+        """What has changed on the whole after `since` and up to `until`: at most one change a path.
+
+        Its `previous` is the value at `since`, its `value` the one at `until`; where these are the same there is none.
+        `HistoryCompacted` where the journal no longer reaches back so far.
+
+            >>> start = await task.set("status", "open")
+            >>> revision = await task.set_many({"status": "closed", "note": 1})
+            >>> gone = await task.delete("note")
+            >>> [(change.path, change.previous, change.value) for change in await task.diff(start.revision)]
+            [('status', 'open', 'closed')]
+        """
+        return await diff(self._place, since, until, matcher_of(patterns))
+
+
+def call_back(
+    engine: Engine,
+    watch: Watch,
+    callback: Callable[..., object],
+    on_error: Callable[..., object] | None,
+    given: Callable[[Any], object] = whole_of,
+) -> Subscription:
+    """A subscription to a watch, registered with its store; in the blocking colour live, if the store is open.
+
+    The callback gets what is `given` of a change or an event.
+    """
+    if not callable(callback):
+        raise InvalidValue(f"{callback!r} cannot be called back: give a function that takes a change")
+    subscription = Subscription(watch, callback, on_error, engine.stats, given)
+    # [async-only]
+    engine.subscribe(subscription)
+    # [/async-only]
+    #| if engine.subscribe(subscription):
+    #|     subscription.ready(engine.retry_for)
+    return subscription
 
 
 def pattern_list(patterns: str | Sequence[str]) -> list[str]:

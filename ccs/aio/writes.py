@@ -67,7 +67,7 @@ class Writes(Reads):
         """
         raw, deadline = self._encode(value), None if ttl is None else millis(ttl)
         guards = _guards(check_writable(path), if_version, if_revision)
-        return await self._write(path, raw, set_op(path, raw, deadline), guards, deadline)
+        return await self._write(path, set_op(path, raw, deadline), guards, deadline, merging=True)
 
     async def create(self, path: str, value: Any, *, ttl: Duration | None = None) -> Entry:
         """Writes a value where there is none; `Conflict` otherwise."""
@@ -97,8 +97,8 @@ class Writes(Reads):
             guards = [revision_guard(path, raw.revision) for path, raw in found.entries.items()]
             try:
                 await self._place.commit(operations, guards, sum(map(len, found.entries)))
-            except Conflict:
-                lost = await _lose(lost)
+            except Conflict as conflict:
+                lost = await _lose(lost, conflict)
             else:
                 return len(operations)
 
@@ -111,9 +111,9 @@ class Writes(Reads):
         if not encoded:
             return await self.revision()
         operations = [set_op(path, raw, deadline) for path, raw in encoded.items()]
-        applied = await self._place.commit(operations, [], sum(map(len, encoded.values())))
+        written = await self._place.write(operations, [], sum(map(len, encoded.values())))
         self._place.expect(deadline)
-        return applied.revision
+        return written.applied.revision
 
     async def update(
         self, path: str, fn: Callable[[Any], Any], *, default: Any = None, ttl: Duration | None = None
@@ -195,17 +195,18 @@ class Writes(Reads):
         return encode(value, self._place.engine.max_value_bytes)
 
     async def _write(
-        self, path: str, raw: bytes, operation: Operation, guards: list[Guard], deadline: int | None
+        self, path: str, operation: Operation, guards: list[Guard], deadline: int | None, *, merging: bool = False
     ) -> Entry:
-        applied = await self._place.commit([operation], guards, len(raw))
+        written = await self._place.write([operation], guards, len(operation[3]), merging=merging)
         self._place.expect(deadline)
-        return self._entry(path, raw, applied)
+        return self._entry(path, written.value, written.applied)
 
     def _entry(self, path: str, raw: bytes, applied: Applied) -> Entry:
         version, created, expiry = applied.result[:3]
-        expires = from_millis(expiry) if expiry else None
         at = from_micros(applied.at)
-        return Entry(path, decode(raw), version, applied.revision, self._place.agent, from_micros(created), at, expires)
+        made = at if created == applied.at else from_micros(created)
+        expires = from_millis(expiry) if expiry else None
+        return Entry(path, decode(raw), version, applied.revision, self._place.agent, made, at, expires)
 
     async def _replace(self, path: str, fn: Callable[[Any], Any], default: Any, deadline: int | None) -> Entry:
         lost = 0
@@ -214,9 +215,9 @@ class Writes(Reads):
             raw = self._encode(fn(decode(current.value) if current else copy.deepcopy(default)))
             guard = revision_guard(path, current.revision if current else 0)
             try:
-                return await self._write(path, raw, set_op(path, raw, deadline, keep_ttl=True), [guard], deadline)
-            except Conflict:
-                lost = await _lose(lost)
+                return await self._write(path, set_op(path, raw, deadline, keep_ttl=True), [guard], deadline)
+            except Conflict as conflict:
+                lost = await _lose(lost, conflict)
 
     async def _append_bounded(self, path: str, encoded: list[bytes], most: int) -> Entry:
         if isinstance(most, bool) or not isinstance(most, int) or most < 1:
@@ -232,20 +233,24 @@ class Writes(Reads):
     async def _value_at(self, path: str, revision: int) -> bytes:
         """The value that a commit of ours gave to a path: others may have written since."""
         journal, place = self._place.keys.journal, self._place
-        found = await place.connection.run("XRANGE", journal, f"{revision}-0", f"{revision}-0")
+        found = await place.connection.run(("XRANGE", journal, f"{revision}-0", f"{revision}-0"))
         if found:
             return parse_entry(parse_record(found[0][1][1]).steps[0].after).value
         current = await self._raw(path)
         return current.value if current else encode([])
 
 
-async def _lose(times: int) -> int:
-    """Somebody else was faster: waits a little, longer each time; how often that was."""
+async def _lose(times: int, conflict: Conflict) -> int:
+    """Somebody else was faster: waits a little, longer each time; how often that was. A policy is not outwaited."""
+    if conflict.policy:
+        raise conflict
     await async_sleep(jitter(times, random.random()))
     return times + 1
 
 
 def _guards(path: str, if_version: int | None, if_revision: int | None) -> list[Guard]:
+    if if_version is None and if_revision is None:
+        return []
     asked = (version_guard, "if_version", if_version), (revision_guard, "if_revision", if_revision)
     return [guard(path, _count(name, value)) for guard, name, value in asked if value is not None]
 

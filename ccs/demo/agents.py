@@ -1,8 +1,7 @@
 """What the processes of the swarm do. Each has a store of its own, and meets the others only in the task.
 
-Work is taken without a lock or a queue: creating `files/<place>/taken` succeeds for one analyst (`if_version=0`).
-It has a ttl, so that a file whose analyst dies becomes free again; and the findings are committed together with
-the end of the hold, guarded by it, so that an analyst that lost its hold unawares counts nothing twice.
+Work is taken by claims, so that a file has one analyst, and one whose analyst dies becomes free again. The findings are
+committed through the claim, so that an analyst that lost it unawares counts nothing twice.
 """
 
 from __future__ import annotations
@@ -14,10 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 
 import ccs
-from ccs.demo.entries import Card, FilePath, Job, Role, Taken, Todo
+from ccs.demo.entries import Card, FilePath, Job, Role, Todo
 from ccs.demo.findings import Counts, FileFindings
 from ccs.demo.listing import python_files
 from ccs.demo.measure import measure
@@ -94,90 +92,51 @@ class Analyst:
             self.worklist.close(error)
 
     def _do(self, work: Work) -> None:
-        ttl = self.job.hold * 2**work.lapsed
-        hold = self._take(work, ttl)
-        if hold is None:
+        claim = self._claim(work)
+        try:
+            claim.acquire()
+        except ccs.AlreadyClaimed:
             self.lost += 1
             return
-        with Renewal(self.task, hold.path, ttl):
-            findings = self._measure(work)
-        self._publish(hold, findings, work)
-
-    def _take(self, work: Work, ttl: float) -> ccs.Entry | None:
-        file = FilePath(work.place, "taken")
-        try:
-            hold = self.task.create(file.path, Taken(agent=self.job.agent, lapsed=work.lapsed), ttl=ttl)
-        except ccs.Conflict:
-            return None
         self.changes += 1
-        if self.task.exists(file.about("todo")):
-            return hold
-        self._let_go(hold)
-        return None
-
-    def _let_go(self, hold: ccs.Entry) -> None:
-        """The file was done before it was taken: our news of it is late."""
         try:
-            self.changes += self.task.delete(hold.path, if_revision=hold.revision)
-        except ccs.Conflict:
-            pass  # lapsed already, and taken by another: nothing to let go
+            self._measure_and_publish(claim.context, work)
+            claim.release()
+            self.changes += 1
+        except ccs.ClaimLost:
+            self.lost += 1
+
+    def _claim(self, work: Work) -> ccs.Claim:
+        note = {"place": work.place, "lapsed": work.lapsed}
+        return self.task.claim(f"files/{work.place}", ttl=self.job.hold * 2**work.lapsed, note=note)
+
+    def _measure_and_publish(self, held: ccs.Context, work: Work) -> None:
+        """The findings, and the end of the work on them, in one commit: only if the claim is still ours."""
+        file = FilePath(work.place, "todo")
+        if not held.exists(file.path):  # done before it was claimed: our news of it is late
+            self.lost += 1
+            return
+        findings = self._measure(work)
+        with held.transaction() as tx:
+            tx.set(file.about("findings"), findings)
+            tx.delete(file.path)
+        self.changes += 2
+        self.files += 1
+        self.taken_over += work.lapsed > 0
 
     def _measure(self, work: Work) -> FileFindings:
         if work.lapsed >= MAX_LAPSED:
-            error = f"given up after {work.lapsed} analysts lost their hold on it"
+            error = f"given up after {work.lapsed} analysts lost their claim on it"
             return FileFindings(path=shown(work.raw), error=error, counts=Counts(files=1, unparsed=1))
         started = time.monotonic()
         findings = measure(Path(self.job.folder), work.raw)
         time.sleep(max(0.0, self.job.pace - (time.monotonic() - started)))
         return findings
 
-    def _publish(self, hold: ccs.Entry, findings: FileFindings, work: Work) -> None:
-        try:
-            published = self._commit(hold, findings)
-        except ccs.Conflict:
-            published = False
-        self.changes += 3 * published
-        self.files += published
-        self.lost += not published
-        self.taken_over += published and work.lapsed > 0
-
-    def _commit(self, hold: ccs.Entry, findings: FileFindings) -> bool:
-        """The findings, and the end of the work on them, in one commit: only if the hold is still ours."""
-        file = FilePath.parse(hold.path)
-        with self.task.transaction() as tx:
-            held = tx.entry(hold.path)
-            if held is None or held.revision != hold.revision:
-                return False
-            tx.set(file.about("findings"), findings)
-            tx.delete(file.about("todo"))
-            tx.delete(hold.path)
-        return True
-
     def _present(self, *, done: bool) -> None:
         self.changes += 1
         counts = {"changes": self.changes, "files": self.files, "lost": self.lost, "taken_over": self.taken_over}
         self.task.set(f"agents/{self.job.agent}", Card(role="analyst", pid=os.getpid(), done=done, **counts))
-
-
-class Renewal:
-    """Renews a hold while its holder is busy. Should it stop, the hold lapses and another may take it."""
-
-    def __init__(self, task: ccs.Context, path: str, ttl: float) -> None:
-        self._task, self._path, self._ttl = task, path, ttl
-        self._left = threading.Event()
-        self._thread = threading.Thread(target=self._renew, name=f"renew {path}")
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._left.set()
-        self._thread.join()
-
-    def _renew(self) -> None:
-        while not self._left.wait(self._ttl / 3):
-            if not self._task.renew(self._path, self._ttl):
-                return
 
 
 def reporter(job: Job) -> None:

@@ -115,7 +115,9 @@ class Board:
         self.audit.add(change)
         self.latest.append(change)
         room = change.path.partition("/")[0]
-        if room == "files":
+        if room == "@claims":
+            self._apply_claim(change)
+        elif room == "files":
             self._apply_file(FilePath.parse(change.path), change)
         elif room == "agents":
             self._apply_card(change)
@@ -148,17 +150,15 @@ class Board:
         match file.kind:
             case "todo":
                 self.found += change.op == "set"
-            case "taken":
-                self._apply_taken(file.place, change)
             case "findings":
                 self._apply_findings(file.place, change)
 
-    def _apply_taken(self, place: str, change: Change) -> None:
-        taken = Taken.model_validate(change.value if change.op == "set" else change.previous)
-        self.workers[taken.agent].place = place if change.op == "set" else None
+    def _apply_claim(self, change: Change) -> None:
+        taken = Taken.of(change.value if change.op == "set" else change.previous)
+        self.workers[taken.agent].place = taken.place if change.op == "set" else None
         if change.op == "expire":
-            self.lapsed_of[place] = taken.agent
-            self.news.append(f"the hold of {taken.agent} on {cut(place, 60)} has lapsed")
+            self.lapsed_of[taken.place] = taken.agent
+            self.news.append(f"the claim of {taken.agent} on {cut(taken.place, 60)} has lapsed")
 
     def _apply_findings(self, place: str, change: Change) -> None:
         if place in self.finished_by or not change.created:
@@ -174,5 +174,7 @@ class Board:
 
 def progress(board: Board) -> str:
     """How far the survey is, in a line."""
-    total = f"{board.listed:,}" if board.listed is not None else f"{board.found:,} so far"
-    return f"{board.done:,} of {total} files, {board.rate:,.0f} a second, {board.audit.changes:,} changes seen"
+    if board.listed is None and not board.found:
+        return "looking for the first file"
+    total = f"{board.found:,} files found so far" if board.listed is None else f"{board.listed:,} files"
+    return f"{board.done:,} of {total}, {board.rate:,.0f} a second, {board.audit.changes:,} changes seen"

@@ -1,4 +1,4 @@
-"""The command line of the demo: `python -m ccs.demo`, which is also `ccs demo`."""
+"""The command line of the demo: `ccs demo`, which is also `python -m ccs.demo` and `scripts/demo`."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ Files that do not parse or cannot be read are findings. Left out are folders who
 EXIT = "Exit codes: 0 all went well; 1 the survey or a check of it failed; 2 wrong usage or no store; 130 Ctrl-C."
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the demo; its exit code."""
-    parser = _parser()
+def main(argv: Sequence[str] | None = None, prog: str = "ccs demo") -> int:
+    """Run the demo; its exit code. `prog` is the command that its user typed."""
+    parser = _parser(prog)
     arguments = parser.parse_args(argv)
     if arguments.kill and arguments.analysts < 2:
         parser.error("--kill needs --analysts 2 or more: another one takes the file over")
@@ -89,9 +89,9 @@ def _write_json(outcome: Outcome, file: Path | None) -> None:
         file.write_text(outcome.model_dump_json(indent=2) + "\n")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str) -> argparse.ArgumentParser:
     shape = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog="ccs demo", description=ABOUT, epilog=EXIT, formatter_class=shape)
+    parser = argparse.ArgumentParser(prog=prog, description=ABOUT, epilog=EXIT, formatter_class=shape)
     library = standard_library()
     folder_help = "the folder to survey (default: the standard library of this Python, its tests included)"
     parser.add_argument("folder", nargs="?", type=_folder, default=library, metavar="FOLDER", help=folder_help)
@@ -116,7 +116,7 @@ def _add_swarm_options(parser: argparse.ArgumentParser) -> None:
         type=_seconds(0.1),
         default=2.0,
         metavar="SECONDS",
-        help="after which a hold not renewed lapses (default: 2)",
+        help="after which a claim that is not renewed lapses (default: 2)",
     )
     add("--pace", type=_seconds(0.0), default=0.0, metavar="SECONDS", help="what an analyst takes at least for a file")
 

@@ -3,8 +3,8 @@
 survey                       Header    what is surveyed               by the demo
 files/<place>/todo           Todo      a file that is to be measured  by the surveyor
 survey/listed                int       how many files there are       by the surveyor
-files/<place>/taken          Taken     who measures it, with a ttl    by an analyst
-files/<place>/findings       FileFindings                             by an analyst, and todo and taken go
+@claims/files/<place>        Taken     who measures it: a claim       by an analyst
+files/<place>/findings       FileFindings                             by an analyst, and the todo goes
 report/totals, report/complex          the live summary               by the reporter
 report/survey                SurveyReport   the whole report          by the reporter
 status                       "reported"     nothing is left to do     by the reporter
@@ -14,12 +14,16 @@ agents/<name>                Card      who it is, and what it did     by each
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Card", "FilePath", "Header", "Job", "Role", "Taken", "Todo"]
+__all__ = ["CLAIMS", "EVERYTHING", "Card", "FilePath", "Header", "Job", "Role", "Taken", "Todo"]
+
+CLAIMS = "@claims/files/**"
+EVERYTHING = "**", CLAIMS
 
 Role = Literal["demo", "surveyor", "analyst", "reporter"]
 
@@ -44,10 +48,16 @@ class Todo(_Frozen):
 
 
 class Taken(_Frozen):
-    """Who measures a file, and how many holds on it have lapsed before."""
+    """Who measures a file, and how many claims on it have lapsed before: the holder of a claim, and its note."""
 
     agent: str
+    place: str
     lapsed: int = 0
+
+    @classmethod
+    def of(cls, claim: Mapping[str, Any]) -> Taken:
+        """Out of the value of a claim's entry."""
+        return cls(agent=claim["holder"], **claim["note"])
 
 
 class Card(_Frozen):

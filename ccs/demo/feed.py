@@ -6,6 +6,7 @@ import threading
 
 import ccs
 from ccs.demo.board import Audit, Board
+from ccs.demo.entries import EVERYTHING
 
 __all__ = ["Feed", "replay"]
 
@@ -32,7 +33,7 @@ class Feed:
 
     def _run(self) -> None:
         try:
-            with self._task.watch("**", since=0) as changes:
+            with self._task.watch(*EVERYTHING, since=0) as changes:
                 for change in changes:
                     with self.lock:
                         self.board.apply(change)
@@ -44,6 +45,6 @@ def replay(task: ccs.Context, marks: list[int]) -> Audit:
     """The same account, taken from the journal afterwards: read between marks, so that a large one fits in memory."""
     audit = Audit()
     for since, until in zip([0, *marks], [*marks, None], strict=True):
-        for change in task.history("**", since=since, until=until):
+        for change in task.history(*EVERYTHING, since=since, until=until):
             audit.add(change)
     return audit

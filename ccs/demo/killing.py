@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import ccs
 from ccs.demo.board import Board
-from ccs.demo.entries import FilePath, Taken
+from ccs.demo.entries import CLAIMS, Taken
 from ccs.demo.swarm import Member, Swarm
 
 __all__ = ["Killer", "Victim"]
@@ -56,6 +56,5 @@ class Killer:
         return Victim(member.job.agent, place)
 
     def _held_by(self, agent: str) -> str | None:
-        holds = self.task.snapshot("files/**/taken").values()
-        mine = (hold.path for hold in holds if Taken.model_validate(hold.value).agent == agent)
-        return next((FilePath.parse(path).place for path in mine), None)
+        claims = (Taken.of(entry.value) for entry in self.task.snapshot(CLAIMS).values())
+        return next((taken.place for taken in claims if taken.agent == agent), None)

@@ -105,7 +105,7 @@ def _delivery(outcome: Outcome) -> Iterator[str]:
 
 
 def _expired(delivery: Delivery) -> str:
-    return f"{delivery.expired:,} of them {'a lapsed hold' if delivery.expired == 1 else 'lapsed holds'}"
+    return f"{delivery.expired:,} of them {'a lapsed claim' if delivery.expired == 1 else 'lapsed claims'}"
 
 
 def _problems(outcome: Outcome) -> list[str]:

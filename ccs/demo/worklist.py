@@ -7,12 +7,12 @@ import heapq
 import threading
 from dataclasses import dataclass, field
 
-from ccs.demo.entries import FilePath, Taken, Todo
+from ccs.demo.entries import CLAIMS, FilePath, Taken, Todo
 from ccs.types import Change
 
 __all__ = ["PATTERNS", "Work", "Worklist"]
 
-PATTERNS = ("files/**/todo", "files/**/taken", "status")
+PATTERNS = ("files/**/todo", CLAIMS, "status")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Work:
 @dataclass(slots=True)
 class Worklist:
     """The files to do that nobody holds, in an order of this agent's own, so that agents seldom reach for the same;
-    those whose hold has lapsed come first.
+    those whose claim has lapsed come first.
 
     Fed by one thread and emptied by another. It closes with the survey, or with the error that ended the feed.
     """
@@ -46,8 +46,10 @@ class Worklist:
         with self._news:
             if change.path == "status":
                 self.closed = self.closed or change.value == "reported"
+            elif change.path.startswith("@"):
+                self._apply_claim(change)
             else:
-                self._apply_file(FilePath.parse(change.path), change)
+                self._apply_todo(FilePath.parse(change.path).place, change)
             self._news.notify()
 
     def close(self, error: BaseException | None = None) -> None:
@@ -68,14 +70,13 @@ class Worklist:
                 raise self.error
             return None
 
-    def _apply_file(self, file: FilePath, change: Change) -> None:
-        if file.kind == "todo":
-            self._apply_todo(file.place, change)
-        elif change.op == "set":
-            self.held.add(file.place)
+    def _apply_claim(self, change: Change) -> None:
+        taken = Taken.of(change.value if change.op == "set" else change.previous)
+        if change.op == "set":
+            self.held.add(taken.place)
         else:
-            self._apply_release(file.place, change)
-        self._offer(file.place)
+            self._apply_release(taken, change)
+        self._offer(taken.place)
 
     def _apply_todo(self, place: str, change: Change) -> None:
         if change.op == "set":
@@ -83,11 +84,12 @@ class Worklist:
         else:
             self.todos.pop(place, None)
             self.lapsed.pop(place, None)
+        self._offer(place)
 
-    def _apply_release(self, place: str, change: Change) -> None:
-        self.held.discard(place)
-        if change.op == "expire" and place in self.todos:
-            self.lapsed[place] = Taken.model_validate(change.previous).lapsed + 1
+    def _apply_release(self, taken: Taken, change: Change) -> None:
+        self.held.discard(taken.place)
+        if change.op == "expire" and taken.place in self.todos:
+            self.lapsed[taken.place] = taken.lapsed + 1
 
     def _offer(self, place: str) -> None:
         if self._is_open(place):

@@ -40,8 +40,11 @@ class Home:
 
     def create(self) -> None:
         """Make the folder, private to this user; an existing one stays as it is."""
+        folder = self.path.parent
+        if folder.exists() and not folder.is_dir():
+            raise Unavailable(str(folder), reason="it is a file: give a folder, which need not exist yet, or a URL")
         if not self.path.is_dir():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             self.path.mkdir(mode=0o700, exist_ok=True)
 
     def socket(self) -> str | None:

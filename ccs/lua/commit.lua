@@ -1,18 +1,23 @@
 -- Applies a batch of independent commits to one context: each wholly or not at all, answered one by one.
 --
 -- KEYS   1 entries  2 paths  3 deadlines  4 journal  5 meta
--- ARGV   1 channel  2 publish command  3 client ('' = no identity)  4 batch number
---        5 settings given  6 settings of a new context, both "<ttl ms> <keep commits> <keep bytes>", '-' = not given
---        7 the batch that must have been answered before ('' = any)
---        8… the commits, each: agent, count of guards, guards, count of operations, operations
---   guards      v <path> <version>     r <path> <revision>     n <prefix> 0       (0 = missing; n = nothing below)
---   operations  s <path> <ttl ms, '' = none, 'keep'> <value>   d <path>
---               i <path> <by>   a <path> <count> <packed items> <most bytes>   k <path> <ttl ms, '' = none>
---               f <outcome> <keep ms>   D   w <limit>
--- REPLY  status ('ok', 'stale': a later batch was applied, 'early': ARGV 7 was not), answers joined by newlines, outcome of a finished context
+-- ARGV   1 channel  2 publish command  3 client ('' = no identity)  4 batch number, in 12 digits
+--        5 and 6 the fields of meta with the answers to a batch of this parity and of the other
+--        7 settings given ('-' = not given)  8 settings of a new context, both "<ttl ms> <keep commits> <keep bytes>"
+--        9 the batch that must have been answered before ('' = any)
+--        10… the commits, each: agent, its bytes, revision of the policies that it heeds ('' = any), count of guards,
+--        guards, count of operations, operations
+--   guards      v <path> <version>     r <path> <revision>     (0 = missing)
+--               n <prefix> 0 (nothing below)                   c <prefix> <count> (fewer than that below)
+--   operations  s <path> <ttl ms, '' = none, 'keep'> <value>          i <path> <by> ''          d <path> '' ''
+--               a <path> '<count> <most bytes>' <packed items>        e <topic> '' <data>       p '' '' '' (new policies)
+--               k <path> <ttl ms, '' = none> ''      alone in their commit:  w '' <limit> ''  f '' <keep ms> <outcome>  D '' '' ''
+-- REPLY  answers joined by newlines, then, where one is F, a newline and the outcome; or 'stale': a later batch was
+--        applied; or 'early': ARGV 9 was not
 --   +<revision> <at>[ <result>]   applied; revision 0 where nothing changed; the result only of a single operation:
 --                                 s i a: <version> <created> <expiry>[ <value>]   d k: 1 or 0   w: <next deadline>
 --   !<guard> <version> <revision> <agent>   that guard failed       F   the context is finished
+--   P<revision>   other policies hold by now: those of that revision
 --   L<size>   the commit is too large   V<size> <limit>   the value is (a)       N   not a small integer (i) or an array (a)
 --
 -- Identity: a client has at most two batches on their way, with numbers of different parity, and the second only
@@ -20,111 +25,19 @@
 --
 -- Invariants: `last` only grows and outlives the context; a record names the revision before it (0: the first);
 -- whatever can fail is checked before the first write, since Lua has no roll-back; a due entry is expired, as a
--- commit of its own, before anything else looks at it. Numbers are doubles: revisions are printed with %.0f.
+-- commit of its own, before anything else looks at it.
 --
--- Every local that a function uses costs time in every call of the script, even where the function is not called. So
--- the state is one table, and functions that few batches need use globals.
+-- Numbers are stored in so many digits that text tells which is larger, and each is found by its place: revisions and
+-- times in µs in 16 (from the year 2001 to 2286), times in ms in 13, versions in 10. To copy text costs far less than
+-- to read or to print a number. And a function costs in every call of the script, the more the more locals of the
+-- script it uses: so the ordinary commit runs straight through, and functions use hardly any.
 
-local call, match, sub, format, concat = redis.call, string.match, string.sub, string.format, table.concat
+local call, sub, format, concat = redis.call, string.sub, string.format, table.concat
+local NONE, NO_POLICIES = '0000000000000', '0000000000000000'
 
-local context
-do
-    local clock = call('TIME')
-    local slots = 'client:' .. ARGV[3] .. ':'
-    local meta = call('HMGET', KEYS[5], 'state', slots .. '0', slots .. '1', 'finished', 'outcome')
-    if ARGV[3] ~= '' and (meta[2] or meta[3]) then
-        local newest, number = 0, tonumber(ARGV[4])
-        for slot = 2, 3 do
-            local known = meta[slot] and match(meta[slot], '^%d+') or '0'
-            if known == ARGV[4] then return {'ok', match(meta[slot], '^%d+ %d+ (.*)$'), meta[5] or ''} end
-            newest = math.max(newest, known + 0)
-        end
-        if newest > number then return {'stale', '', ''} end
-        if ARGV[7] ~= '' and newest ~= tonumber(ARGV[7]) then return {'early', '', ''} end
-    elseif ARGV[7] ~= '' then
-        return {'early', '', ''}
-    end
-    local last, first, ttl, deadline, total, base, count, keep_commits, keep_bytes = match(meta[1] or '0 0 0 0 0 0 0 0 0 ',
-        '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) ')
-    local at, alive = clock[1] .. sub('000000' .. clock[2], -6), call('EXISTS', KEYS[4]) == 1
-    context = {identity = ARGV[3], touched = false, configured = false, fresh = not alive, alive = alive,
-        at = at, now_us = at + 0, now = sub(at, 1, -4) + 0, last = last + 0, last_printed = last, first = first,
-        ttl = ttl, deadline = deadline, total = total + 0, base = base, count = count + 0,
-        keep_commits = keep_commits, keep_bytes = keep_bytes,
-        finished = alive and meta[4], outcome = alive and meta[5]}
-end
-
--- Settings take effect with the first thing that a batch really does, never with one that is refused. The idle
--- deadline is moved seldom: it is set a sixty-fourth too late, and again when that is used up.
-local function configure()
-    context.configured, context.touched = true, true
-    local before = context.ttl
-    if not context.alive then
-        context.ttl, context.keep_commits, context.keep_bytes = match(ARGV[6], '^(%S+) (%S+) (%S+)$')
-        context.total, context.base, context.count, context.deadline = 0, '0', 0, '0'
-    end
-    if ARGV[5] ~= '- - -' then
-        local ttl, commits, bytes = match(ARGV[5], '^(%S+) (%S+) (%S+)$')
-        if ttl ~= '-' then context.ttl = ttl end
-        if commits ~= '-' then context.keep_commits = commits end
-        if bytes ~= '-' then context.keep_bytes = bytes end
-    end
-    local wanted = context.ttl == '0' and 0 or context.now + context.ttl
-    if before ~= context.ttl or context.deadline + 0 < wanted then
-        context.fresh = true
-        context.deadline = wanted == 0 and '0' or format('%.0f', wanted + math.floor(context.ttl / 64))
-    end
-end
-
--- The next revision, and as text.
-local function next_revision()
-    if context.now_us > context.last then return context.now_us, context.at end
-    return context.last + 1, format('%.0f', context.last + 1)
-end
-
--- Journals and publishes one commit; the header of its operations is text, the body pieces of text. Lengths are
--- printed with %d, and text is joined with ..: string.format costs more than it seems to.
-local function record(agent, revision, printed, index, header, body, expiry)
-    if not context.configured then configure() end
-    local text = (context.alive and context.last_printed or '0') .. ' ' .. printed .. ' ' .. context.at .. ' '
-        .. (context.identity ~= '' and context.identity or '-') .. ' ' .. ARGV[4] .. format(' %d ', index)
-        .. context.deadline .. format(' %.0f ', context.total) .. expiry .. format(' %d', #agent) .. header .. '\n'
-        .. agent .. concat(body)
-    if not context.alive then
-        call('HDEL', KEYS[5], 'finished', 'outcome')
-        call('HSET', KEYS[5], 'created', context.at)
-        context.alive, context.finished, context.first = true, false, printed
-    end
-    call('XADD', KEYS[4], printed .. '-0', 'r', text)
-    call(ARGV[2], ARGV[1], text)
-    context.last, context.last_printed = revision, printed
-    context.total, context.count = context.total + #text, context.count + 1
-end
-
-local function remove(path, expiry)
-    redis.call('HDEL', KEYS[1], path)
-    redis.call('ZREM', KEYS[2], path)
-    if expiry ~= '0' then redis.call('ZREM', KEYS[3], path) end
-end
-
--- The raw entry at a path, its version, creation and expiry: nil where there is none; one that is due is expired
--- first, and is none.
-local function load(path)
-    local raw = call('HGET', KEYS[1], path)
-    if not raw then return nil end
-    local version, created, expiry = match(raw, '^%d+ (%d+) (%d+) %d+ (%d+)')
-    if expiry == '0' or expiry + 0 > context.now then return raw, version, created, expiry end
-    remove(path, expiry)
-    context.identity = ''
-    local length, start = match(raw, '^%d+ %d+ %d+ %d+ %d+ (%d+) ()')
-    local revision, printed = next_revision()
-    record(sub(raw, start, start + length - 1), revision, printed, 0, format(' x %d %d 0', #path, #raw), {path, raw}, '0')
-    context.identity = ARGV[3]
-    return nil
-end
-
--- The value after an operation on raw msgpack, and the number it holds; nil and the answer where that is impossible.
-local function compute(kind, value, operand, items, most)
+-- The value after an increment or an append to the raw entry before, and the number it holds as text; nil and the answer
+-- where that is impossible. Values are msgpack.
+local function compute(kind, before, operand, items)
     local byte, char, floor = string.byte, string.char, math.floor
 
     local function unsigned(text, from, to)
@@ -175,13 +88,18 @@ local function compute(kind, value, operand, items, most)
         return char(number < 0 and 211 or 207) .. big_endian(high % 65536, 2) .. big_endian(number % 2 ^ 48, 6)
     end
 
+    local value
+    if before ~= '' then
+        local length, start = string.match(before, '^(%d+) ()', 77)
+        value = string.sub(before, start + length)
+    end
     if kind == 'i' then
         local number = 0
         if value then number = unpack_integer(value) end
         local result = number and number + tonumber(operand)
         -- From 2^53 on, a double no longer tells an integer from its neighbour.
         if not result or math.max(result, -result, number, -number) >= 2 ^ 53 then return nil, 'N' end
-        return pack_integer(result), result
+        return pack_integer(result), string.format(' %.0f', result)
     end
 
     local tag, length, start = value and byte(value, 1) or 144, 0, 2
@@ -194,227 +112,324 @@ local function compute(kind, value, operand, items, most)
     else
         return nil, 'N'
     end
-    length = length + tonumber(operand)
+    local added, most = string.match(operand, '^(%d+) (%d+)$')
+    length = length + added
     local head = length < 16 and char(144 + length) or length < 65536 and '\220' .. big_endian(length, 2)
         or '\221' .. big_endian(length, 4)
     local result = head .. (value and string.sub(value, start) or '') .. items
     if #result > tonumber(most) then return nil, 'V' .. #result .. ' ' .. most end
-    return result
+    return result, ''
 end
 
--- Decides what a set, an increment or an append does; nothing is written yet. The entry after, its expiry, and what
--- to answer; or nil and why it is impossible.
-local function plan(at, agent, printed, raw, version, created, expiry)
-    local kind, value, number = ARGV[at], ARGV[at + 3], nil
-    if kind == 's' then
-        local ttl = ARGV[at + 2]
-        if ttl ~= 'keep' then expiry = ttl == '' and '0' or format('%.0f', context.now + ttl) end
-    else
-        local start, length
-        if raw then length, start = match(raw, '^%d+ %d+ %d+ %d+ %d+ (%d+) ()') end
-        value, number = compute(kind, raw and sub(raw, start + length), ARGV[at + 2], value, ARGV[at + 4])
-        if not value then return nil, number end
-    end
-    version, created, expiry = raw and format('%d', version + 1) or '1', created or context.at, expiry or '0'
-    local result = version .. ' ' .. created .. ' ' .. expiry
-    if number then result = result .. format(' %.0f', number) end
-    return printed .. ' ' .. version .. ' ' .. created .. ' ' .. context.at .. ' ' .. expiry .. format(' %d ', #agent)
-        .. agent .. value, expiry, result
+-- The agent of a raw entry, and where its value begins.
+local function agent_of(raw)
+    local length, start = string.match(raw, '^(%d+) ()', 77)
+    return string.sub(raw, start, start + length - 1), start + length
 end
 
-local function write(path, after, expiry, raw, expiry_before)
-    if after == '' then return remove(path, expiry_before) end
-    call('HSET', KEYS[1], path, after)
-    if not raw then
-        call('ZADD', KEYS[2], 0, path)
-        context.fresh = true
-    end
-    if expiry ~= '0' then
-        call('ZADD', KEYS[3], expiry, path)
-        context.fresh = true
-    elseif raw and expiry_before ~= '0' then
-        call('ZREM', KEYS[3], path)
-    end
-end
-
--- Moves a deadline: neither a commit nor an event.
-local function renew(path, raw, expiry_before, ttl)
-    if not raw then return '0' end
-    local expiry = ttl == '' and '0' or string.format('%.0f', context.now + ttl)
-    local before, after = string.match(raw, '^(%d+ %d+ %d+ %d+ )%d+()')
-    redis.call('HSET', KEYS[1], path, before .. expiry .. string.sub(raw, after))
-    if not context.configured then configure() end
-    context.fresh = true
-    if expiry ~= '0' then
-        redis.call('ZADD', KEYS[3], expiry, path)
-    elseif expiry_before ~= '0' then
-        redis.call('ZREM', KEYS[3], path)
-    end
-    return '1'
-end
-
--- Applies the writing operations that begin at the given places in ARGV; all are planned before the first is written.
-local function apply(agent, index, places)
-    local raws, versions, creations, expiries, afters, dues, results = {}, {}, {}, {}, {}, {}, {}
-    local words, body, size, earliest = {}, {}, #agent + 200, '0'
-    for i, at in ipairs(places) do raws[i], versions[i], creations[i], expiries[i] = load(ARGV[at + 1]) end
-    local revision, printed = next_revision()
-    for i, at in ipairs(places) do
-        local kind, path, raw = ARGV[at], ARGV[at + 1], raws[i]
-        if kind == 'd' then
-            afters[i], results[i] = raw and '' or nil, raw and '1' or '0'
-        elseif kind ~= 'k' then
-            afters[i], dues[i], results[i] = plan(at, agent, printed, raw, versions[i], creations[i], expiries[i])
-            if not afters[i] then return dues[i] end
-            if dues[i] ~= '0' and (earliest == '0' or dues[i] + 0 < earliest + 0) then earliest = dues[i] end
-        end
-        if afters[i] then
-            raw = raw or ''
-            local last = #body
-            words[#words + 1] = (kind == 'd' and ' d' or ' s') .. format(' %d %d %d', #path, #raw, #afters[i])
-            body[last + 1], body[last + 2], body[last + 3] = path, raw, afters[i]
-            size = size + #path + #raw + #afters[i] + 30
-        end
-    end
-    if size > 16777216 then return 'L' .. format('%.0f', size) end
-    for i, at in ipairs(places) do
-        local path = ARGV[at + 1]
-        if afters[i] then write(path, afters[i], dues[i], raws[i], expiries[i]) end
-        if ARGV[at] == 'k' then results[i] = renew(path, raws[i], expiries[i], ARGV[at + 2]) end
-    end
-    if #words > 0 then
-        record(agent, revision, printed, index, concat(words), body, earliest)
-    else
-        printed = '0'
-    end
-    return '+' .. printed .. ' ' .. context.at .. (#places == 1 and ' ' .. results[1] or '')
-end
-
--- What stands in the way of the guards from one place in ARGV to another: an answer, or nil.
-local function obstacle(from, to)
+-- What stands in the way of the guards from one place in ARGV to another: an answer, or nil and an entry that is due.
+local function obstacle(from, to, now)
     for at = from, to, 3 do
         local kind, path, expected = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-        local raw, version, found
-        repeat
-            found = kind == 'n' and redis.call('ZRANGEBYLEX', KEYS[2], '[' .. path, '(' .. path .. '\255', 'LIMIT', 0, 1)[1]
-            if kind ~= 'n' or found then raw, version = load(found or path) end
-        until raw or not found
-        local revision = raw and string.match(raw, '^%d+') or '0'
-        if expected ~= (kind == 'v' and version or revision) and (raw or expected ~= '0') then
-            if not raw then return '!' .. (at - from) / 3 .. ' 0 0 ' end
-            local length, start = string.match(raw, '^%d+ %d+ %d+ %d+ %d+ (%d+) ()')
-            return table.concat({'!' .. (at - from) / 3, version, revision, string.sub(raw, start, start + length - 1)}, ' ')
+        if kind == 'n' then
+            path = redis.call('ZRANGEBYLEX', KEYS[2], '[' .. path, '(' .. path .. '\255', 'LIMIT', 0, 1)[1]
+        end
+        local raw = path and kind ~= 'c' and redis.call('HGET', KEYS[1], path)
+        if kind == 'c' then
+            local found = redis.call('ZLEXCOUNT', KEYS[2], '[' .. path, '(' .. path .. '\255')
+            if found >= tonumber(expected) then return '!' .. (at - from) / 3 .. ' 0 0 ' end
+        elseif not raw then
+            if expected ~= '0' then return '!' .. (at - from) / 3 .. ' 0 0 ' end
+        else
+            local version, revision, expiry = string.sub(raw, 18, 27), string.sub(raw, 1, 16), string.sub(raw, 63, 75)
+            if expiry ~= '0000000000000' and expiry <= now then return nil, path, raw end
+            if expected ~= (kind == 'v' and version or revision) then
+                return table.concat({'!' .. (at - from) / 3, version, revision, agent_of(raw)}, ' ', 1, 4)
+            end
         end
     end
 end
 
--- What comes alone in its commit: the sweep, the end and the removal of a context.
-local function special(kind, agent, index, at)
-    if kind == 'w' then
-        for _, path in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', context.now, 'LIMIT', 0, ARGV[at + 1])) do
-            load(path)
-        end
-        return '+0 ' .. context.at .. ' ' .. (redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')[2] or '0')
+-- Writes an entry, or removes it; before and after are raw, '' = none. Whether a key may be new.
+local function write(path, before, after)
+    local expiry_before, expiry = string.sub(before, 63, 75), string.sub(after, 63, 75)
+    if after == '' then
+        redis.call('HDEL', KEYS[1], path)
+        redis.call('ZREM', KEYS[2], path)
+    else
+        redis.call('HSET', KEYS[1], path, after)
+        if before == '' then redis.call('ZADD', KEYS[2], 0, path) end
     end
-    local revision, printed = next_revision()
-    if kind == 'f' then
-        local outcome = ARGV[at + 1]
-        configure()
-        context.deadline, context.fresh = string.format('%.0f', context.now + ARGV[at + 2]), true
-        record(agent, revision, printed, index, string.format(' f 0 0 %d', #outcome), {outcome}, '0')
-        context.finished, context.outcome = context.at, outcome
-        redis.call('HSET', KEYS[5], 'finished', context.at, 'outcome', outcome)
-        return '+' .. printed .. ' ' .. context.at
+    if expiry > '0000000000000' then
+        redis.call('ZADD', KEYS[3], expiry, path)
+        return true
     end
-    if not context.alive then return '+0 ' .. context.at end
-    redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
-    redis.call('HDEL', KEYS[5], 'created', 'finished', 'outcome')
-    redis.call('HSET', KEYS[5], 'state', printed .. ' 0 0 0 0 0 0 0 0 0')
-    redis.call(ARGV[2], ARGV[1], table.concat({context.last_printed, printed, context.at, context.identity, ARGV[4], index, 0, 0, 0,
-        #agent, 'g 0 0 0'}, ' ') .. '\n' .. agent)
-    context.last, context.last_printed, context.alive, context.finished = revision, printed, false, false
-    context.configured, context.touched, context.fresh = false, false, true
-    return '+' .. printed .. ' ' .. context.at
+    if expiry_before > '0000000000000' then redis.call('ZREM', KEYS[3], path) end
+    return before == ''
 end
 
--- How many places in ARGV an operation takes.
-local function width(kind)
-    if kind == 's' then return 4 end
-    if kind == 'a' then return 5 end
-    if kind == 'd' or kind == 'w' then return 2 end
-    return kind == 'D' and 1 or 3
+-- The settings after some were given: "<ttl> <keep commits> <keep bytes>|<given>"; and the counts of records and of bytes
+-- (of all that was ever written) at which the journal is trimmed.
+local function configure(settings, given, most_bytes)
+    local ttl, commits, bytes = string.match(settings, '^(%d+) (%d+) (%d+)')
+    local new_ttl, new_commits, new_bytes = string.match(given, '^(%S+) (%S+) (%S+)$')
+    local base = most_bytes and most_bytes - bytes or 0
+    if new_ttl ~= '-' then ttl = new_ttl end
+    if new_commits ~= '-' then commits = new_commits end
+    if new_bytes ~= '-' then bytes = new_bytes end
+    return ttl .. ' ' .. commits .. ' ' .. bytes .. '|' .. given,
+        string.format('%09d', math.min(commits + math.max(1, math.floor(commits / 8)), 999999999)),
+        string.format('%015.0f', base + bytes)
 end
 
--- Reads one commit, beginning at a place in ARGV, checks its guards and applies it; its answer, and where it ends.
-local function commit(at, index)
-    local agent, guards, places = ARGV[at], at + 2, {}
-    at = guards + 3 * ARGV[at + 1]
-    local last_guard, count = at - 1, ARGV[at] + 0
-    at = at + 1
-    for i = 1, count do
-        places[i] = at
-        at = at + width(ARGV[at])
-    end
-    local kind = ARGV[places[1] or 0]
-    if context.finished and kind ~= 'D' then return kind == 'w' and '+0 ' .. context.at .. ' 0' or 'F', at end
-    local answer = last_guard >= guards and obstacle(guards, last_guard)
-    if answer then return answer, at end
-    if kind == 'w' or kind == 'f' or kind == 'D' then return special(kind, agent, index, places[1]), at end
-    return apply(agent, index, places), at
+-- The idle deadline from now on, and until when it need not be moved.
+local function idle(settings, now)
+    local ttl = tonumber(string.match(settings, '^%d+'))
+    if ttl == 0 then return '0000000000000', '9999999999999', true end
+    local slack = math.floor(ttl / 64)
+    return string.format('%013.0f', now + ttl + slack), string.format('%013.0f', now + slack), true
 end
 
--- The journal is bounded by commits and by bytes; a record's header tells the bytes written before it.
-local function bound()
+-- Trims the journal; the count of its records then, and of the bytes at which it is trimmed next.
+local function bound(count, total, settings, most_bytes)
+    local commits, bytes = string.match(settings, '^%d+ (%d+) (%d+)')
+    local base = most_bytes - bytes
+
     local function trim(to)
         redis.call('XTRIM', KEYS[4], 'MAXLEN', to)
         local oldest = redis.call('XRANGE', KEYS[4], '-', '+', 'COUNT', 1)[1][2][2]
-        context.count, context.base = to, string.match(oldest, '^%S+ %S+ %S+ %S+ %S+ %S+ %S+ (%d+)')
+        count, base = to, tonumber(string.match(oldest, '^%S+ %S+ %S+ %S+ %S+ %S+ %S+ (%d+)'))
     end
 
-    local most = context.keep_commits + 0
-    if context.count > most + math.max(1, math.floor(most / 8)) then trim(most) end
-    while context.total - context.base > context.keep_bytes + 0 and context.count > 1 do
-        trim(context.count - math.max(1, math.floor(context.count / 8)))
-    end
+    if count > commits + math.max(1, math.floor(commits / 8)) then trim(commits + 0) end
+    while total - base > bytes + 0 and count > 1 do trim(count - math.max(1, math.floor(count / 8))) end
+    return count, string.format('%015.0f', base + bytes)
 end
 
--- Identities are kept for ten minutes, and pruned by age only, now and then: once in 64 batches.
-local function prune()
+-- Identities are kept for ten minutes, and pruned by age only, now and then: once in a hundred batches.
+local function prune(now)
     local fields = redis.call('HGETALL', KEYS[5])
     for i = 1, #fields, 2 do
-        local when = string.sub(fields[i], 1, 7) == 'client:' and string.match(fields[i + 1], '^%d+ (%d+)')
-        if when and tonumber(when) < context.now - 600000 then redis.call('HDEL', KEYS[5], fields[i]) end
+        if string.sub(fields[i], 1, 7) == 'client:' and string.sub(fields[i + 1], 14, 26) + 600000 < now + 0 then
+            redis.call('HDEL', KEYS[5], fields[i])
+        end
     end
 end
 
 -- All keys of a context go at one moment; only meta stays for ten minutes more, with nothing in it that can be read.
-local function set_expiry()
+local function expire_keys(deadline)
     for i = 1, 5 do
-        if context.deadline ~= '0' then
-            redis.call('PEXPIREAT', KEYS[i], i < 5 and context.deadline or string.format('%.0f', context.deadline + 600000))
+        if deadline ~= '0000000000000' then
+            redis.call('PEXPIREAT', KEYS[i], i < 5 and deadline or string.format('%.0f', deadline + 600000))
         else
             redis.call('PERSIST', KEYS[i])
         end
     end
 end
 
-local answers, at, index = {}, 8, 0
-while at <= #ARGV do
-    answers[index + 1], at = commit(at, index)
-    index = index + 1
+-- Has this batch been answered before?
+
+local clock = call('TIME')
+local at = clock[1] .. sub('000000' .. clock[2], -6)
+local now, client, number, behind = sub(at, 1, 13), ARGV[3], ARGV[4], ARGV[9]
+local meta = call('HMGET', KEYS[5], 'state', ARGV[5], ARGV[6], 'finished')
+local state, mine, other, finished = meta[1], meta[2], meta[3], meta[4]
+if mine or other then
+    local newest = mine and sub(mine, 1, 12) or ''
+    if newest == number then return sub(mine, 28) end
+    if other and sub(other, 1, 12) > newest then newest = sub(other, 1, 12) end
+    if newest > number then return 'stale' end
+    if behind ~= '' and newest ~= behind then return 'early' end
+elseif behind ~= '' then
+    return 'early'
 end
-local answer = concat(answers, '\n')
-local known = ARGV[4] .. ' ' .. sub(context.at, 1, -4) .. ' ' .. answer
-if context.touched then
-    bound()
-    local state = context.last_printed .. ' ' .. context.first .. ' ' .. context.ttl .. ' ' .. context.deadline
-        .. format(' %.0f ', context.total) .. context.base .. format(' %d ', context.count) .. context.keep_commits
-        .. ' ' .. context.keep_bytes .. ' ' .. context.at
-    call('HSET', KEYS[5], 'state', state, 'client:' .. ARGV[3] .. ':' .. ARGV[4] % 2, known)
-    if context.fresh then set_expiry() end
-elseif ARGV[3] ~= '' then
-    call('HSET', KEYS[5], 'client:' .. ARGV[3] .. ':' .. ARGV[4] % 2, known)
-    if not context.alive then call('PEXPIRE', KEYS[5], 600000) end
+
+-- The state of the context: "<last revision> <deadline> <renewed after> <bytes> <trimmed at> <records> <trimmed at>
+-- <policies> <first revision> <updated> <settings>". The idle deadline is moved seldom: it is set a sixty-fourth of the
+-- ttl too late, and again when that is used up. All that is left of a context that is gone is its last revision.
+
+local alive = state and call('EXISTS', KEYS[4]) == 1
+local last = state and sub(state, 1, 16) or '0'
+local deadline, renewed_after, total, most_bytes, count, most_records, policies, first, settings
+if alive then
+    deadline, renewed_after, total, most_bytes = sub(state, 18, 30), sub(state, 32, 44), sub(state, 46, 60), sub(state, 62, 76)
+    count, most_records, policies = sub(state, 78, 86) + 0, sub(state, 88, 96), sub(state, 98, 113)
+    first, settings = sub(state, 115, 130), sub(state, 149)
+else
+    policies, finished = NO_POLICIES, false
 end
-if context.now_us % 64 == 0 then prune() end
-return {'ok', answer, context.outcome or ''}
+
+local answers, outcome, answered, swept, touched, fresh = {}, '', 0, 0, false, false
+local befores, afters, words, body = {false}, {false}, {false}, {false, '', ''}
+local place, places = 10, #ARGV
+while place <= places do
+    local agent, agent_bytes, heeded, guards = ARGV[place], ARGV[place + 1], ARGV[place + 2], place + 4
+    local from = guards + 3 * ARGV[place + 3] + 1
+    local to = from + 4 * ARGV[from - 1] - 1
+    local kind = from < to and ARGV[from] or ''
+    local identity, index, revision = client, answered, at > last and at or format('%.0f', last + 1)
+    local answer, result, due, due_raw, renewed = false, false, false, false, false
+
+    -- What stands in the way: the end of the context, policies that the client does not know, a guard.
+    if finished and kind ~= 'D' then
+        answer = kind == 'w' and '+0 ' .. at .. ' 0' or 'F'
+        if kind ~= 'w' then outcome = '\n' .. call('HGET', KEYS[5], 'outcome') end
+    elseif heeded ~= policies and heeded ~= '' then
+        answer = 'P' .. policies
+    elseif from - 2 >= guards then
+        answer, due, due_raw = obstacle(guards, from - 2, now)
+    end
+
+    -- What the operations do: entries before and after (after = false: stays), and what the record says of it.
+    local slots, steps, size, earliest = 0, 0, 200 + agent_bytes, NONE
+    if answer or due then
+        kind = ''
+    elseif kind == 'w' then
+        due = swept < ARGV[from + 2] + 0 and call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, 1)[1]
+        due_raw, swept = due and call('HGET', KEYS[1], due), swept + 1
+        answer = '+0 ' .. at .. ' ' .. (call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')[2] or '0')
+    elseif kind == 'f' then
+        steps, words[1], body[1], body[2], body[3] = 1, format(' f 0 0 %d', #ARGV[from + 3]), ARGV[from + 3], '', ''
+    elseif kind == 'D' then
+        if alive then steps, words[1], body[1], body[2], body[3] = 1, ' g 0 0 0', '', '', '' end
+    else
+        for operation = from, to, 4 do
+            local path, operand, before, expiry, after = ARGV[operation + 1], ARGV[operation + 2], '', '', false
+            kind = ARGV[operation]
+            if kind ~= 'e' and kind ~= 'p' then
+                before = call('HGET', KEYS[1], path) or ''
+                expiry = sub(before, 63, 75)
+                if expiry > NONE and expiry <= now then
+                    due, due_raw = path, before
+                    break
+                end
+            end
+            if kind == 'd' then
+                after, result = before ~= '' and '', before ~= '' and '1' or '0'
+            elseif kind == 'k' then
+                expiry = operand == '' and NONE or format('%013.0f', now + operand)
+                renewed, result = renewed or before ~= '', before ~= '' and '1' or '0'
+                after = before ~= '' and sub(before, 1, 62) .. expiry .. sub(before, 76)
+            elseif kind == 'e' then
+                after = ARGV[operation + 3]
+            elseif kind ~= 'p' and not answer then
+                local value, computed, version, created = ARGV[operation + 3], '', '0000000001', at
+                if kind ~= 's' then
+                    value, computed = compute(kind, before, operand, value)
+                elseif operand ~= 'keep' then
+                    expiry = operand == '' and NONE or format('%013.0f', now + operand)
+                end
+                if value then
+                    if before ~= '' then version, created = format('%010d', sub(before, 18, 27) + 1), sub(before, 29, 44) end
+                    if expiry == '' then expiry = NONE end
+                    if expiry > NONE and (earliest == NONE or expiry < earliest) then earliest = expiry end
+                    after = revision .. ' ' .. version .. ' ' .. created .. ' ' .. at .. ' ' .. expiry .. ' ' .. agent_bytes
+                        .. ' ' .. agent .. value
+                    result = version .. ' ' .. created .. ' ' .. expiry .. computed
+                else
+                    answer = computed
+                end
+            end
+            slots = slots + 1
+            befores[slots], afters[slots] = before, kind ~= 'e' and after
+            if after and kind ~= 'k' then
+                steps, size = steps + 1, size + #path + #before + #after + 30
+                words[steps] = format(kind == 'd' and ' d %d %d %d' or kind == 'e' and ' e %d %d %d' or ' s %d %d %d',
+                    #path, #before, #after)
+                body[3 * steps - 2], body[3 * steps - 1], body[3 * steps] = path, before, after
+            end
+        end
+        if size > 16777216 then answer = answer or format('L%.0f', size) end
+    end
+
+    -- A due entry goes first, in a commit of its own; after it, this one is looked at again.
+    if due then
+        agent, answer, slots, identity, index, steps, earliest = agent_of(due_raw), false, 1, '-', 0, 1, NONE
+        agent_bytes, befores[1], afters[1] = #agent, due_raw, ''
+        words[1], body[1], body[2], body[3] = format(' x %d %d 0', #due, #due_raw), due, due_raw, ''
+    end
+
+    -- Settings take effect with the first thing that a batch really does, never with one that is refused.
+    if not answer and not touched and kind ~= 'D' and (steps > 0 or renewed) then
+        touched = true
+        if not alive then
+            total, count, policies, renewed_after = '000000000000000', 0, NO_POLICIES, ''
+            settings, most_records, most_bytes = configure(ARGV[8], ARGV[7])
+        elseif ARGV[7] ~= '- - -' and sub(settings, -#ARGV[7] - 1) ~= '|' .. ARGV[7] then
+            renewed_after = ''
+            settings, most_records, most_bytes = configure(settings, ARGV[7], most_bytes)
+        end
+        if now > renewed_after then deadline, renewed_after, fresh = idle(settings, now) end
+    end
+
+    if not answer then
+        for slot = 1, slots do
+            local path = due or ARGV[from + 4 * slot - 3]
+            if afters[slot] and write(path, befores[slot], afters[slot]) then fresh = true end
+        end
+    end
+    if answer then
+        steps = 0
+    elseif kind == 'f' then
+        deadline, renewed_after, fresh = format('%013.0f', now + ARGV[from + 2]), '9999999999999', true
+    elseif kind == 'D' then
+        deadline, total, touched = NONE, '0', false
+    elseif kind == 'p' and steps > 0 then
+        policies = revision
+    end
+
+    if steps > 0 then
+        local record = (alive and last or '0') .. ' ' .. revision .. ' ' .. at .. ' ' .. (identity ~= '' and identity or '-')
+            .. ' ' .. number .. (index == 0 and ' 0 ' or format(' %d ', index)) .. deadline .. ' ' .. total .. ' ' .. earliest
+            .. ' ' .. agent_bytes
+        if steps == 1 then
+            record = record .. words[1] .. '\n' .. agent .. body[1] .. body[2] .. body[3]
+        else
+            record = record .. concat(words, '', 1, steps) .. '\n' .. agent .. concat(body, '', 1, 3 * steps)
+        end
+        if kind == 'D' then
+            call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
+            call('HDEL', KEYS[5], 'created', 'finished', 'outcome')
+            call('HSET', KEYS[5], 'state', revision)
+            alive, finished, policies = false, false, NO_POLICIES
+        else
+            if not alive then
+                call('HDEL', KEYS[5], 'finished', 'outcome')
+                call('HSET', KEYS[5], 'created', at)
+                alive, first = true, revision
+            end
+            call('XADD', KEYS[4], revision .. '-0', 'r', record)
+            total, count = format('%015.0f', total + #record), count + 1
+        end
+        if kind == 'f' then
+            finished = at
+            call('HSET', KEYS[5], 'finished', at, 'outcome', body[1])
+        end
+        call(ARGV[2], ARGV[1], record)
+        last = revision
+    end
+
+    if not due then
+        answered, place, swept = answered + 1, to + 1, 0
+        answers[answered] = answer or '+' .. (steps > 0 and revision or '0') .. ' ' .. at
+            .. (to - from == 3 and result and ' ' .. result or '')
+    end
+end
+
+local reply = (answered == 1 and answers[1] or concat(answers, '\n')) .. outcome
+if touched then
+    if format('%09d', count) > most_records or total > most_bytes then count, most_bytes = bound(count, total, settings, most_bytes) end
+    state = last .. ' ' .. deadline .. ' ' .. renewed_after .. ' ' .. total .. ' ' .. most_bytes .. format(' %09d ', count)
+        .. most_records .. ' ' .. policies .. ' ' .. first .. ' ' .. at .. ' ' .. settings
+    if client == '' then
+        call('HSET', KEYS[5], 'state', state)
+    else
+        call('HSET', KEYS[5], 'state', state, ARGV[5], number .. ' ' .. now .. ' ' .. reply)
+    end
+    if fresh then expire_keys(deadline) end
+elseif client ~= '' then
+    call('HSET', KEYS[5], ARGV[5], number .. ' ' .. now .. ' ' .. reply)
+    if not alive then call('PEXPIRE', KEYS[5], 600000) end
+end
+if sub(at, -2) == '00' then prune(now) end
+return reply

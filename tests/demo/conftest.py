@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,9 +16,9 @@ import pytest
 
 from ccs.demo.outcome import Outcome
 from ccs.types import Change, Operation
+from tests.support.waiting import scaled
 
-FACTOR = float(os.environ.get("CCS_TEST_TIMEOUT_FACTOR", "1"))
-PATIENCE = 60.0 * FACTOR
+PATIENCE = scaled(60.0)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -27,19 +26,6 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 def patience() -> float:
     """Seconds after which something has gone wrong."""
     return PATIENCE
-
-
-@pytest.fixture
-def until() -> Callable[[Callable[[], bool]], None]:
-    """`until(condition)` waits for it."""
-
-    def wait(condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < deadline, "it did not come about in time"
-            time.sleep(0.01)
-
-    return wait
 
 
 @pytest.fixture

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import ccs
-from ccs.demo.agents import MAX_LAPSED, Analyst, Renewal, Reporter
-from ccs.demo.entries import Card, Job, Role, Taken, Todo
+from ccs._core.commit import renew_op
+from ccs.demo.agents import MAX_LAPSED, Analyst, Reporter
+from ccs.demo.entries import CLAIMS, EVERYTHING, Card, Job, Role, Todo
+from ccs.demo.findings import FileFindings
 from ccs.demo.report import SurveyReport, survey_alone
 from ccs.demo.worklist import Work
-
-Until = Callable[[Callable[[], bool]], None]
 
 WORK = Work("a.py", b"a.py", 0)
 
@@ -48,45 +47,49 @@ def _analyst(task: ccs.Context, folder: Path, agent: str = "analyst-1") -> Analy
     return Analyst(task.store.task("survey", agent=agent), _job(task.store, folder, agent=agent))
 
 
-def test_work_that_is_done_is_committed_with_the_end_of_its_hold(task: ccs.Context, folder: Path) -> None:
+def test_work_that_is_done_is_committed_and_its_claim_released(task: ccs.Context, folder: Path) -> None:
     analyst = _analyst(task, folder)
     analyst._do(WORK)
     assert task.paths() == ["files/a.py/findings"]
+    assert task.claims() == []
     assert (analyst.files, analyst.changes, analyst.lost) == (1, 4, 0)
-    last = {change.revision for change in task.history()[-3:]}
-    assert len(last) == 1
+    findings, todo, _ = task.history(*EVERYTHING)[-3:]
+    assert findings.revision == todo.revision
 
 
 def test_a_file_is_taken_by_one_only(task: ccs.Context, folder: Path) -> None:
     first, second = _analyst(task, folder), _analyst(task, folder, "analyst-2")
-    assert first._take(WORK, 30.0) is not None
-    second._do(WORK)
+    with first._claim(WORK):
+        second._do(WORK)
     assert (second.files, second.changes, second.lost) == (0, 0, 1)
 
 
-def test_a_holder_that_was_away_too_long_counts_nothing(task: ccs.Context, folder: Path, patience: float) -> None:
+def test_a_holder_that_was_away_too_long_counts_nothing(
+    task: ccs.Context, folder: Path, patience: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a claim that lapsed while its holder measured, when another has done the file since, then that one counts."""
     slow, heir = _analyst(task, folder), _analyst(task, folder, "analyst-2")
-    with task.watch("files/*/taken") as changes:
-        hold = slow._take(WORK, 0.05)
-        assert hold is not None
-        assert [changes.receive(timeout=patience).op for _ in range(2)] == ["set", "expire"]
-    heir._do(Work("a.py", b"a.py", 1))
-    slow._publish(hold, slow._measure(WORK), WORK)
+    measure_at_once = Analyst._measure
+
+    def measure_slowly(analyst: Analyst, work: Work) -> FileFindings:
+        if analyst is slow:
+            _let_lapse(task, patience)
+            heir._do(Work("a.py", b"a.py", 1))
+        return measure_at_once(analyst, work)
+
+    monkeypatch.setattr(Analyst, "_measure", measure_slowly)
+    slow._do(WORK)
     entry = task.entry("files/a.py/findings")
     assert entry is not None
     assert (entry.version, entry.agent) == (1, "analyst-2")
     assert (slow.files, slow.lost, heir.files, heir.taken_over) == (0, 1, 1, 1)
 
 
-def test_a_holder_whose_file_another_has_taken_since_counts_nothing(task: ccs.Context, folder: Path) -> None:
-    slow = _analyst(task, folder)
-    hold = slow._take(WORK, 30.0)
-    assert hold is not None
-    task.delete(hold.path)
-    task.create(hold.path, Taken(agent="analyst-2", lapsed=1), ttl=30)
-    slow._publish(hold, slow._measure(WORK), WORK)
-    assert not task.exists("files/a.py/findings")
-    assert task.exists(hold.path)
+def _let_lapse(task: ccs.Context, patience: float) -> None:
+    with task.watch(CLAIMS) as changes:
+        task.place.commit([renew_op("@claims/files/a.py", 50)], [], 0, heeding=False)
+        task.place.expect(50)
+        assert changes.receive(timeout=patience).op == "expire"
 
 
 def test_a_file_that_was_done_meanwhile_is_let_go(task: ccs.Context, folder: Path) -> None:
@@ -94,26 +97,13 @@ def test_a_file_that_was_done_meanwhile_is_let_go(task: ccs.Context, folder: Pat
     late = _analyst(task, folder, "analyst-2")
     late._do(WORK)
     assert task.paths() == ["files/a.py/findings"]
+    assert task.claims() == []
     assert (late.files, late.changes, late.lost) == (0, 2, 1)
-
-
-def test_a_hold_is_renewed_while_its_holder_is_busy(task: ccs.Context, until: Until) -> None:
-    hold = task.create("files/a.py/taken", Taken(agent="analyst-1"), ttl=3_600)
-    with Renewal(task, hold.path, ttl=0.6):
-        until(lambda: _deadline(task, hold.path) != hold.expires_at)
-        entry = task.entry(hold.path)
-    assert entry is not None
-    assert entry.revision == hold.revision
-
-
-def _deadline(task: ccs.Context, path: str) -> datetime | None:
-    entry = task.entry(path)
-    return entry.expires_at if entry else None
 
 
 def test_a_file_that_several_analysts_died_on_is_given_up_with_a_finding(task: ccs.Context, folder: Path) -> None:
     _analyst(task, folder)._do(Work("a.py", b"a.py", MAX_LAPSED))
-    assert task.get("files/a.py/findings")["error"] == "given up after 3 analysts lost their hold on it"
+    assert task.get("files/a.py/findings")["error"] == "given up after 3 analysts lost their claim on it"
 
 
 def test_a_swarm_of_one_after_the_other_reports_what_a_single_process_does(store: ccs.Store, folder: Path) -> None:

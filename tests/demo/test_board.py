@@ -19,7 +19,15 @@ from ccs.types import Change
 Make = Callable[..., Change]
 
 CARD = {"role": "analyst", "pid": 1}
-TAKEN = {"agent": "analyst-1", "lapsed": 0}
+CLAIM = "@claims/files/a.py"
+
+
+def taken_by(agent: str, lapsed: int, place: str = "a.py") -> dict[str, Any]:
+    """The value of a claim's entry."""
+    return {"holder": agent, "note": {"place": place, "lapsed": lapsed}, "id": "1"}
+
+
+TAKEN = taken_by("analyst-1", 0)
 SOON = 0.01
 
 
@@ -36,17 +44,17 @@ def test_a_new_file_is_work(change: Make) -> None:
 
 
 def test_a_file_that_is_held_or_done_is_no_work(change: Make) -> None:
-    todo, taken = change("files/a.py/todo", {"raw": b"a.py"}), change("files/a.py/taken", TAKEN)
+    todo, taken = change("files/a.py/todo", {"raw": b"a.py"}), change(CLAIM, TAKEN)
     held = _fed(todo, taken)
-    done = _fed(todo, taken, change("files/a.py/todo", op="delete"), change("files/a.py/taken", op="delete"))
+    done = _fed(todo, taken, change("files/a.py/todo", op="delete"), change(CLAIM, op="delete", previous=TAKEN))
     for worklist in (held, done):
         with pytest.raises(TimeoutError, match="heard nothing"):
             worklist.next(SOON)
 
 
 def test_a_file_whose_hold_has_lapsed_is_work_again_and_the_lapses_are_counted(change: Make) -> None:
-    todo, taken = change("files/a.py/todo", {"raw": b"a.py"}), change("files/a.py/taken", TAKEN)
-    worklist = _fed(todo, taken, change("files/a.py/taken", op="expire", previous={**TAKEN, "lapsed": 1}))
+    todo, taken = change("files/a.py/todo", {"raw": b"a.py"}), change(CLAIM, TAKEN)
+    worklist = _fed(todo, taken, change(CLAIM, op="expire", previous=taken_by("analyst-1", 1)))
     assert worklist.next(SOON) == Work("a.py", b"a.py", 2)
 
 
@@ -76,13 +84,13 @@ def _survey(change: Make) -> list[Change]:
         change("agents/analyst-2", CARD, agent="analyst-2"),
         change("files/a.py/todo", {"raw": b"a.py"}, agent="surveyor"),
         change("survey/listed", 1, agent="surveyor"),
-        change("files/a.py/taken", TAKEN),
-        change("files/a.py/taken", op="expire", previous=TAKEN),
-        change("files/a.py/taken", {"agent": "analyst-2", "lapsed": 1}, agent="analyst-2"),
+        change(CLAIM, TAKEN),
+        change(CLAIM, op="expire", previous=TAKEN),
+        change(CLAIM, taken_by("analyst-2", 1), agent="analyst-2"),
         change("files/a.py/findings", findings, agent="analyst-2", revision=90),
         change("files/a.py/todo", op="delete", agent="analyst-2", revision=90),
-        change("files/a.py/taken", op="delete", agent="analyst-2", revision=90, previous={"agent": "analyst-2"}),
-        change("status", "reported", agent="reporter", revision=91),
+        change(CLAIM, op="delete", agent="analyst-2", previous=taken_by("analyst-2", 1), revision=91),
+        change("status", "reported", agent="reporter", revision=92),
     ]
 
 
@@ -100,8 +108,20 @@ def test_the_board_follows_a_survey_with_a_takeover(change: Make) -> None:
     assert board.lapsed_of == {"a.py": "analyst-1"}
     assert board.workers["analyst-2"].files == 1
     assert not board.audit.faults
-    assert (board.audit.changes, board.audit.commits, board.audit.expired) == (11, 9, 1)
+    assert (board.audit.changes, board.audit.commits, board.audit.expired) == (11, 10, 1)
     assert board.audit.agents == {"analyst-1": 2, "analyst-2": 5, "surveyor": 2, "reporter": 1}
+
+
+def test_the_progress_tells_of_how_many_files_as_soon_as_it_is_known(change: Make) -> None:
+    changes = _survey(change)
+    at_first, midway, in_the_end = (
+        progress(_board(changes[:2])),
+        progress(_board(changes[:3])),
+        progress(_board(changes)),
+    )
+    assert at_first == "looking for the first file"
+    assert midway.startswith("0 of 1 files found so far, ")
+    assert in_the_end.startswith("1 of 1 files, ")
 
 
 def test_a_file_counted_twice_is_a_fault(change: Make) -> None:
@@ -136,12 +156,14 @@ def test_the_plain_view_prints_news_and_progress(change: Make, capsys: pytest.Ca
         view.draw(_board(_survey(change)))
     said = capsys.readouterr().out
     assert said.count("the surveyor has listed 1 files") == 1
-    assert said.count("the hold of analyst-1 on a.py has lapsed") == 1
+    assert said.count("the claim of analyst-1 on a.py has lapsed") == 1
     assert said.count("1 of 1 files") == 1
 
 
 def test_the_live_picture_shows_names_as_they_are(change: Make) -> None:
-    board = _board([*_survey(change), change("files/[red]x.py/taken", {**TAKEN}, revision=95)])
+    board = _board(
+        [*_survey(change), change("@claims/files/[red]x.py", taken_by("analyst-1", 0, "[red]x.py"), revision=95)]
+    )
     board.note_killed("analyst-2", "a.py")
     said = _drawn(picture(board, 1.0))
     assert progress(board) in said

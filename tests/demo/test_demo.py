@@ -17,6 +17,7 @@ from ccs.demo.cli import main
 from ccs.demo.entries import Job
 from ccs.demo.report import survey_alone
 from ccs.demo.swarm import Swarm
+from tests.support.waiting import eventually
 
 FILES = 63
 
@@ -77,7 +78,7 @@ def test_on_a_terminal_the_view_is_live_and_the_report_stays(
     code_base: Path, patience: float, surroundings: dict[str, str]
 ) -> None:
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "ccs.demo", str(code_base), "--limit", "20"]
+    command = [sys.executable, "-m", "ccs.demo", str(code_base), "--analysts", "1", "--limit", "20"]
     environment = {**surroundings, "TERM": "xterm", "COLUMNS": "120", "LINES": "50"}
     with subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment) as process:
         os.close(theirs)
@@ -101,13 +102,13 @@ def _read_all(terminal: int) -> Iterator[bytes]:
 
 def test_a_folder_without_python_files_is_no_error(demo: Any, tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
-    told = demo(tmp_path / "nothing")
+    told = demo(tmp_path / "nothing", "--analysts", 1)
     assert told.code == 0
     assert "There are no Python files in it." in told.out
 
 
 def test_a_store_of_ones_own_is_used_and_keeps_the_task(demo: Any, code_base: Path, tmp_path: Path) -> None:
-    told = demo(code_base, "--limit", 5, "--store", tmp_path / "brain")
+    told = demo(code_base, "--analysts", 1, "--limit", 5, "--store", tmp_path / "brain")
     assert told.code == 0
     assert told.outcome.survey.counts.files == 5
     assert (tmp_path / "brain" / ".ccs").is_dir()
@@ -129,6 +130,15 @@ def test_wrong_usage_says_what_is_wrong(arguments: list[str], said: str, capsys:
         main(arguments)
     assert stopped.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_the_usage_names_the_command_that_was_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    for given, prog in (({}, "ccs demo"), ({"prog": "scripts/demo"}, "scripts/demo")):
+        with pytest.raises(SystemExit):
+            main(["--help"], **given)
+        assert capsys.readouterr().out.startswith(f"usage: {prog} [")
+    done = subprocess.run([sys.executable, "-m", "ccs.demo", "--help"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage: python -m ccs.demo [")
 
 
 @pytest.fixture
@@ -178,20 +188,18 @@ def test_an_interrupted_demo_ends_its_swarm(
 
 
 @linux
-def test_the_swarm_does_not_outlive_a_demo_that_is_killed(
-    under_way: subprocess.Popen[str], patience: float, until: Any
-) -> None:
+def test_the_swarm_does_not_outlive_a_demo_that_is_killed(under_way: subprocess.Popen[str], patience: float) -> None:
     swarm = _children(under_way.pid)
     under_way.kill()
     under_way.wait(patience)
-    until(lambda: not _alive(swarm))
+    eventually(lambda: not _alive(swarm), 60)
 
 
 @linux
 def test_an_analyst_that_dies_on_its_own_is_reported_and_the_survey_ends_without_it(
     code_base: Path, patience: float, surroundings: dict[str, str]
 ) -> None:
-    command = [sys.executable, "-m", "ccs.demo", str(code_base), "--pace", "0.2", "--hold", "1"]
+    command = [sys.executable, "-m", "ccs.demo", str(code_base), "--pace", "0.1", "--hold", "0.5"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=surroundings) as process:
         assert process.stdout is not None
         assert any("the surveyor has listed" in line for line in process.stdout)
@@ -218,7 +226,7 @@ def _command(pid: int) -> str:
 
 
 def test_a_demo_that_nobody_reads_any_more_ends(code_base: Path, patience: float, surroundings: dict[str, str]) -> None:
-    command, pipe = [sys.executable, "-m", "ccs.demo", str(code_base)], subprocess.PIPE
+    command, pipe = [sys.executable, "-m", "ccs.demo", str(code_base), "--analysts", "1"], subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=surroundings) as process:
         assert process.stdout is not None
         assert process.stderr is not None

@@ -1,25 +1,16 @@
-"""Fixtures of the embedded server's tests. `CCS_TEST_LONG=1` runs many more rounds."""
+"""Fixtures of the embedded server's tests."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # for `players`, under any import mode, and in its processes
-
-from players import clean_up, gone, until
-
-
-@pytest.fixture
-def rounds() -> Callable[[int, int], int]:
-    """`rounds(short, long)`: how often to repeat something that fails rarely."""
-    return lambda short, long: long if os.environ.get("CCS_TEST_LONG") == "1" else short
+from tests.embedded.players import clean_up, gone
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -36,4 +27,4 @@ def folder(root: Path) -> Iterator[Path]:
     path = root / "brain"
     yield path
     clean_up(path)
-    until(lambda: gone(path))
+    eventually(lambda: gone(path))

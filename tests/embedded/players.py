@@ -6,33 +6,22 @@ import multiprocessing
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import redis
 
 from ccs.embedded import Embedded
 from ccs.embedded.locks import holders
+from tests.support.waiting import scaled
 
-FACTOR = float(os.environ.get("CCS_TEST_TIMEOUT_FACTOR", "1"))
-PATIENCE = 20.0 * FACTOR
-T = TypeVar("T")
+PATIENCE = scaled(20.0)
 
 _spawner = multiprocessing.get_context("forkserver")
 _spawner.set_forkserver_preload(["ccs.embedded", "redis"])
-
-
-def until(condition: Callable[[], T | None], seconds: float = 10.0) -> T:
-    """Wait for `condition` to be true; its value."""
-    deadline = time.monotonic() + seconds * FACTOR
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"waited {seconds * FACTOR} s in vain for {condition}"
-        time.sleep(0.005)
-    return value
 
 
 def ccs(folder: Path, name: str) -> Path:

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 import redis
-from players import PATIENCE, ccs, client, crowd, ensure, enter, gone, leave, run_id, server_pid, servers, until
 
 from ccs.embedded import Embedded, binary
 from ccs.embedded.binary import Version
 from ccs.embedded.folder import Home
 from ccs.embedded.locks import attempt
 from ccs.errors import Unavailable, UnsafeServer
+from tests.embedded.players import PATIENCE, ccs, client, crowd, ensure, enter, gone, leave, run_id, server_pid, servers
+from tests.support.waiting import eventually
 
 LINGER = 0.1
 REDIS = shutil.which("redis-server")
@@ -29,7 +30,7 @@ def refused(folder: Path, timeout: float = PATIENCE) -> Unavailable:
         Embedded(folder, linger=0.0).open(timeout)
     assert caught.value.address == str(folder)
     assert not caught.value.maybe_applied
-    until(lambda: gone(folder))
+    eventually(lambda: gone(folder))
     return caught.value
 
 
@@ -46,7 +47,7 @@ def fake(path: Path, version: str, then: str) -> str:
 
 def test_a_file_in_place_of_the_folder(folder: Path) -> None:
     folder.touch()
-    assert "File exists" in refused(folder).reason
+    assert "it is a file: give a folder" in refused(folder).reason
 
 
 def test_a_file_in_place_of_a_parent(folder: Path, root: Path) -> None:
@@ -83,10 +84,10 @@ def test_a_full_disk_fails_writes_and_loses_nothing_that_was_acknowledged(folder
             assert player.ask(ensure) == before
             assert server.get(str(written))
             player.ask(leave)
-            until(lambda: pings_refused(server) > 3)  # the keeper asks, and lets it live
+            eventually(lambda: pings_refused(server) > 3)  # the keeper asks, and lets it live
             assert servers(folder) == [server_pid(path)]
             resource.prlimit(server_pid(path), resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    until(lambda: gone(folder))
+    eventually(lambda: gone(folder))
     handle = Embedded(folder, linger=LINGER)
     with client(handle.open(PATIENCE)) as server:
         assert server.dbsize() == written + 1
@@ -123,7 +124,7 @@ def test_a_lock_that_somebody_else_holds_is_named_with_its_holder(folder: Path) 
         Embedded(folder, linger=0.0).open(0.2)
     assert f"{ccs(folder, 'server.lock')} is held by process {os.getpid()}" in caught.value.reason
     lock.release()
-    until(lambda: gone(folder))
+    eventually(lambda: gone(folder))
 
 
 def test_clients_wait_for_a_shutdown_no_longer_than_their_timeout(folder: Path) -> None:
@@ -175,7 +176,7 @@ def test_a_chosen_binary_that_is_too_old(folder: Path, root: Path, monkeypatch: 
     monkeypatch.setenv("CCS_SERVER_BIN", fake(root / "server", "Redis server v=6.2.14", "exit 1"))
     with pytest.raises(UnsafeServer, match="too old"):
         Embedded(folder, linger=0.0).open(PATIENCE)
-    until(lambda: gone(folder))
+    eventually(lambda: gone(folder))
 
 
 def test_a_server_that_dies_at_start_is_tried_again_and_then_its_log_is_shown(
@@ -199,7 +200,7 @@ def test_a_server_whose_data_is_broken_shows_why(folder: Path) -> None:
     with client(handle.open(PATIENCE)) as server:
         server.set("a", "b" * 100)
     handle.close()
-    until(lambda: gone(folder))
+    eventually(lambda: gone(folder))
     for part in ccs(folder, "appendonlydir").glob("*.incr.aof"):
         part.write_bytes(b"*3\r\n$3\r\nSET\r\nnonsense" + part.read_bytes())
     assert "appendonly.aof.1.incr.aof" in refused(folder).reason
@@ -217,7 +218,7 @@ def test_data_of_redis_7_moves_to_valkey_and_not_back(folder: Path, monkeypatch:
     monkeypatch.setenv("CCS_SERVER_BIN", REDIS)
     with pytest.raises(UnsafeServer, match=r"written by valkey 9.*redis-server \(redis 7.*cannot read"):
         Embedded(folder, linger=0.0).open(PATIENCE)
-    until(lambda: gone(folder))
+    eventually(lambda: gone(folder))
 
 
 def serve(folder: Path, expected: int) -> None:
@@ -227,7 +228,7 @@ def serve(folder: Path, expected: int) -> None:
         assert run_id(path)
         assert server.incr("served") == expected
     handle.close()
-    until(lambda: gone(folder))
+    eventually(lambda: gone(folder))
 
 
 def test_a_server_that_can_read_the_data_is_preferred_to_the_first_one(

@@ -12,7 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from players import (
+
+from ccs.embedded import Embedded, default_folder
+from ccs.embedded.locks import attempt, holders
+from ccs.errors import InvalidPath, StoreClosed
+from tests.embedded.players import (
     PATIENCE,
     Player,
     alive,
@@ -28,12 +32,8 @@ from players import (
     run_id,
     server_pid,
     servers,
-    until,
 )
-
-from ccs.embedded import Embedded, default_folder
-from ccs.embedded.locks import attempt, holders
-from ccs.errors import InvalidPath, StoreClosed
+from tests.support.waiting import eventually
 
 LINGER = 0.1
 
@@ -106,7 +106,7 @@ def test_an_idle_server_ends_after_its_last_client_and_so_does_the_keeper(folder
     assert second.ensure(PATIENCE) == path
     assert server_pid(path) == pid
     second.close()
-    until(lambda: gone(folder))
+    eventually(lambda: gone(folder))
     assert not alive(pid)
     assert not alive(keeper)
     assert not os.path.exists(path)
@@ -151,7 +151,7 @@ def test_nothing_is_left_of_a_closed_handle(folder: Path, player: Player) -> Non
 def open_and_close(folder: Path) -> None:
     enter(folder, 0.0)
     leave()
-    until(lambda: gone(folder))
+    eventually(lambda: gone(folder))
 
 
 def has_no_children() -> bool:
@@ -175,7 +175,7 @@ def test_a_forked_child_keeps_neither_server_nor_locks(folder: Path, player: Pla
     player.ask(enter, folder, LINGER)
     child = player.ask(fork_a_sleeper)
     player.ask(leave)
-    until(lambda: gone(folder))
+    eventually(lambda: gone(folder))
     assert alive(child)
     kill(child)
 
@@ -209,37 +209,37 @@ def test_a_killed_keeper_is_replaced(folder: Path) -> None:
     handle.open(PATIENCE)
     (keeper,) = keepers(folder)
     kill(keeper)
-    until(lambda: not keepers(folder))
+    eventually(lambda: not keepers(folder))
     handle.ensure(PATIENCE)
     assert len(keepers(folder)) == 1
     handle.close()
-    until(lambda: gone(folder))
+    eventually(lambda: gone(folder))
 
 
 def test_a_folder_that_is_deleted_and_made_anew_gets_its_own_server(folder: Path) -> None:
     old, new = Embedded(folder, linger=LINGER), Embedded(folder, linger=LINGER)
     old_server = server_pid(old.open(PATIENCE))
     (old_keeper,) = keepers(folder)
-    until(lambda: linked(folder))
+    eventually(lambda: linked(folder))
     shutil.rmtree(folder)
     path = new.open(PATIENCE)
     run = run_id(path)
     assert run_id(old.ensure(PATIENCE)) == run
-    until(lambda: not alive(old_server) and not alive(old_keeper))
+    eventually(lambda: not alive(old_server) and not alive(old_keeper))
     assert run_id(path) == run
     new.close()
     assert run_id(path) == run
     old.close()
-    until(lambda: gone(folder))
+    eventually(lambda: gone(folder))
 
 
 def test_a_folder_that_is_deleted_soon_after_its_first_use_leaves_no_server(folder: Path) -> None:
     handle = Embedded(folder, linger=30.0)
     server = server_pid(handle.open(PATIENCE))
-    until(lambda: linked(folder), 0.8)
+    eventually(lambda: linked(folder), 0.8)
     shutil.rmtree(folder)
     handle.close()
-    until(lambda: not alive(server) and not keepers(folder))
+    eventually(lambda: not alive(server) and not keepers(folder))
 
 
 def linked(folder: Path) -> bool:
@@ -257,7 +257,7 @@ def test_a_folder_that_is_moved_takes_its_server_along(folder: Path) -> None:
     assert run_id(second.open(PATIENCE)) == run
     first.close()
     second.close()
-    until(lambda: gone(moved))
+    eventually(lambda: gone(moved))
 
 
 def test_a_link_to_a_folder_leads_to_the_same_server(folder: Path, root: Path) -> None:

@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-from players import PATIENCE, clean_up, client, crowd, enter, gone, kill, server_pid, until
 
 from ccs.embedded import Embedded
 from ccs.errors import Unavailable
+from tests.embedded.players import PATIENCE, clean_up, client, crowd, enter, gone, kill, server_pid
+from tests.support.waiting import eventually
 
 LINGER = 0.1
 HOSTILE = [
@@ -45,12 +46,12 @@ def serve_twice(folder: Path) -> None:
         path = handle.open(PATIENCE)
         with client(path) as server:
             server.set("a", 1)
-            until(lambda: server.info("persistence")["aof_buffer_length"] == 0)
+            eventually(lambda: server.info("persistence")["aof_buffer_length"] == 0)
         kill(server_pid(path))
         with client(handle.ensure(PATIENCE)) as server:
             assert server.get("a") == b"1"
         handle.close()
-        until(lambda: gone(folder))
+        eventually(lambda: gone(folder))
     finally:
         handle.close()
         clean_up(folder)
@@ -79,7 +80,7 @@ def test_clients_with_other_environments_find_the_socket_of_a_long_name(
             assert player.ask(enter, folder, LINGER)[1] == path
     finally:
         handle.close()
-        until(lambda: gone(folder))
+        eventually(lambda: gone(folder))
 
 
 def forget(variable: str) -> None:
@@ -100,4 +101,4 @@ def test_a_foreign_folder_for_the_socket_is_refused(root: Path, monkeypatch: pyt
     folder = long_folder(root, 150)
     with pytest.raises(Unavailable, match=r"is not a private folder of this user"):
         Embedded(folder, linger=0.0).open(PATIENCE)
-    until(lambda: gone(folder))
+    eventually(lambda: gone(folder))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from players import (
+
+from ccs.embedded import Embedded
+from ccs.embedded.locks import holders
+from tests.embedded.players import (
     PATIENCE,
     Player,
     ccs,
@@ -22,13 +24,9 @@ from players import (
     run_id,
     server_pid,
     servers,
-    until,
 )
+from tests.support.waiting import counts, eventually
 
-from ccs.embedded import Embedded
-from ccs.embedded.locks import holders
-
-Rounds = Callable[[int, int], int]
 LINGER = 0.1
 
 
@@ -48,36 +46,36 @@ def pause(longest: float) -> None:
     time.sleep(random.uniform(0, longest))
 
 
-def test_ten_processes_that_open_at_once_share_one_server(folder: Path, rounds: Rounds) -> None:
+def test_ten_processes_that_open_at_once_share_one_server(folder: Path) -> None:
     with crowd(10) as players:
-        for _ in range(rounds(3, 100)):
+        for _ in range(counts(3, 100)):
             assert len(enter_all(players, folder)) == 1
-            until(lambda: len(servers(folder)) == 1)
+            eventually(lambda: len(servers(folder)) == 1)
             leave_all(players)
 
 
-def test_a_server_comes_back_for_ten_processes_after_it_was_idle_and_gone(folder: Path, rounds: Rounds) -> None:
+def test_a_server_comes_back_for_ten_processes_after_it_was_idle_and_gone(folder: Path) -> None:
     seen = set()
     with crowd(10) as players:
-        for _ in range(rounds(2, 50)):
+        for _ in range(counts(2, 50)):
             (found,) = enter_all(players, folder)
             assert found not in seen
             seen.add(found)
             leave_all(players)
-            until(lambda: gone(folder))
+            eventually(lambda: gone(folder))
 
 
-def test_when_the_starter_is_killed_the_others_see_it_through(folder: Path, rounds: Rounds) -> None:
-    for _ in range(rounds(3, 100)):
+def test_when_the_starter_is_killed_the_others_see_it_through(folder: Path) -> None:
+    for _ in range(counts(3, 100)):
         with crowd(10) as players:
             for player in players:
                 player.begin(enter, folder, LINGER)
-            victim = until(lambda: starter(folder, players))
+            victim = eventually(lambda: starter(folder, players))
             pause(0.06)
             victim.kill()
             assert len({player.result() for player in players if player is not victim}) == 1
-            until(lambda: len(servers(folder)) == 1)
-        until(lambda: gone(folder))
+            eventually(lambda: len(servers(folder)) == 1)
+        eventually(lambda: gone(folder))
 
 
 def starter(folder: Path, players: list[Player]) -> Player | None:
@@ -87,8 +85,8 @@ def starter(folder: Path, players: list[Player]) -> Player | None:
     return found[0] if found else players[0] if servers(folder) else None
 
 
-def test_when_all_are_killed_the_next_ones_share_one_server(folder: Path, rounds: Rounds) -> None:
-    for _ in range(rounds(3, 100)):
+def test_when_all_are_killed_the_next_ones_share_one_server(folder: Path) -> None:
+    for _ in range(counts(3, 100)):
         with crowd(10) as players, crowd(10) as successors:
             for player in players:
                 player.begin(enter, folder, LINGER)
@@ -96,39 +94,39 @@ def test_when_all_are_killed_the_next_ones_share_one_server(folder: Path, rounds
             for player in players:
                 kill(player.pid)
             assert len(enter_all(successors, folder)) == 1
-            until(lambda: len(servers(folder)) == 1)
+            eventually(lambda: len(servers(folder)) == 1)
             leave_all(successors)
 
 
-def test_when_all_are_killed_and_nobody_comes_the_server_ends(folder: Path, rounds: Rounds) -> None:
-    for _ in range(rounds(2, 50)):
+def test_when_all_are_killed_and_nobody_comes_the_server_ends(folder: Path) -> None:
+    for _ in range(counts(2, 50)):
         with crowd(4) as players:
             for player in players:
                 player.begin(enter, folder, LINGER)
             pause(0.12)
             for player in players:
                 kill(player.pid)
-        until(lambda: gone(folder))
+        eventually(lambda: gone(folder))
 
 
-def test_a_killed_server_is_started_again_once_by_whoever_needs_it(folder: Path, rounds: Rounds) -> None:
+def test_a_killed_server_is_started_again_once_by_whoever_needs_it(folder: Path) -> None:
     with crowd(10) as players:
         ((before, path),) = enter_all(players, folder)
-        for _ in range(rounds(4, 100)):
+        for _ in range(counts(4, 100)):
             kill(server_pid(path))
             for player in players:
                 player.begin(ensure)
             (after,) = {player.result() for player in players}
-            until(lambda: len(servers(folder)) == 1)
+            eventually(lambda: len(servers(folder)) == 1)
             assert before != after
             before = after
 
 
 @pytest.mark.parametrize("linger", [0.0, 0.02])
 def test_a_client_that_comes_while_the_server_is_being_shut_down_gets_a_server_that_stays(
-    folder: Path, rounds: Rounds, linger: float
+    folder: Path, linger: float
 ) -> None:
-    for _ in range(rounds(15, 200)):
+    for _ in range(counts(15, 200)):
         handle = Embedded(folder, linger=linger)
         path = handle.open(PATIENCE)
         with client(path) as server:
@@ -140,25 +138,23 @@ def test_a_client_that_comes_while_the_server_is_being_shut_down_gets_a_server_t
         pause(linger + 0.04)
 
 
-def test_a_client_that_comes_while_the_server_is_being_shut_down_gets_a_keeper_too(
-    folder: Path, rounds: Rounds
-) -> None:
-    for _ in range(rounds(8, 100)):
+def test_a_client_that_comes_while_the_server_is_being_shut_down_gets_a_keeper_too(folder: Path) -> None:
+    for _ in range(counts(8, 100)):
         for _ in range(2):
             handle = Embedded(folder, linger=0.0)
             handle.open(PATIENCE)
             handle.close()
             pause(0.04)
-        until(lambda: gone(folder))
+        eventually(lambda: gone(folder))
 
 
-def test_many_processes_come_and_go_around_the_shutdown(folder: Path, rounds: Rounds) -> None:
+def test_many_processes_come_and_go_around_the_shutdown(folder: Path) -> None:
     with crowd(5) as players:
         for player in players:
-            player.begin(come_and_go, folder, rounds(6, 60), player.pid)
+            player.begin(come_and_go, folder, counts(6, 60), player.pid)
         for player in players:
             player.result()
-    until(lambda: gone(folder))
+    eventually(lambda: gone(folder))
 
 
 def come_and_go(folder: Path, times: int, seed: int) -> None:
@@ -171,17 +167,17 @@ def come_and_go(folder: Path, times: int, seed: int) -> None:
         time.sleep(delays.uniform(0, 0.08))
 
 
-def test_acknowledged_writes_survive_a_killed_server(folder: Path, rounds: Rounds) -> None:
+def test_acknowledged_writes_survive_a_killed_server(folder: Path) -> None:
     """While an fsync runs, the server holds writes back for up to 2 s although it acknowledges them: a kill loses
     those. So this waits until the last write has been handed to the kernel."""
     handle = Embedded(folder, linger=LINGER)
     path = handle.open(PATIENCE)
     written = 0
-    for _ in range(rounds(3, 30)):
+    for _ in range(counts(3, 30)):
         with client(path) as server:
             for _ in range(500):
                 written = server.incr("written")
-            until(lambda: server.info("persistence")["aof_buffer_length"] == 0)
+            eventually(lambda: server.info("persistence")["aof_buffer_length"] == 0)
         kill(server_pid(path))
         path = handle.ensure(PATIENCE)
         with client(path) as server:
@@ -195,4 +191,4 @@ def test_what_was_written_is_there_after_the_server_was_idle_and_gone(folder: Pa
         with client(handle.open(PATIENCE)) as server:
             assert server.incr("lives") == expected
         handle.close()
-        until(lambda: gone(folder))
+        eventually(lambda: gone(folder))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -15,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import scaled
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "market_research.py"
-PATIENCE = 60.0 * float(os.environ.get("CCS_TEST_TIMEOUT_FACTOR", "1"))
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """What a run of the example said, and the report that it wrote."""
     out = tmp_path_factory.mktemp("market") / "report.md"
     command = [sys.executable, str(EXAMPLE), "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=scaled(60), check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout, out.read_text(encoding="utf-8")
 

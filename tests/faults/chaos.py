@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,16 @@ class Ledger:
     acknowledged: dict[int, list[tuple[int, dict[str, Any]]]] = field(default_factory=lambda: defaultdict(list))
     increments: int = 0
     appended: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of_all(cls, ledgers: Iterable[Ledger]) -> Ledger:
+        """What several writers, each with a ledger of its own, were told."""
+        whole = cls()
+        for each in ledgers:
+            whole.acknowledged.update(each.acknowledged)
+            whole.increments += each.increments
+            whole.appended += each.appended
+        return whole
 
     def note(self, writer: int, revision: int, values: dict[str, Any]) -> None:
         self.acknowledged[writer].append((revision, values))

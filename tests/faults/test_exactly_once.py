@@ -17,16 +17,16 @@ import pytest
 import redis
 
 import ccs
-import ccs._sync.engine
 import ccs.aio
-import ccs.aio.engine
 from ccs._core.commit import Batch, Commit, Operation, Settings, commit_arguments, drop_op, increment_op, set_op
 from ccs._core.keys import keys_of
 from ccs._scripts import COMMIT
 from tests.faults.chaos import Ledger, awrite, check_round, faults, seed, write
+from tests.support.colours import COLOURS, connect_in
 from tests.support.journal import check_continuous, identities, records
-from tests.support.proxy import Proxy
+from tests.support.proxy import Proxy, once
 from tests.support.servers import PrivateServer, binary_of
+from tests.support.threads import run_threads
 from tests.support.waiting import aeventually, bounded, counts, eventually, scaled
 
 TASK = "/tasks/42"
@@ -43,25 +43,16 @@ async def run_writers(stores: Sequence[ccs.aio.Store], count: int, rounds: int, 
     return ledger
 
 
-def run_threads(work: Callable[[int], object], count: int, timeout: float = 60) -> None:
-    """Calls `work(0)`, `work(1)`… in threads beside each other; raises what they raise."""
-    failures: list[BaseException] = []
+def run_writing_threads(stores: Sequence[ccs.Store], count: int, rounds: int, chosen: int) -> list[Ledger]:
+    """What each of the writers was told: threads do not share a ledger."""
+    ledgers = [Ledger() for _ in range(count)]
 
-    def guarded(index: int) -> None:
-        try:
-            work(index)
-        except BaseException as error:  # noqa: BLE001  # handed to the test
-            failures.append(error)
+    def work(writer: int) -> None:
+        task = stores[writer % len(stores)].task("42")
+        write(task, ledgers[writer], random.Random(chosen + writer), writer, rounds)
 
-    threads = [threading.Thread(target=guarded, args=(index,), daemon=True) for index in range(count)]
-    for thread in threads:
-        thread.start()
-    deadline = time.monotonic() + scaled(timeout)
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    assert not [thread for thread in threads if thread.is_alive()], "a thread hangs"
-    if failures:
-        raise failures[0]
+    run_threads(work, count)
+    return ledgers
 
 
 @pytest.mark.parametrize("kinds", FAULTS, ids="+".join)
@@ -90,28 +81,14 @@ def test_under_faults_each_acknowledged_commit_of_fifty_threads_is_in_the_journa
     answer_within(0.4)
     for _ in range(counts(1, 20)):
         chosen, namespace = seed(), namespace + "x"
-        ledger = Ledger()
         with (
             ccs.connect(proxy.url, agent="a", namespace=namespace) as one,
             ccs.connect(proxy.url, agent="b", namespace=namespace) as two,
         ):
             proxy.fault = faults(random.Random(chosen), 0.04, kinds)
-            lock = threading.Lock()
-            ledgers = [Ledger() for _ in range(50)]
-
-            def work(
-                index: int, stores: tuple[ccs.Store, ...] = (one, two), ledgers: list[Ledger] = ledgers, n: int = chosen
-            ) -> None:
-                write(stores[index % 2].task("42"), ledgers[index], random.Random(n + index), index, 10)
-
-            run_threads(work, 50)
+            ledgers = run_writing_threads([one, two], 50, 10, chosen)
             proxy.fault = faults(random.Random(chosen), 0.0, kinds)
-        with lock:
-            for each in ledgers:
-                ledger.acknowledged.update(each.acknowledged)
-                ledger.increments += each.increments
-                ledger.appended += each.appended
-        check_round(ledger, proxy.url, namespace, TASK)
+        check_round(Ledger.of_all(ledgers), proxy.url, namespace, TASK)
 
 
 async def test_while_connections_are_refused_for_a_while_everybody_waits_and_nothing_is_lost(
@@ -141,11 +118,10 @@ class Sender:
         self.redis = redis.Redis.from_url(url)
         self.keys, self.client = keys_of(namespace, TASK), client
 
-    def send(self, number: int, *operations: Operation, ttl: int = 0) -> tuple[bytes, bytes]:
+    def send(self, number: int, *operations: Operation, ttl: int = 0) -> bytes:
         batch = Batch([Commit("agent", [operation]) for operation in operations], self.client, number)
         arguments = commit_arguments(batch, self.keys, Settings(ttl, 1000, 10**6))
-        status, answer, _ = self.redis.eval(COMMIT.text, 5, *self.keys.all, *arguments)
-        return status, answer
+        return bytes(self.redis.eval(COMMIT.text, 5, *self.keys.all, *arguments))
 
     def everything(self) -> list[Any]:
         """All that the context holds, tombstone included."""
@@ -174,7 +150,7 @@ def test_a_batch_that_arrives_after_its_successor_changes_nothing(sender: Sender
     """Given that batch 2 was applied, when batch 1 arrives, then it is refused (G5)."""
     sender.send(2, set_op("a", b"\x02"))
     before = sender.everything()
-    assert sender.send(1, set_op("a", b"\x01"))[0] == b"stale"
+    assert sender.send(1, set_op("a", b"\x01")) == b"stale"
     assert sender.everything() == before
 
 
@@ -217,19 +193,6 @@ def test_a_batch_that_comes_again_after_the_context_expired_changes_nothing(send
     assert before[4] is not None, "the tombstone outlives the context"
 
 
-def holding(proxy: Proxy, text: bytes) -> None:
-    """Holds back the first request that holds `text`."""
-    held: list[int] = []
-
-    def decide(count: int, chunk: bytes) -> str:
-        if text in chunk and not held:
-            held.append(count)
-            return "hold"
-        return "pass"
-
-    proxy.filter = decide
-
-
 async def test_a_request_that_the_network_held_back_changes_nothing_when_it_comes(
     proxy: Proxy, namespace: str, answer_within: Callable[[float], None]
 ) -> None:
@@ -238,7 +201,7 @@ async def test_a_request_that_the_network_held_back_changes_nothing_when_it_come
     async with ccs.aio.connect(proxy.url, namespace=namespace) as store:
         task = store.task("42")
         await task.set("warm", 1)
-        holding(proxy, b"held")
+        proxy.filter = once(b"held", "hold")
         await task.set("held", 1)
         await task.set("held", 2)
         before, replies = records(proxy.url, namespace, TASK), proxy.replies
@@ -257,7 +220,7 @@ def test_blocking_too_a_request_that_was_held_back_changes_nothing_when_it_comes
     with ccs.connect(proxy.url, namespace=namespace) as store:
         task = store.task("42")
         task.set("warm", 1)
-        holding(proxy, b"held")
+        proxy.filter = once(b"held", "hold")
         task.set("held", 1)
         task.drop()
         replies = proxy.replies
@@ -274,18 +237,8 @@ def test_a_drop_whose_reply_was_lost_does_not_kill_what_another_made_meanwhile(
     with ccs.connect(proxy.url, namespace=namespace) as store, ccs.connect(valkey, namespace=namespace) as other:
         task = store.task("42")
         task.set("old", 1)
-        lost: list[int] = []
-
-        def lose(count: int, chunk: bytes) -> str:
-            if lost:
-                return "pass"
-            lost.append(count)
-            other.task("42").set("new", 2)
-            return "drop"
-
-        proxy.fault = lose
+        proxy.fault = once(b"", "drop", lambda: other.task("42").set("new", 2))
         task.drop()
-        assert lost
         assert task.snapshot().keys() == {"new"}
 
 
@@ -297,7 +250,7 @@ async def test_a_cancelled_commit_does_not_cost_its_neighbours_their_answers(
     async with ccs.aio.connect(proxy.url, namespace=namespace) as store:
         task = store.task("42")
         await task.set("warm", 1)
-        proxy.fault = once(b"", "hang", lambda: None)
+        proxy.fault = once(b"", "hang")
         requests = proxy.requests
         first = asyncio.create_task(task.increment("n"))
         await aeventually(lambda: proxy.requests > requests)
@@ -325,7 +278,7 @@ async def test_a_commit_that_must_be_sent_again_and_again_finds_its_answer_thoug
             attempts.append(count)
             return "cut" if 1 < len(attempts) < 6 else "pass"
 
-        proxy.filter, proxy.fault = decide, once(b"", "drop", lambda: None)
+        proxy.filter, proxy.fault = decide, once(b"", "drop")
         first = asyncio.create_task(task.set("first", 1))
         await aeventually(lambda: len(attempts) > 3)
         others = [asyncio.create_task(task.set(f"other/{index}", 1)) for index in range(5)]
@@ -350,20 +303,6 @@ def secret(url: str) -> str:
     return url.replace("redis://", "redis://:topsecret@")
 
 
-def once(text: bytes, verdict: str, then: Callable[[], object]) -> Callable[[int, bytes], str]:
-    """A verdict for the first chunk that holds the text; `then` is called with it."""
-    seen: list[int] = []
-
-    def decide(count: int, chunk: bytes) -> str:
-        if text not in chunk or seen:
-            return "pass"
-        seen.append(count)
-        then()
-        return verdict
-
-    return decide
-
-
 async def test_a_write_that_was_never_sent_says_that_nothing_was_applied(proxy: Proxy, namespace: str) -> None:
     """Given a store that is cut off, when it gives up a write that it never sent, then `maybe_applied` is False."""
     async with ccs.aio.connect(proxy.url, namespace=namespace, retry_for=0.6) as store:
@@ -380,12 +319,13 @@ async def test_a_write_that_was_never_sent_says_that_nothing_was_applied(proxy: 
         assert await task.get("a") == 1
 
 
+@pytest.mark.parametrize("colour", COLOURS)
 @pytest.mark.parametrize("applied", [True, False], ids=["applied, reply lost", "lost on the way"])
 async def test_a_write_that_was_sent_says_that_it_may_have_been_applied(
-    proxy: Proxy, namespace: str, applied: bool
+    proxy: Proxy, namespace: str, colour: str, applied: bool
 ) -> None:
     """Given a sent write whose reply never comes, when the store gives up, then `maybe_applied` is True."""
-    async with ccs.aio.connect(proxy.url, namespace=namespace, retry_for=0.6) as store:
+    async with connect_in(colour, proxy.url, namespace=namespace, retry_for=0.6) as store:
         task = store.task("42")
         await task.set("a", 1)
         if applied:
@@ -401,50 +341,22 @@ async def test_a_write_that_was_sent_says_that_it_may_have_been_applied(
         assert await task.get("a") == (2 if applied else 1)
 
 
-def test_blocking_too_a_write_that_was_sent_says_so(proxy: Proxy, namespace: str) -> None:
-    """Given a sent write whose reply is lost, when the store gives up, then `maybe_applied` is True."""
-    with ccs.connect(proxy.url, namespace=namespace, retry_for=0.6) as store:
-        task = store.task("42")
-        task.set("a", 1)
-        proxy.fault = once(b"", "drop", proxy.refuse)
-        began = time.monotonic()
-        with pytest.raises(ccs.Unavailable) as caught:
-            task.set("a", 2)
-        took(began, 0.6)
-        assert caught.value.maybe_applied
-        proxy.refuse(False)
-        assert task.get("a") == 2
-
-
-async def test_a_server_that_falls_silent_is_given_up_after_retry_for(proxy: Proxy, namespace: str) -> None:
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_a_server_that_falls_silent_is_given_up_after_retry_for(
+    proxy: Proxy, namespace: str, colour: str
+) -> None:
     """Given a server that says nothing any more, when a write waits, then it is `Unavailable` about `retry_for` later."""
-    async with ccs.aio.connect(proxy.url, namespace=namespace, retry_for=1.0) as store:
+    async with connect_in(colour, proxy.url, namespace=namespace, retry_for=0.6) as store:
         task = store.task("42")
         await task.set("a", 1)
         proxy.fault = lambda count, chunk: "hang"
         began = time.monotonic()
         with pytest.raises(ccs.Unavailable) as caught:
             await bounded(task.set("a", 2))
-        took(began, 1.0)
+        took(began, 0.6)
         assert caught.value.maybe_applied
         with pytest.raises(ccs.Unavailable) as caught:
             await bounded(task.get("a"))
-        assert not caught.value.maybe_applied, "a read applies nothing"
-
-
-def test_blocking_too_a_server_that_falls_silent_is_given_up_after_retry_for(proxy: Proxy, namespace: str) -> None:
-    """Given a server that says nothing any more, when a write waits, then it is `Unavailable` about `retry_for` later."""
-    with ccs.connect(proxy.url, namespace=namespace, retry_for=1.0) as store:
-        task = store.task("42")
-        task.set("a", 1)
-        proxy.fault = lambda count, chunk: "hang"
-        began = time.monotonic()
-        with pytest.raises(ccs.Unavailable) as caught:
-            task.set("a", 2)
-        took(began, 1.0)
-        assert caught.value.maybe_applied
-        with pytest.raises(ccs.Unavailable) as caught:
-            task.get("a")
         assert not caught.value.maybe_applied, "a read applies nothing"
 
 
@@ -458,9 +370,7 @@ async def test_after_a_flushed_script_cache_a_write_still_knows_that_it_was_sent
             with redis.Redis.from_url(proxy.url.replace(str(proxy.port), str(proxy.target[1]))) as client:
                 client.script_flush()
 
-        lose, stop = once(b"", "drop", flush), once(b"NOSCRIPT", "pass", lambda: None)
-        proxy.fault = lambda count, chunk: "pass" if lose(count, chunk) == "pass" == stop(count, chunk) else "drop"
-        proxy.filter = once(b"*", "pass", lambda: None)
+        proxy.fault = once(b"", "drop", flush)
         # The whole script travels only after NOSCRIPT: it never arrives.
         proxy.filter = lambda count, chunk: "cut" if b"\r\nEVAL\r\n" in chunk or b"redis.call" in chunk else "pass"
         with pytest.raises(ccs.Unavailable) as caught:

@@ -13,6 +13,7 @@ import pytest
 
 import ccs
 import ccs.aio
+from tests.support.leftovers import tasks, threads
 from tests.support.proxy import Proxy
 from tests.support.servers import PrivateServer
 from tests.support.waiting import aeventually, bounded, eventually, scaled
@@ -23,16 +24,6 @@ def clients(own_server: PrivateServer) -> Iterator[Callable[[], int]]:
     """How many connections the server of this test has, ours not counted."""
     with own_server.client() as client:
         yield lambda: len(client.client_list()) - 1
-
-
-def threads() -> set[str]:
-    """The threads of stores that are alive."""
-    return {thread.name for thread in threading.enumerate() if thread.name.startswith("ccs")}
-
-
-def tasks() -> set[str]:
-    """The tasks of stores that are not done."""
-    return {task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("ccs")}
 
 
 def test_leaving_a_blocking_store_leaves_nothing_behind(
@@ -53,7 +44,7 @@ def test_leaving_a_blocking_store_leaves_nothing_behind(
         task.set("short", 1, ttl=100)
         assert clients() >= 2
         assert threads()
-    assert threads() == set()
+    assert not threads()
     eventually(lambda: clients() == 0)
     gc.collect()
 
@@ -75,7 +66,7 @@ async def test_leaving_an_asyncio_store_leaves_nothing_behind(
         await task.set("short", 1, ttl=100)
         assert clients() >= 2
         assert tasks()
-    assert tasks() == set()
+    assert not tasks()
     await aeventually(lambda: clients() == 0)
     gc.collect()
 
@@ -93,7 +84,7 @@ async def test_what_was_still_on_its_way_ends_when_an_asyncio_store_is_closed(
     await bounded(store.aclose(), 2)
     results = await bounded(asyncio.gather(*calls, return_exceptions=True), 2)
     assert [type(result) for result in results] == [ccs.StoreClosed] * 4
-    assert tasks() == set()
+    assert not tasks()
     own_server.resume()
     await aeventually(lambda: clients() == 0)
 
@@ -111,7 +102,7 @@ async def test_closing_while_the_store_reconnects_ends_it_all(
     await bounded(store.aclose(), 2)
     results = await bounded(asyncio.gather(*calls, return_exceptions=True), 3)
     assert [type(result) for result in results] == [ccs.StoreClosed] * 2
-    assert tasks() == set()
+    assert not tasks()
     await asyncio.to_thread(own_server.start)
 
 
@@ -148,7 +139,7 @@ def test_a_blocking_store_that_was_used_but_never_entered_leaves_nothing_behind(
     store.task("42").set("a", 1)
     store.close()
     store.close()
-    assert threads() == set()
+    assert not threads()
     eventually(lambda: clients() == 0)
 
 
@@ -160,7 +151,7 @@ async def test_an_asyncio_store_that_was_used_but_never_entered_leaves_nothing_b
     await store.task("42").set("a", 1)
     await store.aclose()
     await store.aclose()
-    assert tasks() == set()
+    assert not tasks()
     await aeventually(lambda: clients() == 0)
 
 
@@ -170,7 +161,7 @@ def test_a_store_that_was_never_used_needs_no_closing(namespace: str) -> None:
     store.task("42")
     del store
     gc.collect()
-    assert threads() == set()
+    assert not threads()
 
 
 @pytest.mark.parametrize("when", ["at once", "when subscriptions start"])
@@ -200,8 +191,8 @@ async def test_entering_that_fails_leaves_nothing_behind(
             entering.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await bounded(entering)
-    assert tasks() == set()
-    assert threads() == set()
+    assert not tasks()
+    assert not threads()
     await aeventually(lambda: clients() == 0)
 
 
@@ -234,7 +225,7 @@ def test_a_closed_store_says_so_whatever_is_asked(valkey: str, namespace: str, s
     for call in calls:
         with pytest.raises(ccs.StoreClosed):
             call()
-    assert threads() == set()
+    assert not threads()
 
 
 async def test_an_asyncio_watch_whose_store_is_closed_ends(valkey: str, namespace: str) -> None:
@@ -254,7 +245,7 @@ async def test_an_asyncio_watch_whose_store_is_closed_ends(valkey: str, namespac
         await bounded(watch.receive(), 3)
     await watch.aclose()
     await everywhere.aclose()
-    assert tasks() == set()
+    assert not tasks()
 
 
 def test_a_blocking_watch_whose_store_is_closed_ends(valkey: str, namespace: str) -> None:
@@ -383,7 +374,7 @@ def test_leaving_the_embedded_store_lets_its_server_go(tmp_path: Path) -> None:
         store.task("42").set("a", 1)
         assert open_files(tmp_path)
         pid = int((tmp_path / ".ccs" / "server.pid").read_text())
-    assert threads() == set()
+    assert not threads()
     assert open_files(tmp_path) == before
     os.kill(pid, 9)
 

@@ -6,7 +6,16 @@ import hashlib
 import secrets
 from typing import Any
 
-from ccs._core.commit import Applied, Batch, Settings, commit_arguments, parse_answers
+from ccs._core.commit import (
+    Applied,
+    Batch,
+    Crowded,
+    OtherPolicies,
+    Settings,
+    commit_arguments,
+    parse_answers,
+    was_applied,
+)
 from ccs._core.entry import RawEntry, parse_entry
 from ccs._core.journal import Record, parse_record
 from ccs._core.keys import keys_of
@@ -23,8 +32,22 @@ EPOCH = 4_000_000_000_000_000
 COMMIT_LIMIT = 4_000
 """Instead of 16 MiB: so that commits can be too large."""
 
-STATE = ["last", "first", "ttl", "deadline", "total", "base", "count", "keep_commits", "keep_bytes", "updated"]
-"""The words of the field `state` in meta."""
+STATE = [
+    "last",
+    "deadline",
+    "renewed_after",
+    "total",
+    "most_bytes",
+    "count",
+    "most_records",
+    "policies",
+    "first",
+    "updated",
+    "ttl",
+    "keep_commits",
+    "keep_bytes",
+]
+"""The words of the field `state` in meta, up to the settings that were given last."""
 
 
 class Engine:
@@ -83,8 +106,8 @@ class Engine:
     def send(self, batch: Batch, defaults: Settings) -> tuple[str, list[Answer]]:
         """The status of a batch, and its answers as the model gives them."""
         reply = self._run("commit", self.keys.all, commit_arguments(batch, self.keys, defaults))
-        if reply[0] != b"ok":
-            return reply[0].decode(), []
+        if not was_applied(reply):
+            return reply.decode(), []
         return "ok", [_shown(answer) for answer in parse_answers(batch, self.address, reply)]
 
     # What is stored.
@@ -113,7 +136,7 @@ class Engine:
     def meta(self) -> dict[str, bytes]:
         """All that meta holds, its state taken apart."""
         fields = {name.decode(): value for name, value in self.client.hgetall(self.keys.meta).items()}
-        return {**fields, **dict(zip(STATE, fields.get("state", b"").split(), strict=False))}
+        return {**fields, **dict(zip(STATE, fields.get("state", b"").replace(b"|", b" ").split(), strict=False))}
 
     def knows(self, client: str) -> set[int]:
         """The numbers of the batches of a client whose answers are held."""
@@ -150,7 +173,7 @@ def told(record: Record) -> Told:
             step.kind.decode(),
             step.path,
             parse_entry(step.before) if step.before else None,
-            step.after if step.kind == b"f" else parse_entry(step.after) if step.after else None,
+            step.after if step.kind in b"fe" else parse_entry(step.after) if step.after else None,
         )
         for step in record.steps
     )
@@ -170,6 +193,10 @@ def _with(text: str, old: str, new: str) -> str:
 def _shown(answer: Applied | CCSError) -> Answer:
     if isinstance(answer, Applied):
         return "applied", answer.revision, answer.at, answer.result
+    if isinstance(answer, Crowded):
+        return "crowded", answer.prefix, answer.limit
+    if isinstance(answer, OtherPolicies):
+        return "other policies", answer.revision
     if isinstance(answer, Conflict):
         return "conflict", answer.path, answer.expected, answer.version, answer.revision, answer.agent
     if isinstance(answer, ContextFinished):

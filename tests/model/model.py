@@ -23,12 +23,13 @@ EXACT = 2**53
 
 Answer = tuple[Any, ...]
 """("applied", revision, at, result) · ("conflict", path, expected, version, revision, agent) · ("finished", outcome) ·
-("not computable",) · ("value too large", size) · ("commit too large",)"""
+("not computable",) · ("value too large", size) · ("commit too large",) · ("crowded", prefix, limit) ·
+("other policies", revision)"""
 
 
 @dataclass(frozen=True)
 class Told:
-    """One commit as the journal and the channel tell it. Steps: kind, path, entry before, entry after (or outcome)."""
+    """One commit as the journal and the channel tell it. Steps: kind, path, entry before, entry after (or outcome, or data)."""
 
     previous: int
     revision: int
@@ -71,6 +72,7 @@ class Model:
     meta_deadline: int = 0
     finished: int = 0
     outcome: bytes = b""
+    policies: int = 0
     clients: dict[str, dict[int, Known]] = field(default_factory=dict)
     now_us: int = 0
     touched: bool = False
@@ -109,7 +111,7 @@ class Model:
     def _forget(self) -> None:
         self.entries.clear()
         self.journal.clear()
-        self.first = self.deadline = self.finished = self.created = self.updated = 0
+        self.first = self.deadline = self.finished = self.created = self.updated = self.policies = 0
         self.outcome = b""
 
     # Writing.
@@ -140,11 +142,13 @@ class Model:
         kind = commit.operations[0][0] if commit.operations else ""
         if self.finished and kind != "D":
             return self._applied(0, (0,)) if kind == "w" else ("finished", self.outcome)
+        if commit.policies not in (None, self.policies):
+            return "other policies", self.policies
         for guard in commit.guards:
             if (refusal := self._obstacle(guard)) is not None:
                 return refusal
         if kind == "w":
-            return self._sweep(int(commit.operations[0][1]))
+            return self._sweep(int(commit.operations[0][2]))
         if kind == "D":
             return self._drop(commit.agent, index)
         if kind == "f":
@@ -155,6 +159,9 @@ class Model:
         return "applied", revision, self.now_us, result
 
     def _obstacle(self, guard: Guard) -> Answer | None:
+        if guard.kind == "c":
+            below = sum(path.startswith(guard.path) for path in self.entries)
+            return None if below < guard.expected else ("crowded", guard.path, guard.expected)
         entry = self._nearest(guard.path) if guard.kind == "n" else self._load(guard.path)
         if guard.kind == "n":
             fits = entry is None
@@ -192,7 +199,7 @@ class Model:
     def _record(self, agent: str, revision: int, index: int, steps: Sequence[Any], expiry: int) -> None:
         self._configure()
         client, number = ("-", self.identity[1]) if index < 0 else (self.identity[0] or "-", self.identity[1])
-        identity = f"{client} {number} {max(index, 0)}"
+        identity = f"{client} {number:012d} {max(index, 0)}"
         told = Told(self.last if self.alive else 0, revision, self.now_us, identity, agent, expiry, tuple(steps))
         if not self.alive:
             self.first, self.created = revision, self.now_us
@@ -210,14 +217,14 @@ class Model:
         if not self.alive:
             return self._applied(0)
         revision = self._next()
-        identity = f"{self.identity[0]} {self.identity[1]} {index}"
+        identity = f"{self.identity[0]} {self.identity[1]:012d} {index}"
         self.told.append(Told(self.last, revision, self.now_us, identity, agent, 0, (("g", "", None, None),)))
         self._forget()
         self.last, self.touched = revision, False
         return self._applied(revision)
 
     def _finish(self, commit: Commit, index: int) -> Answer:
-        _, outcome, keep = commit.operations[0]
+        _, _, keep, outcome = commit.operations[0]
         revision = self._next()
         assert isinstance(outcome, bytes)
         self._record(commit.agent, revision, index, [("f", "", None, outcome)], 0)
@@ -225,7 +232,7 @@ class Model:
         return self._applied(revision)
 
     def _write(self, commit: Commit, index: int, hint: str) -> Answer:
-        found = [self._load(str(operation[1])) for operation in commit.operations]
+        found = [self._load(path) if kind not in "ep" else None for kind, path, *_ in commit.operations]
         revision = self._next()
         planned: list[RawEntry | str | None] = []
         for operation, entry in zip(commit.operations, found, strict=True):
@@ -234,7 +241,7 @@ class Model:
                 return outcome.answer
             planned.append(outcome)
         steps = [
-            ("d" if after is None else "s", str(operation[1]), before, after)
+            (_told_as(operation, after), operation[1], before, after)
             for operation, before, after in zip(commit.operations, found, planned, strict=True)
             if after != "nothing" and operation[0] != "k"
         ]
@@ -244,11 +251,15 @@ class Model:
         if steps:
             expiries = [after.expiry for *_, after in steps if isinstance(after, RawEntry) and after.expiry]
             self._record(commit.agent, revision, index, steps, min(expiries, default=0))
+            if commit.operations[-1][0] == "p":
+                self.policies = revision
         return self._applied(revision if steps else 0, results[0] if len(results) == 1 else ())
 
     def _plan(self, operation: Operation, entry: RawEntry | None, agent: str, revision: int) -> Any:
-        """The entry after, None for a deletion, "nothing" for no change, or a refusal."""
+        """The entry after, None for a deletion, the data of an event, "nothing" for no change, or a refusal."""
         kind = operation[0]
+        if kind in "ep":
+            return operation[3] if kind == "e" else "nothing"
         if kind == "d":
             return None if entry else "nothing"
         if kind == "k":
@@ -266,14 +277,14 @@ class Model:
     def _value(self, operation: Operation, entry: RawEntry | None) -> bytes | Refusal:
         kind, _, *rest = operation
         if kind == "s":
-            return bytes(rest[1])  # type: ignore[arg-type]
+            return bytes(rest[1])
         value = _decoded(entry.value) if entry else None
         if kind == "i":
             number, by = value if entry else 0, int(rest[0])
             if type(number) is not int or max(abs(number), abs(number + by)) >= EXACT:
                 return Refusal(("not computable",))
             return encode(number + by)
-        count, items, limit = int(rest[0]), bytes(rest[1]), int(rest[2])  # type: ignore[arg-type]
+        (count, limit), items = map(int, rest[0].split()), bytes(rest[1])
         if entry and type(value) is not list:
             return Refusal(("not computable",))
         raw = encode([*(value or []), *decode(Packer().pack_array_header(count) + items)])
@@ -289,6 +300,8 @@ class Model:
 
     def _do(self, operation: Operation, before: RawEntry | None, after: Any) -> tuple[int, ...]:
         kind, path = operation[0], str(operation[1])
+        if kind in "ep":
+            return ()
         if kind == "d":
             self.entries.pop(path, None)
             return (int(after is None),)
@@ -309,8 +322,12 @@ def _decoded(raw: bytes) -> Any:
         return None
 
 
-def _size(entry: RawEntry | None) -> int:
-    if entry is None:
-        return 0
+def _told_as(operation: Operation, after: Any) -> str:
+    return "e" if operation[0] == "e" else "d" if after is None else "s"
+
+
+def _size(entry: RawEntry | bytes | None) -> int:
+    if entry is None or isinstance(entry, bytes):
+        return len(entry or b"")
     numbers = " ".join(map(str, entry[:5])) + f" {len(entry.agent.encode())} "
     return len(numbers) + len(entry.agent.encode()) + len(entry.value)

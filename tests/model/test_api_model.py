@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
 from typing import Any
 
 import hypothesis.strategies as st
@@ -16,10 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 import ccs
-import ccs.aio
 from ccs._core.merge import merge_patch
 from tests.model.api import ABSENT, ApiModel, Ask, Held
-from tests.support.colours import awaited
+from tests.support.colours import COLOURS, connect_in
 from tests.support.waiting import counts
 
 PATHS = ["a", "a/b", "a/b/c", "ab", "x{}[*", "é/ü"]
@@ -69,14 +67,11 @@ asks = st.lists(
 )
 
 
-@pytest.fixture(params=["aio", "blocking"])
+@pytest.fixture(params=COLOURS)
 async def contexts(request: pytest.FixtureRequest, target: str, namespace: str) -> AsyncIterator[Callable[[], Any]]:
     """A new context at each call."""
-    async with AsyncExitStack() as stack:
-        face: Any = ccs.aio if request.param == "aio" else ccs
-        store = face.connect(target, agent="model", namespace=namespace)
-        entered = await stack.enter_async_context(store if face is ccs.aio else awaited(store))
-        yield lambda: entered.task(f"{next(ids)}")
+    async with connect_in(request.param, target, agent="model", namespace=namespace) as store:
+        yield lambda: store.task(f"{next(ids)}")
 
 
 class Calls:

@@ -10,11 +10,13 @@ from typing import Any
 from anyio import from_thread, to_thread
 
 import ccs
+import ccs.aio
 
+COLOURS = ("blocking", "asyncio")
 PLAIN = {
-    "Store": {"task", "session", "actor", "global_context", "context", "watch", "stats"},
-    "Context": {"transaction", "watch", "scan"},
-    "Transaction": {"set", "delete"},
+    "Store": {"task", "session", "actor", "global_context", "context", "memory", "watch", "stats"},
+    "Context": {"transaction", "watch", "scan", "events", "inbox", "claim", "join"},
+    "Transaction": {"set", "delete", "publish", "send"},
 }
 """What is called without `await` in both colours."""
 
@@ -31,7 +33,7 @@ class Awaited:
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.blocking, name)
         if not callable(found):
-            return found
+            return _awaited(found)
         if name in PLAIN.get(type(self.blocking).__name__, ()):
             return lambda *args, **options: _awaited(found(*args, **options))
         return partial(_in_thread, found)
@@ -58,17 +60,40 @@ def _plain(argument: Any) -> Any:
 
 
 def _awaited(result: Any) -> Any:
-    if type(result).__name__ in ("Store", "Context", "Transaction", "Connection", "Watch", "StoreWatch"):
+    if type(result).__name__ in (
+        "Store",
+        "Context",
+        "Transaction",
+        "Watch",
+        "StoreWatch",
+        "Memory",
+        "EventWatch",
+        "EventBus",
+        "Inbox",
+        "Message",
+        "Claim",
+        "Presence",
+        "Semantic",
+        "Episodic",
+        "Procedural",
+    ):
         return Awaited(result)
+    if isinstance(result, list):
+        return list(map(_awaited, result))
     return _steps(result) if inspect.isgenerator(result) else result
 
 
 async def _steps(iterator: Any) -> AsyncIterator[Any]:
     end = object()
     while (step := await to_thread.run_sync(next, iterator, end)) is not end:
-        yield step
+        yield _awaited(step)
 
 
 def awaited(store: ccs.Store) -> Any:
     """The store, as if it were an asyncio one."""
     return Awaited(store)
+
+
+def connect_in(colour: str, target: str, **options: Any) -> Any:
+    """A store of a colour, not entered yet; both are awaited."""
+    return ccs.aio.connect(target, **options) if colour == "asyncio" else awaited(ccs.connect(target, **options))

@@ -124,6 +124,20 @@ class Proxy:
         _close(client, server)
 
 
+def once(text: bytes, verdict: str, then: Callable[[], object] = lambda: None) -> Callable[[int, bytes], str]:
+    """A fault or filter: the verdict for the first chunk that holds the text, when `then` is called too; else "pass"."""
+    seen: list[int] = []
+
+    def decide(count: int, chunk: bytes) -> str:
+        if text not in chunk or seen:
+            return "pass"
+        seen.append(count)
+        then()
+        return verdict
+
+    return decide
+
+
 def _close(*sockets: socket.socket) -> None:
     for each in sockets:
         with contextlib.suppress(OSError):

@@ -63,7 +63,13 @@ class PrivateServer:
             return False
 
     def client(self) -> "redis.Redis":
-        return redis.Redis(port=self.port)
+        return redis.Redis.from_url(self.url)  # not by port: that would try again for seconds where nobody answers
+
+    def sync(self) -> None:
+        """Waits until all that was written is on disk."""
+        with self.client() as client:
+            client.set("synced", 1)  # it waits for what its own connection has written, and all that came before
+            assert client.execute_command("WAITAOF", 1, 0, 10_000)[0] == 1
 
     def kill(self) -> None:
         """Kills it with -9, as a crash would."""

@@ -18,8 +18,10 @@ import pytest
 import ccs
 import ccs.aio
 from ccs.types import Change
+from tests.support.leftovers import tasks, threads
 from tests.support.proxy import Proxy
 from tests.support.servers import PrivateServer
+from tests.support.threads import run_threads
 from tests.support.waiting import aeventually, bounded, counts, eventually, scaled
 
 NUMBERS = list(range(counts(40, 400)))
@@ -177,9 +179,7 @@ def test_leaving_a_store_with_many_blocked_callbacks_takes_no_more_than_a_second
     took = time.monotonic() - began
     release.set()
     assert took < scaled(2.5)
-    eventually(
-        lambda: not [each for each in threading.enumerate() if each.name.startswith("ccs ")], 5, "threads to end"
-    )
+    eventually(lambda: not threads(), 5, "threads to end")
 
 
 def test_callbacks_may_use_the_store_subscribe_and_wait_in_it(store: ccs.Store) -> None:
@@ -201,27 +201,17 @@ def test_callbacks_may_use_the_store_subscribe_and_wait_in_it(store: ccs.Store) 
 
 
 def test_threads_that_subscribe_write_and_cancel_at_once_lose_nothing(store: ccs.Store) -> None:
-    failures: list[BaseException] = []
-
     def work(number: int) -> None:
-        try:
-            ctx = store.task(f"t{number % 3}")
-            for turn in range(counts(10, 100)):
-                heard: list[Change] = []
-                subscription = ctx.subscribe(f"p{number}", heard.append)
-                ctx.set(f"p{number}", turn)
-                eventually(partial(heard.__len__), 10)
-                assert values(heard) == [turn]
-                subscription.cancel()
-        except BaseException as error:  # noqa: BLE001  # told by the main thread
-            failures.append(error)
+        ctx = store.task(f"t{number % 3}")
+        for turn in range(counts(10, 100)):
+            heard: list[Change] = []
+            subscription = ctx.subscribe(f"p{number}", heard.append)
+            ctx.set(f"p{number}", turn)
+            eventually(partial(heard.__len__), 10)
+            assert values(heard) == [turn]
+            subscription.cancel()
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(scaled(60))
-    assert not failures
+    run_threads(work, 8)
 
 
 def test_a_blocking_subscription_that_cannot_start_says_why(store: ccs.Store) -> None:
@@ -354,7 +344,7 @@ async def test_leaving_an_asyncio_store_with_blocked_callbacks_takes_no_more_tha
         assert time.monotonic() - began < scaled(2.5)
     finally:
         release.set()
-    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("ccs ")]
+    assert not tasks()
 
 
 async def test_an_async_subscription_is_live_before_the_next_command_of_its_store(astore: ccs.aio.Store) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -12,17 +12,11 @@ import redis
 
 import ccs
 import ccs.aio
+from ccs._core.entry import parse_entry
 from ccs._core.keys import keys_of
 from tests.support.waiting import aeventually, bounded, eventually, scaled
 
 SOON = 0.06
-
-
-def due(client: redis.Redis, ctx: Any, namespace: str, path: str) -> bool:
-    """Whether the deadline of an entry that is still stored has passed, by the server's clock; asks nobody to sweep."""
-    raw: Any = client.hget(keys_of(namespace, ctx.address).entries, path)
-    seconds, micros = client.time()
-    return raw is None or 0 < int(raw.split(b" ")[4]) < seconds * 1000 + micros // 1000
 
 
 def mute(store: ccs.Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,65 +24,81 @@ def mute(store: ccs.Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store._engine.listener, "expect", lambda address, seconds: None)
 
 
+class Unswept:
+    """A context in which what is due stays stored until a commit names it: nobody sweeps."""
+
+    def __init__(self, ctx: ccs.Context, client: redis.Redis) -> None:
+        self.ctx, self._client, self._entries = ctx, client, ctx.place.keys.entries
+
+    def holds(self, path: str) -> bool:
+        """Whether the entry is still stored."""
+        return bool(self._client.hexists(self._entries, path))
+
+    def wait_until_due(self, *paths: str) -> None:
+        """Waits until the deadlines of entries that are stored have passed, by the server's clock."""
+        eventually(lambda: all(map(self._is_due, paths)))
+
+    def _is_due(self, path: str) -> bool:
+        raw: Any = self._client.hget(self._entries, path)
+        seconds, micros = self._client.time()
+        return parse_entry(raw).due(seconds * 1000 + micros // 1000)
+
+
+@pytest.fixture
+def unswept(valkey: str, namespace: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Unswept]:
+    with ccs.connect(valkey, namespace=namespace) as store, redis.Redis.from_url(valkey) as client:
+        mute(store, monkeypatch)
+        yield Unswept(store.task("t"), client)
+
+
 # Reads
 
 
-def test_no_read_shows_an_entry_past_its_deadline_also_before_any_sweep(
-    valkey: str, namespace: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with ccs.connect(valkey, namespace=namespace) as store, redis.Redis.from_url(valkey) as client:
-        mute(store, monkeypatch)
-        ctx = store.task("t")
-        ctx.set("stays", 1)
-        ctx.set("a/goes", 2, ttl=SOON)
-        eventually(lambda: due(client, ctx, namespace, "a/goes"))
-        assert client.hexists(keys_of(namespace, ctx.address).entries, "a/goes"), "somebody has swept"
-        assert ctx.get("a/goes") is None
-        assert ctx.get("a/goes", default="missing") == "missing"
-        assert ctx.entry("a/goes") is None
-        assert not ctx.exists("a/goes")
-        assert ctx.paths() == ctx.paths("**") == ["stays"]
-        assert ctx.paths("a/*") == ctx.paths("a/goes") == []
-        assert list(ctx.snapshot()) == ["stays"]
-        assert [entry.path for entry in ctx.scan()] == ["stays"]
-        assert ctx.get_many(["stays", "a/goes"]) == {"stays": 1}
-        assert ctx.tree() == {"stays": 1}
-        assert ctx.info().entries == 1
-        assert client.hexists(keys_of(namespace, ctx.address).entries, "a/goes"), "a read has swept"
+def test_no_read_shows_an_entry_past_its_deadline_also_before_any_sweep(unswept: Unswept) -> None:
+    ctx = unswept.ctx
+    ctx.set("stays", 1)
+    ctx.set("a/goes", 2, ttl=SOON)
+    unswept.wait_until_due("a/goes")
+    assert ctx.get("a/goes") is None
+    assert ctx.get("a/goes", default="missing") == "missing"
+    assert ctx.entry("a/goes") is None
+    assert not ctx.exists("a/goes")
+    assert ctx.paths() == ctx.paths("**") == ["stays"]
+    assert ctx.paths("a/*") == ctx.paths("a/goes") == []
+    assert list(ctx.snapshot()) == ["stays"]
+    assert [entry.path for entry in ctx.scan()] == ["stays"]
+    assert ctx.get_many(["stays", "a/goes"]) == {"stays": 1}
+    assert ctx.tree() == {"stays": 1}
+    assert ctx.info().entries == 1
+    assert unswept.holds("a/goes"), "a read has swept"
 
 
 def test_a_due_entry_counts_as_missing_for_guards_and_is_expired_by_the_commit_that_names_it(
-    valkey: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+    unswept: Unswept,
 ) -> None:
-    with ccs.connect(valkey, namespace=namespace) as store, redis.Redis.from_url(valkey) as client:
-        mute(store, monkeypatch)
-        ctx = store.task("t")
-        old = ctx.set("p", "old", ttl=SOON)
-        eventually(lambda: due(client, ctx, namespace, "p"))
-        new = ctx.create("p", "new")
-        assert (new.version, new.expires_at) == (1, None)
-        first, expire, second = ctx.history("p", since=0)
-        assert (first.op, first.created, expire.op, second.op) == ("set", True, "expire", "set")
-        assert (expire.previous, expire.value, expire.version, expire.created) == ("old", None, 1, False)
-        assert (second.created, second.previous) == (True, None)
-        assert old.revision < expire.revision < second.revision
+    ctx = unswept.ctx
+    old = ctx.set("p", "old", ttl=SOON)
+    unswept.wait_until_due("p")
+    new = ctx.create("p", "new")
+    assert (new.version, new.expires_at) == (1, None)
+    first, expire, second = ctx.history("p", since=0)
+    assert (first.op, first.created, expire.op, second.op) == ("set", True, "expire", "set")
+    assert (expire.previous, expire.value, expire.version, expire.created) == ("old", None, 1, False)
+    assert (second.created, second.previous) == (True, None)
+    assert old.revision < expire.revision < second.revision
 
 
-def test_increment_append_and_update_of_a_due_entry_begin_anew(
-    valkey: str, namespace: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with ccs.connect(valkey, namespace=namespace) as store, redis.Redis.from_url(valkey) as client:
-        mute(store, monkeypatch)
-        ctx = store.task("t")
-        for path, value in (("i", 41), ("a", [1]), ("u", "x"), ("d", 1), ("r", 1)):
-            ctx.set(path, value, ttl=SOON)
-        eventually(lambda: all(due(client, ctx, namespace, path) for path in "iaudr"))
-        assert ctx.increment("i") == 1
-        assert ctx.append("a", 2).value == [2]
-        assert ctx.update("u", lambda value: value, default="new").value == "new"
-        assert ctx.delete("d") is False
-        assert ctx.renew("r", 60) is False
-        assert sorted(change.path for change in ctx.history() if change.op == "expire") == ["a", "d", "i", "r", "u"]
+def test_increment_append_and_update_of_a_due_entry_begin_anew(unswept: Unswept) -> None:
+    ctx = unswept.ctx
+    for path, value in (("i", 41), ("a", [1]), ("u", "x"), ("d", 1), ("r", 1)):
+        ctx.set(path, value, ttl=SOON)
+    unswept.wait_until_due(*"iaudr")
+    assert ctx.increment("i") == 1
+    assert ctx.append("a", 2).value == [2]
+    assert ctx.update("u", lambda value: value, default="new").value == "new"
+    assert ctx.delete("d") is False
+    assert ctx.renew("r", 60) is False
+    assert sorted(change.path for change in ctx.history() if change.op == "expire") == ["a", "d", "i", "r", "u"]
 
 
 # Watchers
@@ -296,15 +306,15 @@ async def _gone(ctx: Any) -> bool:
 
 
 async def test_commits_and_renewals_renew_the_idle_time(aconnect: Callable[..., ccs.aio.Store]) -> None:
-    ctx, other = aconnect().task("t", ttl=0.6), aconnect().task("t")
+    ctx, other = aconnect().task("t", ttl=0.5), aconnect().task("t")
     await ctx.set("kept", 1, ttl=60)
     async with other.watch() as changes:
-        end = time.monotonic() + 1.5
+        end = time.monotonic() + 0.8
         while time.monotonic() < end:
             assert await ctx.renew("kept", 60), "renewals keep the context alive"
             assert await other.exists("kept")
         revision = await ctx.revision()
-        end = time.monotonic() + 1.0
+        end = time.monotonic() + 0.8
         while time.monotonic() < end:
             await other.set("x", 1)
         assert (await changes.receive(timeout=scaled(5))).revision > revision
@@ -341,16 +351,6 @@ def test_contexts_without_a_ttl_are_kept_and_settings_not_given_change_nothing(v
         store.task("day", ttl=timedelta(seconds=5)).set("b", 3)
         assert 0 < left("/tasks/day") <= 5_100
         assert store.task("day").info().ttl == timedelta(seconds=5)
-
-
-def test_a_finished_context_goes_when_its_time_is_over(store: ccs.Store) -> None:
-    ctx = store.task("t")
-    ctx.set("a", 1)
-    ctx.finish("done", keep=0.3)
-    assert ctx.get("a") == 1
-    eventually(lambda: ctx.revision() == 0, 5)
-    assert not ctx.info().finished
-    assert ctx.set("a", 2).version == 1
 
 
 def test_a_dropped_context_leaves_nothing_that_can_be_read(valkey: str, namespace: str) -> None:

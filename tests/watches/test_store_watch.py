@@ -17,6 +17,7 @@ import ccs.aio
 from ccs.types import Change
 from tests.support.proxy import Proxy
 from tests.support.waiting import aeventually, bounded, counts, scaled
+from tests.watches.breakage import Fault, anything, losing
 from tests.watches.validate import validate
 
 HOSTILE = [
@@ -57,12 +58,6 @@ def told(changes: list[Change]) -> list[tuple[str, str, str, Any]]:
 async def open_store(target: str, namespace: str, **options: Any) -> AsyncIterator[ccs.aio.Store]:
     async with ccs.aio.connect(target, namespace=namespace, **options) as store:
         yield store
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ccs.aio.listener.RESYNC", 0.3)
-    monkeypatch.setattr("ccs.aio.line.HEARTBEAT", 0.3)
 
 
 # Live
@@ -361,26 +356,11 @@ async def test_a_reconnect_finds_contexts_that_are_new_and_reports_none_that_cam
             await nothing_more(changes)
 
 
-def losing(dice: random.Random) -> Callable[[int, bytes], str]:
-    return lambda count, chunk: "lose" if chunk.startswith(b"*4\r\n$8\r\npmessage") and dice.random() < 0.2 else "pass"
-
-
-def breaking(dice: random.Random) -> Callable[[int, bytes], str]:
-    def fault(count: int, chunk: bytes) -> str:
-        chance = dice.random()
-        return (
-            "pass" if chance > 0.04 or count <= 10 else "cut" if chance < 0.02 else "drop" if chance < 0.035 else "hang"
-        )
-
-    return fault
-
-
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("faults", [losing, breaking], ids=lambda faults: faults.__name__)
+@pytest.mark.parametrize("faults", [losing, anything], ids=lambda faults: faults.__name__)
 async def test_over_a_broken_connection_nothing_is_missed(
-    valkey: str, namespace: str, proxy: Proxy, faults: Callable[[random.Random], Any], monkeypatch: pytest.MonkeyPatch
+    valkey: str, namespace: str, proxy: Proxy, faults: Callable[[random.Random], Fault]
 ) -> None:
-    monkeypatch.setattr("ccs.aio.engine._ANSWER", scaled(1.0))
     seen: list[Change] = []
 
     async def watch(changes: Any, wanted: int) -> None:
@@ -449,9 +429,9 @@ async def _numbers(ctx: ccs.aio.Context, count: int) -> None:
 
 
 async def test_a_survey_that_is_cancelled_is_made_again(
-    valkey: str, namespace: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    valkey: str, namespace: str, proxy: Proxy, answer_within: Callable[[float], None]
 ) -> None:
-    monkeypatch.setattr("ccs.aio.engine._ANSWER", scaled(0.5))
+    answer_within(0.5)
     async with (
         open_store(valkey, namespace) as writer,
         open_store(proxy.url, namespace) as store,

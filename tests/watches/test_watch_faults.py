@@ -9,7 +9,8 @@ import asyncio
 import random
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,54 +22,48 @@ import ccs.aio
 from ccs._core.keys import keys_of
 from ccs._faults import LinkDown
 from ccs.aio.watch import Watch
+from tests.support.colours import COLOURS
 from tests.support.proxy import Proxy
 from tests.support.servers import PrivateServer
 from tests.support.waiting import aeventually, bounded, counts, eventually, scaled
+from tests.watches.breakage import Fault, anything, cutting, hanging, losing
 from tests.watches.traffic import commit_one, write
-from tests.watches.validate import validate
-from tests.watches.watcher import COLOURS, Watcher
+from tests.watches.watcher import Watcher
 
-Faults = Callable[[int, bytes], str]
+pytestmark = pytest.mark.usefixtures("impatient")
 
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Heartbeats and looks at silent contexts come sooner."""
-    monkeypatch.setattr("ccs.aio.listener.SILENCE", 0.3)
-    monkeypatch.setattr("ccs.aio.line.HEARTBEAT", 0.3)
-    for engine in ("ccs.aio.engine", "ccs._sync.engine"):
-        monkeypatch.setattr(f"{engine}._ANSWER", scaled(1.0))
+Watching = Callable[..., Watcher]
 
 
-def losing(dice: random.Random) -> Faults:
-    """Loses whole messages of the subscription, one in five, and nothing else."""
-    return lambda count, chunk: "lose" if chunk.startswith(b"*3\r\n$7\r\nmessage") and dice.random() < 0.2 else "pass"
+@pytest.fixture
+def ctx(valkey: str, namespace: str) -> Iterator[ccs.Context]:
+    """The context that is watched, for a writer whom no fault hits."""
+    with ccs.connect(valkey, namespace=namespace) as store:
+        yield store.task("t")
 
 
-def cutting(dice: random.Random) -> Faults:
-    return lambda count, chunk: "cut" if count > 10 and dice.random() < 0.02 else "pass"
+@pytest.fixture
+def own_ctx(own_server: PrivateServer, namespace: str) -> Iterator[ccs.Context]:
+    """The same on a server of this test's own."""
+    with ccs.connect(own_server.url, namespace=namespace) as store:
+        yield store.task("t")
 
 
-def hanging(dice: random.Random) -> Faults:
-    return lambda count, chunk: "hang" if count > 10 and dice.random() < 0.01 else "pass"
+@pytest.fixture(params=COLOURS)
+def watching(request: pytest.FixtureRequest, namespace: str) -> Iterator[Watching]:
+    """`watching(url, *patterns, **options)`: a watcher of that context, of each colour in turn."""
+    with ExitStack() as stack:
 
+        def enter(url: str, *patterns: str, **options: Any) -> Watcher:
+            return stack.enter_context(Watcher(request.param, url, namespace, "/tasks/t", *patterns, **options))
 
-def anything(dice: random.Random) -> Faults:
-    def fault(count: int, chunk: bytes) -> str:
-        chance = dice.random()
-        if count <= 10 or chance > 0.06:
-            return "pass"
-        if chunk.startswith(b"*3\r\n$7\r\nmessage"):
-            return "lose" if chance < 0.03 else "cut" if chance < 0.055 else "hang"
-        return "cut" if chance < 0.03 else "drop" if chance < 0.055 else "hang"
-
-    return fault
+        yield enter
 
 
 @pytest.mark.parametrize("faults", [losing, cutting, hanging, anything], ids=lambda faults: faults.__name__)
 @pytest.mark.parametrize("colour", COLOURS)
 def test_a_watch_over_a_broken_connection_misses_nothing(
-    colour: str, valkey: str, namespace: str, proxy: Proxy, faults: Callable[[random.Random], Faults]
+    colour: str, valkey: str, namespace: str, proxy: Proxy, faults: Callable[[random.Random], Fault]
 ) -> None:
     for turn in range(counts(1, 10)):
         address, dice = f"/tasks/{turn}", random.Random(turn)
@@ -84,46 +79,32 @@ def test_a_watch_over_a_broken_connection_misses_nothing(
                 if number % 10 == 0:
                     time.sleep(0.002)  # so that messages travel in chunks of their own
             proxy.fault = lambda count, chunk: "pass"
-            journal = ctx.history(since=0)
-            watcher.wait(len(journal))
-            validate(watcher.changes, journal)
-            assert not watcher.error
+            watcher.check(ctx)
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-def test_the_last_message_before_a_silence_is_not_lost(colour: str, valkey: str, namespace: str, proxy: Proxy) -> None:
-    with (
-        ccs.connect(valkey, namespace=namespace) as store,
-        Watcher(colour, proxy.url, namespace, "/tasks/t", "p") as watcher,
-    ):
-        store.task("t").set("p", 1)
-        watcher.wait(1)
-        proxy.fault = lambda count, chunk: "lose" if b"message" in chunk else "pass"
-        store.task("t").set("p", 2)
-        watcher.wait(2, 10)
-        assert [change.value for change in watcher.changes] == [1, 2]
-        assert watcher.stats().gaps_filled >= 1
+def test_the_last_message_before_a_silence_is_not_lost(proxy: Proxy, ctx: ccs.Context, watching: Watching) -> None:
+    watcher = watching(proxy.url, "p")
+    ctx.set("p", 1)
+    watcher.wait(1)
+    proxy.fault = lambda count, chunk: "lose" if b"message" in chunk else "pass"
+    ctx.set("p", 2)
+    watcher.wait(2, 10)
+    assert [change.value for change in watcher.changes] == [1, 2]
+    assert watcher.stats().gaps_filled >= 1
 
 
-@pytest.mark.parametrize("colour", COLOURS)
 def test_a_watch_outlives_an_outage_and_then_tells_what_happened_meanwhile(
-    colour: str, valkey: str, namespace: str, proxy: Proxy
+    proxy: Proxy, ctx: ccs.Context, watching: Watching
 ) -> None:
-    with (
-        ccs.connect(valkey, namespace=namespace) as store,
-        Watcher(colour, proxy.url, namespace, "/tasks/t", retry_for=0.5) as watcher,
-    ):
-        ctx = store.task("t")
-        write(ctx, 20)
-        proxy.refuse()
-        write(ctx, 50, seed=1)
-        eventually(lambda: watcher.outages, 10, "the outage to be told")
-        write(ctx, 20, seed=2)
-        proxy.refuse(False)
-        write(ctx, 20, seed=3)
-        journal = ctx.history(since=0)
-        watcher.wait(len(journal))
-        validate(watcher.changes, journal)
+    watcher = watching(proxy.url, retry_for=0.5)
+    write(ctx, 20)
+    proxy.refuse()
+    write(ctx, 50, seed=1)
+    eventually(lambda: watcher.outages, 10, "the outage to be told")
+    write(ctx, 20, seed=2)
+    proxy.refuse(False)
+    write(ctx, 20, seed=3)
+    watcher.check(ctx)
 
 
 async def test_an_outage_is_told_once_for_each_watch_and_passes(valkey: str, namespace: str, proxy: Proxy) -> None:
@@ -145,32 +126,17 @@ async def test_an_outage_is_told_once_for_each_watch_and_passes(valkey: str, nam
             assert (await watch.receive(timeout=scaled(10))).value == 1
 
 
-@pytest.mark.parametrize("colour", COLOURS)
 def test_a_watch_outlives_a_server_that_is_killed_and_comes_back(
-    colour: str, own_server: PrivateServer, namespace: str
+    own_server: PrivateServer, own_ctx: ccs.Context, watching: Watching
 ) -> None:
-    with (
-        ccs.connect(own_server.url, namespace=namespace) as store,
-        Watcher(colour, own_server.url, namespace, "/tasks/t") as watcher,
-    ):
-        ctx = store.task("t")
-        for turn in range(counts(2, 10)):
-            write(ctx, 30, seed=turn)
-            synced(own_server)
-            own_server.kill()
-            own_server.start()
-        write(ctx, 30, seed=99)
-        journal = ctx.history(since=0)
-        watcher.wait(len(journal))
-        validate(watcher.changes, journal)
-        assert not watcher.error
-
-
-def synced(server: PrivateServer) -> None:
-    """Waits until all that was written is on disk."""
-    with server.client() as client:
-        client.set("synced", 1)  # it waits for what its own connection has written, and all that came before
-        assert client.execute_command("WAITAOF", 1, 0, 10_000)[0] == 1
+    watcher = watching(own_server.url)
+    for turn in range(counts(2, 10)):
+        write(own_ctx, 30, seed=turn)
+        own_server.sync()
+        own_server.kill()
+        own_server.start()
+    write(own_ctx, 30, seed=99)
+    watcher.check(own_ctx)
 
 
 def rewind(server: PrivateServer, copy: Path) -> None:
@@ -182,41 +148,35 @@ def rewind(server: PrivateServer, copy: Path) -> None:
 
 
 def copied(server: PrivateServer, to: Path) -> Path:
-    synced(server)
+    server.sync()
     return Path(shutil.copytree(server.folder / "appendonlydir", to))
 
 
 @pytest.mark.parametrize("afterwards", ["silence", "new commits"])
-@pytest.mark.parametrize("colour", COLOURS)
 def test_a_server_that_lost_acknowledged_commits_forks_history_and_the_watch_says_so(
-    colour: str, own_server: PrivateServer, namespace: str, tmp_path: Path, afterwards: str
+    own_server: PrivateServer, own_ctx: ccs.Context, watching: Watching, tmp_path: Path, afterwards: str
 ) -> None:
-    with (
-        ccs.connect(own_server.url, namespace=namespace) as store,
-        Watcher(colour, own_server.url, namespace, "/tasks/t") as watcher,
-        Watcher(colour, own_server.url, namespace, "/tasks/t", "nothing/matches") as quiet,
-    ):
-        ctx = store.task("t")
-        write(ctx, 10)
-        copy = copied(own_server, tmp_path / "copy")
-        write(ctx, 10, seed=1)
-        lost = ctx.history(since=0)
-        watcher.wait(len(lost))
-        rewind(own_server, copy)
-        if afterwards == "new commits":
-            write(ctx, 5, seed=2)
-        error = watcher.wait_end()
-        assert isinstance(error, ccs.HistoryForked)
-        assert error.since == lost[-1].revision
-        assert watcher.changes == lost
-        assert isinstance(quiet.wait_end(), ccs.HistoryForked), "what did not match may matter all the same"
-        for since in (lost[-1].revision, lost[-2].revision):
-            with pytest.raises(ccs.HistoryForked), ctx.watch(since=since):
-                raise AssertionError("it was entered")
-        kept = ctx.history(since=0)
-        with ctx.watch(since=kept[9].revision) as changes:
-            left = [change for change in kept if change.revision > kept[9].revision]
-            assert [changes.receive(timeout=scaled(5)) for _ in left] == left
+    watcher, quiet = watching(own_server.url), watching(own_server.url, "nothing/matches")
+    write(own_ctx, 10)
+    copy = copied(own_server, tmp_path / "copy")
+    write(own_ctx, 10, seed=1)
+    lost = own_ctx.history(since=0)
+    watcher.wait(len(lost))
+    rewind(own_server, copy)
+    if afterwards == "new commits":
+        write(own_ctx, 5, seed=2)
+    error = watcher.wait_end()
+    assert isinstance(error, ccs.HistoryForked)
+    assert error.since == lost[-1].revision
+    assert watcher.changes == lost
+    assert isinstance(quiet.wait_end(), ccs.HistoryForked), "what did not match may matter all the same"
+    for since in (lost[-1].revision, lost[-2].revision):
+        with pytest.raises(ccs.HistoryForked), own_ctx.watch(since=since):
+            raise AssertionError("it was entered")
+    kept = own_ctx.history(since=0)
+    with own_ctx.watch(since=kept[9].revision) as changes:
+        left = [change for change in kept if change.revision > kept[9].revision]
+        assert [changes.receive(timeout=scaled(5)) for _ in left] == left
 
 
 def test_a_watch_whose_cursor_survived_a_rewind_goes_on(
@@ -232,82 +192,61 @@ def test_a_watch_whose_cursor_survived_a_rewind_goes_on(
             assert changes.receive(timeout=scaled(10)).revision == entry.revision
 
 
-@pytest.mark.parametrize("colour", COLOURS)
 def test_a_server_that_lost_everything_is_a_context_that_is_gone(
-    colour: str, own_server: PrivateServer, namespace: str
+    own_server: PrivateServer, own_ctx: ccs.Context, watching: Watching
 ) -> None:
-    with (
-        ccs.connect(own_server.url, namespace=namespace) as store,
-        Watcher(colour, own_server.url, namespace, "/tasks/t") as watcher,
-    ):
-        store.task("t").set("p", 1)
-        watcher.wait(1)
-        own_server.kill()
-        shutil.rmtree(own_server.folder / "appendonlydir")
-        own_server.start()
-        assert isinstance(watcher.wait_end(), ccs.ContextGone)
+    watcher = watching(own_server.url)
+    own_ctx.set("p", 1)
+    watcher.wait(1)
+    own_server.kill()
+    shutil.rmtree(own_server.folder / "appendonlydir")
+    own_server.start()
+    assert isinstance(watcher.wait_end(), ccs.ContextGone)
 
 
 @pytest.mark.parametrize("recreated", [False, True])
-@pytest.mark.parametrize("colour", COLOURS)
 def test_a_drop_that_a_watch_did_not_hear_still_ends_it(
-    colour: str, valkey: str, namespace: str, proxy: Proxy, recreated: bool
+    proxy: Proxy, ctx: ccs.Context, watching: Watching, recreated: bool
 ) -> None:
-    with (
-        ccs.connect(valkey, namespace=namespace) as store,
-        Watcher(colour, proxy.url, namespace, "/tasks/t") as watcher,
-    ):
-        ctx = store.task("t")
-        ctx.set("p", 1)
-        watcher.wait(1)
-        proxy.refuse()
-        ctx.drop()
-        if recreated:
-            ctx.set("p", "of another life")
-        proxy.refuse(False)
-        assert isinstance(watcher.wait_end(), ccs.ContextGone)
-        assert [change.value for change in watcher.changes] == [1]
+    watcher = watching(proxy.url)
+    ctx.set("p", 1)
+    watcher.wait(1)
+    proxy.refuse()
+    ctx.drop()
+    if recreated:
+        ctx.set("p", "of another life")
+    proxy.refuse(False)
+    assert isinstance(watcher.wait_end(), ccs.ContextGone)
+    assert [change.value for change in watcher.changes] == [1]
 
 
-@pytest.mark.parametrize("colour", COLOURS)
 def test_a_journal_that_moved_on_during_an_outage_is_history_compacted(
-    colour: str, valkey: str, namespace: str, proxy: Proxy
+    proxy: Proxy, ctx: ccs.Context, watching: Watching
 ) -> None:
-    with (
-        ccs.connect(valkey, namespace=namespace) as store,
-        Watcher(colour, proxy.url, namespace, "/tasks/t") as watcher,
-    ):
-        ctx = store.task("t", keep_commits=10)
-        first = ctx.set("p", 0)
-        watcher.wait(1)
-        proxy.refuse()
-        for number in range(100):
-            ctx.set("p", number)
-        proxy.refuse(False)
-        error = watcher.wait_end()
-        assert isinstance(error, ccs.HistoryCompacted)
-        assert error.since == first.revision
+    watcher = watching(proxy.url)
+    ctx = ctx.store.task("t", keep_commits=10)
+    first = ctx.set("p", 0)
+    watcher.wait(1)
+    proxy.refuse()
+    for number in range(100):
+        ctx.set("p", number)
+    proxy.refuse(False)
+    error = watcher.wait_end()
+    assert isinstance(error, ccs.HistoryCompacted)
+    assert error.since == first.revision
 
 
-@pytest.mark.parametrize("colour", COLOURS)
 def test_strangers_that_talk_on_its_channel_do_not_harm_a_watch(
-    colour: str, valkey: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+    valkey: str, namespace: str, ctx: ccs.Context, watching: Watching, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ccs.aio.listener.SILENCE", 600.0)
-    channel = keys_of(namespace, "/tasks/t").channel
-    with (
-        ccs.connect(valkey, namespace=namespace) as store,
-        Watcher(colour, valkey, namespace, "/tasks/t") as watcher,
-        redis.Redis.from_url(valkey) as stranger,
-    ):
-        ctx = store.task("t")
+    watcher, channel = watching(valkey), keys_of(namespace, ctx.address).channel
+    with redis.Redis.from_url(valkey) as stranger:
         for number, noise in enumerate((b"", b"hello", b"1 2 3 4 5 6 7 8 9 10\n", b"\xff" * 50, b"0 1 x y z\n")):
             ctx.set("p", number)
             stranger.publish(channel, noise)
-        ctx.set("p", "last")
-        watcher.wait(6)
-        validate(watcher.changes, ctx.history(since=0))
-        assert not watcher.error
+    ctx.set("p", "last")
+    watcher.check(ctx)
 
 
 async def test_a_store_that_connects_to_a_hung_server_is_unavailable_and_recovers_with_it(
@@ -374,7 +313,7 @@ async def test_a_commit_between_the_snapshot_and_the_first_look_is_delivered_als
             await ctx.set("p", 2)
 
         monkeypatch.setattr(Watch, "_take_snapshot", take_it_and_write)
-        proxy.fault = lambda count, chunk: "lose" if b"$7\r\nmessage" in chunk else "pass"
+        proxy.fault = lambda count, chunk: "lose" if b"message" in chunk else "pass"
         async with store.task("t").watch(initial=True) as changes:
             assert [(await changes.receive(timeout=scaled(5))).value for _ in range(2)] == [1, 2]
 

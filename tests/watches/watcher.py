@@ -13,8 +13,7 @@ import ccs
 import ccs.aio
 from ccs.types import Change
 from tests.support.waiting import eventually, scaled
-
-COLOURS = ("blocking", "asyncio")
+from tests.watches.validate import validate
 
 
 class Watcher:
@@ -67,6 +66,13 @@ class Watcher:
     def wait(self, count: int, timeout: float = 30.0) -> list[Change]:
         eventually(lambda: len(self.changes) >= count or self.ended, timeout, f"{count} changes of {self!r}")
         return self.changes
+
+    def check(self, ctx: ccs.Context) -> None:
+        """Holds what it has been told, once it has all of it, against the journal."""
+        journal = ctx.history(since=0)
+        self.wait(len(journal))
+        validate(self.changes, journal)
+        assert not self.error
 
     def wait_end(self, timeout: float = 10.0) -> BaseException | None:
         """How the watch ended by itself."""

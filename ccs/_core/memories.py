@@ -1,0 +1,158 @@
+"""Memories as entries: where each kind lies, what its values hold, and what makes one.
+
+They are maps with short keys, which other programs can read:
+
+    @semantic/<id>              content metadata dimension vector, and superseded_by agent stored_at once that is so
+    @episodes/<time>/<id>       description metadata (dimension vector)
+    @episode-ids/<id>           path: where the episode of an id that was given lies, so that there is one of each id
+    @procedures/<id>            name steps confidence successes failures agent dimension vector
+    @embeddings                 dimension: that of all vectors of the context
+
+A vector is packed as float32, little-endian.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from ccs._core.codec import decode
+from ccs._core.entry import RawEntry
+from ccs._core.names import name_of, system_path
+from ccs._core.times import to_micros
+from ccs._core.vectors import FLOAT_BYTES
+from ccs.errors import InvalidValue
+from ccs.types import Episode
+
+__all__ = [
+    "EMBEDDINGS",
+    "EPISODES",
+    "EPISODE_IDS",
+    "PROCEDURES",
+    "SEMANTIC",
+    "Kept",
+    "episode_of",
+    "episode_path",
+    "fresh",
+    "kept_in",
+    "map_of",
+    "named",
+    "reinforced",
+    "share",
+    "stamp",
+    "steps_of",
+    "text_of",
+    "with_vector",
+]
+
+SEMANTIC, EPISODES, EPISODE_IDS, PROCEDURES = "@semantic", "@episodes", "@episode-ids", "@procedures"
+EMBEDDINGS = "@embeddings"
+
+
+class Kept(NamedTuple):
+    """A memory as it stands: its value without the vector, its author, when it was stored (µs), its expiry (ms, 0: none).
+
+    Of an episode, `at` is when it happened.
+    """
+
+    id: str
+    value: dict[str, Any]
+    agent: str
+    stored: int
+    expiry: int
+    at: datetime | None
+
+    def due(self, now: int) -> bool:
+        """Whether its deadline has passed at the server time `now`, in milliseconds."""
+        return 0 < self.expiry <= now
+
+
+def kept_in(path: str, raw: RawEntry) -> tuple[Kept, bytes]:
+    """A stored memory, and its vector; no vector where it has none, or is superseded."""
+    value = decode(raw.value)
+    vector = b"" if "superseded_by" in value else value.get("vector", b"")
+    value.pop("vector", None)
+    name, at = named(path)
+    return Kept(name, value, value.get("agent", raw.agent), value.get("stored_at", raw.updated), raw.expiry, at), vector
+
+
+def named(path: str) -> tuple[str, datetime | None]:
+    """The id of the memory at a path and, of an episode, when it happened."""
+    root, first, *_ = path.split("/", 2)
+    if root != EPISODES:
+        return name_of(root, path), None
+    return name_of(f"{root}/{first}", path), datetime.fromisoformat(first)
+
+
+def stamp(at: datetime) -> str:
+    """A moment as text that sorts as moments do; `InvalidValue` if it is naive."""
+    to_micros(at)
+    try:
+        return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    except OverflowError:
+        raise InvalidValue(f"{at!r} is outside of the years 1 to 9999 in UTC") from None
+
+
+def episode_path(at: datetime, id: str) -> str:
+    """Where the episode of a moment and an id lies."""
+    return system_path(f"{EPISODES}/{stamp(at)}", id)
+
+
+def text_of(value: object, what: str) -> str:
+    """The value, if it is text; else `InvalidValue`."""
+    if not isinstance(value, str):
+        raise InvalidValue(f"the {what} is text, not {type(value).__name__}")
+    return value
+
+
+def map_of(value: object, what: str) -> dict[Any, Any]:
+    """The value as a map, empty for None; else `InvalidValue`."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InvalidValue(f"{what} is a map, not {type(value).__name__}")
+    return dict(value)
+
+
+def with_vector(value: dict[str, Any], vector: bytes) -> dict[str, Any]:
+    """The value with its embedding, where it has one."""
+    return {**value, "dimension": len(vector) // FLOAT_BYTES, "vector": vector} if vector else value
+
+
+def fresh(value: Any) -> Any:
+    """A copy of a value as it was decoded: nobody shares a mutable one."""
+    if type(value) is dict:
+        return {key: fresh(each) for key, each in value.items()}
+    if type(value) is list:
+        return [fresh(each) for each in value]
+    return set(value) if type(value) is set else value
+
+
+def episode_of(memory: Kept) -> Episode:
+    """The episode that users see."""
+    value = memory.value
+    assert memory.at is not None
+    return Episode(memory.id, value["description"], memory.at, memory.agent, fresh(value["metadata"]))
+
+
+def steps_of(steps: Iterable[Any]) -> list[Any]:
+    """The steps of a procedure as a list; `InvalidValue` for a single text, or what is no row of steps."""
+    if isinstance(steps, (str, bytes, Mapping)) or not isinstance(steps, Iterable):
+        raise InvalidValue(f"the steps are a list of them, not {type(steps).__name__}")
+    return list(steps)
+
+
+def share(name: str, value: float) -> float:
+    """A number from 0 to 1; else `InvalidValue`."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value <= 1.0:
+        raise InvalidValue(f"{name} is {value!r}: give a number from 0 to 1")
+    return float(value)
+
+
+def reinforced(procedure: dict[str, Any], success: bool) -> dict[str, Any]:
+    """A stored procedure after one more success or failure."""
+    count, step = ("successes", 0.1) if success else ("failures", -0.05)
+    # Rounded, so that ten steps of a tenth are one.
+    confidence = round(min(1.0, max(0.0, procedure["confidence"] + step)), 10)
+    return {**procedure, "confidence": confidence, count: procedure[count] + 1}

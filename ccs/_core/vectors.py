@@ -1,0 +1,51 @@
+"""Embeddings as bytes: float32, little-endian, as every program can read them; numpy is not needed for it."""
+
+from __future__ import annotations
+
+import math
+import sys
+from array import array
+from typing import Any
+
+from ccs.errors import InvalidValue
+
+__all__ = ["FLOAT_BYTES", "only_vector", "pack"]
+
+FLOAT_BYTES = 4
+
+
+def pack(vector: Any) -> bytes:
+    """One embedding (a list, an array of numpy, a tensor) as bytes.
+
+    `InvalidValue` unless it is a flat row of numbers, finite as float32 and not all zero: no other has a direction.
+    """
+    values = _floats(vector)
+    # NaN and infinity carry through, and only zeros have no length.
+    if not 0.0 < math.hypot(*values) < math.inf:
+        raise InvalidValue(f"an embedding of {len(values)} numbers is all zeros, or one of them is NaN or infinite")
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values.tobytes()
+
+
+def only_vector(vectors: Any) -> bytes:
+    """The embedding of the one text that an embedder was asked for; `InvalidValue` if it gave none, or several."""
+    try:
+        found = list(vectors)
+    except TypeError:
+        raise InvalidValue(
+            f"embed= gave {type(vectors).__name__}: it takes texts and returns a vector for each"
+        ) from None
+    if len(found) != 1:
+        raise InvalidValue(f"embed= gave {len(found)} vectors for one text: it returns one for each")
+    return pack(found[0])
+
+
+def _floats(vector: Any) -> array[float]:
+    if isinstance(vector, (str, bytes, bytearray, memoryview)):
+        raise InvalidValue(f"an embedding is a row of numbers, not {type(vector).__name__}")
+    try:
+        # Arrays and tensors give their numbers in one step.
+        return array("f", vector.tolist() if hasattr(vector, "tolist") else vector)
+    except (TypeError, OverflowError) as error:
+        raise InvalidValue(f"an embedding is a flat row of numbers: {error}") from None

@@ -1,0 +1,122 @@
+# Generated from ccs/aio/memory/procedural.py by scripts/twin. Do not edit.
+"""Procedural memory: how things are done in a context, and how well that has worked."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Iterable
+from typing import Any
+
+from ccs._compat import sleep
+from ccs._core.codec import encode
+from ccs._core.commit import revision_guard, set_op, version_guard
+from ccs._core.memories import PROCEDURES, Kept, fresh, reinforced, share, steps_of, text_of
+from ccs._core.names import system_path
+from ccs._core.numbers import whole
+from ccs._core.recall import Accept, Table
+from ccs._core.retry import jitter
+from ccs._sync.entries import Entries
+from ccs._sync.memory.index import Index
+from ccs._sync.memory.space import Space
+from ccs.errors import Conflict, InvalidValue
+from ccs.types import Procedure
+
+__all__ = ["Procedural"]
+
+
+class Procedural:
+    """The procedures of a context: learned and reinforced by any agent, recalled by all, as facts are."""
+
+    def __init__(self, entries: Entries) -> None:
+        self._entries, self._place = entries, entries.place
+        self._space = Space(self._place)
+
+    def __repr__(self) -> str:
+        return f"<Procedural memory of {self._place.address}>"
+
+    def learn(
+        self,
+        name: str,
+        steps: Iterable[Any],
+        *,
+        id: str | None = None,
+        embedding: Any = None,
+        confidence: float = 0.5,
+    ) -> str:
+        """Remembers how something is done; its id, one of our making where none is given.
+
+        What is embedded, unless an `embedding` is given, is the name and the steps, a line each. An id that exists is a
+        `Conflict`; errors as for a fact.
+
+            >>> id = task.procedural.learn("deploy", ["build", "test", "ship"], embedding=[1, 0])
+            >>> [(each.name, each.steps, each.confidence) for each in task.procedural.recall([1, 0])]
+            [('deploy', ['build', 'test', 'ship'], 0.5)]
+        """
+        chosen = secrets.token_hex(12) if id is None else id
+        path, done = system_path(PROCEDURES, chosen), steps_of(steps)
+        value = {"name": text_of(name, "name"), "steps": done, "confidence": share("confidence", confidence)}
+        value |= {"successes": 0, "failures": 0, "agent": self._place.agent}
+        vector, raw = self._space.remember(value, "\n".join(map(str, (name, *done))), embedding)
+        self._space.commit(vector, [set_op(path, raw)], [version_guard(path, 0)], len(raw))
+        return chosen
+
+    def recall(self, text_or_embedding: Any, top_k: int = 5, *, min_confidence: float = 0.0) -> list[Procedure]:
+        """The `top_k` procedures most similar to what is to be done, of those trusted at least so much; the best first.
+
+        It sees what was learned and reinforced before, by anybody. `NoEmbedder` if a text is asked for and there is none.
+        """
+        count, least = whole("top_k", top_k, "how many, at least 1", 1), share("min_confidence", min_confidence)
+        query = self._space.query(text_or_embedding)
+        index: Index = self._place.engine.shared((PROCEDURES, self._place.address), self._index)
+
+        def nearest(table: Table, now: int) -> list[tuple[float, Kept]]:
+            return table.nearest(query, count, now, _trusted(least))
+
+        return [_procedure(score, found) for score, found in index.ask(nearest, searches=True)]
+
+    def reinforce(self, id: str, success: bool) -> float:
+        """Trusts a procedure more after a success (0.1), less after a failure (0.05), within 0 and 1; the new confidence.
+
+        Atomic: of many at once, from any process, each counts. `InvalidValue` if there is no such procedure.
+
+            >>> id = task.procedural.learn("deploy", ["build", "ship"], embedding=[1, 0])
+            >>> task.procedural.reinforce(id, True), task.procedural.reinforce(id, False)
+            (0.6, 0.55)
+        """
+        path, lost = system_path(PROCEDURES, id), 0
+        while True:
+            entry = self._entries.entry(path)
+            if entry is None:
+                raise InvalidValue(f"there is no procedure {id!r} to reinforce")
+            value = reinforced(entry.value, success)
+            raw, guards = encode(value), [revision_guard(path, entry.revision)]
+            try:
+                self._place.commit([set_op(path, raw, keep_ttl=True)], guards, len(raw), heeding=False)
+                return float(value["confidence"])
+            except Conflict as conflict:
+                if conflict.path != path:
+                    raise
+            sleep(jitter(lost, random.random()))
+            lost += 1
+
+    def _index(self) -> Index:
+        return Index(self._place.engine, self._place.address, PROCEDURES, Table)
+
+
+def _trusted(least: float) -> Accept | None:
+    return (lambda memory: bool(memory.value["confidence"] >= least)) if least else None
+
+
+def _procedure(score: float, memory: Kept) -> Procedure:
+    value = memory.value
+    return Procedure(
+        memory.id,
+        value["name"],
+        fresh(value["steps"]),
+        value["confidence"],
+        memory.agent,
+        score,
+        value["successes"],
+        value["failures"],
+    )

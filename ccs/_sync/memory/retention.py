@@ -1,0 +1,163 @@
+# Generated from ccs/aio/memory/retention.py by scripts/twin. Do not edit.
+"""How many episodes a context keeps: a bound that every commit holds, and pruning."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from datetime import datetime
+from itertools import accumulate
+from typing import NamedTuple
+
+from ccs._compat import Work, sleep
+from ccs._core.codec import encode
+from ccs._core.commit import (
+    Crowded,
+    Guard,
+    Operation,
+    delete_op,
+    fewer_below,
+    revision_guard,
+    set_op,
+    sweep_op,
+    version_guard,
+)
+from ccs._core.entry import RawEntry
+from ccs._core.memories import EPISODE_IDS, EPISODES, episode_of, episode_path, kept_in, named, stamp, text_of
+from ccs._core.names import system_path
+from ccs._core.pattern import Below
+from ccs._core.read import Found, page_arguments, parse_found
+from ccs._core.retry import jitter
+from ccs._scripts import READ
+from ccs._sync.memory.space import Space
+from ccs._sync.place import Place
+from ccs.errors import Conflict
+
+__all__ = ["NewEpisode", "keep", "prune"]
+
+_BELOW = f"{EPISODES}/"
+# How many are read, and pruned, at a time, and their bytes: what a commit removes stands in its record.
+_PAGE, _PAGE_BYTES = 256, 4 * 1024 * 1024
+
+Stored = dict[str, RawEntry]
+
+
+class NewEpisode(NamedTuple):
+    """An episode about to be committed."""
+
+    path: str
+    vector: bytes
+    operations: list[Operation]
+    guards: list[Guard]
+    size: int
+
+    @classmethod
+    def of(cls, path: str, given: str | None, vector: bytes, raw: bytes, ttl: int | None) -> NewEpisode:
+        """One whose id was given, or else is unique by itself."""
+        operations, guards = [set_op(path, raw, ttl)], [version_guard(path, 0)]
+        if given is not None:
+            # Its path begins with the time, so another entry sees to it that there is one of each id.
+            named = system_path(EPISODE_IDS, given)
+            operations.append(set_op(named, encode({"path": path}), ttl))
+            guards.insert(0, version_guard(named, 0))
+        return cls(path, vector, operations, guards, len(raw))
+
+
+def keep(space: Space, place: Place, episode: NewEpisode, most: int | None) -> None:
+    """Commits an episode, and in the same commit the end of those that are too many, the earliest first."""
+    if most is None:
+        space.commit(episode.vector, episode.operations, episode.guards, episode.size)
+        return
+    operations, guards, lost = episode.operations, [*episode.guards, fewer_below(_BELOW, most)], 0
+    while operations:
+        try:
+            space.commit(episode.vector, operations, guards, episode.size)
+            return
+        except Conflict as conflict:
+            if conflict.path in [guard.path for guard in episode.guards]:
+                raise
+            sleep(jitter(lost, random.random()))
+            lost += 1
+        except Crowded:
+            pass
+        operations, guards = _make_room(place, episode, most)
+
+
+def prune(space: Space, place: Place, before: datetime, summarize: Work | None) -> int:
+    """Removes what happened before a moment; how many that were. With a summary in one commit, else in several."""
+    bound, pruned, lost = _BELOW + stamp(before), 0, 0
+    while old := _earlier(place, bound, whole=summarize is not None):
+        summary = None if summarize is None else _summary(space, before, old, summarize)
+        operations, vector, size = _removal(old), b"", 0
+        if summary:
+            operations, vector, size = [*summary.operations, *operations], summary.vector, summary.size
+        try:
+            space.commit(vector, operations, [revision_guard(path, raw.revision) for path, raw in old.items()], size)
+        except Conflict as conflict:
+            if conflict.path not in old:
+                raise
+            sleep(jitter(lost, random.random()))
+            lost += 1
+            continue
+        pruned += len(old)
+        if summary:
+            break
+    return pruned
+
+
+def _summary(space: Space, before: datetime, old: Stored, summarize: Work) -> NewEpisode:
+    """One episode in the place of several, at the moment before which they happened."""
+    said = text_of(summarize([episode_of(kept_in(path, raw)[0]) for path, raw in old.items()]), "summary")
+    value = {"description": said, "metadata": {"summarizes": len(old)}}
+    vector, raw = space.remember(value, said, None, needed=False)
+    # Sorts before what happened at that very moment.
+    return NewEpisode.of(episode_path(before, f"!{secrets.token_hex(12)}"), None, vector, raw, None)
+
+
+def _make_room(place: Place, episode: NewEpisode, most: int) -> tuple[list[Operation], list[Guard]]:
+    """What brings an episode in among the latest; without it where it is too early, and nothing where all is well."""
+    present = _present(place)
+    first = _page(place, "", max(1, present + 1 - most))
+    leaving = sorted([*first.entries, episode.path])[: max(0, present + 1 - most)]
+    removed = {path: first.entries[path] for path in leaving if path != episode.path}
+    guards = [*episode.guards, fewer_below(_BELOW, present + 1)]
+    guards += [revision_guard(path, raw.revision) for path, raw in removed.items()]
+    return [*(() if episode.path in leaving else episode.operations), *_removal(removed)], guards
+
+
+def _present(place: Place) -> int:
+    """How many there are; what is due by now is expired first, and not counted."""
+    keys = place.keys
+    count = "ZLEXCOUNT", keys.paths, f"[{_BELOW}", b"(" + _BELOW.encode() + b"\xff"
+    present, deadlines = place.connection.run_all([count, ("ZCARD", keys.deadlines)])
+    if deadlines:
+        place.commit([sweep_op()], [], 0, heeding=False)
+        present = place.connection.run(count)
+    return int(present)
+
+
+def _earlier(place: Place, bound: str, *, whole: bool) -> Stored:
+    """The episodes whose paths come before the bound, in order: all, or as many as one commit may well remove."""
+    old: Stored = {}
+    after: str | None = ""
+    while after is not None and after < bound and (whole or not old):
+        found = _page(place, after, _PAGE)
+        old |= {path: raw for path, raw in found.entries.items() if path < bound}
+        after = found.last_path
+    return old if whole else _bounded(old)
+
+
+def _bounded(old: Stored) -> Stored:
+    sizes = accumulate(len(raw.value) for raw in old.values())
+    return {path: old[path] for path, size in zip(list(old), sizes, strict=True) if size <= _PAGE_BYTES}
+
+
+def _page(place: Place, after: str, limit: int) -> Found:
+    arguments = page_arguments(Below(_BELOW), after, limit)
+    return parse_found(place.connection.script(READ, place.keys.all, arguments), lambda _: True)
+
+
+def _removal(old: Stored) -> list[Operation]:
+    """The end of episodes, and of their ids where those were given."""
+    ids = [system_path(EPISODE_IDS, named(path)[0]) for path in old]
+    return [delete_op(path) for path in (*old, *ids)]

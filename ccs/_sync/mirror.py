@@ -1,0 +1,255 @@
+# Generated from ccs/aio/mirror.py by scripts/twin. Do not edit.
+"""A mirror: what stands at some paths of a context, in this process, kept up to date by one watch.
+
+One worker feeds it. A commit is put in as a whole, under a lock that readers of several paths take too; to read one
+path needs no lock. Where the watch cannot go on (its place in the journal is gone, or was never written), the mirror
+is loaded anew and tells what has changed on the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from threading import Lock
+from typing import Any
+
+from ccs._compat import Caller, Gate, Worker, sleep
+from ccs._core.grouping import copy_of
+from ccs._core.journal import changes_of, written_by
+from ccs._core.mirror import net
+from ccs._core.numbers import whole
+from ccs._core.pattern import Matcher
+from ccs._core.times import Duration, seconds
+from ccs._log import logger
+from ccs._sync.place import Place
+from ccs._sync.watch import CommitWatch
+from ccs.errors import (
+    CCSError,
+    ContextFinished,
+    ContextGone,
+    HistoryCompacted,
+    HistoryForked,
+    MirrorFull,
+    StoreClosed,
+    Unavailable,
+)
+from ccs.types import Change, Entry, Snapshot
+
+__all__ = ["Mirror"]
+
+# Seconds after an outage was told: a server that refuses us at once would do so again.
+_REST = 0.5
+
+
+class Mirror(Mapping[str, Any]):
+    """The values at the paths that match, live, as a mapping; enter it, then read it like a dict.
+
+    It never goes backwards and never shows half of a commit: `revision` is the newest commit that is in it, matching or
+    not. A value is decoded once, and the same object for all who read it: do not change it. An entry past its deadline
+    is here until its end is told, within a second. It follows the context through reconnects, compaction and a new
+    beginning; after the server has lost commits it shows what is left, with an error in the log. Whatever else ends it
+    is raised by every later read; after it was left, or the context finished, it can still be read.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        matcher: Matcher,
+        patterns: tuple[str, ...],
+        max_entries: int,
+        on_change: Callable[[Change], object] | None,
+    ) -> None:
+        self._place, self._matcher, self._patterns = place, matcher, patterns
+        self._most = whole("max_entries", max_entries, "how many entries it may hold, at least 1", 1)
+        self._call = None if on_change is None else Caller(on_change)
+        self._entries: dict[str, Entry] = {}
+        self._values: dict[str, Any] = {}
+        self._lock = Lock()
+        self._watch: CommitWatch | None = None
+        self._worker: Worker | None = None
+        self._waiting: list[tuple[int, Gate]] = []
+        self._stale: CCSError | None = None
+        self._failure: Exception | None = None
+        self._state = "not entered"
+        self.revision = 0
+        self.reloads = 0
+
+    def __repr__(self) -> str:
+        what = f"{', '.join(self._patterns)} in {self._place.address}"
+        return f"<Mirror of {what}: {len(self._entries)} entries at {self.revision}, {self._state}>"
+
+    def __getitem__(self, path: str) -> Any:
+        if self._failure:
+            raise copy_of(self._failure)
+        return self._values[path]
+
+    def __contains__(self, path: object) -> bool:
+        self._check()
+        return path in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        self._check()
+        return iter(list(self._values))
+
+    def __len__(self) -> int:
+        self._check()
+        return len(self._values)
+
+    def entry(self, path: str) -> Entry | None:
+        """The entry at a path, None where there is none."""
+        self._check()
+        return self._entries.get(path)
+
+    def snapshot(self) -> Snapshot:
+        """All of it at one moment, with its revision."""
+        self._check()
+        with self._lock:
+            return Snapshot({path: self._entries[path] for path in sorted(self._entries)}, self.revision)
+
+    def __enter__(self) -> Mirror:
+        try:
+            self._load()
+        except BaseException:
+            self.close()
+            raise
+        self._worker = Worker("ccs mirror", self._feed)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stops following; what it shows stays readable."""
+        if self._state not in ("failed", "finished"):
+            self._state = "left"
+        if self._watch:
+            self._watch.stop()
+        if self._worker and not self._worker.current():
+            self._worker.finish(1.0)
+        if self._watch:
+            self._watch.close()
+        self._wake(None)
+
+    def caught_up(self, revision: int, timeout: Duration | None = None) -> None:
+        """Waits until the commit of a revision is in it, anybody's, whether it matches or not.
+
+        `TimeoutError` after `timeout` seconds; `ContextFinished` or `StoreClosed` where it cannot come any more.
+
+            >>> with task.mirror("sources/*") as sources:
+            ...     entry = task.set("sources/a", 1)
+            ...     sources.caught_up(entry.revision, timeout=10)
+            ...     sources["sources/a"], sources.get("sources/b", "none")
+            (1, 'none')
+        """
+        patience = None if timeout is None else seconds(timeout, "timeout")
+        gate = Gate()
+        waiting = whole("revision", revision, "the revision of a commit"), gate
+        self._waiting.append(waiting)
+        try:
+            self._wake(self.revision)
+            if self._state in ("left", "failed", "finished"):
+                gate.open()
+            if not gate.wait(patience):
+                raise TimeoutError(f"{self!r} has not caught up with {revision} within {timeout} s")
+        finally:
+            if waiting in self._waiting:
+                self._waiting.remove(waiting)
+        if self.revision < revision:
+            self._check()
+            raise self._ended()
+
+    def _ended(self) -> Exception:
+        if self._state == "finished":
+            return ContextFinished(self._place.address, None)
+        return StoreClosed(f"{self!r} follows its context no more")
+
+    def _check(self) -> None:
+        if self._failure:
+            raise copy_of(self._failure)
+
+    def _feed(self) -> None:
+        while self._state == "live":
+            try:
+                (self._start_over(self._stale) if self._stale else self._feed_next())
+            except (HistoryCompacted, HistoryForked, ContextGone) as error:
+                self._stale = error
+            except Unavailable as error:
+                logger.warning("%r: %s", self, error)
+                sleep(_REST)
+            except ContextFinished:
+                self._state = "finished"
+            except StoreClosed:
+                self._state = "left"
+            except Exception as error:  # noqa: BLE001  # not swallowed: every read raises it
+                self._fail(error)
+        self._wake(None)
+
+    def _feed_next(self) -> None:
+        assert self._watch is not None
+        record = self._watch.receive()
+        self._apply(written_by(record, self._matcher), record.revision)
+        self._tell(changes_of(record, self._place.address, self._matcher))
+
+    def _load(self) -> list[Change]:
+        """Takes in what stands there now; what that changes, on the whole."""
+        place = self._place
+        watch = CommitWatch(place.engine, place.address, self._patterns, self._progress)
+        watch.__enter__()
+        self._watch = watch
+        pairs, changes = net(self._entries, watch.present(), place.address, watch.revision)
+        self._apply(pairs, watch.revision)
+        self._state = "live"
+        return changes
+
+    def _start_over(self, error: CCSError) -> None:
+        logger.warning("%r is loaded anew: %s", self, error)
+        # The old watch goes last: so the subscription stays.
+        old = self._watch
+        try:
+            changes = self._load()
+        finally:
+            if old and old is not self._watch:
+                old.close()
+        self.reloads += 1
+        self._stale = None
+        self._tell(changes)
+
+    def _apply(self, pairs: Iterable[tuple[str, Entry | None]], revision: int) -> None:
+        with self._lock:
+            for path, entry in pairs:
+                self._put(path, entry)
+            self.revision = revision
+        if len(self._entries) > self._most:
+            raise MirrorFull(self._place.address, self._most)
+        self._wake(revision)
+
+    def _put(self, path: str, entry: Entry | None) -> None:
+        if entry is None:
+            self._entries.pop(path, None)
+            self._values.pop(path, None)
+        else:
+            self._entries[path], self._values[path] = entry, entry.value
+
+    def _progress(self, revision: int) -> None:
+        # Commits that match nothing are in it too.
+        self.revision = max(self.revision, revision)
+        self._wake(self.revision)
+
+    def _wake(self, revision: int | None) -> None:
+        """Lets go of those who wait for a revision up to this; None: of everybody."""
+        for wanted, gate in list(self._waiting):
+            if revision is None or wanted <= revision:
+                gate.open()
+
+    def _tell(self, changes: Iterable[Change]) -> None:
+        if self._call is None:
+            return
+        for change in changes:
+            try:
+                self._call(change)
+            except Exception:  # noqa: BLE001  # whatever a callback raises, it stops nothing
+                self._place.engine.stats.add("callback_errors")
+                logger.exception("on_change of %r failed on %s", self, change.path)
+
+    def _fail(self, error: Exception) -> None:
+        logger.error("%r has ended: %s", self, error)
+        self._failure, self._state = error, "failed"

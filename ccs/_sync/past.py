@@ -1,0 +1,85 @@
+# Generated from ccs/aio/past.py by scripts/twin. Do not edit.
+"""Time travel: a context as it stood, and what has changed since, as far back as the journal goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from ccs._core.entry import to_entry
+from ccs._core.journal import Record, parse_record
+from ccs._core.past import Moment, alive_at, net_changes, undo
+from ccs._core.pattern import Matcher
+from ccs._core.read import info_keys, parse_found, read_arguments
+from ccs._scripts import INFO, READ
+from ccs._sync.place import Place
+from ccs.errors import ContextGone, HistoryCompacted, InvalidValue
+from ccs.types import Change, Snapshot
+
+__all__ = ["diff", "snapshot_at"]
+
+_PAGE = 500
+
+
+def snapshot_at(place: Place, when: int | datetime, matcher: Matcher) -> Snapshot:
+    """The entries that matched after the commit of a revision, or at a moment."""
+    moment = Moment.of(when)
+    reply = place.connection.script(READ, place.keys.all, read_arguments("entries", matcher.selectors))
+    found = parse_found(reply, matcher.matches, due=True)
+    _check_past(place, moment, found.revision)
+    entries, stands, at = found.entries, found.revision, int(reply[1]) * 1000
+    for record in _backwards(place, found.revision):
+        at = record.at
+        if moment.covers(record):
+            break
+        undo(entries, record, matcher)
+        stands = record.previous
+    else:
+        _check_reached(moment, stands)
+    alive = alive_at(entries, at) if stands else {}
+    return Snapshot({path: to_entry(path, alive[path]) for path in sorted(alive)}, stands)
+
+
+def diff(place: Place, since: int | datetime, until: int | datetime | None, matcher: Matcher) -> list[Change]:
+    """The net changes of a stretch of history."""
+    start, end = Moment.of(since), None if until is None else Moment.of(until)
+    newest = int(place.connection.script(INFO, info_keys(place.keys), ())[0])
+    _check_past(place, start, newest)
+    records, stands = [], newest
+    for record in _backwards(place, newest):
+        if start.covers(record):
+            break
+        records.append(record)
+        stands = record.previous
+    else:
+        _check_reached(start, stands)
+    records.reverse()
+    return net_changes((each for each in records if end is None or end.covers(each)), place.address, matcher)
+
+
+def _backwards(place: Place, newest: int) -> Iterator[Record]:
+    """The records up to a revision, the newest first, each the one before the last."""
+    before, expected = str(newest), newest
+    while expected:
+        found = place.connection.run(("XREVRANGE", place.keys.journal, before, "-", "COUNT", str(_PAGE)))
+        for identity, fields in found:
+            record = parse_record(fields[1])
+            if record.revision != expected:
+                return
+            yield record
+            before, expected = f"({identity.decode()}", record.previous
+        if len(found) < _PAGE:
+            return
+
+
+def _check_past(place: Place, moment: Moment, newest: int) -> None:
+    if moment.revision and not newest:
+        raise ContextGone(place.address)
+    if moment.revision and moment.revision > newest:
+        raise InvalidValue(f"revision {moment.revision} lies ahead of {place.address}, which is at {newest}")
+
+
+def _check_reached(moment: Moment, stands: int) -> None:
+    """The journal has ended, `stands` before its oldest record: whether that is far enough back."""
+    if stands and not moment.is_reached_by(stands):
+        raise HistoryCompacted(moment.revision or 0, stands)

@@ -1,0 +1,155 @@
+# Generated from ccs/aio/recipes/presence.py by scripts/twin. Do not edit.
+"""Presence: who is at work in a context, as told by leases that end with their process."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from ccs._compat import Worker, sleep, whole
+from ccs._core.codec import encode
+from ccs._core.commit import delete_op, set_op
+from ccs._core.lease import Lease
+from ccs._core.presence import EVERYBODY, ROOT, members_in, written
+from ccs._core.times import Duration, from_micros, millis, seconds
+from ccs._log import logger
+from ccs._sync.entries import Entries
+from ccs.errors import CCSError, ContextFinished, ContextGone, InvalidValue, StoreClosed, Unavailable
+from ccs.types import Member
+
+__all__ = ["Presence", "members"]
+
+# Seconds: the shortest ttl, which leaves time to renew; after an outage was told; for a return that is on its way.
+_SHORTEST, _REST, _FAREWELL = 0.1, 0.5, 1.0
+
+
+class Presence:
+    """An agent's membership of a context, from `enter` to `leave`; as a context manager it does both.
+
+    It renews itself in the background. If it lapses all the same, since the process was stopped or cut off for longer
+    than its `ttl` (seconds), it has left for everybody else, and joins again by itself when it is back: `joined_at` is
+    new then. It ends with its context, and does not bring that back.
+    """
+
+    def __init__(self, entries: Entries, role: str | None, ttl: Duration, meta: Any) -> None:
+        if role is not None and not isinstance(role, str):
+            raise InvalidValue(f"role is {role!r}: give some text, or None")
+        # A fence is about what is written under a claim; who is here is true without it.
+        self._place = replace(entries.place, fences=())
+        self.role, self.meta, self.ttl = role, meta, seconds(ttl, "ttl", least=_SHORTEST)
+        self._value = encode(written(role, millis(self.ttl), meta), self._place.engine.max_value_bytes)
+        self.id = secrets.token_hex(8)
+        self.joined_at: datetime | None = None
+        self._lease: Lease | None = None
+        self._return: Worker | None = None
+        self._entered = self._left = False
+
+    def __repr__(self) -> str:
+        role = f" as {self.role!r}" if self.role else ""
+        return f"<Presence of {self.agent!r}{role} in {self._place.address}, {self._state}>"
+
+    @property
+    def agent(self) -> str:
+        """Who is present."""
+        return self._place.agent
+
+    @property
+    def joined(self) -> bool:
+        """Whether it is a member, as far as this process can know: False from before the others see it lapse."""
+        return self._lease is not None and self._lease.held(time.monotonic())
+
+    @property
+    def _state(self) -> str:
+        if self._left:
+            return "left"
+        return "joined" if self.joined else "away" if self._entered else "not entered"
+
+    def __enter__(self) -> Presence:
+        self.enter()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.leave()
+
+    def enter(self) -> None:
+        """Joins; once, after which there is only `leave`."""
+        if self._entered or self._left:
+            raise InvalidValue(f"{self!r} was entered before; join() makes another one")
+        self._entered = True
+        try:
+            whole(self._announce)
+        except BaseException:
+            if self._lease:  # cancelled when it had joined: nobody would leave
+                self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Leaves at once, from any task; what has left stays so, and leaving again does nothing.
+
+        `Unavailable` where the server does not answer: then it lapses by itself.
+        """
+        if not self._left:
+            whole(self._depart)
+
+    def _announce(self) -> None:
+        path, sent = f"{ROOT}/{self.id}", time.monotonic()
+        operation = set_op(path, self._value, millis(self.ttl))
+        applied = self._place.commit([operation], [], len(self._value), heeding=False)
+        self.joined_at = from_micros(applied.at)
+        self._lease = Lease(path, applied.revision, self.ttl, sent + self.ttl, on_lost=self._come_back)
+        self._place.hold(self._lease)
+        self._place.engine.presences[self] = self._place.address, self.agent, self.ttl
+        if self._left:  # meanwhile, by another task
+            self._withdraw()
+
+    def _depart(self) -> None:
+        self._left = True
+        if self._return:
+            self._return.finish(_FAREWELL)
+        try:
+            self._withdraw()
+        except (ContextFinished, StoreClosed) as error:
+            logger.info("%r lapses by itself: %s", self, error)
+
+    def _withdraw(self) -> None:
+        self._forget()
+        self._place.commit([delete_op(f"{ROOT}/{self.id}")], [], 0, heeding=False)
+
+    def _forget(self) -> None:
+        self._place.engine.presences.pop(self, None)
+        lease, self._lease = self._lease, None
+        if lease:
+            self._place.let_go(lease)
+
+    def _come_back(self) -> None:
+        # Called by the listener, which must not wait.
+        if not self._left:
+            self._return = Worker("ccs return", self._join_again)
+
+    def _join_again(self) -> None:
+        logger.warning("%r lapsed, and joins again: it was away for longer than %g s", self, self.ttl)
+        while not self._left:
+            try:
+                self._check_context()
+                return self._announce()
+            except Unavailable as error:
+                logger.warning("%r cannot join again yet: %s", self, error)
+                sleep(_REST)
+            except CCSError as error:
+                logger.warning("%r does not join again: %s", self, error)
+                return self._forget()
+
+    def _check_context(self) -> None:
+        """`ContextGone` where the context is not the one that was joined: that must not come back because of us."""
+        place, joined = self._place, self._lease.revision if self._lease else 0
+        page = place.engine.look(place.address, joined, 0)
+        if not page.exists or page.first > joined:
+            raise ContextGone(place.address)
+
+
+def members(entries: Entries) -> list[Member]:
+    """Who is present in a context."""
+    return members_in(entries.snapshot(EVERYBODY))

@@ -1,0 +1,169 @@
+"""Semantic memory: facts of a context, found by what they mean."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ccs._core.codec import encode
+from ccs._core.commit import Guard, Operation, delete_op, revision_guard, set_op, version_guard
+from ccs._core.memories import SEMANTIC, Kept, fresh, map_of, text_of
+from ccs._core.names import system_path
+from ccs._core.numbers import whole
+from ccs._core.recall import Table, having
+from ccs._core.times import Duration, from_micros, millis, to_micros
+from ccs.aio.entries import Entries
+from ccs.aio.memory.index import Index
+from ccs.aio.memory.space import Space
+from ccs.errors import Conflict, InvalidValue
+from ccs.types import Entry, Fact, Match
+
+__all__ = ["Semantic"]
+
+
+class _New(NamedTuple):
+    """A fact about to be committed."""
+
+    vector: bytes
+    operation: Operation
+    guards: list[Guard]
+    size: int
+
+
+class Semantic:
+    """The facts of a context: stored by any agent, found by all.
+
+    A search is exact, and sees every fact acknowledged before it, whoever stored it. Each process that searches keeps a
+    copy of the facts in memory, which the first search loads.
+    """
+
+    def __init__(self, entries: Entries) -> None:
+        self._entries, self._place = entries, entries.place
+        self._space = Space(self._place)
+
+    def __repr__(self) -> str:
+        return f"<Semantic memory of {self._place.address}>"
+
+    async def store(
+        self,
+        content: str,
+        *,
+        id: str | None = None,
+        embedding: Any = None,
+        metadata: Mapping[str, Any] | None = None,
+        ttl: Duration | None = None,
+        replace: bool = False,
+        supersedes: str | None = None,
+    ) -> str:
+        """Stores a fact; its id, one of our making where none is given.
+
+        `embedding` is a row of numbers; without it the store's embedder makes one of the content, or `NoEmbedder`. An
+        embedding of another dimension than the others of the context is an `InvalidValue`, as is one with NaN or
+        infinity, or all zeros. An id that exists is a `Conflict`, unless `replace`.
+
+        The fact that this one `supersedes` is found by no search any more, from the same commit on; `get` still shows
+        it. If it is not there, that is an `InvalidValue`; if another one has superseded it, a `Conflict`.
+
+            >>> id = await task.semantic.store("The sky is blue", embedding=[1, 0], metadata={"source": "seen"})
+            >>> newer = await task.semantic.store("At night it is black", embedding=[0.9, 0.1], supersedes=id)
+            >>> [match.content for match in await task.semantic.query([1, 0])]
+            ['At night it is black']
+            >>> (await task.semantic.get(id)).superseded_by == newer
+            True
+        """
+        chosen = secrets.token_hex(12) if id is None else id
+        if chosen == supersedes:
+            raise InvalidValue(f"{chosen!r} cannot supersede itself: use replace=True")
+        path, deadline = system_path(SEMANTIC, chosen), None if ttl is None else millis(ttl)
+        value = {"content": text_of(content, "content"), "metadata": map_of(metadata, "metadata")}
+        vector, raw = await self._space.remember(value, content, embedding)
+        guards = [] if replace else [version_guard(path, 0)]
+        fact = _New(vector, set_op(path, raw, deadline), guards, len(raw))
+        if supersedes is None:
+            await self._space.commit(vector, [fact.operation], guards, fact.size)
+        else:
+            await self._supersede(supersedes, chosen, fact)
+        self._place.expect(deadline)
+        return chosen
+
+    async def query(
+        self,
+        text_or_embedding: Any,
+        top_k: int = 10,
+        *,
+        where: Mapping[str, Any] | None = None,
+        min_score: float | None = None,
+    ) -> list[Match]:
+        """The `top_k` facts most similar to a text or an embedding, the best first; equal ones in order of their ids.
+
+        `where` keeps only facts whose metadata has these keys with equal values. The score is the cosine of the angle
+        between the two; `min_score` leaves out what scores less. `NoEmbedder` if a text is asked for and there is none.
+
+            >>> id = await task.semantic.store("Redis is fast", embedding=[1, 0], metadata={"about": "redis"})
+            >>> id = await task.semantic.store("Ants are strong", embedding=[0, 1], metadata={"about": "ants"})
+            >>> [(match.content, match.score) for match in await task.semantic.query([1, 0], 1)]
+            [('Redis is fast', 1.0)]
+            >>> [match.content for match in await task.semantic.query([1, 0], where={"about": "ants"})]
+            ['Ants are strong']
+        """
+        count = whole("top_k", top_k, "how many matches, at least 1", 1)
+        query, accept = await self._space.query(text_or_embedding), having(where)
+        index: Index = self._place.engine.shared((SEMANTIC, self._place.address), self._index)
+
+        def nearest(table: Table, now: int) -> list[tuple[float, Kept]]:
+            return table.nearest(query, count, now, accept)
+
+        found = await index.ask(nearest, searches=True)
+        return [_match(score, fact) for score, fact in found if min_score is None or score >= min_score]
+
+    async def get(self, id: str) -> Fact | None:
+        """The fact of an id, superseded or not; None where there is none."""
+        path = system_path(SEMANTIC, id)
+        entry = await self._entries.entry(path)
+        return None if entry is None else _fact(id, entry)
+
+    async def delete(self, id: str) -> bool:
+        """Removes a fact; whether it was there. What it superseded stays so."""
+        path = system_path(SEMANTIC, id)
+        applied = await self._place.commit([delete_op(path)], [], len(path), heeding=False)
+        return applied.result == (1,)
+
+    def _index(self) -> Index:
+        return Index(self._place.engine, self._place.address, SEMANTIC, Table)
+
+    async def _supersede(self, target: str, by: str, fact: _New) -> None:
+        path = system_path(SEMANTIC, target)
+        while True:
+            entry = await self._entries.entry(path)
+            if entry is None:
+                raise InvalidValue(f"there is no fact {target!r} to supersede")
+            if "superseded_by" in entry.value:
+                raise Conflict(path, entry.version - 1, entry.version, entry.revision, entry.agent)
+            raw = encode(_superseded(entry, by))
+            operations = [fact.operation, set_op(path, raw, keep_ttl=True)]
+            try:
+                guards = [*fact.guards, revision_guard(path, entry.revision)]
+                await self._space.commit(fact.vector, operations, guards, fact.size + len(raw))
+                return
+            except Conflict as conflict:
+                if conflict.path != path:
+                    raise
+
+
+def _superseded(entry: Entry, by: str) -> dict[str, Any]:
+    """A fact whose place another one has taken; who wrote it, and when, is no longer in its header."""
+    stored = {"agent": entry.agent, "stored_at": to_micros(entry.updated_at)}
+    return {**entry.value, **stored, "superseded_by": by}
+
+
+def _fact(id: str, entry: Entry) -> Fact:
+    value = entry.value
+    stored = from_micros(value["stored_at"]) if "stored_at" in value else entry.updated_at
+    author = value.get("agent", entry.agent)
+    return Fact(id, value["content"], value["metadata"], author, stored, entry.expires_at, value.get("superseded_by"))
+
+
+def _match(score: float, fact: Kept) -> Match:
+    content, metadata = fact.value["content"], fresh(fact.value["metadata"])
+    return Match(fact.id, content, score, metadata, fact.agent, from_micros(fact.stored))

@@ -1,0 +1,254 @@
+"""The inbox of a role: its messages, one after the other, each to one receiver at a time."""
+
+from __future__ import annotations
+
+import secrets
+import time
+import weakref
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from weakref import WeakKeyDictionary
+
+from ccs._core.commit import revision_guard
+from ccs._core.inbox import (
+    Desk,
+    InboxPaths,
+    Move,
+    Offer,
+    burying,
+    dead_letter,
+    held_by_delivery,
+    in_order,
+    inbox_paths,
+    taking,
+)
+from ccs._core.lease import Lease
+from ccs._core.mailbox import Mailbox
+from ccs._core.numbers import whole
+from ccs._core.times import Duration, millis, seconds
+from ccs.aio.engine import Engine
+from ccs.aio.entries import Entries
+from ccs.aio.place import Place
+from ccs.aio.recipes.message import Message, message_of
+from ccs.aio.watch import Picture
+from ccs.errors import (
+    Conflict,
+    ContextFinished,
+    ContextGone,
+    HistoryCompacted,
+    HistoryForked,
+    InvalidValue,
+    StoreClosed,
+)
+from ccs.types import Entry
+
+__all__ = ["Inbox"]
+
+# What the listener still fills for inboxes that nobody closed; it is told when the store opens the next one.
+Orphans = deque[tuple[str, Mailbox]]
+_orphans: WeakKeyDictionary[Engine, Orphans] = WeakKeyDictionary()
+
+
+class _View(Picture):
+    """The desk of one receiver, kept up to date."""
+
+    def __init__(self, place: Place, paths: InboxPaths) -> None:
+        super().__init__(place.engine, place.address, paths.patterns("messages", "deliveries", "leases"))
+        self.desk = Desk(paths, secrets.token_hex(8))
+
+    def belong_to(self, inbox: Inbox, orphans: Orphans) -> None:
+        """If the inbox is forgotten, not closed, what the listener fills for it is left to `orphans`."""
+        # Not the view itself: it knows the engine, which must be free to go.
+        self._forgotten = weakref.finalize(inbox, orphans.append, (self._address, self._mailbox))
+        self._forgotten.atexit = False
+
+    async def aclose(self) -> None:
+        """Ends it."""
+        self._forgotten.detach()
+        await super().aclose()
+
+    async def refresh(self) -> None:
+        """Takes in what has been heard, without waiting for more."""
+        with suppress(TimeoutError):
+            while True:
+                await self.changed(0.0)
+
+    def _put(self, path: str, entry: Entry | None) -> None:
+        self.desk.put(path, entry)
+
+
+class Inbox:
+    """The messages to one role: iterate, or `receive` one by one, and settle each with `ack` or `release`.
+
+    Delivered in order of sending, each to one receiver of the role at a time. What is not acknowledged within `lease`
+    comes back, the oldest first; after `attempts` deliveries it moves to the dead letters. An inbox has one consumer
+    at a time: give every receiver its own. Iterating ends when the context is finished, or when the inbox is closed.
+    """
+
+    def __init__(self, entries: Entries, role: str, lease: Duration, attempts: int) -> None:
+        self._entries, self._place = entries, entries.place
+        self._paths, self._lease = inbox_paths(role), millis(lease, "lease")
+        self._tries = whole("attempts", attempts, "how often to deliver a message, at least once", 1)
+        self._view: _View | None = None
+        self._closed = self._receiving = False
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"{len(self._view.desk)} messages" if self._view else "not listening"
+        return f"<Inbox of {self._paths.role!r} in {self._place.address}, {state}>"
+
+    async def __aenter__(self) -> Inbox:
+        await self._listen()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    def __aiter__(self) -> Inbox:
+        return self
+
+    async def __anext__(self) -> Message:
+        try:
+            return await self.receive()
+        except (ContextFinished, StoreClosed) as error:
+            if isinstance(error, StoreClosed) and not self._closed:
+                raise
+            raise StopAsyncIteration from None
+
+    async def receive(self, timeout: Duration | None = None) -> Message:
+        """The oldest message that nobody holds, as soon as there is one; `TimeoutError` after `timeout` seconds.
+
+        One commit, and none while it waits. `ContextFinished` and `ContextGone` where there can be none any more;
+        `Unavailable` may pass: ask again. If it is cancelled, what it has taken by then is delivered by the next call, or the one after.
+        """
+        deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
+        with self._alone():
+            while True:
+                try:
+                    return await self._next(deadline)
+                except TimeoutError:
+                    raise TimeoutError(f"no message for {self._paths.role!r} within {timeout} seconds") from None
+                except (HistoryCompacted, HistoryForked):  # what stands there now is all that matters
+                    await self._leave()
+                except (ContextFinished, ContextGone):
+                    await self._leave()
+                    raise
+
+    async def unread(self) -> list[Message]:
+        """All messages that are not acknowledged, in order, also those that somebody holds."""
+        snapshot = await self._entries.snapshot(*self._paths.patterns("messages", "deliveries"))
+        desk = _desk_of(self._paths, snapshot.values())
+        return [message_of(offer.letter(offer.deliveries), self._place) for offer in desk.all()]
+
+    async def dead(self) -> list[Message]:
+        """The messages that were delivered `attempts` times and never acknowledged, in order; `ack` forgets one."""
+        await self._bury_all()
+        found = await self._entries.snapshot(*self._paths.patterns("dead"))
+        letters = [(dead_letter(self._paths, entry), entry) for entry in found.values()]
+        messages = [
+            message_of(letter, self._place, revision_guard(entry.path, entry.revision)) for letter, entry in letters
+        ]
+        return sorted(messages, key=lambda message: in_order(message.revision, message.id))
+
+    async def aclose(self) -> None:
+        """Listens no more, and ends who waits in it; messages that it delivered may still be settled."""
+        self._closed = True
+        await self._leave()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if self._receiving:
+            raise InvalidValue(f"{self!r} is waiting already: give every receiver an inbox of its own")
+        self._receiving = True
+        try:
+            yield
+        finally:
+            self._receiving = False
+
+    async def _next(self, deadline: float | None) -> Message:
+        view = await self._listen()
+        while True:
+            await view.refresh()
+            if message := await self._first(view):
+                return message
+            await view.changed(deadline)
+
+    async def _first(self, view: _View) -> Message | None:
+        if offer := view.desk.found():
+            return self._message(offer, offer.deliveries, offer.seen)
+        while offer := view.desk.oldest():
+            if offer.deliveries >= self._tries:
+                await self._win(view, offer, self._burying(offer))
+            elif message := await self._take(view, offer):
+                return message
+        return None
+
+    async def _take(self, view: _View, offer: Offer) -> Message | None:
+        sent, lease = time.monotonic(), self._lease / 1000
+        term = self._place.term(lease)
+        revision = await self._win(view, offer, taking(offer, view.desk.token, millis(term)))
+        if not revision:
+            return None
+        if term < lease:
+            # Held for as long as this agent is present, and renewed; it ends with its entry, or when its time is up.
+            path = self._paths.at("leases", offer.id)
+            self._place.hold(Lease(path, revision, term, sent + term, sent + lease))
+        self._place.expect(millis(term))
+        view.desk.handed_out(offer.id, revision)
+        return self._message(offer, offer.deliveries + 1, revision)
+
+    async def _win(self, view: _View, offer: Offer, move: Move) -> int:
+        """The revision of the commit; 0 if somebody else was faster. Either way the message is not free any more."""
+        try:
+            applied = await self._place.commit(*move, heeding=False)
+        except Conflict:
+            view.desk.set_aside(offer.id)
+            return 0
+        view.desk.set_aside(offer.id)
+        return applied.revision
+
+    def _message(self, offer: Offer, attempts: int, revision: int) -> Message:
+        letter = offer.letter(attempts)
+        return message_of(letter, self._place, held_by_delivery(letter, revision), self._tries)
+
+    def _burying(self, offer: Offer) -> Move:
+        letter = offer.letter(offer.deliveries)
+        return burying(letter, held_by_delivery(letter, offer.seen))
+
+    async def _bury_all(self) -> None:
+        snapshot = await self._entries.snapshot(*self._paths.patterns("messages", "deliveries", "leases"))
+        desk = _desk_of(self._paths, snapshot.values())
+        for offer in desk.all():
+            if offer.deliveries >= self._tries and desk.is_free(offer.id):
+                with suppress(Conflict):  # somebody else has buried or taken it
+                    await self._place.commit(*self._burying(offer), heeding=False)
+
+    async def _listen(self) -> _View:
+        view = self._view or (None if self._closed else await self._open())
+        if view is None or self._closed:
+            await self._leave()
+            raise StoreClosed(f"this inbox of {self._paths.role!r} was closed; make another one")
+        return view
+
+    async def _open(self) -> _View:
+        engine = self._place.engine
+        orphans = _orphans.setdefault(engine, deque())
+        view = _View(self._place, self._paths)
+        view.belong_to(self, orphans)
+        await view.__aenter__()
+        self._view = view
+        while orphans:  # after it: where they are of the same context, that is listened to all along
+            await engine.listener.leave(*orphans.popleft())
+        return view
+
+    async def _leave(self) -> None:
+        view, self._view = self._view, None
+        if view:
+            await view.aclose()
+
+
+def _desk_of(paths: InboxPaths, entries: Iterable[Entry]) -> Desk:
+    desk = Desk(paths)
+    for entry in entries:
+        desk.put(entry.path, entry)
+    return desk

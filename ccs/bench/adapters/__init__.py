@@ -1,0 +1,1 @@
+"""One file a contender, all of the same shape."""

@@ -1,0 +1,44 @@
+"""All measures, by name, in the order in which they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ccs.bench.measures.calls import gets, puts
+from ccs.bench.measures.fanout import deliveries, fanouts
+from ccs.bench.measures.growth import growth
+from ccs.bench.measures.latency import latencies
+from ccs.bench.measures.memory import memory
+from ccs.bench.measures.mirrors import mirrors
+from ccs.bench.measures.resume import resumes
+from ccs.bench.setting import Setting
+from ccs.bench.trial import Trial
+
+__all__ = ["MEASURES", "Measure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Something that can be asked for by name."""
+
+    name: str
+    about: str
+    trials: Callable[[Setting], list[Trial]]
+    most_rounds: int = 1_000  # fewer where a round is long; one, without a warm-up, where nothing varies
+
+
+MEASURES: Mapping[str, Measure] = {
+    measure.name: measure
+    for measure in (
+        Measure("put", "writes, one at a time and by many callers at once; CPU time of client and server", puts),
+        Measure("get", "reads, likewise", gets),
+        Measure("latency", "from the call of put to the callback in another client", latencies),
+        Measure("fanout", "one writer, many subscribers: deliveries a second", fanouts),
+        Measure("delivery", "the most subscribers and commits: all delivered, in order, each once?", deliveries, 1),
+        Measure("resume", "catching up after having been away", resumes, 3),
+        Measure("mirror", "a look-up in a live mirror, beside a GET", mirrors),
+        Measure("memory", "of the server, an entry, with and without history", memory, 1),
+        Measure("growth", "cost of calls as entries, contexts, watches elsewhere and history grow", growth),
+    )
+}

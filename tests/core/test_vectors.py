@@ -1,0 +1,127 @@
+"""Vectors packed and searched, without a server: against plain arithmetic."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+import ccs
+from ccs._core.matrix import Matrix
+from ccs._core.vectors import only_vector, pack
+from tests.memory.minds import check_found, ranking
+from tests.support.waiting import counts
+
+floats = st.floats(-1e6, 1e6, width=32)
+
+
+@given(st.lists(floats, min_size=1, max_size=20))
+def test_a_vector_is_packed_as_it_is_or_refused(values: list[float]) -> None:
+    if any(values):
+        import numpy as np
+
+        assert np.frombuffer(pack(values), "<f4").tolist() == values
+    else:
+        with pytest.raises(ccs.InvalidValue):
+            pack(values)
+
+
+def test_an_embedder_gives_one_vector_for_one_text() -> None:
+    assert only_vector(iter([[1.0]])) == only_vector([(1,)]) == pack([1.0])
+    for answer in ([], [[1.0], [1.0]], 1.0, None):
+        with pytest.raises(ccs.InvalidValue, match="embed="):
+            only_vector(answer)
+
+
+class Hit:
+    """What a search found, as a match."""
+
+    def __init__(self, found: tuple[float, str]) -> None:
+        self.score, self.id = found
+
+
+def check(matrix: Matrix, vectors: dict[str, list[float]], query: list[float], count: int) -> None:
+    expected = ranking(query, vectors)[:count]
+    check_found(map(Hit, matrix.nearest(pack(query), count)), expected)
+
+
+class Machine(RuleBasedStateMachine):
+    """A matrix, and a map of the same vectors; coordinates are such that scores are equal or clearly differ."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.matrix = Matrix()
+        self.vectors: dict[str, list[float]] = {}
+        self.dimension = 3
+
+    vectors_of_three = st.lists(st.sampled_from([-2.0, 0.0, 1.0, 3.0]), min_size=3, max_size=3).filter(any)
+    names = st.sampled_from([f"{i}" for i in range(12)])
+
+    @rule(packed=st.dictionaries(names, st.none() | vectors_of_three, max_size=6))
+    def update(self, packed: dict[str, list[float] | None]) -> None:
+        self.matrix.update({name: pack(vector) if vector else b"" for name, vector in packed.items()})
+        for name, vector in packed.items():
+            if vector:
+                self.vectors[name] = vector
+            else:
+                self.vectors.pop(name, None)
+
+    @rule(query=vectors_of_three, count=st.integers(1, 15))
+    def search(self, query: list[float], count: int) -> None:
+        check(self.matrix, self.vectors, query, count)
+
+    @rule(query=vectors_of_three, count=st.integers(1, 5), accepted=st.sets(names))
+    def search_among_some(self, query: list[float], count: int, accepted: set[str]) -> None:
+        expected = ranking(query, {name: each for name, each in self.vectors.items() if name in accepted})[:count]
+        check_found(map(Hit, self.matrix.nearest(pack(query), count, accepted.__contains__)), expected)
+
+    @invariant()
+    def it_holds_as_many(self) -> None:
+        assert len(self.matrix) == len(self.vectors)
+
+
+def test_a_search_finds_what_brute_force_finds() -> None:
+    run_state_machine_as_test(Machine, settings=settings(max_examples=counts(60, 2000), deadline=None))
+
+
+def vectors_from(seed: int, count: int, dimension: int) -> Iterator[list[float]]:
+    dice = random.Random(seed)
+    for _ in range(count):
+        yield [dice.gauss(0, 1) for _ in range(dimension)]
+
+
+@pytest.mark.parametrize("count", [1, 99, 100, 101, 1000, 3456])
+def test_the_best_are_found_among_any_number(count: int) -> None:
+    """Also where only the best of each block are looked at first, and where many are equal."""
+    vectors = {f"{i:05}": vector for i, vector in enumerate(vectors_from(count, count, 16))}
+    vectors |= {f"e{i}": vectors["00000"] for i in range(30)}
+    matrix = Matrix()
+    matrix.update({name: pack(vector) for name, vector in vectors.items()})
+    for query in (*vectors_from(1, 3, 16), vectors["00000"]):
+        for most in (1, 5, 31, 200):
+            check(matrix, vectors, query, most)
+            odd = {name: each for name, each in vectors.items() if name[-1] in "13579"}
+            among = matrix.nearest(pack(query), most, odd.__contains__)
+            check_found(map(Hit, among), ranking(query, odd)[:most])
+
+
+def test_vectors_of_another_dimension_replace_all_that_there_were() -> None:
+    matrix = Matrix()
+    matrix.update({"a": pack([1.0, 2.0])})
+    with pytest.raises(ccs.InvalidValue):
+        matrix.nearest(pack([1.0]), 1)
+    matrix.update({"a": b"", "b": pack([1.0])})
+    assert matrix.nearest(pack([2.0]), 5) == [(1.0, "b")]
+    matrix.update({"b": b""})
+    assert matrix.nearest(pack([1.0, 2.0, 3.0]), 5) == []
+
+
+def test_a_score_never_exceeds_one() -> None:
+    for vector in vectors_from(5, 200, 7):
+        matrix = Matrix()
+        matrix.update({"same": pack(vector), "opposite": pack([-each for each in vector])})
+        assert matrix.nearest(pack(vector), 2) == [(1.0, "same"), (-1.0, "opposite")]

@@ -1,0 +1,43 @@
+"""What processes of their own do in the tests of memory: called in a `Player`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import ccs
+from tests.memory.minds import embed
+
+
+def remember(url: str, namespace: str, count: int) -> tuple[list[str], list[str]]:
+    """Stores so many facts and records as many events; their ids."""
+    with ccs.connect(url, namespace=namespace, agent=f"{os.getpid()}", embed=embed) as store:
+        task = store.task("t")
+        facts, events = [], []
+        for i in range(count):
+            facts.append(task.semantic.store(f"fact {i} of {os.getpid()}"))
+            events.append(task.episodic.record(f"event {i} of {os.getpid()}"))
+        return facts, events
+
+
+def remember_for_ever(url: str, namespace: str, ledger: Path) -> None:
+    """Stores facts and records events, and writes down the id of each that was acknowledged."""
+    with ccs.connect(url, namespace=namespace, agent=f"{os.getpid()}", embed=embed) as store, ledger.open("a") as told:
+        task, i = store.task("t"), 0
+        while True:
+            i += 1
+            told.write(f"fact {task.semantic.store(f'fact {i} of {os.getpid()}')}\n")
+            told.write(f"event {task.episodic.record(f'event {i} of {os.getpid()}')}\n")
+            told.flush()
+
+
+def acknowledged(ledger: Path, kind: str) -> set[str]:
+    """The ids that were written down; the last line may be half of one."""
+    lines = ledger.read_text().splitlines(keepends=True) if ledger.exists() else []
+    return {line.split()[1] for line in lines if line.startswith(kind) and line.endswith("\n")}
+
+
+def known(task: ccs.Context) -> tuple[set[str], set[str]]:
+    """The ids of all facts that are found, and of all episodes."""
+    facts = {match.id for match in task.semantic.query("anything", 100_000)}
+    return facts, {episode.id for episode in task.episodic.recent(100_000)}

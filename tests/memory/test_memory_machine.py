@@ -1,0 +1,192 @@
+"""All memories of a context under whatever several agents do, held against a model: every read sees every write before it.
+
+Little history is kept, so that the copies that searches are answered from are left behind again and again.
+"""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+
+import ccs
+from tests.memory.minds import check_found, embed, ranking, vector_of
+from tests.support.waiting import counts, eventually
+
+NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
+
+names = itertools.count()
+agents = st.integers(0, 2)
+ids = st.sampled_from(["a", "b", "c/d", "e"])
+minutes = st.integers(0, 12)
+
+
+class Machine(RuleBasedStateMachine):
+    stores: list[ccs.Store]
+
+    def __init__(self) -> None:
+        super().__init__()
+        name = f"{next(names)}"
+        self.tasks = [store.task(name, keep_commits=4) for store in self.stores]
+        self.said = itertools.count()
+        self.facts: dict[str, tuple[str, bool]] = {}  # the content, and whether it was superseded
+        self.episodes: dict[str, tuple[datetime, str]] = {}
+        self.procedures: dict[str, tuple[str, float]] = {}
+
+    def new(self) -> str:
+        return f"text {next(self.said)}"
+
+    # Facts.
+
+    @rule(agent=agents, even=st.booleans())
+    def store(self, agent: int, even: bool) -> None:
+        text = self.new()
+        self.facts[self.tasks[agent].semantic.store(text, metadata={"even": even})] = text, False
+
+    @rule(agent=agents, name=ids, replace=st.booleans())
+    def store_as(self, agent: int, name: str, replace: bool) -> None:
+        text = self.new()
+        try:
+            self.tasks[agent].semantic.store(text, id=name, replace=replace)
+        except ccs.Conflict:
+            assert name in self.facts
+            assert not replace
+        else:
+            assert replace or name not in self.facts
+            self.facts[name] = text, False
+
+    @rule(agent=agents, name=ids)
+    def supersede(self, agent: int, name: str) -> None:
+        text = self.new()
+        try:
+            new = self.tasks[agent].semantic.store(text, supersedes=name)
+        except ccs.InvalidValue:
+            assert name not in self.facts
+        except ccs.Conflict:
+            assert self.facts[name][1]
+        else:
+            assert not self.facts[name][1]
+            self.facts |= {name: (self.facts[name][0], True), new: (text, False)}
+
+    @rule(agent=agents, index=st.integers(0, 20))
+    def delete(self, agent: int, index: int) -> None:
+        if self.facts:
+            name = sorted(self.facts)[index % len(self.facts)]
+            del self.facts[name]
+            assert self.tasks[agent].semantic.delete(name)
+
+    @rule(agent=agents, name=ids, reader=agents)
+    def store_briefly(self, agent: int, name: str, reader: int) -> None:
+        """Once its time has come it is found no more, whether somebody has noticed or not."""
+        task = self.tasks[agent]
+        task.semantic.store("brief", id=name, replace=True, ttl=0.03)
+        self.facts.pop(name, None)
+        self.tasks[reader].semantic.query("asked")
+        eventually(lambda: task.semantic.get(name) is None)
+
+    @rule(agent=agents, count=st.integers(1, 6))
+    def query(self, agent: int, count: int) -> None:
+        vectors = {name: vector_of(text) for name, (text, superseded) in self.facts.items() if not superseded}
+        found = self.tasks[agent].semantic.query("asked", count)
+        check_found(found, ranking(vector_of("asked"), vectors)[:count])
+        assert all(match.content == self.facts[match.id][0] for match in found)
+
+    # Episodes.
+
+    @rule(agent=agents, minute=minutes, most=st.none() | st.integers(1, 5))
+    def record(self, agent: int, minute: int, most: int | None) -> None:
+        # Each at a moment of its own, so that it is clear which is the earliest.
+        text, at = self.new(), NOON + timedelta(minutes=minute, microseconds=next(self.said))
+        name = self.tasks[agent].episodic.record(text, at=at, max_entries=most)
+        self.episodes[name] = at, text
+        if most is not None:
+            self.episodes = dict(sorted(self.episodes.items(), key=lambda each: each[1])[-most:])
+
+    @rule(agent=agents, minute=minutes, summing=st.booleans())
+    def prune(self, agent: int, minute: int, summing: bool) -> None:
+        text = self.new()
+        before = NOON + timedelta(minutes=minute, microseconds=next(self.said))
+        old = {name for name, (at, _) in self.episodes.items() if at < before}
+        options: dict[str, Any] = {"summarize": lambda episodes: text} if summing else {}
+        assert self.tasks[agent].episodic.prune(before, **options) == len(old)
+        self.episodes = {name: each for name, each in self.episodes.items() if name not in old}
+        if old and summing:
+            (name,) = [each.id for each in self.tasks[agent].episodic.recent(100) if each.description == text]
+            self.episodes[name] = before, text
+
+    @rule(agent=agents, count=st.integers(1, 8))
+    def recent(self, agent: int, count: int) -> None:
+        expected = sorted(self.episodes.values(), reverse=True)[:count]
+        assert [(each.at, each.description) for each in self.tasks[agent].episodic.recent(count)] == expected
+
+    @rule(agent=agents, minute=minutes)
+    def recent_since(self, agent: int, minute: int) -> None:
+        since = NOON + timedelta(minutes=minute)
+        expected = sorted(each for each in self.episodes.values() if each[0] >= since)[::-1]
+        found = self.tasks[agent].episodic.recent(100, since=since)
+        assert [(each.at, each.description) for each in found] == expected
+
+    @rule(agent=agents, count=st.integers(1, 6))
+    def recall_similar(self, agent: int, count: int) -> None:
+        vectors = {name: vector_of(text) for name, (_, text) in self.episodes.items()}
+        found = self.tasks[agent].episodic.recall_similar("asked", count)
+        check_found(found, ranking(vector_of("asked"), vectors)[:count])
+
+    # Procedures.
+
+    @rule(agent=agents)
+    def learn(self, agent: int) -> None:
+        text = self.new()
+        self.procedures[self.tasks[agent].procedural.learn(text, [])] = text, 0.5
+
+    @rule(agent=agents, index=st.integers(0, 9), success=st.booleans())
+    def reinforce(self, agent: int, index: int, success: bool) -> None:
+        if self.procedures:
+            name = sorted(self.procedures)[index % len(self.procedures)]
+            text, before = self.procedures[name]
+            after = round(min(1.0, max(0.0, before + (0.1 if success else -0.05))), 10)
+            assert self.tasks[agent].procedural.reinforce(name, success) == after
+            self.procedures[name] = text, after
+
+    @rule(agent=agents, least=st.sampled_from([0.0, 0.5, 0.55]))
+    def recall(self, agent: int, least: float) -> None:
+        vectors = {name: vector_of(text) for name, (text, trust) in self.procedures.items() if trust >= least}
+        found = self.tasks[agent].procedural.recall("asked", 100, min_confidence=least)
+        check_found(found, ranking(vector_of("asked"), vectors))
+        assert all(each.confidence == self.procedures[each.id][1] for each in found)
+
+    # The rest of the world.
+
+    @rule(agent=agents, times=st.sampled_from([1, 3, 40]))
+    def write_elsewhere(self, agent: int, times: int) -> None:
+        for i in range(times):
+            self.tasks[agent].set("elsewhere", i)
+
+    @rule(agent=agents)
+    def drop(self, agent: int) -> None:
+        self.tasks[agent].drop()
+        self.facts, self.episodes, self.procedures = {}, {}, {}
+
+
+def test_every_read_sees_every_write_before_it(valkey: str, namespace: str) -> None:
+    """G3, G4, G9, G10."""
+    options: dict[str, Any] = {"namespace": namespace, "embed": embed}
+    with (
+        ccs.connect(valkey, agent="0", **options) as one,
+        ccs.connect(valkey, agent="1", **options) as two,
+        ccs.connect(valkey, agent="2", **options) as three,
+    ):
+        machine = type("Machine", (Machine,), {"stores": [one, two, three]})
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=counts(20, 500),
+                stateful_step_count=40,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )

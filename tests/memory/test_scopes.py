@@ -1,0 +1,220 @@
+"""Scoped memory: look-up order, one round trip, events and audit trail (G3, G7, G11, G12)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pydantic
+import pytest
+
+import ccs
+import ccs.aio
+from tests.support.colours import COLOURS, connect_in
+from tests.support.servers import PrivateServer
+from tests.support.waiting import aeventually
+
+SCOPES = ("workflow", "session", "actor", "global")
+IDS = {"workflow": "w1", "session": "s1", "actor": "a1"}
+
+
+@pytest.fixture
+async def store(astore: ccs.aio.Store) -> ccs.aio.Store:
+    return astore
+
+
+async def test_the_most_specific_scope_that_has_the_key_answers(store: ccs.aio.Store) -> None:
+    """Given a key in every scope, when they are emptied one after the other, then the next one answers."""
+    memory = store.memory(**IDS)
+    for scope in SCOPES:
+        await memory.set("key", scope, scope=scope)
+    for scope in SCOPES:
+        assert await memory.get("key") == scope
+        assert await memory.get("key", scope="global") == "global"
+        assert await memory.delete("key", scope=scope)
+    assert await memory.get("key", "nothing") == "nothing"
+    assert not await memory.exists("key")
+
+
+async def test_what_is_there_is_not_missing_whatever_it_is(store: ccs.aio.Store) -> None:
+    """Given None, "" or 0 in a specific scope, then no wider scope shines through (G11)."""
+    memory = store.memory(**IDS)
+    await memory.set("key", "wide", scope="global")
+    for value in (None, "", 0, False, [], "123", b"\x00", 2**80, datetime.now(UTC)):
+        await memory.set("key", value)
+        assert await memory.get("key", "missing") == value
+        assert type(await memory.get("key")) is type(value)
+        assert await memory.exists("key")
+
+
+async def test_memory_agrees_with_a_stack_of_dicts(store: ccs.aio.Store) -> None:
+    """Given random calls on several memories that share scopes, then each does what a chain of dicts does."""
+    dice = random.Random(11)
+    model: dict[str, dict[str, Any]] = {}
+    memories = [
+        {"workflow": "w1", "session": "s1", "actor": "a1"},
+        {"workflow": "w2", "session": "s1"},
+        {"actor": "a1"},
+        {},
+    ]
+    for _ in range(150):
+        ids = dice.choice(memories)
+        names = [scope for scope in SCOPES if scope in ids or scope == "global"]
+        memory, key, scope = store.memory(**ids), dice.choice("abc"), dice.choice([None, *names])
+        scopes = [model.setdefault(f"{name}:{ids.get(name, '')}", {}) for name in ([scope] if scope else names)]
+        match dice.randrange(5):
+            case 0 | 1:
+                value = dice.choice([None, 0, "", [1]])
+                await memory.set(key, value, scope=scope)
+                scopes[0][key] = value
+            case 2:
+                assert await memory.delete(key, scope=scope) == (scopes[0].pop(key, scopes) is not scopes)
+            case 3:
+                expected = next((each[key] for each in scopes if key in each), "default")
+                assert await memory.get(key, "default", scope=scope) == expected
+                assert await memory.exists(key, scope=scope) == any(key in each for each in scopes)
+            case _:
+                assert await memory.keys(scope=scope) == sorted({key for each in scopes for key in each})
+
+
+async def test_scopes_are_the_contexts_of_the_store(store: ccs.aio.Store) -> None:
+    memory = store.memory(**IDS, agent="ann")
+    entries = {scope: await memory.set("key", scope, scope=scope) for scope in SCOPES}
+    assert entries["workflow"] == await store.task("w1").entry("key")
+    assert entries["session"] == await store.session("s1").entry("key")
+    assert entries["actor"] == await store.actor("a1").entry("key")
+    assert entries["global"] == await store.global_context().entry("key")
+    assert {entry.agent for entry in entries.values()} == {"ann"}
+    await store.task("w1").drop()
+    assert await memory.get("key") == "session"
+
+
+async def test_a_scope_that_was_not_given_is_an_error_never_everyones(store: ccs.aio.Store) -> None:
+    memory = store.memory(session="s1")
+    for call in (
+        lambda: memory.get("key", scope="workflow"),
+        lambda: memory.set("key", 1, scope="actor"),
+        lambda: memory.delete("key", scope="universe"),
+        lambda: memory.keys(scope=""),
+    ):
+        with pytest.raises(ccs.InvalidValue):
+            await call()
+    for wrong in ("", 5, b"w"):
+        with pytest.raises(ccs.InvalidPath):
+            store.memory(workflow=wrong)  # type: ignore[arg-type]
+    for key in ("", "/a", "@claims/a", "a//b"):
+        with pytest.raises(ccs.CCSError):
+            await memory.set(key, 1)
+
+
+async def test_an_expired_value_lets_the_next_scope_answer(store: ccs.aio.Store) -> None:
+    memory = store.memory(**IDS)
+    await memory.set("key", "wide", scope="global")
+    await memory.set("key", "short", ttl=0.05)
+    assert await memory.get("key") in ("short", "wide")
+    await aeventually(lambda: answers(memory, "wide"))
+
+
+async def answers(memory: Any, value: Any) -> bool:
+    return bool(await memory.get("key") == value)
+
+
+class Customer(pydantic.BaseModel):
+    name: str
+    born: datetime
+
+
+async def test_models_go_in_and_come_out(store: ccs.aio.Store) -> None:
+    memory, customer = store.memory(actor="a1"), Customer(name="Ann", born=datetime(1990, 1, 1, tzinfo=UTC))
+    await memory.set("customer", customer)
+    assert await memory.get("customer", type=Customer) == customer
+    with pytest.raises(ccs.InvalidValue):
+        await memory.get("customer", type=int)
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_one_look_through_all_scopes_is_one_round_trip(valkey: str, namespace: str, colour: str) -> None:
+    """Given a link that counts what it is asked, when four scopes are looked through, then it is asked once."""
+    async with connect_in(colour, valkey, namespace=namespace) as store:
+        memory = store.memory(**IDS)
+        blocking = getattr(memory, "blocking", memory)
+        asked: list[int] = []
+        link = next(iter(blocking._scopes.values())).place.connection._link
+        call_all = link.call_all
+        link.call_all = lambda commands: asked.append(len(commands)) or call_all(commands)
+        await memory.get("key")
+        assert asked == [5]
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_an_error_of_a_scope_is_raised(own_server: PrivateServer, namespace: str, colour: str) -> None:
+    """Given one scope that cannot be read, then a look through all is an error, not another scope's answer."""
+    async with connect_in(colour, own_server.url, namespace=namespace) as store:
+        memory = store.memory(**IDS)
+        await memory.set("key", "wide", scope="global")
+        with own_server.client() as client:
+            client.set("{" + namespace + ":/sessions/s1}:entries", "not a hash")
+        with pytest.raises(ccs.CCSError):
+            await memory.get("key")
+        assert await memory.get("key", scope="global") == "wide"
+
+
+async def test_changes_of_any_scope_are_told(aconnect: Callable[..., ccs.aio.Store]) -> None:
+    """Given a callback registered before the store is entered, when others write in all scopes, then it is told (G7)."""
+    reader, writer = aconnect(agent="reader"), aconnect(agent="writer").memory(**IDS)
+    memory, seen, plain = reader.memory(**IDS), list[ccs.MemoryEvent](), list[ccs.MemoryEvent]()
+
+    @memory.on_change("customer_*_sentiment", ["order_*"])
+    async def react(event: ccs.MemoryEvent) -> None:
+        seen.append(event)
+
+    memory.on_change("order_*", scope="session")(plain.append)
+    async with reader:
+        for scope in SCOPES:
+            await writer.set("customer_7_sentiment", scope, scope=scope)
+            await writer.set("other", scope, scope=scope)
+        await writer.set("order_1", 1, scope="session")
+        await writer.set("order_1", 2, scope="session")
+        await writer.delete("order_1", scope="session")
+        await writer.set("order_1", 3, scope="actor")
+        await aeventually(lambda: len(seen) == 8 and len(plain) == 3)
+    assert {(e.scope, e.scope_id) for e in seen if e.key != "order_1"} == {*IDS.items(), ("global", "")}
+    assert [(e.action, e.data, e.previous_data) for e in plain] == [
+        ("set", 1, None),
+        ("set", 2, 1),
+        ("delete", None, 2),
+    ]
+    assert {e.agent for e in seen} == {"writer"}
+    assert all(e.timestamp.tzinfo for e in seen)
+
+
+async def test_history_is_an_audit_trail_over_all_scopes(store: ccs.aio.Store) -> None:
+    memory = store.memory(**IDS)
+    entries = [await memory.set("key", i, scope=SCOPES[i % 4]) for i in range(8)]
+    await memory.set("other", 1)
+    events = await memory.history("key")
+    assert [(event.data, event.scope, event.revision) for event in events] == [
+        (i, SCOPES[i % 4], entries[i].revision) for i in range(8)
+    ]
+    assert [event.previous_data for event in events] == [None] * 4 + [0, 1, 2, 3]
+    assert await memory.history("key", since=entries[5].revision) == events[6:]
+    assert await memory.history("key", since=entries[5].updated_at) == events[6:]
+    assert await memory.history("key", since=entries[7].updated_at + timedelta(1)) == []
+    assert await memory.history("key", limit=2) == events[:2]
+    assert [event.data for event in await memory.history("key", scope="actor")] == [2, 6]
+
+
+def test_blocking_callbacks_are_told_too(connect: Callable[..., ccs.Store]) -> None:
+    store, told = connect(), list[Any]()
+    memory = store.memory(**IDS)
+    memory.on_change("a")(lambda event: told.append((event.scope, event.data, store.task("w1").get("a"))))
+    memory.set("a", 1)
+    asyncio.run(aeventually(lambda: told == [("workflow", 1, 1)]))
+
+    async def wrong(event: ccs.MemoryEvent) -> None: ...
+
+    with pytest.raises(ccs.InvalidValue):
+        memory.on_change("a")(wrong)

@@ -1,0 +1,62 @@
+"""What processes of their own do in the tests of claims: called in a `Player`."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import ccs
+from tests.support.threads import run_threads
+from tests.support.waiting import eventually
+
+RESOURCE = "r"
+
+
+def count_up(url: str, namespace: str, threads: int, rounds: int) -> None:
+    """Threads that each read a number and write the next one, with nothing but the claim to keep them apart."""
+    with ccs.connect(url, namespace=namespace, agent=f"{os.getpid()}") as store:
+        task = store.task("t")
+
+        def work(_: int) -> None:
+            for _ in range(rounds):
+                with task.claim(RESOURCE, wait=60) as claim:
+                    claim.context.set("n", (task.get("n") or 0) + 1)
+                    claim.context.append("tokens", claim.token)
+
+        run_threads(work, threads)
+
+
+def hold(url: str, namespace: str, ttl: float) -> dict[str, Any]:
+    """Holds the claim and writes by it, until somebody else has it; what it believed and could do then."""
+    with ccs.connect(url, namespace=namespace, agent="the first") as store:
+        task = store.task("t")
+        claim = task.claim(RESOURCE, ttl=ttl).acquire()
+        last = time.monotonic()
+        task.set("pid", os.getpid())
+        while (now := time.monotonic()) - last < ttl:  # until it was stopped for longer than that
+            last = now
+            time.sleep(0.001)
+        believed = claim.held
+        return {
+            "believed": believed,
+            "write": error_of(claim.context.set, "n", "stale"),
+            "release": error_of(claim.release),
+        }
+
+
+def error_of(call: Any, *args: Any) -> str:
+    try:
+        call(*args)
+    except ccs.CCSError as error:
+        return type(error).__name__
+    return ""
+
+
+def wait_in_line(url: str, namespace: str, ttl: float) -> None:
+    """Waits for the claim and is never done with it."""
+    with (
+        ccs.connect(url, namespace=namespace, agent="a waiter") as store,
+        store.task("t").claim(RESOURCE, ttl=ttl, wait=60),
+    ):
+        eventually(lambda: False, 60)

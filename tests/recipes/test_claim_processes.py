@@ -1,0 +1,130 @@
+"""Claims among real processes: many at once, some that are killed or stopped; and what it costs to wait."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from typing import Any
+
+import pytest
+
+import ccs
+import ccs.aio
+from tests.embedded.players import crowd
+from tests.recipes.claim_players import RESOURCE, count_up, hold, wait_in_line
+from tests.recipes.holds import in_line, tickets
+from tests.support.servers import PrivateServer
+from tests.support.waiting import aeventually, bounded, counts, eventually
+
+
+@pytest.fixture
+def task(valkey: str, namespace: str) -> Any:
+    with ccs.connect(valkey, namespace=namespace, agent="the second") as store:
+        yield store.task("t")
+
+
+def test_processes_that_only_a_claim_keeps_apart_lose_no_update(valkey: str, namespace: str, task: Any) -> None:
+    rounds = counts(5, 50)
+    with crowd(4) as players:
+        for player in players:
+            player.begin(count_up, valkey, namespace, 3, rounds)
+        for player in players:
+            player.result()
+    assert task.get("n") == 12 * rounds
+    tokens = task.get("tokens")
+    assert tokens == sorted(set(tokens))
+    assert task.paths("@claims/**", "@waiting/**") == []
+
+
+def test_the_claim_of_a_process_that_is_killed_lapses_and_wakes_who_waits(
+    valkey: str, namespace: str, task: Any
+) -> None:
+    with crowd(1) as (holder,):
+        holder.begin(hold, valkey, namespace, 1.0)
+        eventually(lambda: task.get("pid") == holder.pid)
+        (before,) = task.claims()
+        holder.kill()
+        with task.claim(RESOURCE, wait=20) as claim:
+            assert claim.token > before.token
+        (lapsed,) = (change for change in task.history("@claims/**") if change.op == "expire")
+        assert before.expires_at <= lapsed.at < claim_of(task, claim.token).at
+
+
+def claim_of(task: Any, token: int) -> ccs.Change:
+    return next(change for change in task.history("@claims/**") if change.revision == token)
+
+
+def test_a_process_that_was_stopped_past_its_ttl_changes_nothing_and_knows_it_at_once(
+    valkey: str, namespace: str, task: Any
+) -> None:
+    with crowd(1) as (holder,):
+        holder.begin(hold, valkey, namespace, 1.0)
+        eventually(lambda: task.get("pid") == holder.pid)
+        os.kill(holder.pid, signal.SIGSTOP)
+        stopped = time.monotonic()
+        with task.claim(RESOURCE, wait=20) as claim:
+            claim.context.set("n", "mine")
+            eventually(lambda: time.monotonic() - stopped > 1.1)
+            os.kill(holder.pid, signal.SIGCONT)
+            assert holder.result() == {"believed": False, "write": "ClaimLost", "release": "ClaimLost"}
+            assert (task.get("n"), claim.held) == ("mine", True)
+
+
+async def test_a_waiter_that_is_killed_leaves_the_line_within_its_ttl(valkey: str, namespace: str) -> None:
+    async with ccs.aio.connect(valkey, namespace=namespace) as store:
+        task, done = store.task("t"), list[str]()
+        with crowd(1) as (waiter,):
+            claim = await task.claim(RESOURCE).acquire()
+            waiter.begin(wait_in_line, valkey, namespace, 1.0)
+            await in_line(task, RESOURCE, 1)
+
+            async def wait() -> None:
+                async with task.claim(RESOURCE, wait=30):
+                    done.append("next")
+
+            waiting = asyncio.create_task(wait())
+            await in_line(task, RESOURCE, 2)
+            (dead, _) = await tickets(task, RESOURCE)
+            await asyncio.to_thread(waiter.kill)
+            await claim.release()
+            await bounded(waiting, 20)
+        changes = await task.history("@claims/**", "@waiting/**")
+        lapsed = next(change for change in changes if change.op == "expire")
+        assert (lapsed.path, done) == (dead, ["next"])
+        assert next(change.path for change in changes if change.revision > lapsed.revision) == f"@claims/{RESOURCE}"
+
+
+async def test_a_hundred_who_wait_cost_the_server_what_one_does(own_server: PrivateServer, namespace: str) -> None:
+    """Given waiters, when nothing happens for two seconds, then there is a heartbeat, a renewal, a sweep, no more."""
+    costs = []
+    for waiters in (1, 100):
+        async with ccs.aio.connect(own_server.url, namespace=namespace) as store:
+            task = store.task(f"{waiters}")
+            claim = await task.claim(RESOURCE).acquire()
+            waiting = [asyncio.create_task(task.claim(RESOURCE, wait=60).acquire()) for _ in range(waiters)]
+            await in_line(task, RESOURCE, waiters)
+            await aeventually(lambda: quiet(own_server), what="everybody to have looked")
+            before = await asyncio.to_thread(calls, own_server)
+            await asyncio.sleep(2)  # not to wait for something, but for nothing
+            costs.append(await asyncio.to_thread(calls, own_server) - before)
+            for each in waiting:
+                each.cancel()
+            await asyncio.wait(waiting)
+            await claim.release()
+            assert await task.paths("@claims/**", "@waiting/**") == []
+    assert max(costs) <= 8, costs
+
+
+async def quiet(server: PrivateServer) -> bool:
+    before = await asyncio.to_thread(calls, server)
+    await asyncio.sleep(0.3)
+    return await asyncio.to_thread(calls, server) == before
+
+
+def calls(server: PrivateServer) -> int:
+    """How many commands clients have sent; not this look, nor what scripts do."""
+    with server.client() as client:
+        stats = client.info("commandstats")
+    return sum(each["calls"] for name, each in stats.items() if name in ("cmdstat_evalsha", "cmdstat_ping"))

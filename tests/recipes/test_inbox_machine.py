@@ -1,0 +1,186 @@
+"""Inboxes against a model: nothing lost, nothing delivered after its ack, in order, to one at a time, so often and no more.
+
+Agents send, receive, acknowledge, release, pause past their leases and die, in any order. Leases are long; where one
+is to lapse, its deadline is moved to now, so that the server ends it and nobody has to wait.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+import ccs
+from ccs._core.commit import renew_op, sweep_op
+from ccs._core.inbox import inbox_paths
+from tests.support.waiting import counts, eventually, scaled
+
+AGENTS, ATTEMPTS, ROLE = ("a", "b", "c"), 3, "r/x"
+PATHS = inbox_paths(ROLE)
+
+
+@dataclass
+class Sent:
+    """A message as the model knows it. `current` is the delivery that may settle it, `leased` whether it is not free."""
+
+    content: int
+    deliveries: int = 0
+    leased: bool = False
+    current: ccs.Message | None = None
+
+
+@dataclass
+class Model:
+    """The messages in order, and the dead letters."""
+
+    unread: list[Sent] = field(default_factory=list)
+    dead: list[Sent] = field(default_factory=list)
+
+    def deliver(self) -> Sent | None:
+        """The message that is next; those that were tried too often make way."""
+        for sent in [each for each in self.unread if not each.leased]:
+            if sent.deliveries < ATTEMPTS:
+                sent.deliveries, sent.leased = sent.deliveries + 1, True
+                return sent
+            self.bury(sent)
+        return None
+
+    def bury(self, sent: Sent) -> None:
+        sent.current = None
+        self.unread.remove(sent)
+        self.dead.append(sent)
+
+    def sorted_dead(self) -> list[Sent]:
+        return sorted(self.dead, key=lambda sent: sent.content)
+
+
+def machine_for(url: str) -> type[RuleBasedStateMachine]:
+    class Inboxes(RuleBasedStateMachine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stack, self.model, self.count = ExitStack(), Model(), 0
+            store = self.stack.enter_context(ccs.connect(url, namespace=f"t{secrets.token_hex(6)}"))
+            self.tasks = {agent: store.task("t", agent=agent) for agent in AGENTS}
+            self.task = self.tasks["a"]
+            self.inboxes = {agent: self.open(agent) for agent in AGENTS}
+            self.deliveries: list[tuple[Sent, ccs.Message]] = []
+
+        def open(self, agent: str) -> ccs.Inbox:
+            return self.stack.enter_context(self.tasks[agent].inbox(ROLE, lease=600, attempts=ATTEMPTS))
+
+        def teardown(self) -> None:
+            self.stack.close()
+
+        @rule(agent=st.sampled_from(AGENTS), count=st.integers(1, 3), together=st.booleans())
+        def send(self, agent: str, count: int, together: bool) -> None:
+            contents = list(range(self.count, self.count + count))
+            self.count += count
+            self.model.unread += [Sent(content) for content in contents]
+            if not together:
+                for content in contents:
+                    self.tasks[agent].send(ROLE, content)
+                return
+            with self.tasks[agent].transaction() as tx:
+                for content in contents:
+                    tx.send(ROLE, content)
+
+        @rule(agent=st.sampled_from(AGENTS))
+        def receive(self, agent: str) -> None:
+            inbox = self.inboxes[agent]
+            eventually(lambda: heard(inbox) >= self.task.last_revision, what="the inbox to have heard everything")
+            expected = self.model.deliver()
+            if expected is None:
+                with pytest.raises(TimeoutError):
+                    inbox.receive(timeout=0)
+                return
+            expected.current = inbox.receive(timeout=scaled(10))
+            assert (expected.current.content, expected.current.attempts) == (expected.content, expected.deliveries)
+            self.deliveries.append((expected, expected.current))
+
+        @precondition(lambda self: self.deliveries)
+        @rule(data=st.data())
+        def ack(self, data: st.DataObject) -> None:
+            sent, message = data.draw(st.sampled_from(self.deliveries))
+            if self.settle(sent, message, message.ack):
+                self.model.unread.remove(sent)
+
+        @precondition(lambda self: self.deliveries)
+        @rule(data=st.data(), delayed=st.booleans())
+        def release(self, data: st.DataObject, delayed: bool) -> None:
+            sent, message = data.draw(st.sampled_from(self.deliveries))
+            if not self.settle(sent, message, lambda: message.release(delay=600 if delayed else 0)):
+                return
+            sent.leased = delayed
+            if sent.deliveries == ATTEMPTS:
+                self.model.bury(sent)
+
+        def settle(self, sent: Sent, message: ccs.Message, settle: Callable[[], None]) -> bool:
+            """Settles a delivery, which may be any old one; whether it was the current one."""
+            if sent.current is not message:
+                with pytest.raises(ccs.ClaimLost):
+                    settle()
+                return False
+            settle()
+            sent.current = None
+            return True
+
+        @precondition(lambda self: any(sent.leased for sent in self.model.unread))
+        @rule(data=st.data())
+        def lapse(self, data: st.DataObject) -> None:
+            """Its holder is dead, or stopped for long; it is not known which, and a late ack may still come."""
+            sent = data.draw(st.sampled_from([sent for sent in self.model.unread if sent.leased]))
+            (name,) = [each.id for each in self.task.inbox(ROLE).unread() if each.content == sent.content]
+            self.task.place.commit([renew_op(PATHS.at("leases", name), 0)], [], 0, heeding=False)
+            self.task.place.commit([sweep_op()], [], 0, heeding=False)
+            sent.leased = False
+
+        @rule(agent=st.sampled_from(AGENTS))
+        def begin_again(self, agent: str) -> None:
+            """A receiver comes back, and knows nothing of what it held."""
+            self.inboxes[agent].close()
+            self.inboxes[agent] = self.open(agent)
+
+        @rule()
+        def look_at_the_dead(self) -> None:
+            for sent in [each for each in self.model.unread if not each.leased and each.deliveries == ATTEMPTS]:
+                self.model.bury(sent)
+            found = self.task.inbox(ROLE, attempts=ATTEMPTS).dead()
+            assert [each.content for each in found] == [sent.content for sent in self.model.sorted_dead()]
+            assert {each.attempts for each in found} <= {ATTEMPTS}
+
+        @invariant()
+        def what_is_unread_is_known(self) -> None:
+            found = [(each.content, each.attempts) for each in self.task.inbox(ROLE).unread()]
+            assert found == [(sent.content, sent.deliveries) for sent in self.model.unread]
+
+        @invariant()
+        def nothing_else_is_left(self) -> None:
+            kinds = [path.split("/")[-2] for path in self.task.paths(f"{PATHS.root}/**")]
+            assert kinds.count("leases") == sum(sent.leased for sent in self.model.unread)
+            assert kinds.count("deliveries") == sum(sent.deliveries > 0 for sent in self.model.unread)
+            assert kinds.count("dead") == len(self.model.dead)
+
+    return Inboxes
+
+
+def heard(inbox: Any) -> int:
+    """Up to where an inbox has heard everything."""
+    view = inbox._view
+    return int(max(view._mailbox.seen.revision, view._read.revision))
+
+
+def test_an_inbox_does_as_its_model_does(valkey: str) -> None:
+    quick = settings(
+        max_examples=counts(25, 1000),
+        stateful_step_count=counts(40, 80),
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    run_state_machine_as_test(machine_for(valkey), settings=quick)

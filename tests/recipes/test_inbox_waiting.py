@@ -1,0 +1,196 @@
+"""Waiting for messages: woken, never polling; ended by what ends it; and nothing lost or left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+
+import ccs
+import ccs.aio
+from ccs.aio.place import Place
+from tests.context.probes import Open
+from tests.recipes.inboxes import PATIENCE, close, left_behind, take
+from tests.support.colours import connect_in
+from tests.support.servers import PrivateServer
+from tests.support.waiting import aeventually, bounded
+
+
+async def waiting(inbox: Any) -> asyncio.Future[Any]:
+    """A receiver who waits, and has heard all there is."""
+    receiver = asyncio.ensure_future(inbox.receive(timeout=PATIENCE))
+    await aeventually(lambda: inbox._view or receiver.done(), what="the receiver to wait")
+    return receiver
+
+
+async def test_who_waits_is_woken_by_a_message(open_store: Open) -> None:
+    task, other = [(await open_store(f"agent {index}")).task("t") for index in range(2)]
+    async with task.inbox("r") as inbox:
+        for index in range(5):
+            receiver = await waiting(inbox)
+            await other.send("r", index)
+            assert (await bounded(receiver)).content == index
+
+
+async def test_who_waits_in_vain_gets_a_timeout(task: Any) -> None:
+    async with task.inbox("r") as inbox:
+        for timeout in (0, 0.01):
+            with pytest.raises(TimeoutError, match=f"no message for 'r' within {timeout} seconds"):
+                await inbox.receive(timeout=timeout)
+        with pytest.raises(ccs.InvalidValue):
+            await inbox.receive(timeout=-1)
+
+
+async def test_an_inbox_has_one_consumer_at_a_time(task: Any) -> None:
+    async with task.inbox("r") as inbox:
+        receiver = await waiting(inbox)
+        await aeventually(lambda: inbox._receiving)
+        with pytest.raises(ccs.InvalidValue, match="an inbox of its own"):
+            await inbox.receive(timeout=0)
+        await task.send("r", 1)
+        assert (await receiver).content == 1
+
+
+async def test_iterating_ends_when_the_context_is_finished(task: Any) -> None:
+    got = []
+
+    async def iterate() -> None:
+        async for message in task.inbox("r"):
+            got.append(message.content)
+            await message.ack()
+
+    iterating = asyncio.ensure_future(iterate())
+    await task.send("r", 1)
+    await aeventually(lambda: _acknowledged(task, got))
+    await task.finish("done")
+    await bounded(iterating)
+    assert got == [1]
+    with pytest.raises(ccs.ContextFinished):
+        await task.inbox("r").receive(timeout=PATIENCE)
+
+
+async def _acknowledged(task: Any, got: list[Any]) -> bool:
+    return bool(got) and not await task.paths("@inbox/**")
+
+
+async def test_closing_ends_who_waits_and_what_was_delivered_can_still_be_acknowledged(task: Any) -> None:
+    await task.send("r", 1)
+    inbox = task.inbox("r")
+    message = await inbox.receive(timeout=PATIENCE)
+    receiver = await waiting(inbox)
+    await aeventually(lambda: inbox._receiving)
+    await close(inbox)
+    with pytest.raises(ccs.StoreClosed):
+        await bounded(receiver)
+    with pytest.raises(ccs.StoreClosed, match="this inbox of 'r' was closed"):
+        await inbox.receive(timeout=PATIENCE)
+    assert [each async for each in inbox] == []
+    await message.ack()
+
+
+async def test_a_context_that_is_dropped_ends_the_wait_and_the_same_inbox_serves_its_successor(task: Any) -> None:
+    await task.set("here", 1)
+    async with task.inbox("r") as inbox:
+        receiver = await waiting(inbox)
+        await task.drop()
+        with pytest.raises(ccs.ContextGone):
+            await bounded(receiver)
+        await task.send("r", "new")
+        assert (await inbox.receive(timeout=PATIENCE)).content == "new"
+
+
+async def test_closing_the_store_ends_who_waits(open_store: Open, target: str, namespace: str) -> None:
+    task = (await open_store()).task("t")
+    store = connect_in("asyncio" if isinstance(task, ccs.aio.Context) else "blocking", target, namespace=namespace)
+    async with store:
+        receiver = await waiting(store.task("t").inbox("r"))
+    with pytest.raises(ccs.StoreClosed):
+        await bounded(receiver)
+
+
+async def test_an_inbox_that_fell_too_far_behind_looks_anew_and_misses_nothing(open_store: Open) -> None:
+    """The journal keeps a few commits only, and far more went by than an inbox holds back."""
+    task = (await open_store()).task("t", keep_commits=4)
+    async with task.inbox("r") as inbox:
+        await task.send("r", "first")
+        message = await inbox.receive(timeout=PATIENCE)
+        for block in range(60):
+            async with task.transaction() as tx:
+                for index in range(20):
+                    tx.send("r", 20 * block + index)
+        await message.ack()
+        assert (await inbox.receive(timeout=PATIENCE)).content == 0
+        assert (await inbox.receive(timeout=PATIENCE)).content == 1
+
+
+async def test_inboxes_that_nobody_closed_are_left_when_the_next_one_is_opened(task: Any) -> None:
+    for index in range(8):
+        await task.send("r", index)
+        assert (await task.inbox("r").receive(timeout=PATIENCE)).content == index
+    listener = task.place.engine.listener
+    (feed,) = getattr(listener, "_listener", listener)._feeds.values()
+    gc.collect()
+    async with task.inbox("r"):
+        assert len(feed.mailboxes) == 1
+
+
+@pytest.mark.parametrize("lost", ["before the commit", "after the commit"])
+async def test_what_a_cancelled_receiver_has_taken_is_the_next_ones(
+    aconnect: Any, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    """G14."""
+    task = aconnect().task("t")
+    await task.send("r", 1)
+    await task.send("r", 2)
+    real, reached = Place.commit, asyncio.Event()
+
+    async def hanging(*args: Any, **options: Any) -> Any:
+        if lost == "after the commit":
+            await real(*args, **options)
+        reached.set()
+        await asyncio.Event().wait()
+
+    async with task.inbox("r") as inbox:
+        monkeypatch.setattr(Place, "commit", hanging)
+        receiver = asyncio.ensure_future(inbox.receive())
+        await bounded(reached.wait())
+        receiver.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await receiver
+        monkeypatch.setattr(Place, "commit", real)
+        messages = [await inbox.receive(timeout=PATIENCE) for _ in range(2)]
+        assert {(message.content, message.attempts) for message in messages} == {(1, 1), (2, 1)}
+        for message in messages:
+            await message.ack()
+        assert await left_behind(task) == []
+
+
+async def test_a_hundred_who_wait_cost_the_server_nothing_and_one_message_wakes_one(
+    own_server: PrivateServer, namespace: str
+) -> None:
+    def commands() -> int:
+        with own_server.client() as client:
+            return int(client.info("stats")["total_commands_processed"])
+
+    async with ccs.aio.connect(own_server.url, namespace=namespace) as store:
+        task = store.task("t")
+        inboxes = [task.inbox("r") for _ in range(100)]
+        receivers = [asyncio.ensure_future(inbox.receive()) for inbox in inboxes]
+        await aeventually(lambda: all(inbox._view for inbox in inboxes))
+        before = commands()
+        await asyncio.sleep(1)  # the time in which whoever polled would be seen
+        assert commands() - before <= 5  # a heartbeat, a look at the deadlines, our own two
+        before = store.stats()
+        await task.send("r", 1)
+        await aeventually(lambda: sum(receiver.done() for receiver in receivers) == 1)
+        await asyncio.sleep(0.2)  # the time in which another one would get it too
+        assert sum(receiver.done() for receiver in receivers) == 1
+        assert store.stats().commits - before.commits <= 1 + len(receivers)  # nobody tries twice
+        assert store.stats().batches - before.batches <= 10
+        for receiver in receivers:
+            receiver.cancel()
+        await asyncio.wait(receivers)
+        await task.send("r", 2)
+        assert (await take(task)).content == 2

@@ -1,0 +1,15 @@
+"""Fixtures of the tests of watches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch, answer_within: Callable[[float], None]) -> None:
+    """Heartbeats, looks at what is silent and the end of silent connections come sooner."""
+    for name in ("listener.SILENCE", "listener.RESYNC", "line.HEARTBEAT"):
+        monkeypatch.setattr(f"ccs.aio.{name}", 0.3)
+    answer_within(1.0)
