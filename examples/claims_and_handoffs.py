@@ -60,10 +60,8 @@ def accountant(target: str, task_id: str, name: str) -> None:
     with ccs.connect(target, agent=name) as store:
         task = store.task(task_id)
 
-        def charge(document: str, words: int) -> int:
-            # Elsewhere this would be a payment, with the key or the fencing token handed to it.
-            task.set(document.replace("documents", "ledger"), words)
-            return words
+        def charge(words: int) -> int:
+            return words  # elsewhere a payment, with the key or the fencing token handed to it
 
         with task.join("accountant", ttl=TTL):
             with task.inbox("accountant") as inbox:
@@ -75,10 +73,11 @@ def accountant(target: str, task_id: str, name: str) -> None:
 
                 for message in inbox:
                     document, words = message.content["document"], message.content["words"]
-                    task.once(f"charge/{document}", charge, document, words, input=words, lease=TTL)
+                    charged = task.once(f"charge/{document}", charge, words, input=words, lease=TTL)
+                    task.set(document.replace("documents", "ledger"), charged)
                     message.ack()
-            charged, found = (total(task.snapshot(what)) for what in ("ledger/*", "results/*"))
-            task.agree("publish", parties=task.get("parties"), vote=charged == found, timeout=TIMEOUT)
+            entered, found = (total(task.snapshot(what)) for what in ("ledger/*", "results/*"))
+            task.agree("publish", parties=task.get("parties"), vote=entered == found, timeout=TIMEOUT)
 
 
 def total(found: ccs.Snapshot) -> int:
