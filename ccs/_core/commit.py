@@ -42,6 +42,7 @@ __all__ = [
 
 COMMIT_LIMIT = 16 * 1024 * 1024
 KEEP = "keep"
+_PLUS = ord("+")
 
 # Never a number: hiredis prints those itself, and a signal at that moment (Ctrl-C) ends the process in it.
 Argument = str | bytes
@@ -117,11 +118,15 @@ class OtherPolicies(CCSError):
 
 
 class Applied(NamedTuple):
-    """What became of a commit: its revision (0 where nothing changed), when, and a single operation's result."""
+    """What became of a commit: its revision (0 where nothing changed), when, and a single operation's result.
+
+    `merged` is the encoded value that its first operation wrote, where a policy had it merged.
+    """
 
     revision: int
     at: int
     result: tuple[int, ...] = ()
+    merged: bytes | None = None
 
 
 def version_guard(path: str, version: int) -> Guard:
@@ -200,11 +205,10 @@ def commit_arguments(batch: Batch, keys: Keys, defaults: Settings, publish: str 
     this, other = _slots(batch.client, batch.number % 2)
     given, default = _text(_given(batch.commits)), _text(defaults)
     flat: list[Argument] = [keys.channel, publish, batch.client, number, this, other, given, default, behind]
-    for agent, operations, guards, _, _, policies in batch.commits:
-        flat += (agent, _bytes_of(agent), _heeded(policies), str(len(guards)))
+    for index, (agent, operations, guards, _, _, policies) in enumerate(batch.commits):
+        flat += agent, _head(agent, policies, index, len(guards), len(operations))
         for guard in guards:
             flat += guard.kind, guard.path, _expected(guard)
-        flat.append(str(len(operations)))
         for operation in operations:
             flat += operation
     return flat
@@ -216,14 +220,10 @@ def _slots(client: str, parity: int) -> tuple[str, str]:
     return f"client:{client}:{parity}", f"client:{client}:{1 - parity}"
 
 
-@lru_cache(maxsize=256)
-def _bytes_of(agent: str) -> str:
-    return str(len(agent.encode()))
-
-
-@lru_cache(maxsize=256)
-def _heeded(policies: int | None) -> str:
-    return "" if policies is None else f"{policies:016d}"
+@lru_cache(maxsize=4096)
+def _head(agent: str, policies: int | None, index: int, guards: int, operations: int) -> str:
+    heeded = "*" * 16 if policies is None else f"{policies:016d}"
+    return f"{heeded} {len(agent.encode()):03d} {index:04d} {guards:06d} {operations:06d}"
 
 
 @lru_cache(maxsize=256)
@@ -239,7 +239,7 @@ def _expected(guard: Guard) -> str:
 def _given(commits: Sequence[Commit]) -> Settings:
     merged = _NOTHING
     for commit in commits:
-        if commit.given is not merged and commit.given != _NOTHING:
+        if commit.given is not merged and commit.given != merged:
             newest = (new if new is not None else old for new, old in zip(commit.given, merged, strict=True))
             merged = Settings(*newest)
     return merged
@@ -253,23 +253,17 @@ def was_applied(reply: bytes) -> bool:
 def parse_answers(batch: Batch, address: str, reply: bytes) -> list[Applied | CCSError]:
     """What became of each commit of a batch, in order."""
     count = len(batch.commits)
-    if count == 1 and reply.startswith(b"+"):
-        return [_applied(reply)]
     lines = reply.split(b"\n", count)
     outcome = lines.pop() if len(lines) > count else b""
-    answered = zip(lines, batch.commits, strict=True)
-    return [_parse_answer(line, commit, address, outcome) for line, commit in answered]
-
-
-def _parse_answer(line: bytes, commit: Commit, address: str, outcome: bytes) -> Applied | CCSError:
-    if line.startswith(b"+"):
-        return _applied(line)
-    return _refusal(line[:1].decode(), line[1:].decode(), commit, address, outcome)
+    return [
+        _applied(line) if line[0] == _PLUS else _refusal(line[:1].decode(), line[1:].decode(), commit, address, outcome)
+        for line, commit in zip(lines, batch.commits, strict=True)
+    ]
 
 
 def _applied(line: bytes) -> Applied:
-    revision, at, *result = line.split()
-    return Applied(int(revision), int(at), tuple(map(int, result)))
+    numbers = tuple(map(int, line.split()))
+    return Applied(numbers[0], numbers[1], numbers[2:])
 
 
 def _refusal(kind: str, rest: str, commit: Commit, address: str, outcome: bytes) -> CCSError:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ccs._core.codec import decode, encode
-from ccs._core.commit import Applied, Commit, Guard, Operation, revision_guard, version_guard
+from ccs._core.commit import Commit, Guard, Operation, revision_guard, version_guard
 from ccs._core.entry import RawEntry
 from ccs._core.merge import merge_maps
 from ccs._core.pattern import Matcher, compile_patterns
@@ -28,7 +28,6 @@ __all__ = [
     "Plan",
     "Policies",
     "Rule",
-    "Written",
     "check_policy",
     "plan",
     "policies_in",
@@ -66,20 +65,6 @@ class Policies(NamedTuple):
 NO_POLICIES = Policies(0, ())
 
 
-class Written(NamedTuple):
-    """What became of a commit, and the operations that it was made of in the end."""
-
-    applied: Applied
-    operations: Sequence[Operation]
-
-    @property
-    def value(self) -> bytes:
-        """The encoded value that its first operation wrote."""
-        raw = self.operations[0][3]
-        assert isinstance(raw, bytes)
-        return raw
-
-
 class Plan(NamedTuple):
     """A commit as some policies want it: guarded by what was `read` for it, and by what they `forbid` to change."""
 
@@ -87,6 +72,12 @@ class Plan(NamedTuple):
     commit: Commit
     read: Sequence[Guard]
     forbidden: Mapping[str, str]
+
+    @property
+    def merged(self) -> bytes | None:
+        """The encoded value of the first operation, if that was to be merged."""
+        _, path, _, value = self.commit.operations[0]
+        return value if isinstance(value, bytes) and path in {guard.path for guard in self.read} else None
 
     def outrun(self, conflict: Conflict) -> bool:
         """Whether only our own reading was too old: then it is planned again."""

@@ -6,11 +6,11 @@ from __future__ import annotations
 import random
 
 from ccs._compat import sleep
-from ccs._core.commit import Commit, OtherPolicies
+from ccs._core.commit import Applied, Commit, OtherPolicies
 from ccs._core.entry import RawEntry
 from ccs._core.keys import Keys
 from ccs._core.pattern import Below, Exact
-from ccs._core.policies import ROOT, Plan, Policies, Written, plan, policies_in, to_merge
+from ccs._core.policies import ROOT, Plan, Policies, plan, policies_in, to_merge
 from ccs._core.read import Found, parse_found, read_arguments
 from ccs._core.retry import jitter
 from ccs._scripts import READ
@@ -38,7 +38,7 @@ class Heeder:
         self._gatherer.policies = policies_in(self._read(Below(f"{ROOT}/")).entries)
         return self._gatherer.policies
 
-    def commit(self, asked: Commit, *, merging: bool) -> Written:
+    def commit(self, asked: Commit, *, merging: bool) -> Applied:
         """Makes the commit as the policies want it, tried again where those have changed or a merge was outrun.
 
         With `merging`, maps that are set are merged where that is the policy. `Conflict` where they forbid it.
@@ -48,7 +48,7 @@ class Heeder:
             planned = self._plan(policies, asked, merging)
             try:
                 applied = self._gatherer.commit(planned.commit)
-                return Written(applied, planned.commit.operations)
+                return applied._replace(merged=planned.merged)
             except OtherPolicies:
                 policies = self.policies()
             except Conflict as conflict:

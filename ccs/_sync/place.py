@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from ccs._core.commit import Applied, Commit, Guard, Operation, OtherPolicies, Settings
 from ccs._core.keys import Keys
 from ccs._core.lease import Lease
-from ccs._core.policies import Written
 from ccs._sync.connection import Connection
 from ccs._sync.engine import Engine
 from ccs._sync.gather import Gatherer
@@ -54,20 +53,20 @@ class Place:
         The policies of the context bind it, unless it is not `heeding` them: what the system writes for itself.
         """
         if heeding:
-            return self.write(operations, guards, size, merging=False).applied
+            return self.write(operations, guards, size, merging=False)
         try:
             return self.gatherer.commit(Commit(self.agent, operations, self._fenced(guards), self.given, size))
         except Conflict as conflict:
             self._check_fences(conflict)
             raise
 
-    def write(self, operations: list[Operation], guards: list[Guard], size: int, *, merging: bool = True) -> Written:
-        """As `commit`; maps that are set are merged where that is the policy, so it also says what was written."""
+    def write(self, operations: list[Operation], guards: list[Guard], size: int, *, merging: bool = True) -> Applied:
+        """As `commit`; maps that are set are merged where that is the policy."""
         asked = Commit(self.agent, operations, self._fenced(guards), self.given, size, 0)
         try:
             if not self.gatherer.policies.rules:
                 try:  # the ordinary way; suppress() would cost half as much as all else here
-                    return Written(self.gatherer.commit(asked), operations)
+                    return self.gatherer.commit(asked)
                 except OtherPolicies:
                     pass
             return self.heeder.commit(asked, merging=merging)

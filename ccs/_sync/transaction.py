@@ -148,11 +148,11 @@ class Transaction:
         size = sum(len(raw) for raw, _ in self._writes.values() if raw is not _DELETED)
         size += sum(size for _, _, size in self._more)
         try:
-            written = self._place.write(operations, self._guards(), size)
+            applied = self._place.write(operations, self._guards(), size)
         except Crowded as crowded:
             self._place.expect(1)  # some may have expired while nobody was there to sweep
             raise self._outbox.refusal(crowded) from None
-        self.revision = written.applied.revision
+        self.revision = applied.revision
         for ttl in (*(ttl for _, ttl in self._writes.values()), *(posted.ttl for posted in self._outbox.posted)):
             self._place.expect(ttl)
 

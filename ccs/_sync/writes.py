@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from ccs._compat import sleep
@@ -15,7 +16,6 @@ from ccs._core.commit import (
     Applied,
     Guard,
     NotComputable,
-    Operation,
     append_op,
     delete_op,
     increment_op,
@@ -36,6 +36,8 @@ from ccs.types import Entry
 __all__ = ["Writes"]
 
 _SMALL = 2**53
+# All commits of a batch have one time, and it is that of each entry that they create.
+_moment = lru_cache(maxsize=64)(from_micros)
 
 
 class Writes(Reads):
@@ -68,7 +70,8 @@ class Writes(Reads):
         """
         raw, deadline = self._encode(value), None if ttl is None else millis(ttl)
         guards = _guards(check_writable(path), if_version, if_revision)
-        return self._write(path, set_op(path, raw, deadline), guards, deadline, merging=True)
+        applied = self._place.write([set_op(path, raw, deadline)], guards, len(raw))
+        return self._entry(path, applied.merged or raw, applied, deadline)
 
     def create(self, path: str, value: Any, *, ttl: Duration | None = None) -> Entry:
         """Writes a value where there is none; `Conflict` otherwise."""
@@ -112,9 +115,9 @@ class Writes(Reads):
         if not encoded:
             return self.revision()
         operations = [set_op(path, raw, deadline) for path, raw in encoded.items()]
-        written = self._place.write(operations, [], sum(map(len, encoded.values())))
+        applied = self._place.write(operations, [], sum(map(len, encoded.values())))
         self._place.expect(deadline)
-        return written.applied.revision
+        return applied.revision
 
     def update(self, path: str, fn: Callable[[Any], Any], *, default: Any = None, ttl: Duration | None = None) -> Entry:
         """Replaces the value by `fn(value)`, again until nobody else wrote meanwhile; `fn(default)` where there is none.
@@ -193,19 +196,13 @@ class Writes(Reads):
     def _encode(self, value: Any) -> bytes:
         return encode(value, self._place.engine.max_value_bytes)
 
-    def _write(
-        self, path: str, operation: Operation, guards: list[Guard], deadline: int | None, *, merging: bool = False
-    ) -> Entry:
-        written = self._place.write([operation], guards, len(operation[3]), merging=merging)
-        self._place.expect(deadline)
-        return self._entry(path, written.value, written.applied)
-
-    def _entry(self, path: str, raw: bytes, applied: Applied) -> Entry:
+    def _entry(self, path: str, raw: bytes, applied: Applied, deadline: int | None = None) -> Entry:
+        if deadline is not None:
+            self._place.expect(deadline)
         version, created, expiry = applied.result[:3]
-        at = from_micros(applied.at)
-        made = at if created == applied.at else from_micros(created)
         expires = from_millis(expiry) if expiry else None
-        return Entry(path, decode(raw), version, applied.revision, self._place.agent, made, at, expires)
+        made, updated = _moment(created), _moment(applied.at)
+        return Entry(path, decode(raw), version, applied.revision, self._place.agent, made, updated, expires)
 
     def _replace(self, path: str, fn: Callable[[Any], Any], default: Any, deadline: int | None) -> Entry:
         lost = 0
@@ -214,7 +211,9 @@ class Writes(Reads):
             raw = self._encode(fn(decode(current.value) if current else copy.deepcopy(default)))
             guard = revision_guard(path, current.revision if current else 0)
             try:
-                return self._write(path, set_op(path, raw, deadline, keep_ttl=True), [guard], deadline)
+                operation = set_op(path, raw, deadline, keep_ttl=True)
+                applied = self._place.commit([operation], [guard], len(raw))
+                return self._entry(path, raw, applied, deadline)
             except Conflict as conflict:
                 lost = _lose(lost, conflict)
 

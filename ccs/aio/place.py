@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from ccs._core.commit import Applied, Commit, Guard, Operation, OtherPolicies, Settings
 from ccs._core.keys import Keys
 from ccs._core.lease import Lease
-from ccs._core.policies import Written
 from ccs.aio.connection import Connection
 from ccs.aio.engine import Engine
 from ccs.aio.gather import Gatherer
@@ -55,7 +54,7 @@ class Place:
         The policies of the context bind it, unless it is not `heeding` them: what the system writes for itself.
         """
         if heeding:
-            return (await self.write(operations, guards, size, merging=False)).applied
+            return await self.write(operations, guards, size, merging=False)
         try:
             return await self.gatherer.commit(Commit(self.agent, operations, self._fenced(guards), self.given, size))
         except Conflict as conflict:
@@ -64,13 +63,13 @@ class Place:
 
     async def write(
         self, operations: list[Operation], guards: list[Guard], size: int, *, merging: bool = True
-    ) -> Written:
-        """As `commit`; maps that are set are merged where that is the policy, so it also says what was written."""
+    ) -> Applied:
+        """As `commit`; maps that are set are merged where that is the policy."""
         asked = Commit(self.agent, operations, self._fenced(guards), self.given, size, 0)
         try:
             if not self.gatherer.policies.rules:
                 try:  # the ordinary way; suppress() would cost half as much as all else here
-                    return Written(await self.gatherer.commit(asked), operations)
+                    return await self.gatherer.commit(asked)
                 except OtherPolicies:
                     pass
             return await self.heeder.commit(asked, merging=merging)

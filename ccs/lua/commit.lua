@@ -5,8 +5,8 @@
 --        5 and 6 the fields of meta with the answers to a batch of this parity and of the other
 --        7 settings given ('-' = not given)  8 settings of a new context, both "<ttl ms> <keep commits> <keep bytes>"
 --        9 the batch that must have been answered before ('' = any)
---        10… the commits, each: agent, its bytes, revision of the policies that it heeds ('' = any), count of guards,
---        guards, count of operations, operations
+--        10… the commits, each: agent, "<revision of the policies that it heeds, 16 '*' = any> <bytes of agent>
+--        <index in the batch> <count of guards> <count of operations>" (16, 3, 4, 6 and 6 digits), guards, operations
 --   guards      v <path> <version>     r <path> <revision>     (0 = missing)
 --               n <prefix> 0 (nothing below)                   c <prefix> <count> (fewer than that below)
 --   operations  s <path> <ttl ms, '' = none, 'keep'> <value>          i <path> <by> ''          d <path> '' ''
@@ -29,11 +29,12 @@
 --
 -- Numbers are stored in so many digits that text tells which is larger, and each is found by its place: revisions and
 -- times in µs in 16 (from the year 2001 to 2286), times in ms in 13, versions in 10. To copy text costs far less than
--- to read or to print a number. And a function costs in every call of the script, the more the more locals of the
--- script it uses: so the ordinary commit runs straight through, and functions use hardly any.
+-- to read or to print a number; where one must be printed, %d costs half of what %.0f does, but may hold no more than
+-- 32 bits. And a function costs in every call of the script, the more the more locals of the script it uses: so the
+-- ordinary commit runs straight through, and functions use hardly any.
 
 local call, sub, format, concat = redis.call, string.sub, string.format, table.concat
-local NONE, NO_POLICIES = '0000000000000', '0000000000000000'
+local NONE, NO_POLICIES, ANY_POLICIES, ONE_OPERATION = '0000000000000', '0000000000000000', '****************', '000000 000001'
 
 -- The value after an increment or an append to the raw entry before, and the number it holds as text; nil and the answer
 -- where that is impossible. Values are msgpack.
@@ -229,6 +230,7 @@ end
 
 -- Has this batch been answered before?
 
+local ARGV, KEYS = ARGV, KEYS
 local clock = call('TIME')
 local at = clock[1] .. sub('000000' .. clock[2], -6)
 local now, client, number, behind = sub(at, 1, 13), ARGV[3], ARGV[4], ARGV[9]
@@ -259,29 +261,37 @@ else
     policies, finished = NO_POLICIES, false
 end
 
-local answers, outcome, answered, swept, touched, fresh = {}, '', 0, 0, false, false
+local answers, outcome, answered, swept, touched, fresh, stem, low = {}, '', 0, 0, false, false
 local befores, afters, words, body = {false}, {false}, {false}, {false, '', ''}
 local place, places = 10, #ARGV
 while place <= places do
-    local agent, agent_bytes, heeded, guards = ARGV[place], ARGV[place + 1], ARGV[place + 2], place + 4
-    local from = guards + 3 * ARGV[place + 3] + 1
-    local to = from + 4 * ARGV[from - 1] - 1
+    local agent, head, guards = ARGV[place], ARGV[place + 1], place + 2
+    local heeded, agent_bytes, index, shape = sub(head, 1, 16), sub(head, 18, 20), sub(head, 22, 25), sub(head, 27)
+    local from, to = guards, guards + 3
+    if shape ~= ONE_OPERATION then
+        from = guards + 3 * sub(shape, 1, 6)
+        to = from + 4 * sub(shape, 8) - 1
+    end
     local kind = from < to and ARGV[from] or ''
-    local identity, index, revision = client, answered, at > last and at or format('%.0f', last + 1)
+    local identity, revision = client, at
+    if at <= last then
+        if not low then stem, low = sub(last, 1, 12), sub(last, 13) + 0 end
+        revision = low < 9999 and format('%s%04d', stem, low + 1) or format('%.0f', last + 1)
+    end
     local answer, result, due, due_raw, renewed = false, false, false, false, false
 
     -- What stands in the way: the end of the context, policies that the client does not know, a guard.
     if finished and kind ~= 'D' then
         answer = kind == 'w' and '+0 ' .. at .. ' 0' or 'F'
         if kind ~= 'w' then outcome = '\n' .. call('HGET', KEYS[5], 'outcome') end
-    elseif heeded ~= policies and heeded ~= '' then
+    elseif heeded ~= policies and heeded ~= ANY_POLICIES then
         answer = 'P' .. policies
-    elseif from - 2 >= guards then
-        answer, due, due_raw = obstacle(guards, from - 2, now)
+    elseif from > guards then
+        answer, due, due_raw = obstacle(guards, from - 1, now)
     end
 
     -- What the operations do: entries before and after (after = false: stays), and what the record says of it.
-    local slots, steps, size, earliest = 0, 0, 200 + agent_bytes, NONE
+    local slots, steps, size, earliest = 0, 0, 500, NONE
     if answer or due then
         kind = ''
     elseif kind == 'w' then
@@ -344,7 +354,7 @@ while place <= places do
 
     -- A due entry goes first, in a commit of its own; after it, this one is looked at again.
     if due then
-        agent, answer, slots, identity, index, steps, earliest = agent_of(due_raw), false, 1, '-', 0, 1, NONE
+        agent, answer, slots, identity, index, steps, earliest = agent_of(due_raw), false, 1, '-', '0000', 1, NONE
         agent_bytes, befores[1], afters[1] = #agent, due_raw, ''
         words[1], body[1], body[2], body[3] = format(' x %d %d 0', #due, #due_raw), due, due_raw, ''
     end
@@ -380,7 +390,7 @@ while place <= places do
 
     if steps > 0 then
         local record = (alive and last or '0') .. ' ' .. revision .. ' ' .. at .. ' ' .. (identity ~= '' and identity or '-')
-            .. ' ' .. number .. (index == 0 and ' 0 ' or format(' %d ', index)) .. deadline .. ' ' .. total .. ' ' .. earliest
+            .. ' ' .. number .. ' ' .. index .. ' ' .. deadline .. ' ' .. total .. ' ' .. earliest
             .. ' ' .. agent_bytes
         if steps == 1 then
             record = record .. words[1] .. '\n' .. agent .. body[1] .. body[2] .. body[3]
@@ -399,14 +409,15 @@ while place <= places do
                 alive, first = true, revision
             end
             call('XADD', KEYS[4], revision .. '-0', 'r', record)
-            total, count = format('%015.0f', total + #record), count + 1
+            total, count = total + #record, count + 1
+            total = format('%09d%06d', (total - total % 1000000) / 1000000, total % 1000000)
         end
         if kind == 'f' then
             finished = at
             call('HSET', KEYS[5], 'finished', at, 'outcome', body[1])
         end
         call(ARGV[2], ARGV[1], record)
-        last = revision
+        last, low = revision, low and low < 9999 and low + 1
     end
 
     if not due then

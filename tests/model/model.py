@@ -199,7 +199,7 @@ class Model:
     def _record(self, agent: str, revision: int, index: int, steps: Sequence[Any], expiry: int) -> None:
         self._configure()
         client, number = ("-", self.identity[1]) if index < 0 else (self.identity[0] or "-", self.identity[1])
-        identity = f"{client} {number:012d} {max(index, 0)}"
+        identity = f"{client} {number:012d} {max(index, 0):04d}"
         told = Told(self.last if self.alive else 0, revision, self.now_us, identity, agent, expiry, tuple(steps))
         if not self.alive:
             self.first, self.created = revision, self.now_us
@@ -217,7 +217,7 @@ class Model:
         if not self.alive:
             return self._applied(0)
         revision = self._next()
-        identity = f"{self.identity[0]} {self.identity[1]:012d} {index}"
+        identity = f"{self.identity[0]} {self.identity[1]:012d} {index:04d}"
         self.told.append(Told(self.last, revision, self.now_us, identity, agent, 0, (("g", "", None, None),)))
         self._forget()
         self.last, self.touched = revision, False
