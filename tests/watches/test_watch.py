@@ -623,6 +623,19 @@ async def test_waiting_takes_a_value_a_condition_or_nothing(aconnect: Callable[.
     assert not ctx.store._engine.listener._feeds, "nobody watches any more"
 
 
+async def test_waiting_goes_on_when_the_entry_that_is_waited_for_goes(astore: ccs.aio.Store) -> None:
+    """Given a waiter for another value, when the entry is deleted meanwhile, then it waits for the next one (G6)."""
+    ctx = astore.task("t")
+    await ctx.set("p", 1)
+    waiting = asyncio.create_task(ctx.wait_for("p", 2, timeout=scaled(20)))
+    await aeventually(lambda: astore.stats().deliveries == 1)
+    await ctx.delete("p")
+    await aeventually(lambda: astore.stats().deliveries == 2)
+    assert not waiting.done()
+    await ctx.set("p", 2)
+    assert (await bounded(waiting, 5)).value == 2
+
+
 @pytest.mark.parametrize("path", ["a*", "a[b]", "{a,b}", "a?"])
 async def test_waiting_takes_paths_literally(astore: ccs.aio.Store, path: str) -> None:
     ctx = astore.task("t")
