@@ -15,6 +15,7 @@ import ccs
 import ccs._sync.engine
 import ccs.aio
 import ccs.aio.engine
+from tests.support.interrupts import alarms
 from tests.support.proxy import Proxy
 from tests.support.servers import PrivateServer, binary_of
 from tests.support.waiting import counts, scaled
@@ -150,3 +151,10 @@ def no_blocking_calls_on_the_loop(request: pytest.FixtureRequest) -> Iterator[Bl
         return
     with blockbuster_ctx("ccs") as blocker:
         yield blocker
+
+
+@pytest.fixture
+def alarm() -> Iterator[Callable[[float], None]]:
+    """Interrupts the main thread so many seconds from now, wherever it is by then."""
+    with alarms() as alarm:
+        yield alarm

@@ -7,7 +7,6 @@ import ctypes
 import gc
 import itertools
 import random
-import signal
 import sys
 import threading
 import time
@@ -40,6 +39,7 @@ from ccs._core.pattern import Below
 from ccs._core.read import journal_arguments, page_arguments, read_arguments
 from ccs._sync.gather import Gatherer
 from tests.faults.chaos import faults, seed, written
+from tests.support.interrupts import Interrupt
 from tests.support.journal import check_consistent, records
 from tests.support.leftovers import tasks
 from tests.support.proxy import Proxy
@@ -287,10 +287,6 @@ async def test_an_attempt_to_connect_that_nobody_waits_for_any_more_fails_in_sil
 # --- Threads ----------------------------------------------------------------------------------------------------------
 
 
-class Interrupt(BaseException):
-    """What Ctrl-C is to a program, without its name."""
-
-
 class FakeServer:
     """Applies each batch number once and answers it again, at one instant, as the script does; slow to answer."""
 
@@ -400,19 +396,6 @@ def test_no_number_reaches_the_packing_of_commands() -> None:
     arguments = commit_arguments(Batch([commit], "client", 1, 1), keys_of("ccs", TASK), Settings(1, 1, 1))
     arguments += page_arguments(Below("a"), "", 1) + journal_arguments(1, 1) + read_arguments("paths", [Below("a")])
     assert {type(argument) for argument in arguments} == {str, bytes}
-
-
-@pytest.fixture
-def alarm() -> Iterator[Callable[[float], None]]:
-    """Interrupts the main thread so many seconds from now, wherever it is by then."""
-
-    def handler(number: int, frame: object) -> None:
-        raise Interrupt
-
-    before = signal.signal(signal.SIGALRM, handler)
-    yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds) and None
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # an interrupt inside a finalizer

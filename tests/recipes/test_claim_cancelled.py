@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 import ccs
 import ccs.aio
 from tests.recipes.holds import in_line, nothing_left, queue_up, tickets
+from tests.support.interrupts import Interrupt
 from tests.support.leftovers import tasks
 from tests.support.proxy import Proxy
 from tests.support.waiting import aeventually, bounded, counts, eventually
@@ -185,23 +185,6 @@ async def test_a_claim_is_acquired_by_one_task_at_a_time(valkey: str, namespace:
 
 
 # Threads.
-
-
-class Interrupt(BaseException):
-    """What Ctrl-C is to a program, without its name."""
-
-
-@pytest.fixture
-def alarm() -> Iterator[Callable[[float], None]]:
-    """Interrupts the main thread so many seconds from now, wherever it is by then."""
-
-    def handler(number: int, frame: object) -> None:
-        raise Interrupt
-
-    before = signal.signal(signal.SIGALRM, handler)
-    yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds) and None
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
 
 
 def seconds_of_a_turn(task: ccs.Context) -> float:
