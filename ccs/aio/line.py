@@ -10,7 +10,6 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import hiredis
@@ -21,7 +20,7 @@ from ccs._faults import LinkDown
 from ccs._log import logger
 from ccs._stats import Counters
 from ccs.aio.dial import Dialer
-from ccs.aio.link import dial
+from ccs.aio.wire import Wire, open_wire
 from ccs.errors import CCSError, Unavailable
 
 __all__ = ["Line"]
@@ -44,7 +43,7 @@ class Line:
     ) -> None:
         self._dialer, self._patience, self._stats = dialer, patience, stats
         self._on_message, self._on_live, self._on_down = on_message, on_live, on_down
-        self._wire: Any = None
+        self._wire: Wire | None = None
         self._channels: dict[str, str] = {}
         self._live: set[str] = set()
         self._known: set[str] = set()
@@ -93,19 +92,16 @@ class Line:
             self._tasks = [asyncio.create_task(run(), name="ccs listener") for run in (self._keep_up, self._keep_alive)]
 
     def _say(self, *command: str) -> None:
-        # Not with `send_command`: cancelled in its drain, it would close the connection.
-        if self._wire and self._wire._writer:
-            self._wire._writer.writelines([hiredis.pack_command(command)])  # type: ignore[arg-type]  # its stub errs
+        if self._wire and self._wire.up:
+            self._wire.write(hiredis.pack_command(command))  # type: ignore[arg-type]  # its stub knows tuples of one
 
     async def _keep_up(self) -> None:
         attempt, down_since = 0, time.monotonic()
         while True:
             try:
-                self._wire = await dial(self._dialer)
-                for channel, verb in self._channels.items():
-                    self._say(verb, channel)
+                lost = await self._connect()
                 attempt = 0
-                await self._hear()
+                raise LinkDown(await lost, sent=False)
             except (LinkDown, RedisError, OSError, CCSError) as error:
                 down_since = down_since if attempt else time.monotonic()
                 await self._hang_up()
@@ -113,12 +109,24 @@ class Line:
             await asyncio.sleep(backoff(attempt, random.random()))
             attempt += 1
 
+    async def _connect(self) -> asyncio.Future[BaseException]:
+        """Opens the connection, and subscribes; what will be the reason of its end."""
+        lost: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+
+        def on_lost(reason: BaseException) -> None:
+            if not lost.done():  # cancelled, when the store is closed
+                lost.set_result(reason)
+
+        self._wire = await open_wire(self._dialer, self._hear, on_lost)
+        for channel, verb in self._channels.items():
+            self._say(verb, channel)
+        return lost
+
     async def _hang_up(self) -> None:
         wire, self._wire = self._wire, None
         self._live.clear()
         if wire:
-            with suppress(RedisError, OSError):
-                await wire.disconnect(nowait=True)
+            await wire.aclose(ConnectionError("the subscriptions were given up"))
 
     def _lost(self, error: Exception, attempt: int, down_since: float) -> None:
         if attempt == 0:
@@ -136,17 +144,16 @@ class Line:
             if not joining.done():
                 joining.set_exception(error)
 
-    async def _hear(self) -> None:
-        wire = self._wire
-        while True:
-            reply = await wire.read_response()
-            self._heard = True
-            if reply[0] == b"message":
-                self._on_message(b"message", reply[1].decode(), reply[2])
-            elif reply[0] == b"pmessage":
-                self._on_message(b"pmessage", reply[2].decode(errors="replace"), reply[3])
-            elif reply[0] in (b"subscribe", b"psubscribe"):
-                self._confirmed(reply[1].decode())
+    def _hear(self, reply: Any) -> None:
+        self._heard = True
+        if isinstance(reply, RedisError):
+            raise reply
+        if reply[0] == b"message":
+            self._on_message(b"message", reply[1].decode(), reply[2])
+        elif reply[0] == b"pmessage":
+            self._on_message(b"pmessage", reply[2].decode(errors="replace"), reply[3])
+        elif reply[0] in (b"subscribe", b"psubscribe"):
+            self._confirmed(reply[1].decode())
 
     def _confirmed(self, channel: str) -> None:
         if channel not in self._channels:
@@ -171,4 +178,4 @@ class Line:
                 self._say("PING")
             else:
                 logger.warning("no heartbeat from %s", self._dialer.address)
-                await self._wire.disconnect(nowait=True)
+                self._wire.lose(TimeoutError(f"no heartbeat within {HEARTBEAT:g} seconds"))

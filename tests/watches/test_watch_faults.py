@@ -322,10 +322,10 @@ async def test_a_connection_that_breaks_before_its_first_command_leaves_nobody_w
     valkey: str, namespace: str
 ) -> None:
     async with ccs.aio.connect(valkey, namespace=namespace) as store:
-        wire = store._engine.connection._link._wire
-        assert wire
-        wire._fail(ConnectionError("broken"))
+        talk = store._engine.connection._link._talk
+        assert talk
+        talk.wire.lose(ConnectionError("broken"))
         with pytest.raises(LinkDown) as caught:
-            await bounded(wire.call(("PING",)), 5)
+            await bounded(talk.call(("PING",)), 5)
         assert not caught.value.sent
         assert (await bounded(store.task("t").set("p", 1), 5)).version == 1
