@@ -151,7 +151,7 @@ local function obstacle(from, to, now)
     end
 end
 
--- Writes an entry, or removes it; before and after are raw, '' = none. Whether a key may be new.
+-- Writes an entry, or removes it; before and after are raw, '' = none. Whether it has a deadline now.
 local function write(path, before, after)
     local expiry_before, expiry = string.sub(before, 63, 75), string.sub(after, 63, 75)
     if after == '' then
@@ -166,7 +166,7 @@ local function write(path, before, after)
         return true
     end
     if expiry_before > '0000000000000' then redis.call('ZREM', KEYS[3], path) end
-    return before == ''
+    return false
 end
 
 -- The settings after some were given: "<ttl> <keep commits> <keep bytes>|<given>"; and the counts of records and of bytes
@@ -218,8 +218,9 @@ local function prune(now)
 end
 
 -- All keys of a context go at one moment; only meta stays for ten minutes more, with nothing in it that can be read.
-local function expire_keys(deadline)
-    for i = 1, 5 do
+-- From one key to another: those that are new have no deadline yet.
+local function expire_keys(deadline, from, to)
+    for i = from, to do
         if deadline ~= '0000000000000' then
             redis.call('PEXPIREAT', KEYS[i], i < 5 and deadline or string.format('%.0f', deadline + 600000))
         else
@@ -261,7 +262,7 @@ else
     policies, finished = NO_POLICIES, false
 end
 
-local answers, outcome, answered, swept, touched, fresh, stem, low = {}, '', 0, 0, false, false
+local answers, outcome, answered, swept, touched, fresh, created, timed, stem, low = {}, '', 0, 0, false, false, 0, false
 local befores, afters, words, body = {false}, {false}, {false}, {false, '', ''}
 local place, places = 10, #ARGV
 while place <= places do
@@ -375,7 +376,10 @@ while place <= places do
     if not answer then
         for slot = 1, slots do
             local path = due or ARGV[from + 4 * slot - 3]
-            if afters[slot] and write(path, befores[slot], afters[slot]) then fresh = true end
+            if afters[slot] then
+                if befores[slot] == '' then created = created + 1 end
+                if write(path, befores[slot], afters[slot]) then timed = true end
+            end
         end
     end
     if answer then
@@ -437,7 +441,13 @@ if touched then
     else
         call('HSET', KEYS[5], 'state', state, ARGV[5], number .. ' ' .. now .. ' ' .. reply)
     end
-    if fresh then expire_keys(deadline) end
+    if fresh then
+        expire_keys(deadline, 1, 5)
+    elseif deadline ~= NONE then
+        -- A hash that holds no more than was created just now was not there before.
+        if created > 0 and call('HLEN', KEYS[1]) <= created then expire_keys(deadline, 1, 2) end
+        if timed then expire_keys(deadline, 3, 3) end
+    end
 elseif client ~= '' then
     call('HSET', KEYS[5], ARGV[5], number .. ' ' .. now .. ' ' .. reply)
     if not alive then call('PEXPIRE', KEYS[5], 600000) end
