@@ -183,8 +183,14 @@ def _is_coroutine_function(callback: Callable[..., object]) -> bool:
     return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(type(callback).__call__)
 
 
+def _callable(callback: Callable[..., T]) -> Callable[..., T]:
+    if not callable(callback):
+        raise InvalidValue(f"{callback!r} cannot be called: give a function")
+    return callback
+
+
 def _plain(callback: Callable[..., T]) -> Callable[..., T]:
-    if _is_coroutine_function(callback):
+    if _is_coroutine_function(_callable(callback)):
         raise _WrongColour(f"{callback!r} is a coroutine function: give ccs a plain one, or use ccs.aio")
     return callback
 
@@ -203,7 +209,7 @@ class AsyncCaller:
     """Calls a callback: a coroutine function on the loop, a plain one in a thread of its own."""
 
     def __init__(self, callback: Callable[..., object]) -> None:
-        self._callback = callback
+        self._callback = _callable(callback)
         self._plain = not _is_coroutine_function(callback)
         self._limiter: CapacityLimiter | None = None
 
@@ -242,7 +248,7 @@ class AsyncWork:
     """
 
     def __init__(self, fn: Callable[..., Any]) -> None:
-        self._fn, self.stops = fn, _is_coroutine_function(fn)
+        self._fn, self.stops = _callable(fn), _is_coroutine_function(fn)
 
     async def __call__(self, *args: Any, **named: Any) -> Any:
         if self.stops:

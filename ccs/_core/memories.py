@@ -13,13 +13,14 @@ A vector is packed as float32, little-endian.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from ccs._core.codec import decode
 from ccs._core.entry import RawEntry
 from ccs._core.names import name_of, system_path
+from ccs._core.numbers import real
 from ccs._core.times import to_micros
 from ccs._core.vectors import FLOAT_BYTES
 from ccs.errors import InvalidValue
@@ -86,7 +87,7 @@ def named(path: str) -> tuple[str, datetime | None]:
 
 
 def stamp(at: datetime) -> str:
-    """A moment as text that sorts as moments do; `InvalidValue` if it is naive."""
+    """A moment as text that sorts as moments do; `InvalidValue` if it is naive, or no moment."""
     to_micros(at)
     try:
         return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -137,17 +138,15 @@ def episode_of(memory: Kept) -> Episode:
 
 
 def steps_of(steps: Iterable[Any]) -> list[Any]:
-    """The steps of a procedure as a list; `InvalidValue` for a single text, or what is no row of steps."""
-    if isinstance(steps, (str, bytes, Mapping)) or not isinstance(steps, Iterable):
+    """The steps of a procedure as a list; `InvalidValue` for a single text, or what has no order."""
+    if isinstance(steps, (str, bytes, Mapping, Set)) or not isinstance(steps, Iterable):
         raise InvalidValue(f"the steps are a list of them, not {type(steps).__name__}")
     return list(steps)
 
 
 def share(name: str, value: float) -> float:
     """A number from 0 to 1; else `InvalidValue`."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value <= 1.0:
-        raise InvalidValue(f"{name} is {value!r}: give a number from 0 to 1")
-    return float(value)
+    return real(name, value, "a number from 0 to 1", 0.0, 1.0)
 
 
 def reinforced(procedure: dict[str, Any], success: bool) -> dict[str, Any]:

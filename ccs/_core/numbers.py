@@ -1,10 +1,12 @@
-"""Whole numbers that callers give: revisions, limits, counts."""
+"""Numbers that callers give: revisions, limits, counts, and shares of one."""
 
 from __future__ import annotations
 
+from numbers import Real
+
 from ccs.errors import InvalidValue
 
-__all__ = ["whole"]
+__all__ = ["real", "whole"]
 
 
 def whole(name: str, value: object, wanted: str, least: int = 0) -> int:
@@ -12,3 +14,10 @@ def whole(name: str, value: object, wanted: str, least: int = 0) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InvalidValue(f"{name} is {value!r}: give {wanted}")
     return value
+
+
+def real(name: str, value: object, wanted: str, least: float, most: float) -> float:
+    """The value as a float, if it is a number within these bounds; else `InvalidValue`, which says what is `wanted`."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not least <= float(value) <= most:
+        raise InvalidValue(f"{name} is {value!r}: give {wanted}")
+    return float(value)

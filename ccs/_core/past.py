@@ -14,9 +14,10 @@ from ccs._core.pattern import Matcher
 from ccs._core.times import to_micros
 from ccs.types import Change
 
-__all__ = ["Moment", "alive_at", "net_changes", "undo"]
+__all__ = ["Moment", "alive_at", "net_changes", "undo", "without_due"]
 
-_WRITING = frozenset((b"s", b"d", b"x"))
+_EXPIRED = b"x"
+_WRITING = frozenset((b"s", b"d", _EXPIRED))
 
 
 class Moment(NamedTuple):
@@ -35,6 +36,10 @@ class Moment(NamedTuple):
     def covers(self, record: Record) -> bool:
         """Whether the commit had happened by then."""
         return record.at <= self.at if self.revision is None else record.revision <= self.revision
+
+    def stood(self, record: Record) -> int:
+        """The moment itself; of a revision, when it was committed, where that is the record's. In server microseconds."""
+        return self.at if self.revision is None else record.at
 
     def is_reached_by(self, revision: int) -> bool:
         """Whether the state after a commit of which nothing is known but its revision was that of then."""
@@ -55,6 +60,14 @@ def undo(entries: dict[str, RawEntry], record: Record, matcher: Matcher) -> None
 def alive_at(entries: Mapping[str, RawEntry], at: int) -> dict[str, RawEntry]:
     """Those of the entries whose deadline had not passed at a moment, in server microseconds."""
     return {path: entry for path, entry in entries.items() if not entry.due(at // 1000)}
+
+
+def without_due(record: Record, at: int) -> Record:
+    """The commit, but for the end of what was past its deadline at a moment (server microseconds) already."""
+    if all(step.kind != _EXPIRED for step in record.steps):
+        return record
+    was_due = (step.kind == _EXPIRED and parse_entry(step.before).due(at // 1000) for step in record.steps)
+    return replace(record, steps=tuple(step for step, was in zip(record.steps, was_due, strict=True) if not was))
 
 
 def net_changes(records: Iterable[Record], address: str, matcher: Matcher) -> list[Change]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from ccs._core.past import Moment
 from ccs.types import Change, MemoryEvent
 
 __all__ = ["MEMORY_SCOPES", "memory_event", "said_since"]
@@ -29,9 +30,10 @@ def memory_event(change: Change, scope: str, scope_id: str) -> MemoryEvent:
 
 
 def said_since(changes: Iterable[Change], since: int | datetime | None) -> list[Change]:
-    """Those of the changes that came after a revision or a moment."""
+    """Those of the changes that came after a revision or a moment; `InvalidValue` where it is neither."""
     if since is None:
         return list(changes)
+    Moment.of(since)
     if isinstance(since, datetime):
         return [change for change in changes if change.at > since]
     return [change for change in changes if change.revision > since]

@@ -29,7 +29,9 @@ def millis(duration: Duration, name: str = "ttl") -> int:
 
 
 def to_micros(moment: datetime) -> int:
-    """An aware moment in whole microseconds after the epoch."""
+    """An aware moment in whole microseconds after the epoch; `InvalidValue` if it is naive, or no moment."""
+    if not isinstance(moment, datetime):
+        raise InvalidValue(f"{moment!r} is no moment: give an aware datetime")
     if moment.tzinfo is None or moment.utcoffset() is None:
         raise InvalidValue(f"{moment!r} is naive: give it a timezone, as datetime.now(timezone.utc) has")
     return (moment - _EPOCH) // timedelta(microseconds=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from array import array
+from collections.abc import Mapping, Set
 from typing import Any
 
 from ccs.errors import InvalidValue
@@ -42,7 +43,7 @@ def only_vector(vectors: Any) -> bytes:
 
 
 def _floats(vector: Any) -> array[float]:
-    if isinstance(vector, (str, bytes, bytearray, memoryview)):
+    if isinstance(vector, (str, bytes, bytearray, memoryview, Mapping, Set)):
         raise InvalidValue(f"an embedding is a row of numbers, not {type(vector).__name__}")
     try:
         # Arrays and tensors give their numbers in one step.

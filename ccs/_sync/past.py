@@ -8,7 +8,7 @@ from datetime import datetime
 
 from ccs._core.entry import to_entry
 from ccs._core.journal import Record, parse_record
-from ccs._core.past import Moment, alive_at, net_changes, undo
+from ccs._core.past import Moment, alive_at, net_changes, undo, without_due
 from ccs._core.pattern import Matcher
 from ccs._core.read import info_keys, parse_found, read_arguments
 from ccs._scripts import INFO, READ
@@ -27,15 +27,16 @@ def snapshot_at(place: Place, when: int | datetime, matcher: Matcher) -> Snapsho
     reply = place.connection.script(READ, place.keys.all, read_arguments("entries", matcher.selectors))
     found = parse_found(reply, matcher.matches, due=True)
     _check_past(place, moment, found.revision)
-    entries, stands, at = found.entries, found.revision, int(reply[1]) * 1000
+    entries, stands, now = found.entries, found.revision, int(reply[1]) * 1000
+    at = now
     for record in _backwards(place, found.revision):
-        at = record.at
+        at = min(now, moment.stood(record))
         if moment.covers(record):
             break
         undo(entries, record, matcher)
         stands = record.previous
     else:
-        _check_reached(moment, stands)
+        at = _check_reached(moment, stands, at)
     alive = alive_at(entries, at) if stands else {}
     return Snapshot({path: to_entry(path, alive[path]) for path in sorted(alive)}, stands)
 
@@ -45,16 +46,18 @@ def diff(place: Place, since: int | datetime, until: int | datetime | None, matc
     start, end = Moment.of(since), None if until is None else Moment.of(until)
     newest = int(place.connection.script(INFO, info_keys(place.keys), ())[0])
     _check_past(place, start, newest)
-    records, stands = [], newest
+    records, stands, began = [], newest, 0
     for record in _backwards(place, newest):
+        began = start.stood(record)
         if start.covers(record):
             break
         records.append(record)
         stands = record.previous
     else:
-        _check_reached(start, stands)
+        began = _check_reached(start, stands, began)
     records.reverse()
-    return net_changes((each for each in records if end is None or end.covers(each)), place.address, matcher)
+    counted = (without_due(each, began) for each in records if end is None or end.covers(each))
+    return net_changes(counted, place.address, matcher)
 
 
 def _backwards(place: Place, newest: int) -> Iterator[Record]:
@@ -79,7 +82,9 @@ def _check_past(place: Place, moment: Moment, newest: int) -> None:
         raise InvalidValue(f"revision {moment.revision} lies ahead of {place.address}, which is at {newest}")
 
 
-def _check_reached(moment: Moment, stands: int) -> None:
-    """The journal has ended, `stands` before its oldest record: whether that is far enough back."""
+def _check_reached(moment: Moment, stands: int, oldest: int) -> int:
+    """The journal has ended, `stands` before its oldest record: when that was, as far as is known, if it is far enough back."""
     if stands and not moment.is_reached_by(stands):
         raise HistoryCompacted(moment.revision or 0, stands)
+    # Revisions are times in microseconds, unless the clock was behind.
+    return min(stands, oldest)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import ccs
+from tests.context.probes import Open
 from tests.support.waiting import aeventually
 
 PATHS = ["a", "a/b", "a/c", "d", "e/f/g"]
@@ -110,6 +111,26 @@ async def test_what_has_expired_since_was_there_then(task: Any) -> None:
     assert set(await task.at(later.revision)) == {"other"}
     assert {(c.path, c.op) for c in await task.diff(short.revision)} == {("short", "expire"), ("other", "set")}
     assert [c.path for c in await task.diff(0)] == ["other"]
+
+
+async def test_what_was_due_was_gone_though_nobody_had_noticed(open_store: Open) -> None:
+    """Given an entry that its writer does not live to expire, then it is not in the past after its deadline (G9)."""
+    writer, task = await open_store(), (await open_store()).task("t")
+    short = await writer.task("t").set("short", 1, ttl=0.05)
+    await writer.__aexit__(None, None, None)
+    await aeventually(lambda: gone(task), what="the entry to be gone")
+    between = await task.set("other", 1)
+    again = await task.set("short", 2)  # and first the end of the old one
+    assert [change.op for change in await task.history("short")] == ["set", "expire", "set"]
+    late = short.expires_at + timedelta(microseconds=1)
+    for when in (late, between.updated_at, between.revision):
+        assert "short" not in await task.at(when)
+        (change,) = await task.diff(when, "short")
+        assert (change.created, change.previous, change.value) == (True, None, 2)
+    (change,) = await task.diff(short.revision, "short")
+    assert (change.created, change.previous, change.value) == (False, 1, 2)
+    assert (await task.at(short.expires_at - timedelta(milliseconds=2)))["short"] == short
+    assert (await task.at(again.revision))["short"] == again
 
 
 async def gone(task: Any) -> bool:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
-import ccs
 from tests.memory.minds import embed
+from tests.support.blocked import open_in
 
 
-def remember(url: str, namespace: str, count: int) -> tuple[list[str], list[str]]:
+def remember(colour: str, url: str, namespace: str, count: int) -> tuple[list[str], list[str]]:
     """Stores so many facts and records as many events; their ids."""
-    with ccs.connect(url, namespace=namespace, agent=f"{os.getpid()}", embed=embed) as store:
+    with open_in(colour, url, namespace=namespace, agent=f"{os.getpid()}", embed=embed) as store:
         task = store.task("t")
         facts, events = [], []
         for i in range(count):
@@ -20,9 +21,12 @@ def remember(url: str, namespace: str, count: int) -> tuple[list[str], list[str]
         return facts, events
 
 
-def remember_for_ever(url: str, namespace: str, ledger: Path) -> None:
+def remember_for_ever(colour: str, url: str, namespace: str, ledger: Path) -> None:
     """Stores facts and records events, and writes down the id of each that was acknowledged."""
-    with ccs.connect(url, namespace=namespace, agent=f"{os.getpid()}", embed=embed) as store, ledger.open("a") as told:
+    with (
+        open_in(colour, url, namespace=namespace, agent=f"{os.getpid()}", embed=embed) as store,
+        ledger.open("a") as told,
+    ):
         task, i = store.task("t"), 0
         while True:
             i += 1
@@ -37,7 +41,7 @@ def acknowledged(ledger: Path, kind: str) -> set[str]:
     return {line.split()[1] for line in lines if line.startswith(kind) and line.endswith("\n")}
 
 
-def known(task: ccs.Context) -> tuple[set[str], set[str]]:
+def known(task: Any) -> tuple[set[str], set[str]]:
     """The ids of all facts that are found, and of all episodes."""
     facts = {match.id for match in task.semantic.query("anything", 100_000)}
     return facts, {episode.id for episode in task.episodic.recent(100_000)}

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,10 @@ import ccs
 import ccs.aio
 from tests.context.probes import Open, unchanged
 from tests.memory.minds import DIMENSION, contents, embed
+from tests.support.colours import COLOURS
 from tests.support.waiting import scaled
 
+PROJECT = Path(__file__).parents[2]
 ONE = [1.0] + [0.0] * (DIMENSION - 1)
 
 UNFIT = {
@@ -35,6 +38,8 @@ UNFIT = {
     "bytes": bytes(DIMENSION),
     "complex": [1j] * DIMENSION,
     "a number": 1.0,
+    "a map": dict.fromkeys(map(float, range(DIMENSION)), 1.0),
+    "a set": set(map(float, range(DIMENSION))),
     "nothing": [None] * DIMENSION,
     "too large for a float": [10**400] * DIMENSION,
     "an array of NaN": np.full(DIMENSION, np.nan),
@@ -229,6 +234,13 @@ def test_a_blocking_store_refuses_an_embedder_that_it_could_not_await() -> None:
         ccs.connect("memory://", embed=remote)
 
 
+@pytest.mark.parametrize("library", [ccs, ccs.aio])
+@pytest.mark.parametrize("embedder", [5, "all-MiniLM-L6-v2", []])
+def test_an_embedder_is_a_function(library: Any, embedder: Any) -> None:
+    with pytest.raises(ccs.InvalidValue):
+        library.connect("memory://", embed=embedder)
+
+
 HOSTILE_TEXTS = [
     "",
     " ",
@@ -303,8 +315,8 @@ async def test_what_cannot_be_an_id_is_refused(mind: Any, name: Any) -> None:
 WITHOUT_NUMPY = """
 import sys
 sys.modules["numpy"] = None
-import ccs
-with ccs.connect("memory://", embed=lambda texts: [[1.0, 2.0] for _ in texts]) as store:
+from tests.support.blocked import open_in
+with open_in(sys.argv[1], "memory://", embed=lambda texts: [[1.0, 2.0] for _ in texts]) as store:
     task = store.task("t")
     name = task.semantic.store("fact", metadata={"a": 1})
     assert task.semantic.get(name).content == "fact"
@@ -322,8 +334,10 @@ with ccs.connect("memory://", embed=lambda texts: [[1.0, 2.0] for _ in texts]) a
 """
 
 
-def test_all_but_searching_works_without_numpy() -> None:
-    done = subprocess.run([sys.executable, "-c", WITHOUT_NUMPY], capture_output=True, text=True, timeout=scaled(60))
+@pytest.mark.parametrize("colour", COLOURS)
+def test_all_but_searching_works_without_numpy(colour: str) -> None:
+    command = [sys.executable, "-c", WITHOUT_NUMPY, colour]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=scaled(60), cwd=PROJECT)
     assert done.returncode == 0, done.stderr
 
 

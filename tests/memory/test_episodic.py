@@ -79,13 +79,37 @@ async def test_any_time_of_the_calendar_has_its_place(task: Any) -> None:
     assert [episode.at for episode in await task.episodic.recent()] == moments[::-1]
 
 
-@pytest.mark.parametrize("at", [datetime(2025, 1, 1), datetime.min.replace(tzinfo=timezone(timedelta(hours=9)))])  # noqa: DTZ001
+NO_MOMENTS: list[Any] = [
+    datetime(2025, 1, 1),  # noqa: DTZ001
+    datetime.min.replace(tzinfo=timezone(timedelta(hours=9))),
+    datetime(2025, 1, 1, tzinfo=UTC).date(),
+    "2025-01-01T00:00:00Z",
+    1_735_689_600,
+    0,
+]
+
+
+@pytest.mark.parametrize("at", NO_MOMENTS, ids=map(str, NO_MOMENTS))
 async def test_a_time_without_a_zone_or_outside_of_the_calendar_is_refused(task: Any, at: datetime) -> None:
     await task.episodic.record("x", at=NOON)
     await unchanged(task, task.episodic.record("y", at=at), ccs.InvalidValue)
     await unchanged(task, task.episodic.prune(at), ccs.InvalidValue)
     with pytest.raises(ccs.InvalidValue):
         await task.episodic.recent(since=at)
+
+
+async def test_events_of_one_moment_stand_in_the_order_in_which_they_were_recorded(task: Any, open_store: Open) -> None:
+    """Given ids of our making; of given ids, it is their own order."""
+    other = (await open_store()).task("t")
+    for i in range(20):
+        await (task, other)[i % 2].episodic.record(f"{i}", at=NOON)
+    for each in (task, other):
+        assert told(await each.episodic.recent(20)) == [f"{i}" for i in range(19, -1, -1)]
+    await task.episodic.record("20", at=NOON, max_entries=3)
+    assert told(await other.episodic.recent(20)) == ["20", "19", "18"]
+    for name in ("b", "c", "a"):
+        await task.episodic.record(name, at=minute(1), id=name)
+    assert told(await other.episodic.recent(3)) == ["c", "b", "a"]
 
 
 async def test_everybody_sees_at_once_what_anybody_records(task: Any, open_store: Open) -> None:

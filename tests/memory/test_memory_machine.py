@@ -9,12 +9,15 @@ import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 import ccs
 from tests.memory.minds import check_found, embed, ranking, vector_of
+from tests.support.blocked import open_in
+from tests.support.colours import COLOURS
 from tests.support.waiting import counts, eventually
 
 NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
@@ -24,9 +27,13 @@ agents = st.integers(0, 2)
 ids = st.sampled_from(["a", "b", "c/d", "e"])
 minutes = st.integers(0, 12)
 
+SETTINGS = settings(
+    max_examples=counts(20, 500), stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
+
 
 class Machine(RuleBasedStateMachine):
-    stores: list[ccs.Store]
+    stores: list[Any]
 
     def __init__(self) -> None:
         super().__init__()
@@ -172,21 +179,14 @@ class Machine(RuleBasedStateMachine):
         self.facts, self.episodes, self.procedures = {}, {}, {}
 
 
-def test_every_read_sees_every_write_before_it(valkey: str, namespace: str) -> None:
+@pytest.mark.parametrize("colour", COLOURS)
+def test_every_read_sees_every_write_before_it(valkey: str, namespace: str, colour: str) -> None:
     """G3, G4, G9, G10."""
     options: dict[str, Any] = {"namespace": namespace, "embed": embed}
     with (
-        ccs.connect(valkey, agent="0", **options) as one,
-        ccs.connect(valkey, agent="1", **options) as two,
-        ccs.connect(valkey, agent="2", **options) as three,
+        open_in(colour, valkey, agent="0", **options) as one,
+        open_in(colour, valkey, agent="1", **options) as two,
+        open_in(colour, valkey, agent="2", **options) as three,
     ):
         machine = type("Machine", (Machine,), {"stores": [one, two, three]})
-        run_state_machine_as_test(
-            machine,
-            settings=settings(
-                max_examples=counts(20, 500),
-                stateful_step_count=40,
-                deadline=None,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
+        run_state_machine_as_test(machine, settings=SETTINGS)

@@ -2,35 +2,60 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import ccs
 from tests.embedded.players import crowd
 from tests.memory.memory_players import acknowledged, known, remember, remember_for_ever
 from tests.memory.minds import contents, embed
+from tests.support.blocked import open_in
+from tests.support.colours import COLOURS
 from tests.support.servers import PrivateServer
-from tests.support.waiting import counts, eventually
+from tests.support.waiting import LONG, counts, eventually
+
+SHORT = [("asyncio", "valkey"), ("blocking", "redis")]
+PAIRS = list(itertools.product(COLOURS, ("valkey", "redis"))) if LONG else SHORT
+
+each_colour = pytest.mark.parametrize("colour", COLOURS)
+
+
+@pytest.fixture(params=PAIRS, ids="-".join)
+def pair(request: pytest.FixtureRequest) -> Any:
+    """A colour and a kind of server."""
+    return request.param
 
 
 @pytest.fixture
-def task(valkey: str, namespace: str) -> Any:
-    with ccs.connect(valkey, namespace=namespace, agent="reader", embed=embed) as store:
+def colour(pair: tuple[str, str]) -> str:
+    return pair[0]
+
+
+@pytest.fixture
+def url(pair: tuple[str, str], server_urls: Callable[[str], str]) -> str:
+    return server_urls(pair[1])
+
+
+@pytest.fixture
+def task(colour: str, url: str, namespace: str) -> Any:
+    with open_in(colour, url, namespace=namespace, agent="reader", embed=embed) as store:
         yield store.task("t")
 
 
-def test_sixteen_processes_at_once_lose_nothing_and_are_never_refused(valkey: str, namespace: str, task: Any) -> None:
+def test_sixteen_processes_at_once_lose_nothing_and_are_never_refused(
+    colour: str, url: str, namespace: str, task: Any
+) -> None:
     """G1, G16."""
     each = counts(20, 300)
     assert known(task) == (set(), set())
     with crowd(16) as players:
         for player in players:
-            player.begin(remember, valkey, namespace, each)
+            player.begin(remember, colour, url, namespace, each)
         told = [player.result() for player in players]
     facts = {name for stored, _ in told for name in stored}
     events = {name for _, recorded in told for name in recorded}
@@ -39,23 +64,23 @@ def test_sixteen_processes_at_once_lose_nothing_and_are_never_refused(valkey: st
     assert len({match.agent for match in task.semantic.query("anything", 100_000)}) == 16
 
 
-def test_no_query_misses_what_was_acknowledged_before_it(valkey: str, namespace: str) -> None:
+def test_no_query_misses_what_was_acknowledged_before_it(colour: str, url: str, namespace: str) -> None:
     """G3: by the same store, which shares its copy among threads, or by another one."""
     options: dict[str, Any] = {"namespace": namespace, "embed": embed}
     facts, events, failures, done = list[str](), list[str](), list[str](), threading.Event()
 
-    def write(task: ccs.Context) -> None:
+    def write(task: Any) -> None:
         for i in range(counts(150, 1000)):
             facts.append(task.semantic.store(f"fact {i}"))
             events.append(task.episodic.record(f"event {i}"))
 
-    def read(task: ccs.Context) -> None:
+    def read(task: Any) -> None:
         while not done.is_set():
             before = set(facts), set(events)
             found = known(task)
             failures.extend((before[0] - found[0]) | (before[1] - found[1]))
 
-    with ccs.connect(valkey, agent="0", **options) as one, ccs.connect(valkey, agent="1", **options) as two:
+    with open_in(colour, url, agent="0", **options) as one, open_in(colour, url, agent="1", **options) as two:
         stores = (one, one, two)
         writers = [threading.Thread(target=write, args=(store.task("t"),)) for store in stores]
         readers = [threading.Thread(target=read, args=(store.task("t"),)) for store in stores]
@@ -72,13 +97,13 @@ def test_no_query_misses_what_was_acknowledged_before_it(valkey: str, namespace:
 
 
 def test_a_writer_that_is_killed_loses_nothing_that_was_acknowledged(
-    valkey: str, namespace: str, task: Any, tmp_path: Path
+    colour: str, url: str, namespace: str, task: Any, tmp_path: Path
 ) -> None:
     """G1."""
     ledgers = [tmp_path / f"{i}" for i in range(4)]
     with crowd(4) as players:
         for player, ledger in zip(players, ledgers, strict=True):
-            player.begin(remember_for_ever, valkey, namespace, ledger)
+            player.begin(remember_for_ever, colour, url, namespace, ledger)
         for i, (player, ledger) in enumerate(zip(players, ledgers, strict=True)):
             eventually(lambda ledger=ledger, i=i: len(acknowledged(ledger, "event")) > 10 * (i + 1))
             player.kill()
@@ -90,14 +115,16 @@ def test_a_writer_that_is_killed_loses_nothing_that_was_acknowledged(
     assert {f"@semantic/{name}" for name in facts} == set(task.paths("@semantic/*"))
 
 
+@each_colour
 def test_a_server_that_is_killed_under_load_keeps_what_was_on_disk_and_all_agree_on_the_rest(
-    own_server: PrivateServer, namespace: str, tmp_path: Path
+    colour: str, own_server: PrivateServer, namespace: str, tmp_path: Path
 ) -> None:
     """G6: a copy never shows what the server has lost."""
-    with crowd(3) as players, ccs.connect(own_server.url, namespace=namespace, agent="reader", embed=embed) as store:
+    options: dict[str, Any] = {"namespace": namespace, "embed": embed}
+    with crowd(3) as players, open_in(colour, own_server.url, agent="reader", **options) as store:
         task, ledgers = store.task("t"), [tmp_path / f"{i}" for i in range(3)]
         for player, ledger in zip(players, ledgers, strict=True):
-            player.begin(remember_for_ever, own_server.url, namespace, ledger)
+            player.begin(remember_for_ever, colour, own_server.url, namespace, ledger)
         for turn in range(1, counts(2, 10) + 1):
             eventually(lambda turn=turn: all(len(acknowledged(ledger, "event")) > 20 * turn for ledger in ledgers))
             on_disk = [acknowledged(ledger, kind) for kind in ("fact", "event") for ledger in ledgers]
@@ -112,13 +139,14 @@ def test_a_server_that_is_killed_under_load_keeps_what_was_on_disk_and_all_agree
             player.kill()
         facts, events = known(task)
         assert {f"@semantic/{name}" for name in facts} == set(task.paths("@semantic/*"))
-        with ccs.connect(own_server.url, namespace=namespace, embed=embed) as fresh:
+        with open_in(colour, own_server.url, **options) as fresh:
             assert known(fresh.task("t")) == (facts, events)
 
 
+@each_colour
 @pytest.mark.parametrize("behind", [False, True], ids=["clock right", "clock behind"])
 def test_a_copy_forgets_what_the_server_has_lost_in_a_failover(
-    own_server: PrivateServer, namespace: str, behind: bool
+    colour: str, own_server: PrivateServer, namespace: str, behind: bool
 ) -> None:
     """G6: history has forked, and nothing, one thing or more has been written since.
 
@@ -126,7 +154,7 @@ def test_a_copy_forgets_what_the_server_has_lost_in_a_failover(
     server is behind, the new history has the same revisions as the lost one.
     """
     options: dict[str, Any] = {"namespace": namespace, "embed": embed}
-    with ccs.connect(own_server.url, **options) as writer, ccs.connect(own_server.url, **options) as follower:
+    with open_in(colour, own_server.url, **options) as writer, open_in(colour, own_server.url, **options) as follower:
         task = writer.task("t")
         remember_both(task, "kept")
         assert recalled(follower.task("t")) == ["kept", "kept"]
@@ -135,7 +163,7 @@ def test_a_copy_forgets_what_the_server_has_lost_in_a_failover(
             remember_both(task, "kept")
         kept = recalled(task)
         for new in range(5):
-            with ccs.connect(own_server.url, **options) as late:
+            with open_in(colour, own_server.url, **options) as late:
                 readers = follower.task("t"), late.task("t")
                 with rolled_back(own_server):
                     remember_both(task, "lost")
@@ -149,12 +177,12 @@ def test_a_copy_forgets_what_the_server_has_lost_in_a_failover(
                         assert recalled(reader) == kept + ["new"] * new
 
 
-def remember_both(task: ccs.Context, text: str) -> None:
+def remember_both(task: Any, text: str) -> None:
     task.semantic.store(text)
     task.episodic.record(text)
 
 
-def recalled(task: ccs.Context) -> list[str]:
+def recalled(task: Any) -> list[str]:
     return sorted(contents(task.semantic.query("x")) + [each.description for each in task.episodic.recent()])
 
 

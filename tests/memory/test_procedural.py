@@ -11,6 +11,8 @@ import pytest
 import ccs
 from tests.context.probes import Open, unchanged
 from tests.memory.minds import check_found, embed, ranking, vector_of
+from tests.support.blocked import open_in
+from tests.support.colours import COLOURS
 from tests.support.threads import run_threads
 
 
@@ -80,9 +82,10 @@ async def test_of_many_who_reinforce_at_once_each_counts(mind: Any, open_store: 
     assert len(await mind.history(f"@procedures/{name}")) == 61
 
 
-def test_eight_threads_reinforce_a_hundred_times_each(valkey: str, namespace: str) -> None:
-    """G4: between bounds that are never reached, the sum is exact."""
-    with ccs.connect(valkey, namespace=namespace, embed=embed) as store:
+@pytest.mark.parametrize("colour", COLOURS)
+def test_eight_threads_reinforce_a_hundred_times_each(valkey: str, namespace: str, colour: str) -> None:
+    """G4: each counts, and each rests on the one before."""
+    with open_in(colour, valkey, namespace=namespace, embed=embed) as store:
         task = store.task("t")
         name = task.procedural.learn("p", ["x"])
 
@@ -116,6 +119,7 @@ UNFIT: list[dict[str, Any]] = [
     {"steps": "a text"},
     {"steps": b"bytes"},
     {"steps": {"a": 1}},
+    {"steps": {"a", "b"}},
     {"steps": 7},
     {"name": 7},
     {"confidence": 1.1},

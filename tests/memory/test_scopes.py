@@ -1,32 +1,36 @@
-"""Scoped memory: look-up order, one round trip, events and audit trail (G3, G7, G11, G12)."""
+"""Scoped memory in both colours: look-up order, one round trip, events and audit trail (G3, G7, G11, G12)."""
 
 from __future__ import annotations
 
+import ast
 import asyncio
-import random
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pydantic
 import pytest
+from anyio import to_thread
 
 import ccs
 import ccs.aio
-from tests.support.colours import COLOURS, connect_in
+from tests.context.probes import Open
+from tests.support.colours import COLOURS, Awaited, connect_in
 from tests.support.servers import PrivateServer
-from tests.support.waiting import aeventually
+from tests.support.waiting import aeventually, scaled
 
 SCOPES = ("workflow", "session", "actor", "global")
 IDS = {"workflow": "w1", "session": "s1", "actor": "a1"}
 
 
 @pytest.fixture
-async def store(astore: ccs.aio.Store) -> ccs.aio.Store:
-    return astore
+def store(shared: Any) -> Any:
+    return shared
 
 
-async def test_the_most_specific_scope_that_has_the_key_answers(store: ccs.aio.Store) -> None:
+async def test_the_most_specific_scope_that_has_the_key_answers(store: Any) -> None:
     """Given a key in every scope, when they are emptied one after the other, then the next one answers."""
     memory = store.memory(**IDS)
     for scope in SCOPES:
@@ -39,7 +43,7 @@ async def test_the_most_specific_scope_that_has_the_key_answers(store: ccs.aio.S
     assert not await memory.exists("key")
 
 
-async def test_what_is_there_is_not_missing_whatever_it_is(store: ccs.aio.Store) -> None:
+async def test_what_is_there_is_not_missing_whatever_it_is(store: Any) -> None:
     """Given None, "" or 0 in a specific scope, then no wider scope shines through (G11)."""
     memory = store.memory(**IDS)
     await memory.set("key", "wide", scope="global")
@@ -50,37 +54,7 @@ async def test_what_is_there_is_not_missing_whatever_it_is(store: ccs.aio.Store)
         assert await memory.exists("key")
 
 
-async def test_memory_agrees_with_a_stack_of_dicts(store: ccs.aio.Store) -> None:
-    """Given random calls on several memories that share scopes, then each does what a chain of dicts does."""
-    dice = random.Random(11)
-    model: dict[str, dict[str, Any]] = {}
-    memories = [
-        {"workflow": "w1", "session": "s1", "actor": "a1"},
-        {"workflow": "w2", "session": "s1"},
-        {"actor": "a1"},
-        {},
-    ]
-    for _ in range(150):
-        ids = dice.choice(memories)
-        names = [scope for scope in SCOPES if scope in ids or scope == "global"]
-        memory, key, scope = store.memory(**ids), dice.choice("abc"), dice.choice([None, *names])
-        scopes = [model.setdefault(f"{name}:{ids.get(name, '')}", {}) for name in ([scope] if scope else names)]
-        match dice.randrange(5):
-            case 0 | 1:
-                value = dice.choice([None, 0, "", [1]])
-                await memory.set(key, value, scope=scope)
-                scopes[0][key] = value
-            case 2:
-                assert await memory.delete(key, scope=scope) == (scopes[0].pop(key, scopes) is not scopes)
-            case 3:
-                expected = next((each[key] for each in scopes if key in each), "default")
-                assert await memory.get(key, "default", scope=scope) == expected
-                assert await memory.exists(key, scope=scope) == any(key in each for each in scopes)
-            case _:
-                assert await memory.keys(scope=scope) == sorted({key for each in scopes for key in each})
-
-
-async def test_scopes_are_the_contexts_of_the_store(store: ccs.aio.Store) -> None:
+async def test_scopes_are_the_contexts_of_the_store(store: Any) -> None:
     memory = store.memory(**IDS, agent="ann")
     entries = {scope: await memory.set("key", scope, scope=scope) for scope in SCOPES}
     assert entries["workflow"] == await store.task("w1").entry("key")
@@ -92,7 +66,7 @@ async def test_scopes_are_the_contexts_of_the_store(store: ccs.aio.Store) -> Non
     assert await memory.get("key") == "session"
 
 
-async def test_a_scope_that_was_not_given_is_an_error_never_everyones(store: ccs.aio.Store) -> None:
+async def test_a_scope_that_was_not_given_is_an_error_never_everyones(store: Any) -> None:
     memory = store.memory(session="s1")
     for call in (
         lambda: memory.get("key", scope="workflow"),
@@ -104,18 +78,51 @@ async def test_a_scope_that_was_not_given_is_an_error_never_everyones(store: ccs
             await call()
     for wrong in ("", 5, b"w"):
         with pytest.raises(ccs.InvalidPath):
-            store.memory(workflow=wrong)  # type: ignore[arg-type]
+            store.memory(workflow=wrong)
     for key in ("", "/a", "@claims/a", "a//b"):
         with pytest.raises(ccs.CCSError):
             await memory.set(key, 1)
 
 
-async def test_an_expired_value_lets_the_next_scope_answer(store: ccs.aio.Store) -> None:
+@pytest.mark.parametrize(
+    "asked",
+    [{"limit": -1}, {"limit": True}, {"limit": "x"}, {"since": "x"}, {"since": -1}, {"since": datetime(2025, 1, 1)}],  # noqa: DTZ001
+    ids=str,
+)
+async def test_a_trail_that_makes_no_sense_is_refused(store: Any, asked: dict[str, Any]) -> None:
+    memory = store.memory(session="s1")
+    for _ in "empty", "with a change":
+        with pytest.raises(ccs.InvalidValue):
+            await memory.history(**asked)
+        await memory.set("key", 1)
+
+
+async def test_what_is_no_function_is_not_called_back(store: Any) -> None:
+    with pytest.raises(ccs.InvalidValue):
+        await react(store.memory(session="s1"), 5, "a")
+
+
+async def test_an_expired_value_lets_the_next_scope_answer(store: Any) -> None:
     memory = store.memory(**IDS)
     await memory.set("key", "wide", scope="global")
     await memory.set("key", "short", ttl=0.05)
     assert await memory.get("key") in ("short", "wide")
     await aeventually(lambda: answers(memory, "wide"))
+
+
+async def test_a_scope_is_cleaned_up_with_its_context(store: Any) -> None:
+    """G10: working memory goes with its task, and the next scope answers."""
+    memory = store.memory(**IDS)
+    for scope in SCOPES:
+        await memory.set("key", scope, scope=scope)
+    contexts = store.task("w1"), store.session("s1"), store.actor("a1"), store.global_context()
+    assert [(await each.info()).ttl for each in contexts] == [timedelta(days=1), timedelta(days=30), None, None]
+    await store.task("w1", ttl=0.1).set("key", "brief")
+    await aeventually(lambda: answers(memory, "session"))
+    await contexts[1].finish(keep=0.1)
+    assert await memory.get("key") in ("session", "actor")
+    await aeventually(lambda: answers(memory, "actor"))
+    assert await memory.keys() == ["key"]
 
 
 async def answers(memory: Any, value: Any) -> bool:
@@ -127,7 +134,7 @@ class Customer(pydantic.BaseModel):
     born: datetime
 
 
-async def test_models_go_in_and_come_out(store: ccs.aio.Store) -> None:
+async def test_models_go_in_and_come_out(store: Any) -> None:
     memory, customer = store.memory(actor="a1"), Customer(name="Ann", born=datetime(1990, 1, 1, tzinfo=UTC))
     await memory.set("customer", customer)
     assert await memory.get("customer", type=Customer) == customer
@@ -191,7 +198,101 @@ async def test_changes_of_any_scope_are_told(aconnect: Callable[..., ccs.aio.Sto
     assert all(e.timestamp.tzinfo for e in seen)
 
 
-async def test_history_is_an_audit_trail_over_all_scopes(store: ccs.aio.Store) -> None:
+async def test_changes_are_told_to_callbacks_that_come_later(store: Any, open_store: Open) -> None:
+    """Given a store at work, when somebody begins to listen, then every change from then on is told, in order (G7)."""
+    writer, seen = (await open_store(agent="writer")).memory(**IDS), list[ccs.MemoryEvent]()
+    memory = store.memory(**IDS)
+    await writer.set("order_1_status", "before")
+    await react(memory, seen.append, "customer_*_sentiment", ["order_*_status"])
+    await memory.get("anything")
+    expected = []
+    for i in range(20):
+        for scope in SCOPES:
+            entry = await writer.set("order_1_status", i, scope=scope)
+            expected.append((scope, IDS.get(scope, ""), i, entry.revision))
+            await writer.set("order_1_note", i, scope=scope)
+    await writer.delete("order_1_status")
+    await aeventually(lambda: len(seen) == 81)
+    told = sorted((event for event in seen if event.action == "set"), key=lambda event: event.revision)
+    assert [(each.scope, each.scope_id, each.data, each.revision) for each in told] == expected
+    for scope in SCOPES:
+        before = [event.previous_data for event in seen if event.scope == scope]
+        assert before == ["before" if scope == "workflow" else None, *range(19), *([19] if scope == "workflow" else [])]
+    assert sorted(await memory.history("order_*_status", since=expected[0][3] - 1), key=order) == sorted(
+        seen, key=order
+    )
+
+
+def order(event: ccs.MemoryEvent) -> int:
+    return event.revision
+
+
+async def react(memory: Any, callback: Any, *patterns: str | list[str], **options: Any) -> None:
+    """Registers a callback, off the loop where that waits."""
+    if isinstance(memory, Awaited):
+        await to_thread.run_sync(memory.blocking.on_change(*patterns, **options), callback)
+    else:
+        memory.on_change(*patterns, **options)(callback)
+
+
+IMPORTED = {
+    "blocking": """
+import sys, threading, ccs
+store, seen, enough = ccs.connect(sys.argv[1], namespace=sys.argv[2]), [], threading.Event()
+memory = store.memory(workflow="w1", actor="a1")
+
+@memory.on_change("order_*_status", ["customer_*"])
+def react(event):
+    seen.append((event.scope, event.key, event.data, event.previous_data, event.agent))
+    enough.set() if len(seen) == 3 else None
+
+with store:
+    store.task("w1").set("ready", True)
+    assert enough.wait(20)
+""",
+    "asyncio": """
+import asyncio, sys, ccs.aio as ccs
+store, seen, enough = ccs.connect(sys.argv[1], namespace=sys.argv[2]), [], asyncio.Event()
+memory = store.memory(workflow="w1", actor="a1")
+
+@memory.on_change("order_*_status", ["customer_*"])
+async def react(event):
+    seen.append((event.scope, event.key, event.data, event.previous_data, event.agent))
+    enough.set() if len(seen) == 3 else None
+
+async def main():
+    async with store:
+        await store.task("w1").set("ready", True)
+        await asyncio.wait_for(enough.wait(), 20)
+
+asyncio.run(main())
+""",
+}
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_callbacks_are_registered_while_a_module_is_imported(valkey: str, namespace: str, colour: str) -> None:
+    """Given a program that registers before any loop runs, when another writes, then it is told of all (G7)."""
+    program = IMPORTED[colour] + "print(sorted(seen, key=repr))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, valkey, namespace], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with ccs.connect(valkey, namespace=namespace, agent="writer") as store:
+        store.task("w1").wait_for("ready", timeout=scaled(30))
+        memory = store.memory(workflow="w1", actor="a1")
+        memory.set("order_1_status", "open")
+        memory.set("order_1_status", "sent")
+        memory.set("customer_1", 1, scope="actor")
+    said, error = process.communicate(timeout=scaled(60))
+    assert (process.returncode, error) == (0, "")
+    assert ast.literal_eval(said) == [
+        ("actor", "customer_1", 1, None, "writer"),
+        ("workflow", "order_1_status", "open", None, "writer"),
+        ("workflow", "order_1_status", "sent", "open", "writer"),
+    ]
+
+
+async def test_history_is_an_audit_trail_over_all_scopes(store: Any) -> None:
     memory = store.memory(**IDS)
     entries = [await memory.set("key", i, scope=SCOPES[i % 4]) for i in range(8)]
     await memory.set("other", 1)

@@ -111,6 +111,19 @@ async def test_a_superseded_fact_is_found_no_more_but_can_still_be_looked_up(min
     )
 
 
+async def test_of_a_chain_of_facts_only_the_last_is_found(mind: Any, open_store: Open) -> None:
+    """And each of the others names the one that took its place."""
+    chain = [await mind.semantic.store("fact 0")]
+    for i in range(1, 6):
+        chain.append(await mind.semantic.store(f"fact {i}", supersedes=chain[-1]))
+    for task in (mind, (await open_store(embed=embed)).task("t")):
+        assert contents(await task.semantic.query("fact 0", 100)) == ["fact 5"]
+        assert [(await task.semantic.get(name)).superseded_by for name in chain] == [*chain[1:], None]
+    await unchanged(mind, mind.semantic.store("fact 9", supersedes=chain[2]), ccs.Conflict)
+    await mind.semantic.delete(chain[5])
+    assert await mind.semantic.query("fact 5", 100) == []
+
+
 async def test_who_supersedes_does_not_become_the_author(mind: Any, open_store: Open) -> None:
     """G12."""
     old = await mind.semantic.store("it is day")
@@ -261,7 +274,19 @@ async def test_the_holder_of_a_lost_claim_stores_nothing(mind: Any) -> None:
     assert contents(await mind.semantic.query("x")) == ["held"]
 
 
-@pytest.mark.parametrize("asked", [{"top_k": 0}, {"top_k": True}, {"top_k": 1.5}, {"where": "x"}, {"where": [1]}])
+SENSELESS: list[dict[str, Any]] = [
+    {"top_k": 0},
+    {"top_k": True},
+    {"top_k": 1.5},
+    {"where": "x"},
+    {"where": [1]},
+    {"min_score": "0.5"},
+    {"min_score": float("nan")},
+    {"min_score": True},
+]
+
+
+@pytest.mark.parametrize("asked", SENSELESS, ids=map(str, SENSELESS))
 async def test_a_query_that_makes_no_sense_is_refused(mind: Any, asked: dict[str, Any]) -> None:
     with pytest.raises(ccs.InvalidValue):
         await mind.semantic.query("x", **asked)

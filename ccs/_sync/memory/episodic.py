@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -27,7 +28,8 @@ Summarize = Callable[[list[Episode]], str | str]
 class Episodic:
     """The episodes of a context, recorded by any agent in any order, seen by all in the order in which they happened.
 
-    Reads see every episode acknowledged before them. Each process that reads keeps a copy in memory.
+    Those of one moment stand in the order of their ids; where those are of our making, that in which they were recorded,
+    by the clocks of who did. Reads see every episode acknowledged before them. Each process that reads keeps a copy in memory.
     """
 
     def __init__(self, entries: Entries) -> None:
@@ -61,7 +63,8 @@ class Episodic:
         """
         most = None if max_entries is None else whole("max_entries", max_entries, "how many to keep, at least 1", 1)
         value = {"description": text_of(description, "description"), "metadata": map_of(metadata, "metadata")}
-        chosen = secrets.token_hex(12) if id is None else id
+        # Such ids sort as they were made: of one moment, what was recorded first comes first.
+        chosen = f"{time.time_ns():016x}{secrets.token_hex(4)}" if id is None else id
         deadline = None if ttl is None else millis(ttl)
         vector, raw = self._space.remember(value, description, embedding, needed=False)
         path = episode_path(self._now() if at is None else at, chosen)
@@ -74,7 +77,8 @@ class Episodic:
 
         They are the same objects for all who ask in this store: do not change their metadata.
         """
-        count, first = whole("limit", limit, "how many, at least 1", 1), f"{EPISODES}/{stamp(since)}" if since else ""
+        count = whole("limit", limit, "how many, at least 1", 1)
+        first = "" if since is None else f"{EPISODES}/{stamp(since)}"
 
         def latest(table: Timeline, now: int) -> list[Episode]:
             return table.latest(count, now, first)

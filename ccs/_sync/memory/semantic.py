@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from ccs._core.codec import encode
 from ccs._core.commit import Guard, Operation, delete_op, revision_guard, set_op, version_guard
 from ccs._core.memories import SEMANTIC, Kept, fresh, map_of, text_of
 from ccs._core.names import system_path
-from ccs._core.numbers import whole
+from ccs._core.numbers import real, whole
 from ccs._core.recall import Table, having
 from ccs._core.times import Duration, from_micros, millis, to_micros
 from ccs._sync.entries import Entries
@@ -109,6 +110,7 @@ class Semantic:
             ['Ants are strong']
         """
         count = whole("top_k", top_k, "how many matches, at least 1", 1)
+        least = -math.inf if min_score is None else real("min_score", min_score, "a number", -math.inf, math.inf)
         query, accept = self._space.query(text_or_embedding), having(where)
         index: Index = self._place.engine.shared((SEMANTIC, self._place.address), self._index)
 
@@ -116,7 +118,7 @@ class Semantic:
             return table.nearest(query, count, now, accept)
 
         found = index.ask(nearest, searches=True)
-        return [_match(score, fact) for score, fact in found if min_score is None or score >= min_score]
+        return [_match(score, fact) for score, fact in found if score >= least]
 
     def get(self, id: str) -> Fact | None:
         """The fact of an id, superseded or not; None where there is none."""

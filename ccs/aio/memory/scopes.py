@@ -11,6 +11,7 @@ from ccs._compat import AsyncCaller
 from ccs._core.address import check_path, id_of
 from ccs._core.codec import decode, validate
 from ccs._core.entry import parse_entry
+from ccs._core.numbers import whole
 from ccs._core.scopes import MEMORY_SCOPES, memory_event, said_since
 from ccs._core.times import Duration
 from ccs.aio.entries import Entries
@@ -84,6 +85,8 @@ class Memory:
 
         As far back as the journals go; with `since`, after that revision or moment. The same events as `on_change` gets.
         """
+        if limit is not None:
+            whole("limit", limit, "how many at most, or None")
         events: list[MemoryEvent] = []
         for name, entries in self._named(scope).items():
             changes = said_since(await entries.history(*patterns), since)

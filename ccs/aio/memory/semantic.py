@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from ccs._core.codec import encode
 from ccs._core.commit import Guard, Operation, delete_op, revision_guard, set_op, version_guard
 from ccs._core.memories import SEMANTIC, Kept, fresh, map_of, text_of
 from ccs._core.names import system_path
-from ccs._core.numbers import whole
+from ccs._core.numbers import real, whole
 from ccs._core.recall import Table, having
 from ccs._core.times import Duration, from_micros, millis, to_micros
 from ccs.aio.entries import Entries
@@ -108,6 +109,7 @@ class Semantic:
             ['Ants are strong']
         """
         count = whole("top_k", top_k, "how many matches, at least 1", 1)
+        least = -math.inf if min_score is None else real("min_score", min_score, "a number", -math.inf, math.inf)
         query, accept = await self._space.query(text_or_embedding), having(where)
         index: Index = self._place.engine.shared((SEMANTIC, self._place.address), self._index)
 
@@ -115,7 +117,7 @@ class Semantic:
             return table.nearest(query, count, now, accept)
 
         found = await index.ask(nearest, searches=True)
-        return [_match(score, fact) for score, fact in found if min_score is None or score >= min_score]
+        return [_match(score, fact) for score, fact in found if score >= least]
 
     async def get(self, id: str) -> Fact | None:
         """The fact of an id, superseded or not; None where there is none."""
