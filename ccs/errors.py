@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 __all__ = [
     "AlreadyClaimed",
@@ -32,7 +34,17 @@ __all__ = [
 
 
 class CCSError(Exception):
-    """The root of all errors of CCS."""
+    """The root of all errors of CCS. Each can be copied, and raised again in another process."""
+
+    def __reduce__(self) -> tuple[Callable[..., CCSError], tuple[Any, ...], dict[str, Any]]:
+        # Exceptions are made anew by calling their class with their text, which is not what these are made from.
+        return _made_anew, (self.__class__, self.args), self.__dict__
+
+
+def _made_anew(kind: type[CCSError], args: tuple[Any, ...]) -> CCSError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 class Conflict(CCSError):

@@ -93,7 +93,8 @@ class Coordination(Entries):
         once until it succeeds: hand the token, or the key, to whom it calls.
 
         `IdempotencyMismatch` if the key was used with another `input`; `TimeoutError` after waiting `timeout` seconds
-        for others; `ClaimLost` if the process was stopped so long that somebody else took over, and has no result yet.
+        for others, or `Unavailable` if the server is away by then (without `timeout`, if it is for `retry_for`);
+        `ClaimLost` if the process was stopped so long that somebody else took over, and has no result yet.
 
             >>> task.once("invoice/7", lambda: "sent")
             'sent'
@@ -225,9 +226,9 @@ class Coordination(Entries):
     def join(self, role: str | None = None, *, ttl: Duration = 15.0, meta: Any = None) -> Presence:
         """Presence: while it is entered, this agent is one of the `members`. `meta` is any value.
 
-        It leaves at once when it is left, and within `ttl` seconds when its process dies; so do the claims and messages
-        that the agent takes in this context meanwhile, whatever their own lease, so join first. Both are commits: who
-        watches `@members/*` is told. An agent that joins twice, in two processes say, is two members.
+        It leaves at once when it is left, and within `ttl` seconds when its process dies; so do the claims, messages and
+        runs that the agent takes in this context meanwhile, whatever their own lease, so join first. Both are commits:
+        who watches `@members/*` is told. An agent that joins twice, in two processes say, is two members.
 
             >>> with task.join("reviewer", meta={"model": "m1"}):
             ...     [(member.agent, member.role, member.meta) for member in task.members()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ from ccs._core.address import check_path
 from ccs._core.match import holds, missed
 from ccs._core.pattern import escape
 from ccs._core.times import Duration, seconds
+from ccs._log import logger
 from ccs.aio.engine import Engine
 from ccs.aio.history import History
 from ccs.aio.past import diff, snapshot_at
@@ -18,7 +19,7 @@ from ccs.aio.place import Place
 from ccs.aio.reads import matcher_of, typed
 from ccs.aio.subscription import Callback, ErrorCallback, Subscription, whole_of
 from ccs.aio.watch import EntryWatch, Watch
-from ccs.errors import InvalidPattern, InvalidValue
+from ccs.errors import HistoryCompacted, HistoryForked, InvalidPattern, InvalidValue
 from ccs.types import Change, Entry, Snapshot
 
 __all__ = ["Watches", "call_back", "pattern_list"]
@@ -104,9 +105,19 @@ class Watches:
     ) -> Entry:
         """Waits until there is an entry (`until=None`), or one whose value is `until`, or `until(value)` is true.
 
-        `TimeoutError` after `timeout` seconds; `ContextFinished` and `ContextGone` where it cannot happen any more.
+        What stands there counts: a value that came and went during an outage may be passed over. `TimeoutError` after
+        `timeout` seconds; `ContextFinished` and `ContextGone` where it cannot happen any more.
         """
         deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
+        while True:
+            try:
+                return await self._wait_for(path, until, deadline, timeout, type)
+            except (HistoryCompacted, HistoryForked) as error:
+                logger.info("looking anew at %s in %s: %s", path, self._place.address, error)
+
+    async def _wait_for(
+        self, path: str, until: Any, deadline: float | None, timeout: Duration | None, type: Any
+    ) -> Entry:
         place = self._place
         async with EntryWatch(place.engine, place.address, (escape(check_path(path)),), initial=True) as entries:
             last: Entry | None = None
@@ -187,6 +198,6 @@ def call_back(
 
 def pattern_list(patterns: str | Sequence[str]) -> list[str]:
     """One pattern or several, as a list."""
-    if callable(patterns):
+    if callable(patterns) or not isinstance(patterns, Iterable):
         raise InvalidPattern(f"{patterns!r} is no pattern: call the decorator with patterns, @task.on_change('**')")
     return [patterns] if isinstance(patterns, str) else list(patterns)

@@ -60,6 +60,13 @@ def _grows(what: str, key: str, base: int, much: int, contender: str) -> Bar:
     return Bar(f"{what}, {contender}: cost at {much:,} ÷ at {base:,}", 1.3, cost, at_least=False)
 
 
+def _costs(what: str, wanted: float, key: str, over: str, contender: str) -> Bar:
+    def cost(figures: Figures) -> Spread | None:
+        return figures.gain(over, contender, contender, key)
+
+    return Bar(f"{what}: {contender}", wanted, cost, at_least=False)
+
+
 def _count(what: str, wanted: float, key: str, contender: str) -> Bar:
     def measured(figures: Figures) -> Spread | None:
         rounds = figures.get(key, contender)
@@ -85,5 +92,7 @@ BARS = (
     *(_grows("set, entries", "growth/entries/write", 1_000, 1_000_000, each) for each in COLOURS),
     *(_grows("set, contexts", "growth/contexts/write", 1, 100_000, each) for each in COLOURS),
     *(_grows("set, watches elsewhere", "growth/watches elsewhere/write", 1, 1_000, each) for each in COLOURS),
+    *(_costs("claim and release ÷ set", 2.5, "claim/claim", "claim/set", each) for each in COLOURS),
+    *(_costs("send → receive ÷ set → watch", 3.0, "handover/inbox", "handover/watch", each) for each in COLOURS),
     *(_count("all delivered, in order, each once, %", 100.0, "delivery/whole", each) for each in COLOURS),
 )

@@ -125,16 +125,17 @@ def test_a_server_that_is_given_is_measured_and_keeps_only_what_was_its_own(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a priority below all others")
 def test_the_processors_can_be_kept_awake_until_the_end(tmp_path: Path) -> None:
+    before = children()
     with awake():
-        spinning = children()
+        spinning = children() - before
         assert len(spinning) == len(os.sched_getaffinity(0))
         eventually(lambda: all(os.sched_getscheduler(pid) == os.SCHED_IDLE for pid in spinning), 10, "idle priority")
-    assert not set(spinning) & set(children())
+    assert not spinning & children()
 
 
-def children() -> list[int]:
+def children() -> set[int]:
     pid = os.getpid()
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 
 def test_the_pictures_are_drawn(tmp_path: Path) -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
+from datetime import UTC, datetime
+
 import pytest
 
 from ccs import errors
@@ -20,13 +25,35 @@ EXAMPLES = [
     errors.Unavailable("redis://host", True, "no answer"),
     errors.UnsafeServer("no server"),
     errors.ValueTooLarge(2, 1),
+    errors.MirrorFull("/tasks/1", 3),
+    errors.AlreadyClaimed("r", "somebody", datetime(2026, 1, 2, tzinfo=UTC)),
+    errors.ClaimLost("r"),
+    errors.IdempotencyMismatch("k"),
+    errors.RetriesExhausted("k", 3, "ValueError: no"),
+    errors.InboxFull("role", 10),
+    errors.NoEmbedder(),
 ]
 
 
+def sent(error: errors.CCSError) -> errors.CCSError:
+    """As another process gets it."""
+    arrived: errors.CCSError = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own
+    return arrived
+
+
+def test_there_is_an_example_of_every_error() -> None:
+    untold = {"CCSError", "InvalidPattern", "InvalidValue", "ReservedPath"}  # these are made as InvalidPath is
+    assert {type(error).__name__ for error in EXAMPLES} == set(errors.__all__) - untold
+
+
+@pytest.mark.parametrize("again", [copy_of, copy.copy, sent], ids=lambda again: again.__name__)
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
-def test_a_copy_of_an_error_says_the_same(error: errors.CCSError) -> None:
-    twin = copy_of(error)
+def test_a_copy_of_an_error_says_the_same(
+    error: errors.CCSError, again: Callable[[errors.CCSError], errors.CCSError]
+) -> None:
+    twin = again(error)
     assert twin is not error
+    assert type(twin) is type(error)
     assert str(twin) == str(error) != ""
     assert vars(twin) == vars(error)
 

@@ -102,6 +102,11 @@ class Player:
             raise result
         return result
 
+    @property
+    def has_answered(self) -> bool:
+        """Whether it has done what it was told to do."""
+        return self._pipe.poll()
+
     def ask(self, function: Callable[..., Any], *args: Any) -> Any:
         self.begin(function, *args)
         return self.result()

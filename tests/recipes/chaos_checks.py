@@ -11,7 +11,7 @@ from typing import Any
 
 import ccs
 from ccs._core.inbox import in_order
-from tests.recipes.chaos_players import TRIES
+from tests.recipes.chaos_players import LIMIT, TRIES
 
 Notes = dict[str, list[dict[str, Any]]]
 
@@ -131,6 +131,7 @@ class Mail:
 
     posts: dict[str, Post] = field(default_factory=dict)
     first: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
+    unread: Counter[str] = field(default_factory=Counter)
 
     def replay(self, changes: Iterable[ccs.Change]) -> None:
         for commit in commits(changes):
@@ -145,9 +146,12 @@ class Mail:
         if change.op == "set":
             assert name not in self.posts, f"sent twice: {change}"
             order = in_order(change.revision, name)
-            self.posts[name] = Post(root.split("/")[1], change.value["content"], order, change.revision)
+            post = self.posts[name] = Post(root.split("/")[1], change.value["content"], order, change.revision)
+            self.unread[post.role] += 1
+            assert self.unread[post.role] <= LIMIT, f"sent to a full inbox: {change}"
             return
         post = self.posts[name]
+        self.unread[post.role] -= 1
         assert post.deliveries, f"gone without a delivery: {change}"
         buried = f"{root}/dead/{name}" in commit
         assert not buried or len(post.deliveries) == TRIES, f"given up too early: {change}"

@@ -22,7 +22,7 @@ import ccs.aio.engine
 from tests.support.colours import connect_in
 from tests.support.waiting import aeventually, scaled
 
-TTL, TRIES, RESOURCES, ROLES = 0.8, 3, 3, ("reader", "writer")
+TTL, TRIES, RESOURCES, ROLES, LIMIT = 0.8, 3, 3, ("reader", "writer"), 100
 SETTLE, END = "settle", "end"
 """Files by which the agents are told to do no more than be present, and to go."""
 
@@ -46,6 +46,10 @@ class Broken(Exception):
     """Work that has failed."""
 
 
+EXPECTED = (ccs.AlreadyClaimed, ccs.ClaimLost, ccs.InboxFull, ccs.Unavailable, TimeoutError, Broken)
+"""What may come of any call, and ends no agent."""
+
+
 class Agent:
     """One task for each recipe, all of them on one store."""
 
@@ -64,7 +68,7 @@ class Agent:
         while not (self.folder / SETTLE).exists():
             try:
                 await step()
-            except (ccs.AlreadyClaimed, ccs.ClaimLost, ccs.Unavailable, TimeoutError, Broken) as error:
+            except EXPECTED as error:
                 self.note(type(error).__name__, at=step.__name__)
             await asyncio.sleep(self.dice.random() / 50)  # a pace, so that the journal of a long run can be read
 
@@ -102,11 +106,11 @@ class Agent:
         self._count += 1
         role, content = self.dice.choice(ROLES), f"{self.name}.{self._count}"
         if self.dice.random() < 0.7:
-            message = await self.task.send(role, content)
+            message = await self.task.send(role, content, limit=LIMIT)
             return self.note("sent", content=content, revision=message.revision)
         async with self.task.transaction() as tx:
             for part in (content, f"{content}b"):
-                await _maybe(tx.send(role, part))
+                await _maybe(tx.send(role, part, limit=LIMIT))
         revision = await _maybe(tx.revision)
         for part in (content, f"{content}b"):
             self.note("sent", content=part, revision=revision)

@@ -27,13 +27,17 @@ def stay(url: str, namespace: str, agent: str, ttl: float) -> int:
 
 
 def hold_everything(url: str, namespace: str, ttl: float) -> None:
-    """Joins, then takes a claim and a message, each for a minute, and keeps them."""
+    """Joins, then takes a claim, a message and the run of a key, each for a minute, and keeps them."""
     with ccs.connect(url, namespace=namespace, agent="holder") as store:
         task = store.task("t")
         with task.join(ttl=ttl), task.claim("resource", ttl=60), task.inbox("role", lease=60) as inbox:
             inbox.receive(timeout=scaled(10))
-            task.set("held", True)
-            task.wait_for("go", timeout=scaled(30))
+            task.once("key", _hold, task, lease=60)
+
+
+def _hold(task: ccs.Context) -> None:
+    task.set("held", True)
+    task.wait_for("go", timeout=scaled(30))
 
 
 def agree(url: str, namespace: str, agent: str, parties: list[str], joined: bool, **options: Any) -> ccs.Decision:

@@ -9,8 +9,10 @@ import pytest
 from anyio import to_thread
 
 import ccs
+import ccs.aio
 from ccs._core.codec import encode
-from ccs._core.commit import renew_op, set_op
+from ccs._core.commit import delete_op, renew_op, set_op
+from ccs._core.presence import written
 from tests.context.probes import Open
 from tests.recipes.work import commit
 from tests.support.waiting import aeventually, bounded
@@ -135,6 +137,17 @@ async def test_a_member_that_joins_later_and_leaves_aborts_as_well(task: Any) ->
     await voted(task, "a")
     async with party_of(task, "b").join():
         await task.members()
+    assert (await bounded(waiting))[0].reason == "'b' left without a vote"
+
+
+async def test_a_member_that_comes_and_goes_in_a_moment_aborts_as_well(astore: ccs.aio.Store) -> None:
+    """Both commits travel together, so who waits hears of them at once."""
+    task, path = astore.task("t"), "@members/b"
+    waiting = asyncio.ensure_future(decided(task, True, None, None))
+    await voted(task, "a")
+    operations = set_op(path, encode(written("worker", 60_000, None))), delete_op(path)
+    place = party_of(task, "b").place
+    await asyncio.gather(*(place.commit([each], [], 0, heeding=False) for each in operations))
     assert (await bounded(waiting))[0].reason == "'b' left without a vote"
 
 

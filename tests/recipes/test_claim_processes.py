@@ -1,4 +1,4 @@
-"""Claims among real processes: many at once, some that are killed or stopped; and what it costs to wait."""
+"""Claims among real processes: many at once, some that are killed or stopped."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ import ccs.aio
 from tests.embedded.players import crowd
 from tests.recipes.claim_players import RESOURCE, count_up, hold, wait_in_line
 from tests.recipes.holds import in_line, tickets
-from tests.support.servers import PrivateServer
-from tests.support.waiting import aeventually, bounded, counts, eventually
+from tests.support.waiting import bounded, counts, eventually
 
 
 @pytest.fixture
@@ -94,37 +93,3 @@ async def test_a_waiter_that_is_killed_leaves_the_line_within_its_ttl(valkey: st
         lapsed = next(change for change in changes if change.op == "expire")
         assert (lapsed.path, done) == (dead, ["next"])
         assert next(change.path for change in changes if change.revision > lapsed.revision) == f"@claims/{RESOURCE}"
-
-
-async def test_a_hundred_who_wait_cost_the_server_what_one_does(own_server: PrivateServer, namespace: str) -> None:
-    """Given waiters, when nothing happens for two seconds, then there is a heartbeat, a renewal, a sweep, no more."""
-    costs = []
-    for waiters in (1, 100):
-        async with ccs.aio.connect(own_server.url, namespace=namespace) as store:
-            task = store.task(f"{waiters}")
-            claim = await task.claim(RESOURCE).acquire()
-            waiting = [asyncio.create_task(task.claim(RESOURCE, wait=60).acquire()) for _ in range(waiters)]
-            await in_line(task, RESOURCE, waiters)
-            await aeventually(lambda: quiet(own_server), what="everybody to have looked")
-            before = await asyncio.to_thread(calls, own_server)
-            await asyncio.sleep(2)  # not to wait for something, but for nothing
-            costs.append(await asyncio.to_thread(calls, own_server) - before)
-            for each in waiting:
-                each.cancel()
-            await asyncio.wait(waiting)
-            await claim.release()
-            assert await task.paths("@claims/**", "@waiting/**") == []
-    assert max(costs) <= 8, costs
-
-
-async def quiet(server: PrivateServer) -> bool:
-    before = await asyncio.to_thread(calls, server)
-    await asyncio.sleep(0.3)
-    return await asyncio.to_thread(calls, server) == before
-
-
-def calls(server: PrivateServer) -> int:
-    """How many commands clients have sent; not this look, nor what scripts do."""
-    with server.client() as client:
-        stats = client.info("commandstats")
-    return sum(each["calls"] for name, each in stats.items() if name in ("cmdstat_evalsha", "cmdstat_ping"))

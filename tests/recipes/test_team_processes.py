@@ -56,6 +56,7 @@ def test_what_a_killed_agent_held_is_free_when_it_has_left(valkey: str, namespac
             message = inbox.receive(timeout=scaled(20))
             assert (message.content, message.attempts) == ("do this", 2)
             message.ack()
+        assert task.once("key", lambda: "the next", timeout=scaled(20)) == "the next"
         assert agents(task) == []
 
 
@@ -71,6 +72,8 @@ def test_what_is_held_while_an_agent_is_present_is_kept_for_longer_than_its_ttl(
             pass
         with task.inbox("role") as inbox, pytest.raises(TimeoutError):
             inbox.receive(timeout=0.1)
+        with pytest.raises(TimeoutError):
+            task.once("key", lambda: "the next", timeout=0.1)
         task.set("go", True)
         holder.result()
 

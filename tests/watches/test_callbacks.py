@@ -31,6 +31,17 @@ def values(changes: list[Change]) -> list[Any]:
     return [change.value for change in changes]
 
 
+@pytest.mark.parametrize("patterns", [print, 5, ["p", 5], None, "a["])
+@pytest.mark.parametrize("kind", [ccs, ccs.aio])
+def test_what_is_no_pattern_is_refused_at_once(kind: Any, patterns: Any) -> None:
+    task = kind.connect("memory://").task("t")
+    for register in (task.on_change, task.on_event):
+        with pytest.raises(ccs.InvalidPattern):
+            register(patterns)(print)
+    with pytest.raises(ccs.InvalidPattern):
+        task.subscribe(patterns, print)
+
+
 # Blocking
 
 

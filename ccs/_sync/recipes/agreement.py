@@ -4,16 +4,30 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from ccs._core.agreement import Ballot, next_step
 from ccs._core.pattern import escape
 from ccs._core.presence import EVERYBODY, agents_in
+from ccs._sync.engine import Engine
 from ccs._sync.entries import Entries
 from ccs._sync.recipes.steps import looking, take
 from ccs._sync.watch import Picture
-from ccs.types import Decision
+from ccs.types import Decision, Entry
 
 __all__ = ["agree"]
+
+
+class _Attendance(Picture):
+    """What stands there; and `seen`, the agents that were members at some time, be it for a moment between two looks."""
+
+    def __init__(self, seen: set[str], engine: Engine, address: str, patterns: tuple[str, ...]) -> None:
+        super().__init__(engine, address, patterns)
+        self._seen = seen
+
+    def _put(self, path: str, entry: Entry | None) -> None:
+        super()._put(path, entry)
+        self._seen |= agents_in({path: entry} if entry else {})
 
 
 def agree(entries: Entries, ballot: Ballot) -> Decision:
@@ -22,7 +36,6 @@ def agree(entries: Entries, ballot: Ballot) -> Decision:
 
     def decide(picture: Picture) -> Decision:
         while True:
-            seen.update(agents_in(picture.entries))
             step = next_step(ballot, picture.entries, seen)
             if isinstance(step, Decision):
                 return step
@@ -30,4 +43,5 @@ def agree(entries: Entries, ballot: Ballot) -> Decision:
             take(place, picture, step, None)
 
     patience = time.monotonic() + ballot.timeout / 1000
-    return looking(place, (f"{escape(ballot.root)}/**", EVERYBODY), decide, patience)
+    patterns = f"{escape(ballot.root)}/**", EVERYBODY
+    return looking(place, patterns, decide, patience, partial(_Attendance, seen))

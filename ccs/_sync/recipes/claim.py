@@ -18,7 +18,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ccs._compat import Worker, sleep
+from ccs._compat import Worker
 from ccs._core.claim import CLAIMS, Site, Turn, free_of, info_of, site_of, turn_of
 from ccs._core.codec import encode
 from ccs._core.commit import Guard, Operation, delete_op, nothing_below, renew_op, revision_guard, set_op, version_guard
@@ -30,18 +30,9 @@ from ccs._scripts import READ
 from ccs._sync.entries import Entries
 from ccs._sync.place import Fence, Place
 from ccs._sync.reads import matcher_of
+from ccs._sync.recipes.steps import looking
 from ccs._sync.watch import Picture
-from ccs.errors import (
-    AlreadyClaimed,
-    CCSError,
-    ClaimLost,
-    Conflict,
-    ContextFinished,
-    HistoryCompacted,
-    HistoryForked,
-    InvalidValue,
-    Unavailable,
-)
+from ccs.errors import AlreadyClaimed, CCSError, ClaimLost, Conflict, ContextFinished, InvalidValue
 from ccs.types import ClaimInfo
 
 if TYPE_CHECKING:
@@ -49,8 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Claim", "claim_any", "claims_of"]
 
-# Seconds: the shortest ttl, the longest of a ticket, after an outage was told, and for taking back what was not wanted.
-_SHORTEST, _TICKET, _REST, _PATIENCE = 0.01, 10.0, 0.5, 1.0
+# Seconds: the shortest ttl, the longest of a ticket, and for taking back what was not wanted.
+_SHORTEST, _TICKET, _PATIENCE = 0.01, 10.0, 1.0
 
 
 class Claim:
@@ -257,19 +248,13 @@ class Claim:
 
     def _comes_up(self, ticket: Lease, deadline: float) -> bool:
         """Waits until it is the ticket's turn; False if it has lapsed, `TimeoutError` at the deadline."""
-        while True:
-            picture = Picture(self._place.engine, self._place.address, self._site.patterns)
-            try:
-                with picture:
-                    while (turn := turn_of(picture.entries, self._site, ticket.path)) is Turn.LATER:
-                        picture.changed(deadline)
-                    return turn is Turn.NOW
-            except (HistoryCompacted, HistoryForked) as error:
-                logger.info("looking anew at who waits for %r: %s", self.resource, error)
-            except Unavailable:
-                if time.monotonic() >= deadline:
-                    raise
-                sleep(_REST)
+
+        def look(picture: Picture) -> bool:
+            while (turn := turn_of(picture.entries, self._site, ticket.path)) is Turn.LATER:
+                picture.changed(deadline)
+            return turn is Turn.NOW
+
+        return looking(self._place, self._site.patterns, look, deadline)
 
     def _lend(self, path: str, value: Any, ttl: float, guards: list[Guard], also: Sequence[Operation] = ()) -> Lease:
         """Writes an entry that ends by itself unless it is renewed, and renews it from now on."""

@@ -11,6 +11,7 @@ from typing import TypeVar
 from ccs._compat import sleep
 from ccs._core.step import Step
 from ccs._log import logger
+from ccs._sync.engine import Engine
 from ccs._sync.place import Place
 from ccs._sync.watch import Picture
 from ccs.errors import Conflict, ContextFinished, ContextGone, HistoryCompacted, HistoryForked, Unavailable
@@ -23,11 +24,17 @@ _REST = 0.5
 T = TypeVar("T")
 
 
-def looking(place: Place, patterns: tuple[str, ...], act: Callable[[Picture], T], patience: float) -> T:
+def looking(
+    place: Place,
+    patterns: tuple[str, ...],
+    act: Callable[[Picture], T],
+    patience: float,
+    draw: Callable[[Engine, str, tuple[str, ...]], Picture] = Picture,
+) -> T:
     """What comes of acting on a picture; on a new one where history has a gap, and after an outage while patience lasts."""
     while True:
         try:
-            with Picture(place.engine, place.address, patterns) as picture:
+            with draw(place.engine, place.address, patterns) as picture:
                 return act(picture)
         except (HistoryCompacted, HistoryForked) as error:
             logger.info("looking anew at %s in %s: %s", patterns[0], place.address, error)

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from ccs._core.agreement import Ballot, next_step
 from ccs._core.pattern import escape
 from ccs._core.presence import EVERYBODY, agents_in
+from ccs.aio.engine import Engine
 from ccs.aio.entries import Entries
 from ccs.aio.recipes.steps import looking, take
 from ccs.aio.watch import Picture
-from ccs.types import Decision
+from ccs.types import Decision, Entry
 
 __all__ = ["agree"]
+
+
+class _Attendance(Picture):
+    """What stands there; and `seen`, the agents that were members at some time, be it for a moment between two looks."""
+
+    def __init__(self, seen: set[str], engine: Engine, address: str, patterns: tuple[str, ...]) -> None:
+        super().__init__(engine, address, patterns)
+        self._seen = seen
+
+    def _put(self, path: str, entry: Entry | None) -> None:
+        super()._put(path, entry)
+        self._seen |= agents_in({path: entry} if entry else {})
 
 
 async def agree(entries: Entries, ballot: Ballot) -> Decision:
@@ -21,7 +35,6 @@ async def agree(entries: Entries, ballot: Ballot) -> Decision:
 
     async def decide(picture: Picture) -> Decision:
         while True:
-            seen.update(agents_in(picture.entries))
             step = next_step(ballot, picture.entries, seen)
             if isinstance(step, Decision):
                 return step
@@ -29,4 +42,5 @@ async def agree(entries: Entries, ballot: Ballot) -> Decision:
             await take(place, picture, step, None)
 
     patience = time.monotonic() + ballot.timeout / 1000
-    return await looking(place, (f"{escape(ballot.root)}/**", EVERYBODY), decide, patience)
+    patterns = f"{escape(ballot.root)}/**", EVERYBODY
+    return await looking(place, patterns, decide, patience, partial(_Attendance, seen))

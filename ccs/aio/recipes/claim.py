@@ -17,7 +17,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ccs._compat import AsyncWorker, async_sleep
+from ccs._compat import AsyncWorker
 from ccs._core.claim import CLAIMS, Site, Turn, free_of, info_of, site_of, turn_of
 from ccs._core.codec import encode
 from ccs._core.commit import Guard, Operation, delete_op, nothing_below, renew_op, revision_guard, set_op, version_guard
@@ -29,18 +29,9 @@ from ccs._scripts import READ
 from ccs.aio.entries import Entries
 from ccs.aio.place import Fence, Place
 from ccs.aio.reads import matcher_of
+from ccs.aio.recipes.steps import looking
 from ccs.aio.watch import Picture
-from ccs.errors import (
-    AlreadyClaimed,
-    CCSError,
-    ClaimLost,
-    Conflict,
-    ContextFinished,
-    HistoryCompacted,
-    HistoryForked,
-    InvalidValue,
-    Unavailable,
-)
+from ccs.errors import AlreadyClaimed, CCSError, ClaimLost, Conflict, ContextFinished, InvalidValue
 from ccs.types import ClaimInfo
 
 if TYPE_CHECKING:
@@ -48,8 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Claim", "claim_any", "claims_of"]
 
-# Seconds: the shortest ttl, the longest of a ticket, after an outage was told, and for taking back what was not wanted.
-_SHORTEST, _TICKET, _REST, _PATIENCE = 0.01, 10.0, 0.5, 1.0
+# Seconds: the shortest ttl, the longest of a ticket, and for taking back what was not wanted.
+_SHORTEST, _TICKET, _PATIENCE = 0.01, 10.0, 1.0
 
 
 class Claim:
@@ -256,19 +247,13 @@ class Claim:
 
     async def _comes_up(self, ticket: Lease, deadline: float) -> bool:
         """Waits until it is the ticket's turn; False if it has lapsed, `TimeoutError` at the deadline."""
-        while True:
-            picture = Picture(self._place.engine, self._place.address, self._site.patterns)
-            try:
-                async with picture:
-                    while (turn := turn_of(picture.entries, self._site, ticket.path)) is Turn.LATER:
-                        await picture.changed(deadline)
-                    return turn is Turn.NOW
-            except (HistoryCompacted, HistoryForked) as error:
-                logger.info("looking anew at who waits for %r: %s", self.resource, error)
-            except Unavailable:
-                if time.monotonic() >= deadline:
-                    raise
-                await async_sleep(_REST)
+
+        async def look(picture: Picture) -> bool:
+            while (turn := turn_of(picture.entries, self._site, ticket.path)) is Turn.LATER:
+                await picture.changed(deadline)
+            return turn is Turn.NOW
+
+        return await looking(self._place, self._site.patterns, look, deadline)
 
     async def _lend(
         self, path: str, value: Any, ttl: float, guards: list[Guard], also: Sequence[Operation] = ()

@@ -31,6 +31,7 @@ from ccs._core.times import millis
 from ccs._log import logger
 from ccs.aio.entries import Entries
 from ccs.aio.place import Place
+from ccs.aio.recipes.steps import looking
 from ccs.aio.watch import Picture
 from ccs.errors import CCSError, ClaimLost, Conflict, InvalidValue, RetriesExhausted
 from ccs.types import Entry
@@ -70,16 +71,16 @@ class Attempt:
         """Takes the lease, and writes into the record that somebody is at it; `Conflict` if another one was faster."""
         request, (lease, keep, *_) = self._request, self._request.terms
         record, run = encode(running(request, self._upon.attempt)), encode({"attempt": self._upon.attempt})
-        sent = time.monotonic()
+        term, sent = self._place.term(lease), time.monotonic()
         applied = await self._place.commit(
-            [set_op(request.record, record, millis(lease + keep)), set_op(request.run, run, millis(lease))],
+            [set_op(request.record, record, millis(lease + keep)), set_op(request.run, run, millis(term))],
             [revision_guard(request.record, self._upon.revision), revision_guard(request.run, 0)],
             len(record) + len(run),
             heeding=False,
         )
         self.token = applied.revision
         # The record too is renewed: it is remembered for `keep` after a runner was lost, however long that had run.
-        held = (request.run, lease), (request.record, lease + keep)
+        held = (request.run, term), (request.record, lease + keep)
         self._leases = [Lease(path, self.token, ttl, sent + ttl) for path, ttl in held]
         for each in self._leases:
             self._place.hold(each)
@@ -155,15 +156,18 @@ class Once:
         return await self._act(dict(snapshot))
 
     async def _wait(self) -> Done | Attempt:
-        patience = self._request.terms.timeout
-        deadline = None if patience is None else time.monotonic() + patience
-        async with Picture(self._place.engine, self._place.address, self._patterns) as picture:
+        timeout = self._request.terms.timeout
+        deadline = None if timeout is None else time.monotonic() + timeout
+
+        async def act(picture: Picture) -> Done | Attempt:
             while not (found := await self._act(picture.entries)):
-                try:
-                    await picture.changed(deadline)
-                except TimeoutError:
-                    raise TimeoutError(f"somebody else still runs {self._request.key!r} after {patience:g} s") from None
-        return found
+                await picture.changed(deadline)
+            return found
+
+        try:
+            return await looking(self._place, self._patterns, act, deadline or 0.0)
+        except TimeoutError:
+            raise TimeoutError(f"somebody else still runs {self._request.key!r} after {timeout:g} s") from None
 
     async def _act(self, entries: dict[str, Entry]) -> Done | Attempt | None:
         """What can be done about these entries now; None: nothing, before they change."""

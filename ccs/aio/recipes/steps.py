@@ -10,6 +10,7 @@ from typing import TypeVar
 from ccs._compat import async_sleep
 from ccs._core.step import Step
 from ccs._log import logger
+from ccs.aio.engine import Engine
 from ccs.aio.place import Place
 from ccs.aio.watch import Picture
 from ccs.errors import Conflict, ContextFinished, ContextGone, HistoryCompacted, HistoryForked, Unavailable
@@ -23,12 +24,16 @@ T = TypeVar("T")
 
 
 async def looking(
-    place: Place, patterns: tuple[str, ...], act: Callable[[Picture], Awaitable[T]], patience: float
+    place: Place,
+    patterns: tuple[str, ...],
+    act: Callable[[Picture], Awaitable[T]],
+    patience: float,
+    draw: Callable[[Engine, str, tuple[str, ...]], Picture] = Picture,
 ) -> T:
     """What comes of acting on a picture; on a new one where history has a gap, and after an outage while patience lasts."""
     while True:
         try:
-            async with Picture(place.engine, place.address, patterns) as picture:
+            async with draw(place.engine, place.address, patterns) as picture:
                 return await act(picture)
         except (HistoryCompacted, HistoryForked) as error:
             logger.info("looking anew at %s in %s: %s", patterns[0], place.address, error)

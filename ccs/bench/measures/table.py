@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ccs.bench.measures.calls import gets, puts
+from ccs.bench.measures.claims import claims
 from ccs.bench.measures.fanout import deliveries, fanouts
 from ccs.bench.measures.growth import growth
+from ccs.bench.measures.handover import handovers
 from ccs.bench.measures.latency import latencies
 from ccs.bench.measures.memory import memory
 from ccs.bench.measures.mirrors import mirrors
@@ -33,7 +35,11 @@ MEASURES: Mapping[str, Measure] = {
     for measure in (
         Measure("put", "writes, one at a time and by many callers at once; CPU time of client and server", puts),
         Measure("get", "reads, likewise", gets),
+        Measure("claim", "a claim taken and released, beside a set", claims),
         Measure("latency", "from the call of put to the callback in another client", latencies),
+        Measure(
+            "handover", "from the call of set, or send, to a watch, or a receiver, in another process", handovers, 5
+        ),
         Measure("fanout", "one writer, many subscribers: deliveries a second", fanouts),
         Measure("delivery", "the most subscribers and commits: all delivered, in order, each once?", deliveries, 1),
         Measure("resume", "catching up after having been away", resumes, 3),

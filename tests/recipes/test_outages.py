@@ -1,0 +1,134 @@
+"""Who waits while the server is away: what is over within the store's patience goes by unnoticed, what is not is told."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+
+import ccs
+import ccs.aio
+from tests.recipes.waiters import Play, Seat, agreeing, claiming, looking, meeting, receiving, running, seated
+from tests.support.colours import COLOURS, connect_in
+from tests.support.proxy import Proxy
+from tests.support.waiting import aeventually, bounded, scaled
+
+IMPATIENT = 0.3
+"""Seconds for which a store waits for its server."""
+
+pytestmark = pytest.mark.parametrize("colour", COLOURS)
+
+
+class Both:
+    """Two contexts that are one: `task` behind the proxy, and that of `other`, whom nothing disturbs."""
+
+    def __init__(self, colour: str, proxy: Proxy, url: str, namespace: str) -> None:
+        self._colour, self._proxy, self._url, self._namespace = colour, proxy, url, namespace
+
+    @asynccontextmanager
+    async def contexts(self, **options: Any) -> AsyncIterator[tuple[Any, Any]]:
+        behind = connect_in(self._colour, self._proxy.url, namespace=self._namespace, agent="a", **options)
+        async with behind as store, ccs.aio.connect(self._url, namespace=self._namespace, agent="other") as theirs:
+            other = theirs.task("t", keep_commits=1)
+            await other.set("begun", True)
+            yield store.task("t"), other
+
+
+@pytest.fixture
+def both(colour: str, proxy: Proxy, valkey: str, namespace: str) -> Both:
+    return Both(colour, proxy, valkey, namespace)
+
+
+@pytest.mark.parametrize("play", [receiving, running, looking, claiming, agreeing, meeting])
+async def test_nor_is_one_after_which_the_journal_no_longer_tells_what_happened(
+    both: Both, proxy: Proxy, play: Play
+) -> None:
+    """What stands there is all that matters to who waits for it."""
+    async with both.contexts() as (task, other):
+        async with play(task, other) as seat:
+            waiter = asyncio.ensure_future(seat.wait(0, scaled(20)))
+            await seated(task, other, seat)
+            proxy.refuse()
+            before = await other.revision()
+            await asyncio.gather(*(other.set(f"noise/{number}", number) for number in range(300)))
+        with pytest.raises(ccs.HistoryCompacted):
+            await other.watch(since=before).__aenter__()
+        proxy.refuse(False)
+        assert await bounded(waiter, 20) is None or waiter.result()
+
+
+async def persistent(seat: Seat) -> Any:
+    """What comes of waiting, again and again while the server is not found."""
+    while True:
+        with suppress(ccs.Unavailable):
+            return await seat.wait(0, scaled(20))
+
+
+@pytest.mark.parametrize("play", [receiving, running, looking, claiming, agreeing, meeting])
+async def test_an_outage_that_the_store_bears_is_not_noticed_and_nothing_is_missed(
+    both: Both, proxy: Proxy, play: Play
+) -> None:
+    async with both.contexts() as (task, other):
+        async with play(task, other) as seat:
+            waiter = asyncio.ensure_future(seat.wait(0, scaled(20)))
+            await seated(task, other, seat)
+            proxy.refuse()
+        proxy.refuse(False)
+        assert await bounded(waiter, 20) is None or waiter.result()
+
+
+@pytest.mark.parametrize("play", [receiving, running, looking])
+async def test_who_would_wait_for_ever_is_told_of_a_longer_one_and_may_ask_again(
+    both: Both, proxy: Proxy, play: Play
+) -> None:
+    async with both.contexts(retry_for=IMPATIENT) as (task, other):
+        async with play(task, other) as seat:
+            waiter = asyncio.ensure_future(seat.wait(0, None))
+            await seated(task, other, seat)
+            proxy.refuse()
+            with pytest.raises(ccs.Unavailable) as told:
+                await bounded(waiter)
+            assert told.value.address == proxy.url
+            proxy.refuse(False)
+        assert await bounded(persistent(seat), 20)
+
+
+@pytest.mark.parametrize("play", [running, claiming, agreeing, meeting])
+async def test_who_waits_for_a_time_waits_on_through_a_longer_one(both: Both, proxy: Proxy, play: Play) -> None:
+    async with both.contexts(retry_for=IMPATIENT) as (task, other):
+        async with play(task, other) as seat:
+            waiter = asyncio.ensure_future(seat.wait(0, scaled(20)))
+            await seated(task, other, seat)
+            proxy.refuse()
+            since = time.monotonic()
+            await aeventually(lambda: time.monotonic() - since > 3 * IMPATIENT)
+        assert not waiter.done()
+        proxy.refuse(False)
+        assert await bounded(waiter, 20) is None or waiter.result()
+
+
+@pytest.mark.parametrize("play", [running, claiming, agreeing, meeting])
+async def test_and_is_told_when_the_time_is_up(both: Both, proxy: Proxy, play: Play) -> None:
+    async with both.contexts(retry_for=IMPATIENT) as (task, other), play(task, other) as seat:
+        waiter = asyncio.ensure_future(seat.wait(0, scaled(1)))
+        await seated(task, other, seat)
+        proxy.refuse()
+        with pytest.raises((ccs.Unavailable, TimeoutError)):
+            await bounded(waiter)
+        proxy.refuse(False)
+
+
+async def test_a_receiver_that_was_told_of_an_outage_receives_again(both: Both, proxy: Proxy) -> None:
+    async with both.contexts(retry_for=IMPATIENT) as (task, other), task.inbox("r") as inbox:
+        proxy.refuse()
+        with pytest.raises(ccs.Unavailable):
+            await bounded(inbox.receive())
+        await other.send("r", "meanwhile")
+        proxy.refuse(False)
+        message = await bounded(persistent(Seat(lambda _, timeout: inbox.receive(timeout=timeout))), 20)
+        await message.ack()
+        assert (message.content, await other.paths("@inbox/**")) == ("meanwhile", [])

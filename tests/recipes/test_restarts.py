@@ -1,0 +1,88 @@
+"""What agents hold, have done and were sent outlives the server: it is killed, and started again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import ccs
+from tests.support.colours import COLOURS, connect_in
+from tests.support.servers import PrivateServer
+from tests.support.waiting import scaled
+
+
+def restart(server: PrivateServer) -> None:
+    server.sync()  # what it wrote within the last second would be lost with it
+    server.kill()
+    server.start()
+
+
+@pytest.fixture
+async def task(own_server: PrivateServer, namespace: str, colour: str) -> Any:
+    async with connect_in(colour, own_server.url, namespace=namespace, agent="a") as store:
+        yield store.task("t")
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_a_claim_is_still_held_and_the_next_token_is_larger(own_server: PrivateServer, task: Any) -> None:
+    claim = await task.claim("r", ttl=60).acquire()
+    token = claim.token
+    restart(own_server)
+    with pytest.raises(ccs.AlreadyClaimed):
+        await task.claim("r").acquire()
+    await claim.context.set("by", token)
+    await claim.release()
+    restart(own_server)
+    assert (await task.claim("r").acquire()).token > token
+    with pytest.raises(ccs.ClaimLost):
+        await claim.context.set("by", token)
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_what_was_run_once_is_not_run_again(own_server: PrivateServer, task: Any) -> None:
+    def fail() -> None:
+        raise ArithmeticError
+
+    assert await task.once("done", lambda: "first") == "first"
+    with pytest.raises(ArithmeticError):
+        await task.once("failed", fail, attempts=1)
+    restart(own_server)
+    assert await task.once("done", fail) == "first"
+    with pytest.raises(ccs.RetriesExhausted):
+        await task.once("failed", lambda: "second", attempts=1)
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_messages_are_there_in_order_those_that_are_held_with_their_lease(
+    own_server: PrivateServer, task: Any
+) -> None:
+    for content in range(3):
+        await task.send("r", content)
+    async with task.inbox("r") as inbox:
+        held = await inbox.receive(timeout=scaled(10))
+        restart(own_server)
+        second = await inbox.receive(timeout=scaled(10))
+        assert [message.content for message in await inbox.unread()] == [0, 1, 2]
+        await held.ack()
+        await second.ack()
+        assert (held.content, second.content, (await inbox.receive(timeout=scaled(10))).content) == (0, 1, 2)
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_a_decision_stands_and_a_barrier_stays_open(own_server: PrivateServer, task: Any) -> None:
+    decision = await task.agree("n", parties=["a"])
+    await task.barrier("b", parties=1)
+    restart(own_server)
+    assert await task.agree("n", parties=["a"], vote=False) == decision
+    await task.barrier("b", parties=1, timeout=0)
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_who_is_present_stays_so(own_server: PrivateServer, task: Any) -> None:
+    async with task.join("worker", ttl=60) as presence:
+        joined = presence.joined_at
+        restart(own_server)
+        (member,) = await task.members()
+        assert (member.id, member.joined_at) == (presence.id, joined)
+    assert await task.members() == []

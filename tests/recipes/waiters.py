@@ -1,0 +1,96 @@
+"""Those who wait, recipe by recipe: what has to be so before, how they wait, and what lets one of them go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, NamedTuple
+
+from tests.support.waiting import aeventually, scaled
+
+PATIENCE = scaled(20)
+
+
+class Seat(NamedTuple):
+    """How the one of that number waits, for so many seconds, and the pattern of what each of them leaves meanwhile."""
+
+    wait: Callable[[int, float | None], Awaitable[Any]]
+    mark: str = ""
+
+
+Play = Callable[[Any, Any], AbstractAsyncContextManager[Seat]]
+"""Given the context of those who wait and that of somebody else, who lets one of them go where the block is left."""
+
+
+@asynccontextmanager
+async def receiving(task: Any, other: Any) -> AsyncIterator[Seat]:
+    async def wait(_: int, timeout: float | None) -> Any:
+        async with task.inbox("r") as inbox:
+            return (await inbox.receive(timeout=timeout)).content
+
+    yield Seat(wait)
+    await other.send("r", "hello")
+
+
+@asynccontextmanager
+async def running(task: Any, other: Any) -> AsyncIterator[Seat]:
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def run() -> str:
+        begun.set()
+        await go.wait()
+        return "done"
+
+    runner = asyncio.ensure_future(other.once("k", run))
+    await begun.wait()
+    yield Seat(lambda _, timeout: task.once("k", str, timeout=timeout))
+    go.set()
+    assert await runner == "done"
+
+
+@asynccontextmanager
+async def looking(task: Any, other: Any) -> AsyncIterator[Seat]:
+    yield Seat(lambda _, timeout: task.wait_for("status", timeout=timeout))
+    await other.set("status", "ready")
+
+
+@asynccontextmanager
+async def claiming(task: Any, other: Any) -> AsyncIterator[Seat]:
+    claim = await other.claim("c").acquire()
+    yield Seat(lambda _, timeout: task.claim("c").acquire(timeout=timeout), "@waiting/**")
+    await claim.release()
+
+
+@asynccontextmanager
+async def agreeing(task: Any, other: Any, voters: int = 1) -> AsyncIterator[Seat]:
+    names = [f"voter {number}" for number in range(voters)]
+
+    def wait(number: int, timeout: float | None) -> Awaitable[Any]:
+        party = task.store.task("t", agent=names[number])
+        return party.agree("n", parties=[*names, other.agent], timeout=timeout)  # type: ignore[no-any-return]
+
+    yield Seat(wait, "@agreements/n/votes/*")
+    await other.agree("n", parties=[*names, other.agent], timeout=PATIENCE)
+
+
+@asynccontextmanager
+async def meeting(task: Any, other: Any, parties: int = 1) -> AsyncIterator[Seat]:
+    yield Seat(lambda _, timeout: task.barrier("b", parties=parties + 1, timeout=timeout), "@barriers/b/*")
+    await other.barrier("b", parties=parties + 1, timeout=PATIENCE)
+
+
+async def seated(task: Any, other: Any, seat: Seat, count: int = 1) -> None:
+    """Waits until so many wait, and have done all that they do before."""
+
+    async def there() -> bool:
+        return listening(task) >= count and (not seat.mark or len(await other.paths(seat.mark)) == count)
+
+    await aeventually(there, what=f"{count} to wait")
+
+
+def listening(task: Any) -> int:
+    """How many of this store listen to the context, once the first of them has seen what is there."""
+    listener = task.place.engine.listener
+    feed = getattr(listener, "_listener", listener)._feeds.get(task.address)
+    return len(feed.mailboxes) if feed and feed.last is not None else 0
