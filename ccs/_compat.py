@@ -130,8 +130,11 @@ def here() -> object:
 
 
 def async_here() -> object:
-    """What an async store belongs to: the running event loop."""
-    return asyncio.get_running_loop()
+    """What an async store belongs to: the running event loop, None where none runs."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def call(fn: Callable[..., T], *args: object) -> T:
@@ -145,7 +148,10 @@ async def async_call(fn: Callable[..., T], *args: object) -> T:
 
 
 def maybe(value: T) -> T:
-    """The result itself."""
+    """The result itself, which must not be one to be awaited."""
+    if inspect.iscoroutine(value):
+        value.close()
+        raise _WrongColour("this function is a coroutine function: give ccs a plain one, or use ccs.aio")
     return value
 
 
@@ -195,6 +201,16 @@ def _plain(callback: Callable[..., T]) -> Callable[..., T]:
     return callback
 
 
+def _contained(callback: Callable[..., T], *args: object) -> T:
+    """Calls a plain function in a thread that is ours: what would end the thread is an error like any other."""
+    try:
+        return callback(*args)
+    except Exception:
+        raise
+    except BaseException as error:
+        raise RuntimeError(f"the callback raised {error!r}") from error
+
+
 class Caller:
     """Calls a callback, which must be a plain function."""
 
@@ -202,7 +218,7 @@ class Caller:
         self._callback = _plain(callback)
 
     def __call__(self, *args: object) -> None:
-        self._callback(*args)
+        _contained(self._callback, *args)
 
 
 class AsyncCaller:
@@ -226,7 +242,7 @@ class AsyncCaller:
         if not self._plain:
             return await self._callback(*args)  # type: ignore[no-any-return, misc]  # a coroutine function, as tested
         self._limiter = self._limiter or CapacityLimiter(math.inf)
-        await async_maybe(await anyio.to_thread.run_sync(self._callback, *args, limiter=self._limiter))
+        await async_maybe(await anyio.to_thread.run_sync(_contained, self._callback, *args, limiter=self._limiter))
 
 
 class Work:

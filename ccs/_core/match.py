@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from ccs._core.times import Duration, seconds
+from ccs.errors import InvalidValue
 from ccs.types import Entry
 
 __all__ = ["holds", "missed"]
@@ -14,7 +16,13 @@ def holds(entry: Entry, until: Any) -> bool:
     """Whether the entry's value is `until`, or `until(value)` is true; None: that it exists is enough."""
     if until is None:
         return True
-    return bool(until(entry.value)) if callable(until) else bool(entry.value == until)
+    if not callable(until):
+        return bool(entry.value == until)
+    verdict = until(entry.value)
+    if inspect.iscoroutine(verdict):
+        verdict.close()
+        raise InvalidValue(f"{until!r} is a coroutine function: give a plain one, of the value")
+    return bool(verdict)
 
 
 def missed(path: str, address: str, until: Any, last: Entry | None, timeout: Duration | None) -> str:

@@ -1,7 +1,8 @@
-"""Exact similarity search: unit vectors as the rows of one matrix, in no order, each under a key.
+"""Exact similarity search: vectors as the rows of one matrix, in no order, each under a key.
 
 A search is one product of the matrix with the query, in float32. Only those that may be among the best are then
-computed in float64, so that scores and their order do not depend on where a row happens to lie.
+computed in float64, so that scores and their order do not depend on where a row happens to lie. Rows are scaled by
+powers of two, which changes no digit, so that no length is too much for float32; their lengths are kept in float64.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Matrix"]
 
 _FIRST_ROWS, _BLOCK = 256, 100
-# More than float32 rounds off in thousands of products, and fewer digits than it rounds.
-_SLACK, _DIGITS = 1e-5, 7
+# More than float32 rounds off in thousands of products; and fewer digits than float64 does, so that equals are equal.
+_SLACK, _DIGITS = 1e-5, 12
 
 
 class Matrix:
@@ -32,6 +33,7 @@ class Matrix:
         self._keys: list[str] = []
         self._places: dict[str, int] = {}
         self._rows: NDArray[np.float32] = self._np.empty((0, 0), self._np.float32)
+        self._lengths: NDArray[np.float64] = self._np.empty(0)
 
     def __repr__(self) -> str:
         return f"<Matrix of {len(self)} vectors of {self.dimension} numbers>"
@@ -53,7 +55,7 @@ class Matrix:
             return
         width = self.dimension or len(next(iter(vectors.values()))) // FLOAT_BYTES
         fitting = {key: raw for key, raw in vectors.items() if len(raw) == width * FLOAT_BYTES}
-        self._append(list(fitting), self._unit(b"".join(fitting.values()), width))
+        self._append(list(fitting), self._unpack(b"".join(fitting.values()), width))
 
     def nearest(self, query: bytes, count: int, accept: Callable[[str], bool] | None = None) -> list[tuple[float, str]]:
         """The `count` most similar of those accepted: score and key, the best first, equal ones in order of their keys.
@@ -63,11 +65,12 @@ class Matrix:
         if not self._keys:
             return []
         if len(query) != self.dimension * FLOAT_BYTES:
-            asked = len(query) // FLOAT_BYTES
-            raise InvalidValue(f"the query has {asked} numbers, the embeddings here have {self.dimension}")
-        direction = self._unit(query, self.dimension)[0]
+            width = len(query) // FLOAT_BYTES
+            raise InvalidValue(f"the query has {width} numbers, the embeddings here have {self.dimension}")
+        asked = self._unpack(query, self.dimension)[0]
+        direction = asked / self._np.linalg.norm(asked)
         places = self._likely(direction, count, accept)
-        scores = self._rows[places].astype(self._np.float64) @ direction
+        scores = self._rows[places].astype(self._np.float64) @ direction / self._lengths[places]
         keys = (self._keys[place] for place in places)
         # Rounding may lead past one.
         found = [
@@ -81,6 +84,7 @@ class Matrix:
         """The places of the best, and of those as good but for rounding."""
         # Not a matrix product: BLAS shares that out among threads, which is slower on busy cores, by far.
         scores = self._np.vecdot(self._rows[: len(self)], direction.astype(self._np.float32))
+        scores = scores / self._lengths[: len(self)]
         likely: NDArray[np.intp] = (
             self._np.flatnonzero(scores >= self._bar(scores, count) - _SLACK)
             if accept is None
@@ -88,7 +92,7 @@ class Matrix:
         )
         return likely
 
-    def _accepted(self, scores: NDArray[np.float32], count: int, accept: Callable[[str], bool]) -> list[int]:
+    def _accepted(self, scores: NDArray[np.float64], count: int, accept: Callable[[str], bool]) -> list[int]:
         """The same of those accepted: asked about one after the other, the best first, until there are enough."""
         order = self._np.argsort(scores)[::-1]
         places, bar = list[int](), -2.0
@@ -100,7 +104,7 @@ class Matrix:
                 bar = score - _SLACK if len(places) == count else bar
         return places
 
-    def _bar(self, scores: NDArray[np.float32], count: int) -> float:
+    def _bar(self, scores: NDArray[np.float64], count: int) -> float:
         """A score that at least `count` reach, and not many more: with the best of each block, a tenth of a sort."""
         blocks = len(scores) // _BLOCK
         if blocks > 4 * count:
@@ -109,22 +113,26 @@ class Matrix:
             return -2.0
         return float(self._np.partition(scores, len(scores) - count)[len(scores) - count])
 
-    def _unit(self, packed: bytes, width: int) -> NDArray[np.float64]:
-        """The directions of packed vectors, a row each."""
-        rows = self._np.frombuffer(packed, "<f4").reshape(-1, width).astype(self._np.float64)
-        unit: NDArray[np.float64] = rows / self._np.linalg.norm(rows, axis=1, keepdims=True)
-        return unit
+    def _unpack(self, packed: bytes, width: int) -> NDArray[np.float64]:
+        """Packed vectors, a row each."""
+        rows: NDArray[np.float64] = self._np.frombuffer(packed, "<f4").reshape(-1, width).astype(self._np.float64)
+        return rows
 
     def _append(self, keys: list[str], rows: NDArray[np.float64]) -> None:
         start, end = len(self._keys), len(self._keys) + len(keys)
         if rows.shape[1] != self._rows.shape[1] or end > len(self._rows):
-            grown = self._np.empty((max(_FIRST_ROWS, end + end // 2), rows.shape[1]), self._np.float32)
-            if start:
-                grown[:start] = self._rows[:start]
-            self._rows = grown
-        self._rows[start:end] = rows
+            self._grow(start, max(_FIRST_ROWS, end + end // 2), rows.shape[1])
+        # Each length as a fraction from a half to one, and the power of two that goes with it.
+        self._lengths[start:end], powers = self._np.frexp(self._np.linalg.norm(rows, axis=1))
+        self._rows[start:end] = self._np.ldexp(rows, -powers[:, None])
         self._places.update(zip(keys, range(start, end), strict=True))
         self._keys += keys
+
+    def _grow(self, held: int, room: int, width: int) -> None:
+        rows, lengths = self._np.empty((room, width), self._np.float32), self._np.empty(room)
+        if held:
+            rows[:held], lengths[:held] = self._rows[:held], self._lengths[:held]
+        self._rows, self._lengths = rows, lengths
 
     def _discard(self, key: str) -> None:
         """Takes a row out; the last one moves to its place."""
@@ -133,7 +141,7 @@ class Matrix:
             return
         last = self._keys.pop()
         if last != key:
-            self._rows[place] = self._rows[len(self._keys)]
+            self._rows[place], self._lengths[place] = self._rows[len(self._keys)], self._lengths[len(self._keys)]
             self._keys[place], self._places[last] = last, place
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "info_keys",
     "journal_arguments",
     "journal_keys",
+    "last_of",
     "page_arguments",
     "parse_found",
     "parse_info",
@@ -88,6 +89,11 @@ def journal_keys(keys: Keys) -> tuple[str, str, str]:
 def journal_arguments(since: int, count: int) -> list[Argument]:
     """ARGV of `journal.lua`; a page ends at `count` records or about 4 MiB."""
     return [str(since), str(count), str(_PAGE_BYTES)]
+
+
+def last_of(state: bytes) -> int:
+    """The newest revision, by the field `state` of meta, which outlives the context for ten minutes."""
+    return int(state.split(b" ", 1)[0])
 
 
 def info_keys(keys: Keys) -> tuple[str, str, str, str]:

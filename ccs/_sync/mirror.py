@@ -18,6 +18,7 @@ from ccs._core.journal import changes_of, written_by
 from ccs._core.mirror import net
 from ccs._core.numbers import whole
 from ccs._core.pattern import Matcher
+from ccs._core.read import last_of
 from ccs._core.times import Duration, seconds
 from ccs._log import logger
 from ccs._sync.place import Place
@@ -28,6 +29,7 @@ from ccs.errors import (
     ContextGone,
     HistoryCompacted,
     HistoryForked,
+    InvalidValue,
     MirrorFull,
     StoreClosed,
     Unavailable,
@@ -68,7 +70,8 @@ class Mirror(Mapping[str, Any]):
         self._worker: Worker | None = None
         self._waiting: list[tuple[int, Gate]] = []
         self._stale: CCSError | None = None
-        self._failure: Exception | None = None
+        self._over: ContextFinished | None = None
+        self._failure: Exception | None = InvalidValue("this mirror is not entered: use it in a with block")
         self._state = "not entered"
         self.revision = 0
         self.reloads = 0
@@ -106,11 +109,14 @@ class Mirror(Mapping[str, Any]):
             return Snapshot({path: self._entries[path] for path in sorted(self._entries)}, self.revision)
 
     def __enter__(self) -> Mirror:
+        if self._state != "not entered":
+            raise InvalidValue("a mirror is entered once; make another one")
         try:
             self._load()
         except BaseException:
             self.close()
             raise
+        self._failure = None
         self._worker = Worker("ccs mirror", self._feed)
         return self
 
@@ -153,14 +159,9 @@ class Mirror(Mapping[str, Any]):
         finally:
             if waiting in self._waiting:
                 self._waiting.remove(waiting)
-        if self.revision < revision:
+        if self.revision < revision and self._state != "live":
             self._check()
-            raise self._ended()
-
-    def _ended(self) -> Exception:
-        if self._state == "finished":
-            return ContextFinished(self._place.address, None)
-        return StoreClosed(f"{self!r} follows its context no more")
+            raise copy_of(self._over) if self._over else StoreClosed(f"{self!r} follows its context no more")
 
     def _check(self) -> None:
         if self._failure:
@@ -175,8 +176,8 @@ class Mirror(Mapping[str, Any]):
             except Unavailable as error:
                 logger.warning("%r: %s", self, error)
                 sleep(_REST)
-            except ContextFinished:
-                self._state = "finished"
+            except ContextFinished as error:
+                self._finish(error)
             except StoreClosed:
                 self._state = "left"
             except Exception as error:  # noqa: BLE001  # not swallowed: every read raises it
@@ -189,14 +190,15 @@ class Mirror(Mapping[str, Any]):
         self._apply(written_by(record, self._matcher), record.revision)
         self._tell(changes_of(record, self._place.address, self._matcher))
 
-    def _load(self) -> list[Change]:
-        """Takes in what stands there now; what that changes, on the whole."""
+    def _load(self, since: int = 0) -> list[Change]:
+        """Takes in what stands there now, and for what has gone since that revision; what that changes, on the whole."""
         place = self._place
         watch = CommitWatch(place.engine, place.address, self._patterns, self._progress)
         watch.__enter__()
         self._watch = watch
-        pairs, changes = net(self._entries, watch.present(), place.address, watch.revision)
-        self._apply(pairs, watch.revision)
+        revision = max(since, watch.revision)
+        pairs, changes = net(self._entries, watch.present(), place.address, revision)
+        self._apply(pairs, revision)
         self._state = "live"
         return changes
 
@@ -205,7 +207,8 @@ class Mirror(Mapping[str, Any]):
         # The old watch goes last: so the subscription stays.
         old = self._watch
         try:
-            changes = self._load()
+            # Revisions go on when a context goes, and only fall where the server has lost some.
+            changes = self._load(self._newest() if isinstance(error, ContextGone) else 0)
         finally:
             if old and old is not self._watch:
                 old.close()
@@ -213,13 +216,18 @@ class Mirror(Mapping[str, Any]):
         self._stale = None
         self._tell(changes)
 
+    def _newest(self) -> int:
+        """The newest revision there ever was, also of a context that has gone: what is loaded after it has that in it."""
+        state = self._place.connection.run(("HGET", self._place.keys.meta, "state"), early=True)
+        return max(self.revision, last_of(state) if state else 0)
+
     def _apply(self, pairs: Iterable[tuple[str, Entry | None]], revision: int) -> None:
         with self._lock:
             for path, entry in pairs:
                 self._put(path, entry)
+            if len(self._entries) > self._most:
+                raise MirrorFull(self._place.address, self._most)
             self.revision = revision
-        if len(self._entries) > self._most:
-            raise MirrorFull(self._place.address, self._most)
         self._wake(revision)
 
     def _put(self, path: str, entry: Entry | None) -> None:
@@ -249,6 +257,11 @@ class Mirror(Mapping[str, Any]):
             except Exception:  # noqa: BLE001  # whatever a callback raises, it stops nothing
                 self._place.engine.stats.add("callback_errors")
                 logger.exception("on_change of %r failed on %s", self, change.path)
+
+    def _finish(self, error: ContextFinished) -> None:
+        assert self._watch is not None
+        self._progress(self._watch.revision)
+        self._over, self._state = error, "finished"
 
     def _fail(self, error: Exception) -> None:
         logger.error("%r has ended: %s", self, error)

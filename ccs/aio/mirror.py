@@ -17,6 +17,7 @@ from ccs._core.journal import changes_of, written_by
 from ccs._core.mirror import net
 from ccs._core.numbers import whole
 from ccs._core.pattern import Matcher
+from ccs._core.read import last_of
 from ccs._core.times import Duration, seconds
 from ccs._log import logger
 from ccs.aio.place import Place
@@ -27,6 +28,7 @@ from ccs.errors import (
     ContextGone,
     HistoryCompacted,
     HistoryForked,
+    InvalidValue,
     MirrorFull,
     StoreClosed,
     Unavailable,
@@ -67,7 +69,8 @@ class Mirror(Mapping[str, Any]):
         self._worker: AsyncWorker | None = None
         self._waiting: list[tuple[int, AsyncGate]] = []
         self._stale: CCSError | None = None
-        self._failure: Exception | None = None
+        self._over: ContextFinished | None = None
+        self._failure: Exception | None = InvalidValue("this mirror is not entered: use it in a with block")
         self._state = "not entered"
         self.revision = 0
         self.reloads = 0
@@ -105,11 +108,14 @@ class Mirror(Mapping[str, Any]):
             return Snapshot({path: self._entries[path] for path in sorted(self._entries)}, self.revision)
 
     async def __aenter__(self) -> Mirror:
+        if self._state != "not entered":
+            raise InvalidValue("a mirror is entered once; make another one")
         try:
             await self._load()
         except BaseException:
             await self.aclose()
             raise
+        self._failure = None
         self._worker = AsyncWorker("ccs mirror", self._feed)
         return self
 
@@ -152,14 +158,9 @@ class Mirror(Mapping[str, Any]):
         finally:
             if waiting in self._waiting:
                 self._waiting.remove(waiting)
-        if self.revision < revision:
+        if self.revision < revision and self._state != "live":
             self._check()
-            raise self._ended()
-
-    def _ended(self) -> Exception:
-        if self._state == "finished":
-            return ContextFinished(self._place.address, None)
-        return StoreClosed(f"{self!r} follows its context no more")
+            raise copy_of(self._over) if self._over else StoreClosed(f"{self!r} follows its context no more")
 
     def _check(self) -> None:
         if self._failure:
@@ -174,8 +175,8 @@ class Mirror(Mapping[str, Any]):
             except Unavailable as error:
                 logger.warning("%r: %s", self, error)
                 await async_sleep(_REST)
-            except ContextFinished:
-                self._state = "finished"
+            except ContextFinished as error:
+                self._finish(error)
             except StoreClosed:
                 self._state = "left"
             except Exception as error:  # noqa: BLE001  # not swallowed: every read raises it
@@ -188,14 +189,15 @@ class Mirror(Mapping[str, Any]):
         self._apply(written_by(record, self._matcher), record.revision)
         await self._tell(changes_of(record, self._place.address, self._matcher))
 
-    async def _load(self) -> list[Change]:
-        """Takes in what stands there now; what that changes, on the whole."""
+    async def _load(self, since: int = 0) -> list[Change]:
+        """Takes in what stands there now, and for what has gone since that revision; what that changes, on the whole."""
         place = self._place
         watch = CommitWatch(place.engine, place.address, self._patterns, self._progress)
         await watch.__aenter__()
         self._watch = watch
-        pairs, changes = net(self._entries, watch.present(), place.address, watch.revision)
-        self._apply(pairs, watch.revision)
+        revision = max(since, watch.revision)
+        pairs, changes = net(self._entries, watch.present(), place.address, revision)
+        self._apply(pairs, revision)
         self._state = "live"
         return changes
 
@@ -204,7 +206,8 @@ class Mirror(Mapping[str, Any]):
         # The old watch goes last: so the subscription stays.
         old = self._watch
         try:
-            changes = await self._load()
+            # Revisions go on when a context goes, and only fall where the server has lost some.
+            changes = await self._load(await self._newest() if isinstance(error, ContextGone) else 0)
         finally:
             if old and old is not self._watch:
                 await old.aclose()
@@ -212,13 +215,18 @@ class Mirror(Mapping[str, Any]):
         self._stale = None
         await self._tell(changes)
 
+    async def _newest(self) -> int:
+        """The newest revision there ever was, also of a context that has gone: what is loaded after it has that in it."""
+        state = await self._place.connection.run(("HGET", self._place.keys.meta, "state"), early=True)
+        return max(self.revision, last_of(state) if state else 0)
+
     def _apply(self, pairs: Iterable[tuple[str, Entry | None]], revision: int) -> None:
         with self._lock:
             for path, entry in pairs:
                 self._put(path, entry)
+            if len(self._entries) > self._most:
+                raise MirrorFull(self._place.address, self._most)
             self.revision = revision
-        if len(self._entries) > self._most:
-            raise MirrorFull(self._place.address, self._most)
         self._wake(revision)
 
     def _put(self, path: str, entry: Entry | None) -> None:
@@ -248,6 +256,11 @@ class Mirror(Mapping[str, Any]):
             except Exception:  # noqa: BLE001  # whatever a callback raises, it stops nothing
                 self._place.engine.stats.add("callback_errors")
                 logger.exception("on_change of %r failed on %s", self, change.path)
+
+    def _finish(self, error: ContextFinished) -> None:
+        assert self._watch is not None
+        self._progress(self._watch.revision)
+        self._over, self._state = error, "finished"
 
     def _fail(self, error: Exception) -> None:
         logger.error("%r has ended: %s", self, error)

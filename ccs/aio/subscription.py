@@ -67,9 +67,11 @@ class Subscription:
 
     @property
     def state(self) -> str:
-        """`waiting` for the store to be entered, `starting`, `live`, `failed` or `cancelled`."""
+        """`waiting` for the store to be entered, `starting`, `live`, `ended` with its context, `failed` or `cancelled`."""
         if self._cancelled or self._failure:
             return "cancelled" if self._cancelled else "failed"
+        if self._over:
+            return "ended"
         return "live" if self.is_settled else "starting" if self._worker else "waiting"
 
     @property

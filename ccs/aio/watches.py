@@ -199,5 +199,5 @@ def call_back(
 def pattern_list(patterns: str | Sequence[str]) -> list[str]:
     """One pattern or several, as a list."""
     if callable(patterns) or not isinstance(patterns, Iterable):
-        raise InvalidPattern(f"{patterns!r} is no pattern: call the decorator with patterns, @task.on_change('**')")
+        raise InvalidPattern(f"{patterns!r} is no pattern: the decorator takes some, as in @task.on_change('**')")
     return [patterns] if isinstance(patterns, str) else list(patterns)

@@ -34,7 +34,7 @@ def ranking(query: Sequence[float], vectors: Mapping[str, Sequence[float]]) -> l
 
 
 def check_found(matches: Iterable[Any], expected: Sequence[tuple[str, float]]) -> None:
-    """Holds what a search found against a ranking; scores are told to seven digits, and kept in float32."""
+    """Holds what a search found against a ranking; vectors are kept in float32."""
     found = [(match.id, match.score) for match in matches]
     assert [name for name, _ in found] == [name for name, _ in expected]
     assert [score for _, score in found] == pytest.approx([score for _, score in expected], abs=3e-7)

@@ -96,7 +96,7 @@ async def test_vectors_of_any_length_are_compared_by_their_direction(mind: Any) 
     for i, length in enumerate((1e-30, 1e-3, 1.0, 1e30)):
         await mind.semantic.store(f"{i}", id=f"{i}", embedding=[length, length, *[0.0] * (DIMENSION - 2)])
     matches = await mind.semantic.query(ONE)
-    assert [(match.id, match.score) for match in matches] == [(f"{i}", 0.7071068) for i in range(4)]
+    assert [(match.id, match.score) for match in matches] == [(f"{i}", 0.707106781187) for i in range(4)]
 
 
 async def test_all_embeddings_of_a_context_have_one_dimension(mind: Any, open_store: Open) -> None:

@@ -60,9 +60,9 @@ async def test_an_embedding_is_asked_for_as_a_text_is(mind: Any) -> None:
     await mind.semantic.store("x", embedding=[0, 0, 3, 0, 0, 0, 0, 0])
     await mind.semantic.store("y", embedding=(0, 0, 1, 1, 0, 0, 0, 0))
     matches = await mind.semantic.query([0, 0, 0.5, 0, 0, 0, 0, 0])
-    assert [(match.content, match.score) for match in matches] == [("x", 1.0), ("y", 0.7071068)]
+    assert [(match.content, match.score) for match in matches] == [("x", 1.0), ("y", 0.707106781187)]
     (opposite,) = await mind.semantic.query([0, 0, -9, 0, 0, 0, 0, 0], 1, where=None)
-    assert (opposite.content, opposite.score) == ("y", -0.7071068)
+    assert (opposite.content, opposite.score) == ("y", -0.707106781187)
 
 
 async def test_only_facts_with_the_metadata_asked_for_are_found(mind: Any) -> None:

@@ -175,12 +175,14 @@ def test_leaving_leaves_nothing_behind(task: ccs.Context) -> None:
 
 async def test_leaving_leaves_no_task_behind(astore: ccs.aio.Store) -> None:
     task = astore.task("t")
-    before = tasks()
+    async with task.mirror("a"):
+        pass
+    before = tasks()  # the store's own, from now on
     async with task.mirror("a") as view, task.mirror("b"):
         entry = await task.set("a", 1)
         await view.caught_up(entry.revision, timeout=5)
         assert view["a"] == 1
-    assert set(tasks() - before) <= {"ccs listener", "ccs appointments"}
+    await aeventually(lambda: not tasks() - before)
 
 
 @pytest.mark.parametrize("breaking", [anything, losing])
@@ -264,7 +266,55 @@ async def test_entering_that_fails_leaves_nothing_behind(valkey: str, namespace:
     async with ccs.aio.connect(valkey, namespace=namespace) as store:
         task = store.task("t")
         await task.set_many({"a": 1, "b": 2})
-        before = tasks()
+        async with task.mirror():
+            pass
+        before = tasks()  # the store's own, from now on
         with pytest.raises(ccs.MirrorFull):
             await bounded(task.mirror(max_entries=1).__aenter__())
-        await aeventually(lambda: set(tasks() - before) <= {"ccs listener", "ccs appointments"})
+        await aeventually(lambda: not tasks() - before)
+
+
+# The end of a context
+
+
+def test_a_mirror_has_the_drop_in_it_and_never_goes_back(task: ccs.Context) -> None:
+    with task.mirror() as view:
+        entry = task.set("a", 1)
+        view.caught_up(entry.revision, timeout=scaled(10))
+        task.drop()
+        view.caught_up(task.last_revision, timeout=scaled(10))
+        assert task.last_revision > entry.revision
+        assert dict(view.snapshot()) == {}
+        view.caught_up(entry.revision, timeout=scaled(10))
+        again = task.set("a", 2)
+        view.caught_up(again.revision, timeout=scaled(10))
+        assert view.snapshot() == task.snapshot()
+
+
+def test_a_mirror_has_the_end_of_its_context_in_it(task: ccs.Context) -> None:
+    with task.mirror() as view:
+        task.set("a", 1)
+        task.finish({"ok": True})
+        view.caught_up(task.last_revision, timeout=scaled(10))
+        assert view.snapshot() == task.snapshot()
+        with pytest.raises(ccs.ContextFinished) as caught:
+            view.caught_up(task.last_revision + 1, timeout=scaled(10))
+        assert caught.value.outcome == {"ok": True}
+
+
+def test_who_waits_for_a_mirror_that_becomes_too_full_is_told(task: ccs.Context) -> None:
+    with task.mirror(max_entries=2) as view:
+        task.set_many({f"k{index}": index for index in range(3)})
+        with pytest.raises(ccs.MirrorFull):
+            view.caught_up(task.last_revision, timeout=scaled(10))
+        with pytest.raises(ccs.MirrorFull):
+            view.snapshot()
+
+
+def test_a_mirror_that_is_not_entered_says_so(store: ccs.Store) -> None:
+    view = store.task("t").mirror()
+    for read in (lambda: view["a"], lambda: view.get("a"), lambda: len(view), lambda: dict(view), view.snapshot):
+        with pytest.raises(ccs.InvalidValue, match="not entered"):
+            read()
+    with view, pytest.raises(ccs.InvalidValue, match="entered once"):
+        view.__enter__()

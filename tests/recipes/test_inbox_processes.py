@@ -19,7 +19,7 @@ from tests.support.waiting import counts, eventually, scaled
 @pytest.fixture
 def task(valkey: str, namespace: str) -> Iterator[ccs.Context]:
     with ccs.connect(valkey, namespace=namespace, agent="test") as store:
-        yield store.task("t")
+        yield store.task("t", keep_commits=100_000)
 
 
 def test_every_message_is_acknowledged_once_although_a_receiver_is_killed(

@@ -31,6 +31,62 @@ def values(changes: list[Change]) -> list[Any]:
     return [change.value for change in changes]
 
 
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), GeneratorExit(), KeyboardInterrupt()])
+def test_what_would_end_a_thread_ends_no_subscription(store: ccs.Store, error: BaseException) -> None:
+    """Given a callback that calls `sys.exit`, say, when more changes come, then it is called with them too (G13)."""
+    ctx, seen, told = store.task("t"), list[Any](), list[Exception]()
+
+    def callback(change: Change) -> None:
+        seen.append(change.value)
+        raise error
+
+    ctx.subscribe("p", callback, on_error=lambda error, change: told.append(error))
+    for number in (1, 2):
+        ctx.set("p", number)
+    eventually(lambda: len(told) == 2)
+    assert seen == [1, 2]
+    assert all(repr(error) in str(each) for each in told)
+    assert store.stats().callback_errors == 2
+
+
+def test_a_plain_callback_that_exits_lets_an_asyncio_program_end() -> None:
+    """Given one that calls `sys.exit` in its thread, then that is its error, and the program goes on to its end."""
+    program = """
+        import asyncio, sys
+        import ccs.aio as ccs
+
+        async def main():
+            async with ccs.connect("memory://") as store:
+                ctx, told = store.task("t"), []
+                subscription = ctx.subscribe("p", lambda change: sys.exit(3), on_error=lambda *error: told.append(error))
+                await subscription.ready()
+                await ctx.set_many({"p": 1})
+                await ctx.set("p", 2)
+                while len(told) < 2:
+                    await asyncio.sleep(0.01)
+
+        asyncio.run(main())
+        print("done")
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=scaled(30), check=False)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+
+
+async def test_an_ended_subscription_says_so(astore: ccs.aio.Store) -> None:
+    subscription = astore.task("t").subscribe("p", print)
+    await subscription.ready()
+    await astore.task("t").finish()
+    await aeventually(lambda: subscription.state == "ended")
+    assert "ended" in repr(subscription)
+
+
+async def test_a_store_that_is_used_where_no_loop_runs_says_so(astore: ccs.aio.Store) -> None:
+    await astore.task("t").set("p", 1)
+    with pytest.raises(ccs.StoreClosed, match="another event loop"):
+        await asyncio.to_thread(astore.task("t").subscribe, "p", print)
+
+
 @pytest.mark.parametrize("patterns", [print, 5, ["p", 5], None, "a["])
 @pytest.mark.parametrize("kind", [ccs, ccs.aio])
 def test_what_is_no_pattern_is_refused_at_once(kind: Any, patterns: Any) -> None:

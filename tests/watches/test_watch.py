@@ -636,6 +636,17 @@ async def test_waiting_goes_on_when_the_entry_that_is_waited_for_goes(astore: cc
     assert (await bounded(waiting, 5)).value == 2
 
 
+async def test_a_condition_that_would_have_to_be_awaited_is_refused(astore: ccs.aio.Store, store: ccs.Store) -> None:
+    async def condition(value: Any) -> bool:
+        return False
+
+    await astore.task("t").set("p", 1)
+    with pytest.raises(ccs.InvalidValue, match="coroutine function"):
+        await astore.task("t").wait_for("p", condition, timeout=scaled(5))
+    with pytest.raises(ccs.InvalidValue, match="coroutine function"):
+        await asyncio.to_thread(store.task("t").transact, condition)
+
+
 @pytest.mark.parametrize("path", ["a*", "a[b]", "{a,b}", "a?"])
 async def test_waiting_takes_paths_literally(astore: ccs.aio.Store, path: str) -> None:
     ctx = astore.task("t")
