@@ -15,6 +15,8 @@ from importlib.metadata import version
 from typing import Any
 
 import ccs
+from ccs._core.target import parse_target
+from ccs._sync.dial import resolve
 from ccs._sync.store_watch import StoreTail
 from ccs._sync.watch import Tail
 from ccs.types import Change, Event
@@ -54,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     tail.add_argument(
         "address", metavar="ADDRESS", help="a context, /tasks/42; with wildcards all that match: '/tasks/*'"
     )
-    tail.add_argument("patterns", metavar="PATTERN", nargs="*", help="which paths; all of them by default")
+    tail.add_argument("patterns", metavar="PATTERN", nargs="*", help=_PATTERNS)
     tail.add_argument("--since", type=int, metavar="REVISION", help="begin after this revision; 0: from the beginning")
     tail.add_argument("--json", action="store_true", help="one JSON object a line")
     tail.add_argument(
@@ -67,9 +69,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 _TAIL = "Print the changes and events of a context as they come: when, revision, which agent, what was done, and where."
+_PATTERNS = "which paths; by default all but those of the system, which are asked for by name: '@claims/**'"
 
 
 def _tail(options: argparse.Namespace) -> int:
+    if folder := _without_store(options.store):
+        print(f"ccs: there is no store in {folder} yet: start what writes there, or name another one", file=sys.stderr)
+        return 2
     show = _as_json if options.json else _as_text
     target, namespace = options.store, options.namespace
     with ccs.connect(target, namespace=namespace, retry_for=_PATIENCE) as store, _changes(store, options) as changes:
@@ -83,6 +89,12 @@ def _tail(options: argparse.Namespace) -> int:
                 # It may pass, and nothing is missed when it does.
                 print(f"ccs: {error}; waiting for it", file=sys.stderr, flush=True)
                 time.sleep(1.0)
+
+
+def _without_store(target: str | None) -> str | None:
+    """The folder that is meant, where it holds no store: whoever only looks makes none."""
+    meant = resolve(parse_target(target))
+    return meant.location if meant.kind == "folder" and not os.path.isdir(f"{meant.location}/.ccs") else None
 
 
 def _changes(store: ccs.Store, options: argparse.Namespace) -> Any:

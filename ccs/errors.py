@@ -187,10 +187,12 @@ class ClaimLost(CCSError):
     """The claim on `resource` is not held any more: it lapsed or was released. Nothing was changed.
 
     What was written under it before stands. Whoever needs the resource still claims it anew, and looks at its state.
+    Of a message it says that this delivery no longer counts: there is nothing left to do with it.
     """
 
-    def __init__(self, resource: str) -> None:
-        super().__init__(f"the claim on {resource!r} is not held any more, so nothing was changed; claim it anew")
+    def __init__(self, resource: str, text: str = "") -> None:
+        lapsed = f"the claim on {resource!r} is not held any more, so nothing was changed; claim it anew"
+        super().__init__(text or lapsed)
         self.resource = resource
 
 

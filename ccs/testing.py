@@ -19,7 +19,11 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
 
-import pytest
+try:
+    import pytest
+except ImportError:
+    needed = "ccs.testing needs pytest: pip install 'collaborative-context-store[testing]'"
+    raise ImportError(needed, name="pytest") from None
 
 import ccs
 import ccs.aio

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -276,6 +277,25 @@ def test_a_store_that_does_not_answer_is_an_error_that_names_it_without_its_pass
     assert "127.0.0.1" in running.errors[-1]
     assert "unavailable" in running.errors[-1]
     assert "secret" not in "".join(running.errors)
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_folder_without_a_store_is_refused_and_stays_as_it_is(
+    tmp_path: Path, tail: Callable[..., Tail], exists: bool
+) -> None:
+    folder = tmp_path / "nosuch"
+    if exists:
+        folder.mkdir()
+    running = tail("/tasks/42", store=str(folder))
+    assert running.end() == 2
+    assert running.errors == [f"ccs: there is no store in {folder} yet: start what writes there, or name another one"]
+    assert list(tmp_path.rglob("*")) == [folder] * exists
+
+
+def test_a_folder_with_a_store_is_followed(tmp_path: Path, tail: Callable[..., Tail], namespace: str) -> None:
+    with ccs.connect(tmp_path, namespace=namespace) as store:
+        store.task("42").set("p", 1)
+        assert tail("/tasks/42", "--since", "0", store=str(tmp_path)).wait(1)[0].endswith("/tasks/42/p = 1")
 
 
 def test_an_outage_does_not_end_it(own_server: PrivateServer, namespace: str, tail: Callable[..., Tail]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -53,6 +55,12 @@ USERS_TESTS = """
         assert len(set(seen)) == 1
         assert str(ccs_server) in seen[0]
 """
+
+
+def test_without_pytest_it_names_the_extra() -> None:
+    program = "import sys; sys.modules['pytest'] = None; import ccs.testing"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=scaled(20))
+    assert "ccs.testing needs pytest: pip install 'collaborative-context-store[testing]'" in done.stderr
 
 
 def test_users_get_private_empty_stores_of_one_real_server(pytester: pytest.Pytester) -> None:

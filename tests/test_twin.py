@@ -80,8 +80,12 @@ def test_the_committed_twin_is_current() -> None:
         ("def f() -> int | Awaitable[\n    int\n]: ...\n", "def f() -> int | (\n    int\n): ...\n"),
         ("def f() -> AsyncIterator[int]: ...\n", "def f() -> Iterator[int]: ...\n"),
         (
-            "'import ccs.aio as ccs; await a; ccs.aio.b; async with c.aclose()'\n",
-            "'import ccs; a; ccs.b; with c.close()'\n",
+            "'import ccs.aio as ccs; await a; async with c.aclose()'\n",
+            "'import ccs; a; with c.close()'\n",
+        ),
+        (
+            "'(await a.b(c)).d, (await a(b).c(d))[e], (await f), (await f(g(h))).i'\n",
+            "'a.b(c).d, a(b).c(d)[e], (f), (f(g(h))).i'\n",
         ),
         (
             "x = f'{await y!r:>{await z}} {{await}} {[i async for i in j]}' f'{await k}'\n",
@@ -214,6 +218,8 @@ def test_a_file_written_by_hand_is_never_lost(tree: Tree) -> None:
         "class _AsyncThing: ...\n",
         "x = f'{asyncio.run(y)}'\n",
         "# [async-only]\nx = 1\n",
+        "# In ccs.aio it waits.\nx = 1\n",
+        "x = 'in `ccs.aio` it waits'\n",
     ],
 )
 def test_leftover_colour_fails(tree: Tree, source: str) -> None:

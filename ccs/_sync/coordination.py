@@ -58,8 +58,9 @@ class Coordination(Entries):
 
         One commit takes it, and nothing is ever held of the others. A with block releases it at its end.
 
-            >>> with task.claim_any(["jobs/1", "jobs/2"]) as job:
-            ...     print(job.resource, task.claim_any(["jobs/1"]))
+            >>> if job := task.claim_any(["jobs/1", "jobs/2"]):
+            ...     with job:
+            ...         print(job.resource, task.claim_any(["jobs/1"]))
             jobs/1 None
         """
         return claim_any(self._place, resources, partial(self.claim, ttl=ttl))
@@ -84,7 +85,7 @@ class Coordination(Entries):
 
         The result is a stored value like any other, for the caller who ran `fn` too (a model comes back as a map; with
         `type` it is validated), and is kept for `keep` seconds. Where a keyword-only parameter `token` is there, `fn`
-        is given the fencing token of its run. In `ccs` a plain `fn` runs in a worker thread.
+        is given the fencing token of its run. With asyncio a plain `fn` runs in a worker thread.
 
         One run at a time: it holds a lease, renewed while its process lives, and if that dies one of those who wait
         takes over after `lease` seconds. An error of `fn` reaches its caller, and the next one runs at once; after
@@ -167,7 +168,7 @@ class Coordination(Entries):
             ... def react(event):
             ...     task.set("seen", event.data)
             >>> revision = task.publish("data/ready", 3)
-            >>> (task.wait_for("seen", timeout=10)).value
+            >>> task.wait_for("seen", timeout=10).value
             3
         """
         return events.on_event(self, patterns, since, on_error)
@@ -180,7 +181,7 @@ class Coordination(Entries):
         ... def react(data):
         ...     task.set("rows", data)
         >>> revision = task.bus.publish("data/ready", 3)
-        >>> (task.wait_for("rows", timeout=10)).value
+        >>> task.wait_for("rows", timeout=10).value
         3
         """
         return EventBus(self)

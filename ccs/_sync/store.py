@@ -1,5 +1,5 @@
 # Generated from ccs/aio/store.py by scripts/twin. Do not edit.
-"""What `ccs.connect` returns: a store, which hands out contexts."""
+"""What `connect` returns: a store, which hands out contexts."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def connect(
 
     Nothing is done until it is entered, or first used. `agent` is written into everything that this store writes.
     After `retry_for` seconds (at most 300) without an answer, calls are `Unavailable`. `embed` makes a vector of each of
-    a list of texts, for memories that are searched by similarity; in `ccs` it may be a coroutine function, and a plain
+    a list of texts, for memories that are searched by similarity; with asyncio it may be a coroutine function, and a plain
     one runs in a worker thread.
 
         >>> import ccs

@@ -151,7 +151,7 @@ class Watches:
 
             >>> first = task.set("status", "open")
             >>> second = task.set("status", "closed")
-            >>> (task.at(first.revision))["status"].value
+            >>> task.at(first.revision)["status"].value
             'open'
         """
         return snapshot_at(self._place, when, matcher_of(patterns))

@@ -136,7 +136,7 @@ class Writes(Reads):
         """Changes a map by RFC 7396: keys are merged at every depth, None removes one. A deadline stays.
 
         >>> entry = task.set("settings", {"model": {"name": "m1", "seed": 7}})
-        >>> (task.merge("settings", {"model": {"seed": None}, "lang": "en"})).value
+        >>> task.merge("settings", {"model": {"seed": None}, "lang": "en"}).value
         {'model': {'name': 'm1'}, 'lang': 'en'}
         """
         plain = decode(self._encode(patch))
@@ -171,7 +171,7 @@ class Writes(Reads):
     def append(self, path: str, *items: Any, max_items: int | None = None) -> Entry:
         """Adds items to the end of a list, a new one where there is none; of more than `max_items` the oldest go.
 
-        >>> (task.append("log", "a", "b", "c", max_items=2)).value
+        >>> task.append("log", "a", "b", "c", max_items=2).value
         ['b', 'c']
         """
         check_writable(path)

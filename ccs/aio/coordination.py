@@ -57,8 +57,9 @@ class Coordination(Entries):
 
         One commit takes it, and nothing is ever held of the others. A with block releases it at its end.
 
-            >>> async with await task.claim_any(["jobs/1", "jobs/2"]) as job:
-            ...     print(job.resource, await task.claim_any(["jobs/1"]))
+            >>> if job := await task.claim_any(["jobs/1", "jobs/2"]):
+            ...     async with job:
+            ...         print(job.resource, await task.claim_any(["jobs/1"]))
             jobs/1 None
         """
         return await claim_any(self._place, resources, partial(self.claim, ttl=ttl))
@@ -83,7 +84,7 @@ class Coordination(Entries):
 
         The result is a stored value like any other, for the caller who ran `fn` too (a model comes back as a map; with
         `type` it is validated), and is kept for `keep` seconds. Where a keyword-only parameter `token` is there, `fn`
-        is given the fencing token of its run. In `ccs.aio` a plain `fn` runs in a worker thread.
+        is given the fencing token of its run. With asyncio a plain `fn` runs in a worker thread.
 
         One run at a time: it holds a lease, renewed while its process lives, and if that dies one of those who wait
         takes over after `lease` seconds. An error of `fn` reaches its caller, and the next one runs at once; after

@@ -119,7 +119,7 @@ UNFIT: list[dict[str, Any]] = [
     {"steps": "a text"},
     {"steps": b"bytes"},
     {"steps": {"a": 1}},
-    {"steps": {"a", "b"}},
+    {"steps": {"a"}},
     {"steps": 7},
     {"name": 7},
     {"confidence": 1.1},

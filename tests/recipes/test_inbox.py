@@ -137,6 +137,8 @@ async def test_a_late_ack_changes_nothing_once_somebody_else_has_the_message(tas
         lost = await unchanged(task, settle(), ccs.ClaimLost)
         assert late.id in lost.resource
         assert isinstance(lost.__cause__, ccs.Conflict)
+        assert "delivered to somebody else since" in str(lost)
+        assert "claim" not in str(lost)
     await current.ack()
     assert await left_behind(task) == []
 

@@ -106,7 +106,7 @@ class Memory:
             ... def react(event):
             ...     store.task("w1").append("seen", [event.key, event.data, event.previous_data])
             >>> entry = memory.set("customer_7_sentiment", "angry")
-            >>> (store.task("w1").wait_for("seen", timeout=10)).value
+            >>> store.task("w1").wait_for("seen", timeout=10).value
             [['customer_7_sentiment', 'angry', None]]
         """
         wanted = [pattern for one in patterns for pattern in pattern_list(one)] or ["**"]

@@ -71,7 +71,7 @@ class Semantic:
             >>> newer = task.semantic.store("At night it is black", embedding=[0.9, 0.1], supersedes=id)
             >>> [match.content for match in task.semantic.query([1, 0])]
             ['At night it is black']
-            >>> (task.semantic.get(id)).superseded_by == newer
+            >>> task.semantic.get(id).superseded_by == newer
             True
         """
         chosen = secrets.token_hex(12) if id is None else id

@@ -65,7 +65,9 @@ class Message(Letter):
         try:
             self._place.commit(*move, heeding=False)
         except Conflict as conflict:
-            raise ClaimLost(f"message {self.id} to {self.to}") from conflict
+            name = f"message {self.id} to {self.to}"
+            since = "was settled already, or has been delivered to somebody else since; nothing was changed: leave it"
+            raise ClaimLost(name, f"{name} {since}") from conflict
 
 
 def message_of(letter: Letter, place: Place, held: Guard | None = None, tries: int = 0) -> Message:

@@ -105,7 +105,7 @@ class Episodic:
 
         What `summarize(episodes)`, oldest first, returns becomes one episode at that moment, in the same commit: there
         is never one without the other. It is called again if any of them changed meanwhile. `ValueTooLarge`, and nothing
-        is removed, where they are more than one commit can hold (16 MiB): prune in steps then. In `ccs.aio` it may be a
+        is removed, where they are more than one commit can hold (16 MiB): prune in steps then. With asyncio it may be a
         coroutine function, and a plain one runs in a worker thread.
 
             >>> from datetime import datetime, timezone
