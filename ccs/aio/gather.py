@@ -63,7 +63,7 @@ class Gatherer:
         self._newest: _Flight | None = None
         self._before: _Flight | None = None
         self._parity = 0
-        self._pump_is_due = False
+        self._pump_is_due = self._alone = False
         self.last_revision = 0
         self.policies = NO_POLICIES
 
@@ -75,7 +75,9 @@ class Gatherer:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Applied] = loop.create_future()
         self._waiting.append(Waiting(commit, time.monotonic(), answer))
-        if not self._pump_is_due and len(self._flying) < _WINDOW:
+        if self._alone and not self._flying:
+            self._pump()
+        elif not self._pump_is_due and len(self._flying) < _WINDOW:
             # Not at once: what other tasks ask for in this turn of the loop travels too.
             self._pump_is_due = True
             loop.call_soon(self._pump)
@@ -112,6 +114,8 @@ class Gatherer:
         taken = group(self._waiting, most)
         self._waiting = self._waiting[len(taken) :]
         members = [waiting for waiting in taken if not waiting.answer.cancelled()]
+        # Who was alone is likely to be so again, and need not wait for company.
+        self._alone = len(members) == 1
         # Parities alternate among the groups that are sent: a group that is not must not take one.
         self._parity = 1 - self._parity if members else self._parity
         flight = _Flight(self._numbers() + self._parity)

@@ -28,7 +28,7 @@ ids = st.sampled_from(["a", "b", "c/d", "e"])
 minutes = st.integers(0, 12)
 
 SETTINGS = settings(
-    max_examples=counts(20, 500), stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=counts(12, 500), stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 

@@ -70,7 +70,7 @@ def test_no_query_misses_what_was_acknowledged_before_it(colour: str, url: str, 
     facts, events, failures, done = list[str](), list[str](), list[str](), threading.Event()
 
     def write(task: Any) -> None:
-        for i in range(counts(150, 1000)):
+        for i in range(counts(80, 1000)):
             facts.append(task.semantic.store(f"fact {i}"))
             events.append(task.episodic.record(f"event {i}"))
 
@@ -93,7 +93,7 @@ def test_no_query_misses_what_was_acknowledged_before_it(colour: str, url: str, 
             thread.join()
         assert known(one.task("t")) == known(two.task("t")) == (set(facts), set(events))
     assert failures == []
-    assert len(facts) == 3 * counts(150, 1000)
+    assert len(facts) == 3 * counts(80, 1000)
 
 
 def test_a_writer_that_is_killed_loses_nothing_that_was_acknowledged(
