@@ -1,8 +1,9 @@
-"""What errors of redis-py mean for us: try again, or which of our errors."""
+"""What errors of redis-py mean for us: try again, or which of our errors; and one error for several callers."""
 
 from __future__ import annotations
 
 from ssl import SSLCertVerificationError
+from typing import TypeVar
 
 from redis.exceptions import (
     AuthenticationError,
@@ -19,7 +20,9 @@ from redis.exceptions import (
 
 from ccs.errors import CCSError, StoreFull, Unavailable
 
-__all__ = ["LinkDown", "dial_fault", "reply_fault"]
+__all__ = ["LinkDown", "copy_of", "dial_fault", "reply_fault"]
+
+E = TypeVar("E", bound=BaseException)
 
 _PASSING = (ReadOnlyError, ClusterDownError, MasterDownError, TryAgainError)
 _PASSING_CODES = ("BUSY ", "NOREPLICAS ", "UNBLOCKED ", "LOADING ")
@@ -64,3 +67,12 @@ def reply_fault(error: ResponseError, address: str) -> str:
 
 def _passes(error: ResponseError) -> bool:
     return isinstance(error, _PASSING) or str(error).startswith(_PASSING_CODES)
+
+
+def copy_of(error: E) -> E:
+    """The same error for another caller, who may raise it at the same time."""
+    twin = error.__class__.__new__(error.__class__, *error.args)
+    twin.args = error.args
+    twin.__dict__.update(error.__dict__)
+    twin.__cause__ = error.__cause__
+    return twin

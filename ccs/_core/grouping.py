@@ -8,12 +8,11 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from ccs._core.commit import Commit
 
-__all__ = ["Asking", "Group", "Waiting", "copy_of", "group"]
+__all__ = ["Asking", "Group", "Waiting", "group"]
 
 _MOST, _MOST_BYTES = 512, 1024 * 1024
 
 A = TypeVar("A")
-E = TypeVar("E", bound=BaseException)
 W = TypeVar("W", bound="Asking")
 
 
@@ -67,12 +66,3 @@ def group(waiting: Sequence[W], most: int = _MOST) -> Sequence[W]:
         if index and (index >= most or index >= _MOST or size > _MOST_BYTES):
             return waiting[:index]
     return waiting[:]
-
-
-def copy_of(error: E) -> E:
-    """The same error for another caller, who may raise it at the same time."""
-    twin = error.__class__.__new__(error.__class__, *error.args)
-    twin.args = error.args
-    twin.__dict__.update(error.__dict__)
-    twin.__cause__ = error.__cause__
-    return twin

@@ -14,9 +14,9 @@ from redis.retry import Retry
 
 from ccs import _memory
 from ccs._compat import Lock, call
-from ccs._core.grouping import copy_of
 from ccs._core.server import check_server
 from ccs._core.target import Target, parse_target
+from ccs._faults import copy_of
 from ccs.embedded import Embedded, default_folder
 from ccs.errors import CCSError, InvalidValue
 

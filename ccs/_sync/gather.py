@@ -16,8 +16,9 @@ from contextlib import suppress
 from threading import Lock
 
 from ccs._core.commit import Applied, Commit
-from ccs._core.grouping import Group, copy_of, group
+from ccs._core.grouping import Group, group
 from ccs._core.policies import NO_POLICIES
+from ccs._faults import copy_of
 from ccs._sync.sender import Sender
 from ccs.errors import CCSError, Unavailable
 

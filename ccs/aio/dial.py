@@ -13,9 +13,9 @@ from redis.exceptions import RedisError
 
 from ccs import _memory
 from ccs._compat import AsyncLock, async_call
-from ccs._core.grouping import copy_of
 from ccs._core.server import check_server
 from ccs._core.target import Target, parse_target
+from ccs._faults import copy_of
 from ccs.embedded import Embedded, default_folder
 from ccs.errors import CCSError, InvalidValue
 

@@ -19,8 +19,9 @@ from typing import Any, Protocol
 
 from ccs._compat import AsyncGate
 from ccs._core.commit import Applied, Commit
-from ccs._core.grouping import Group, Waiting, copy_of, group
+from ccs._core.grouping import Group, Waiting, group
 from ccs._core.policies import NO_POLICIES
+from ccs._faults import copy_of
 from ccs.errors import CCSError, StoreClosed, Unavailable
 
 __all__ = ["Gatherer", "Sender"]

@@ -15,8 +15,7 @@ from typing import Any
 import hiredis
 
 from ccs._core.commit import Argument
-from ccs._core.grouping import copy_of
-from ccs._faults import LinkDown
+from ccs._faults import LinkDown, copy_of
 from ccs._stats import Counters
 from ccs.aio.dial import Dialer
 from ccs.aio.wire import OnReply, Wire, open_wire

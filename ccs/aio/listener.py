@@ -26,7 +26,6 @@ from ccs._core.commit import (
     sweep_op,
 )
 from ccs._core.feed import Feed
-from ccs._core.grouping import copy_of
 from ccs._core.journal import JournalPage, Record, parse_page, parse_record
 from ccs._core.keys import address_of_key, channel_glob, keys_of
 from ccs._core.lease import Lease, renewal_in
@@ -34,6 +33,7 @@ from ccs._core.mailbox import Mailbox
 from ccs._core.read import journal_arguments, journal_keys
 from ccs._core.target import Target
 from ccs._core.times import millis
+from ccs._faults import copy_of
 from ccs._log import logger
 from ccs._scripts import COMMIT, JOURNAL, Script
 from ccs._stats import Counters

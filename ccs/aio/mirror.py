@@ -12,13 +12,13 @@ from threading import Lock
 from typing import Any
 
 from ccs._compat import AsyncCaller, AsyncGate, AsyncWorker, async_sleep
-from ccs._core.grouping import copy_of
 from ccs._core.journal import changes_of, written_by
 from ccs._core.mirror import net
 from ccs._core.numbers import whole
 from ccs._core.pattern import Matcher
 from ccs._core.read import last_of
 from ccs._core.times import Duration, seconds
+from ccs._faults import copy_of
 from ccs._log import logger
 from ccs.aio.place import Place
 from ccs.aio.watch import CommitWatch

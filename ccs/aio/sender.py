@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from ccs._core.commit import Applied, Batch, Settings, commit_arguments, parse_answers, was_applied
-from ccs._core.grouping import Group, copy_of
+from ccs._core.grouping import Group
 from ccs._core.keys import Keys
-from ccs._faults import LinkDown
+from ccs._faults import LinkDown, copy_of
 from ccs._scripts import COMMIT
 from ccs._stats import Counters
 from ccs.aio.connection import Connection
