@@ -76,6 +76,8 @@ class Plan(NamedTuple):
     @property
     def merged(self) -> bytes | None:
         """The encoded value of the first operation, if that was to be merged."""
+        if not self.read:
+            return None
         _, path, _, value = self.commit.operations[0]
         return value if isinstance(value, bytes) and path in {guard.path for guard in self.read} else None
 

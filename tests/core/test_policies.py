@@ -201,3 +201,4 @@ def test_what_was_merged_is_told_and_nothing_else_is() -> None:
     assert plan(held, Commit("x", [set_op("b", encode({}))]), {"b": None}, LIMIT).merged == encode({})
     assert plan(held, Commit("x", [set_op("c", encode([1]))]), {}, LIMIT).merged is None
     assert plan(held, Commit("x", [delete_op("a")]), {}, LIMIT).merged is None
+    assert plan(held, Commit("x", [], [version_guard("a", 1)]), {}, LIMIT).merged is None

@@ -37,6 +37,15 @@ GUARDED = ("update", "merge", "increment", "append")
 # What they forbid.
 
 
+@pytest.mark.parametrize("policy", ["last-write-wins", "reject", "merge", "write-once"])
+async def test_a_transaction_that_only_reads_is_free(task: Any, policy: str) -> None:
+    """G4: what it has read is checked at its end all the same."""
+    await task.set("a/1", {"x": 1})
+    await task.set_policy("**", policy)
+    async with task.transaction() as tx:
+        assert await tx.get("a/1") == {"x": 1}
+
+
 @pytest.mark.parametrize("kind", [*BLIND, *GUARDED])
 async def test_write_once_lets_nobody_change_what_exists(task: Any, kind: str) -> None:
     """G1: of a commit that it forbids nothing is applied."""
