@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -71,7 +72,8 @@ class Settings(NamedTuple):
 _NOTHING = Settings(None, None, None)
 
 
-class Commit(NamedTuple):
+@dataclass(slots=True)
+class Commit:
     """One atomic change: all of its operations, on distinct paths, or none, if its guards hold.
 
     `policies` is the revision of those that it heeds, 0 for none at all: if others hold by then, it is refused.
@@ -85,7 +87,8 @@ class Commit(NamedTuple):
     policies: int | None = None
 
 
-class Batch(NamedTuple):
+@dataclass(slots=True)
+class Batch:
     """Independent commits of one context that travel in one script call, under one identity.
 
     With `behind`, it is applied only right after the batch of that number.
@@ -117,7 +120,8 @@ class OtherPolicies(CCSError):
         self.revision = revision
 
 
-class Applied(NamedTuple):
+@dataclass(slots=True)
+class Applied:
     """What became of a commit: its revision (0 where nothing changed), when, and a single operation's result.
 
     `merged` is the encoded value that its first operation wrote, where a policy had it merged.
@@ -201,12 +205,14 @@ def sweep_op(limit: int = 100) -> Operation:
 
 def commit_arguments(batch: Batch, keys: Keys, defaults: Settings, publish: str = "PUBLISH") -> list[Argument]:
     """The script's ARGV for a batch; the last settings given in it win."""
-    number, behind = f"{batch.number:012d}", "" if batch.behind is None else f"{batch.behind:012d}"
+    identity = f"{batch.client or '-'} {batch.number:012d}"
     this, other = _slots(batch.client, batch.number % 2)
-    given, default = _text(_given(batch.commits)), _text(defaults)
-    flat: list[Argument] = [keys.channel, publish, batch.client, number, this, other, given, default, behind]
-    for index, (agent, operations, guards, _, _, policies) in enumerate(batch.commits):
-        flat += agent, _head(agent, policies, index, len(guards), len(operations))
+    given = _given(batch.commits)
+    extras = "" if batch.behind is None and given is _NOTHING else _extras(batch.behind, given)
+    flat: list[Argument] = [keys.channel, publish, identity, this, other, _text(defaults), extras]
+    for index, commit in enumerate(batch.commits):
+        guards, operations = commit.guards, commit.operations
+        flat += commit.agent, _head(commit.agent, commit.policies, index, len(guards), len(operations))
         for guard in guards:
             flat += guard.kind, guard.path, _expected(guard)
         for operation in operations:
@@ -217,13 +223,23 @@ def commit_arguments(batch: Batch, keys: Keys, defaults: Settings, publish: str 
 @lru_cache(maxsize=256)
 def _slots(client: str, parity: int) -> tuple[str, str]:
     """The fields of meta with the answers to the batches of this parity, and of the other."""
+    if not client:
+        return "", ""
     return f"client:{client}:{parity}", f"client:{client}:{1 - parity}"
 
 
 @lru_cache(maxsize=4096)
 def _head(agent: str, policies: int | None, index: int, guards: int, operations: int) -> str:
+    label = f"{index:04d} {len(agent.encode()):03d}"
+    if policies is None and not guards and operations == 1:
+        return label
     heeded = "*" * 16 if policies is None else f"{policies:016d}"
-    return f"{heeded} {len(agent.encode()):03d} {index:04d} {guards:06d} {operations:06d}"
+    return f"{label} {heeded} {guards:06d} {operations:06d}"
+
+
+def _extras(behind: int | None, given: Settings) -> str:
+    before = "-" * 12 if behind is None else f"{behind:012d}"
+    return f"{before} {_text(given)}" if given != _NOTHING else before
 
 
 @lru_cache(maxsize=256)

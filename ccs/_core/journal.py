@@ -2,8 +2,8 @@
 
 A record is one line of text and then opaque bytes:
 
-    <previous> <revision> <at µs> <client> <number> <index> <deadline ms> <offset> <expiry ms> <bytes of
-    agent> [<kind> <bytes of path> <bytes of entry before> <bytes of entry after>]…\\n<agent>[<path><before><after>]…
+    <previous> <revision> <at µs> <client> <number> <index> <bytes of agent> <deadline ms> <offset> <expiry
+    ms> [<kind> <bytes of path> <bytes of entry before> <bytes of entry after>]…\\n<agent>[<path><before><after>]…
 
 `previous` is the revision before it, 0 for the first of a context, so continuity is a comparison. Client, number and
 index are the commit's identity. `deadline` is when the context expires if nothing more happens, `expiry` the
@@ -96,7 +96,7 @@ def parse_record(raw: bytes) -> Record:
     """Takes a journal record or a published message apart; values stay opaque. `ValueError`, `IndexError`: it is none."""
     head, _, body = raw.partition(b"\n")
     words = head.split(b" ")
-    agent_end = int(words[9])
+    agent_end = int(words[6])
     steps, start = [], agent_end
     for i in range(10, len(words), 4):
         path_end = start + int(words[i + 1])
@@ -113,8 +113,8 @@ def parse_record(raw: bytes) -> Record:
         int(words[1]),
         int(words[2]),
         _identity(words),
-        int(words[6]),
-        int(words[8]),
+        int(words[7]),
+        int(words[9]),
         body[:agent_end].decode(),
         tuple(steps),
         len(raw),

@@ -1,12 +1,13 @@
 -- Applies a batch of independent commits to one context: each wholly or not at all, answered one by one.
 --
 -- KEYS   1 entries  2 paths  3 deadlines  4 journal  5 meta
--- ARGV   1 channel  2 publish command  3 client ('' = no identity)  4 batch number, in 12 digits
---        5 and 6 the fields of meta with the answers to a batch of this parity and of the other
---        7 settings given ('-' = not given)  8 settings of a new context, both "<ttl ms> <keep commits> <keep bytes>"
---        9 the batch that must have been answered before ('' = any)
---        10… the commits, each: agent, "<revision of the policies that it heeds, 16 '*' = any> <bytes of agent>
---        <index in the batch> <count of guards> <count of operations>" (16, 3, 4, 6 and 6 digits), guards, operations
+-- ARGV   1 channel  2 publish command  3 "<client, '-' = no identity> <batch number, in 12 digits>"
+--        4 and 5 the fields of meta with the answers to a batch of this parity and of the other ('' = no identity)
+--        6 settings of a new context: "<ttl ms> <keep commits> <keep bytes>"
+--        7 '', or "<the batch that must have been answered before, 12 '-' = any> <settings given, '-' = not given>"
+--        8… the commits, each: agent, "<index in the batch> <bytes of agent>" and, unless it is a single operation without
+--        more, " <revision of the policies that it heeds, 16 '*' = any> <count of guards> <count of operations>" (4, 3,
+--        16, 6 and 6 digits), guards, operations
 --   guards      v <path> <version>     r <path> <revision>     (0 = missing)
 --               n <prefix> 0 (nothing below)                   c <prefix> <count> (fewer than that below)
 --   operations  s <path> <ttl ms, '' = none, 'keep'> <value>          i <path> <by> ''          d <path> '' ''
@@ -30,11 +31,11 @@
 -- Numbers are stored in so many digits that text tells which is larger, and each is found by its place: revisions and
 -- times in µs in 16 (from the year 2001 to 2286), times in ms in 13, versions in 10. To copy text costs far less than
 -- to read or to print a number; where one must be printed, %d costs half of what %.0f does, but may hold no more than
--- 32 bits. And a function costs in every call of the script, the more the more locals of the script it uses: so the
+-- 32 bits. A time in ms is in the past, or now, if its text is less than that of now in µs. And a function costs in every call of the script, the more the more locals of the script it uses: so the
 -- ordinary commit runs straight through, and functions use hardly any.
 
 local call, sub, format, concat = redis.call, string.sub, string.format, table.concat
-local NONE, NO_POLICIES, ANY_POLICIES, ONE_OPERATION = '0000000000000', '0000000000000000', '****************', '000000 000001'
+local NONE, FINISHED, NO_POLICIES = '0000000000000', '9999999999998', '0000000000000000'
 
 -- The value after an increment or an append to the raw entry before, and the number it holds as text; nil and the answer
 -- where that is impossible. Values are msgpack.
@@ -129,43 +130,43 @@ local function agent_of(raw)
 end
 
 -- What stands in the way of the guards from one place in ARGV to another: an answer, or nil and an entry that is due.
-local function obstacle(from, to, now)
-    for at = from, to, 3 do
-        local kind, path, expected = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+local function obstacle(from, to, at)
+    for place = from, to, 3 do
+        local kind, path, expected = ARGV[place], ARGV[place + 1], ARGV[place + 2]
         if kind == 'n' then
             path = redis.call('ZRANGEBYLEX', KEYS[2], '[' .. path, '(' .. path .. '\255', 'LIMIT', 0, 1)[1]
         end
         local raw = path and kind ~= 'c' and redis.call('HGET', KEYS[1], path)
         if kind == 'c' then
             local found = redis.call('ZLEXCOUNT', KEYS[2], '[' .. path, '(' .. path .. '\255')
-            if found >= tonumber(expected) then return '!' .. (at - from) / 3 .. ' 0 0 ' end
+            if found >= tonumber(expected) then return '!' .. (place - from) / 3 .. ' 0 0 ' end
         elseif not raw then
-            if expected ~= '0' then return '!' .. (at - from) / 3 .. ' 0 0 ' end
+            if expected ~= '0' then return '!' .. (place - from) / 3 .. ' 0 0 ' end
         else
             local version, revision, expiry = string.sub(raw, 18, 27), string.sub(raw, 1, 16), string.sub(raw, 63, 75)
-            if expiry ~= '0000000000000' and expiry <= now then return nil, path, raw end
+            if expiry ~= '0000000000000' and expiry < at then return nil, path, raw end
             if expected ~= (kind == 'v' and version or revision) then
-                return table.concat({'!' .. (at - from) / 3, version, revision, agent_of(raw)}, ' ', 1, 4)
+                return table.concat({'!' .. (place - from) / 3, version, revision, agent_of(raw)}, ' ', 1, 4)
             end
         end
     end
 end
 
--- Writes an entry, or removes it; before and after are raw, '' = none. Whether it has a deadline now.
-local function write(path, before, after)
-    local expiry_before, expiry = string.sub(before, 63, 75), string.sub(after, 63, 75)
-    if after == '' then
-        redis.call('HDEL', KEYS[1], path)
-        redis.call('ZREM', KEYS[2], path)
-    else
-        redis.call('HSET', KEYS[1], path, after)
-        if before == '' then redis.call('ZADD', KEYS[2], 0, path) end
-    end
+-- Sends the entries that were gathered, and the paths that are new; how many wait then.
+local function send(entries, held, paths, added)
+    if held > 0 then redis.call('HSET', KEYS[1], unpack(entries, 1, held)) end
+    if added > 0 then redis.call('ZADD', KEYS[2], unpack(paths, 1, added)) end
+    return 0, 0
+end
+
+-- Moves the deadline of an entry, or forgets it; before and after are raw, '' = none. Whether it has one now.
+local function date(path, before, after)
+    local expiry = string.sub(after, 63, 75)
     if expiry > '0000000000000' then
         redis.call('ZADD', KEYS[3], expiry, path)
         return true
     end
-    if expiry_before > '0000000000000' then redis.call('ZREM', KEYS[3], path) end
+    if string.sub(before, 63, 75) > '0000000000000' then redis.call('ZREM', KEYS[3], path) end
     return false
 end
 
@@ -184,11 +185,25 @@ local function configure(settings, given, most_bytes)
 end
 
 -- The idle deadline from now on, and until when it need not be moved.
-local function idle(settings, now)
-    local ttl = tonumber(string.match(settings, '^%d+'))
+local function idle(settings, at)
+    local ttl, now = tonumber(string.match(settings, '^%d+')), string.sub(at, 1, 13)
     if ttl == 0 then return '0000000000000', '9999999999999', true end
     local slack = math.floor(ttl / 64)
     return string.format('%013.0f', now + ttl + slack), string.format('%013.0f', now + slack), true
+end
+
+-- The bytes that were written before the oldest record, out of `total`. The first record of each batch names its own.
+local function written_before_oldest(total)
+    local from, bytes = '-', 0
+    while true do
+        local page = redis.call('XRANGE', KEYS[4], from, '+', 'COUNT', from == '-' and 1 or 100)
+        if #page == 0 then return total - bytes end
+        for _, item in ipairs(page) do
+            local offset = string.match(item[2][2], '^%S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ (%d+)')
+            if offset then return offset - bytes end
+            from, bytes = '(' .. item[1], bytes + #item[2][2]
+        end
+    end
 end
 
 -- Trims the journal; the count of its records then, and of the bytes at which it is trimmed next.
@@ -198,8 +213,7 @@ local function bound(count, total, settings, most_bytes)
 
     local function trim(to)
         redis.call('XTRIM', KEYS[4], 'MAXLEN', to)
-        local oldest = redis.call('XRANGE', KEYS[4], '-', '+', 'COUNT', 1)[1][2][2]
-        count, base = to, tonumber(string.match(oldest, '^%S+ %S+ %S+ %S+ %S+ %S+ %S+ (%d+)'))
+        count, base = to, written_before_oldest(total)
     end
 
     if count > commits + math.max(1, math.floor(commits / 8)) then trim(commits + 0) end
@@ -208,7 +222,8 @@ local function bound(count, total, settings, most_bytes)
 end
 
 -- Identities are kept for ten minutes, and pruned by age only, now and then: once in a hundred batches.
-local function prune(now)
+local function prune(at)
+    local now = string.sub(at, 1, 13)
     local fields = redis.call('HGETALL', KEYS[5])
     for i = 1, #fields, 2 do
         if string.sub(fields[i], 1, 7) == 'client:' and string.sub(fields[i + 1], 14, 26) + 600000 < now + 0 then
@@ -232,14 +247,18 @@ end
 -- Has this batch been answered before?
 
 local ARGV, KEYS = ARGV, KEYS
-local clock = call('TIME')
-local at = clock[1] .. sub('000000' .. clock[2], -6)
-local now, client, number, behind = sub(at, 1, 13), ARGV[3], ARGV[4], ARGV[9]
-local meta = call('HMGET', KEYS[5], 'state', ARGV[5], ARGV[6], 'finished')
-local state, mine, other, finished = meta[1], meta[2], meta[3], meta[4]
+local clock, number, extras = call('TIME'), sub(ARGV[3], -12), ARGV[7]
+local at = clock[1] .. (#clock[2] == 6 and clock[2] or sub('000000' .. clock[2], -6))
+local meta = call('HMGET', KEYS[5], 'state', ARGV[4], ARGV[5])
+local state, mine, other, behind, given = meta[1], meta[2], meta[3], '', '- - -'
+if extras ~= '' then
+    behind = sub(extras, 1, 12)
+    if behind == '------------' then behind = '' end
+    if #extras > 12 then given = sub(extras, 14) end
+end
 if mine or other then
     local newest = mine and sub(mine, 1, 12) or ''
-    if newest == number then return sub(mine, 28) end
+    if newest == number then return sub(mine, 31) end
     if other and sub(other, 1, 12) > newest then newest = sub(other, 1, 12) end
     if newest > number then return 'stale' end
     if behind ~= '' and newest ~= behind then return 'early' end
@@ -247,48 +266,54 @@ elseif behind ~= '' then
     return 'early'
 end
 
--- The state of the context: "<last revision> <deadline> <renewed after> <bytes> <trimmed at> <records> <trimmed at>
--- <policies> <first revision> <updated> <settings>". The idle deadline is moved seldom: it is set a sixty-fourth of the
--- ttl too late, and again when that is used up. All that is left of a context that is gone is its last revision.
+-- The state of the context: "<last revision> <bytes, of all that was ever written> <records> <updated> <deadline>
+-- <renewed after> <terms>", the terms "<bytes> <records> <policies> <first revision> <settings>", of which the first two
+-- are those at which the journal is trimmed. The idle deadline is moved seldom: it is set a sixty-fourth of the ttl too
+-- late, and again when that is used up. All that is left of a context that is gone is its last revision.
 
-local alive = state and call('EXISTS', KEYS[4]) == 1
 local last = state and sub(state, 1, 16) or '0'
-local deadline, renewed_after, total, most_bytes, count, most_records, policies, first, settings
+local alive, finished, deadline, renewed_after, terms = state and #state > 16, false, NONE, '', ''
+local written, millions, bytes, count = '000000000000000', '000000000', 0, 0
 if alive then
-    deadline, renewed_after, total, most_bytes = sub(state, 18, 30), sub(state, 32, 44), sub(state, 46, 60), sub(state, 62, 76)
-    count, most_records, policies = sub(state, 78, 86) + 0, sub(state, 88, 96), sub(state, 98, 113)
-    first, settings = sub(state, 115, 130), sub(state, 149)
-else
-    policies, finished = NO_POLICIES, false
+    deadline = sub(state, 61, 73)
+    -- Up to its deadline, the server keeps a key for certain.
+    alive = deadline == NONE or at < deadline or call('EXISTS', KEYS[4]) == 1
+end
+if alive then
+    written, renewed_after, terms = sub(state, 18, 32), sub(state, 75, 87), sub(state, 89)
+    millions, bytes, count = sub(written, 1, 9), sub(written, 10) + 0, sub(state, 34, 42) + 0
+    finished = renewed_after == FINISHED
 end
 
-local answers, outcome, answered, swept, touched, fresh, created, timed, stem, low = {}, '', 0, 0, false, false, 0, false
-local befores, afters, words, body = {false}, {false}, {false}, {false, '', ''}
-local place, places = 10, #ARGV
+local reply, answers, outcome, answered, swept, touched, fresh, timed, stem, low = '', false, '', 0, 0, false, false, false
+local writes, words, body = {false, '', ''}, {false}, {false, '', ''}
+-- Entries, and new paths, that are written together in the end; what somebody behind in the batch may read of them.
+local entries, held, paths, added, created, seen = {false, false}, 0, {}, 0, 0, false
+local place, places = 8, #ARGV
 while place <= places do
-    local agent, head, guards = ARGV[place], ARGV[place + 1], place + 2
-    local heeded, agent_bytes, index, shape = sub(head, 1, 16), sub(head, 18, 20), sub(head, 22, 25), sub(head, 27)
-    local from, to = guards, guards + 3
-    if shape ~= ONE_OPERATION then
-        from = guards + 3 * sub(shape, 1, 6)
-        to = from + 4 * sub(shape, 8) - 1
+    local agent, label, guards = ARGV[place], ARGV[place + 1], place + 2
+    local from, to, heeded = guards, guards + 3, false
+    if #label > 8 then
+        heeded = sub(label, 10, 25)
+        from = guards + 3 * sub(label, 27, 32)
+        to, label = from + 4 * sub(label, 34) - 1, sub(label, 1, 8)
     end
-    local kind = from < to and ARGV[from] or ''
-    local identity, revision = client, at
+    local kind, identity, revision = from < to and ARGV[from] or '', ARGV[3], at
     if at <= last then
         if not low then stem, low = sub(last, 1, 12), sub(last, 13) + 0 end
         revision = low < 9999 and format('%s%04d', stem, low + 1) or format('%.0f', last + 1)
     end
-    local answer, result, due, due_raw, renewed = false, false, false, false, false
+    local answer, result, due, due_raw, renewed, dated = false, false, false, false, false, false
+    if held > 0 and (from > guards or kind == 'w' or held > 1000) then held, added = send(entries, held, paths, added) end
 
     -- What stands in the way: the end of the context, policies that the client does not know, a guard.
     if finished and kind ~= 'D' then
         answer = kind == 'w' and '+0 ' .. at .. ' 0' or 'F'
         if kind ~= 'w' then outcome = '\n' .. call('HGET', KEYS[5], 'outcome') end
-    elseif heeded ~= policies and heeded ~= ANY_POLICIES then
-        answer = 'P' .. policies
+    elseif heeded and heeded ~= '****************' and heeded ~= (alive and sub(terms, 27, 42) or NO_POLICIES) then
+        answer = 'P' .. (alive and sub(terms, 27, 42) or NO_POLICIES)
     elseif from > guards then
-        answer, due, due_raw = obstacle(guards, from - 1, now)
+        answer, due, due_raw = obstacle(guards, from - 1, at)
     end
 
     -- What the operations do: entries before and after (after = false: stays), and what the record says of it.
@@ -296,7 +321,7 @@ while place <= places do
     if answer or due then
         kind = ''
     elseif kind == 'w' then
-        due = swept < ARGV[from + 2] + 0 and call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, 1)[1]
+        due = swept < ARGV[from + 2] + 0 and call('ZRANGEBYSCORE', KEYS[3], '-inf', sub(at, 1, 13), 'LIMIT', 0, 1)[1]
         due_raw, swept = due and call('HGET', KEYS[1], due), swept + 1
         answer = '+0 ' .. at .. ' ' .. (call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')[2] or '0')
     elseif kind == 'f' then
@@ -308,46 +333,56 @@ while place <= places do
             local path, operand, before, expiry, after = ARGV[operation + 1], ARGV[operation + 2], '', '', false
             kind = ARGV[operation]
             if kind ~= 'e' and kind ~= 'p' then
-                before = call('HGET', KEYS[1], path) or ''
+                before = seen and seen[path] or call('HGET', KEYS[1], path) or ''
                 expiry = sub(before, 63, 75)
-                if expiry > NONE and expiry <= now then
-                    due, due_raw = path, before
-                    break
+                if expiry > NONE then
+                    if expiry < at then
+                        due, due_raw = path, before
+                        break
+                    end
+                    dated = true
                 end
             end
             if kind == 'd' then
                 after, result = before ~= '' and '', before ~= '' and '1' or '0'
             elseif kind == 'k' then
-                expiry = operand == '' and NONE or format('%013.0f', now + operand)
-                renewed, result = renewed or before ~= '', before ~= '' and '1' or '0'
+                expiry = operand == '' and NONE or format('%013.0f', sub(at, 1, 13) + operand)
+                renewed, dated, result = renewed or before ~= '', true, before ~= '' and '1' or '0'
                 after = before ~= '' and sub(before, 1, 62) .. expiry .. sub(before, 76)
             elseif kind == 'e' then
                 after = ARGV[operation + 3]
             elseif kind ~= 'p' and not answer then
-                local value, computed, version, created = ARGV[operation + 3], '', '0000000001', at
+                local value, computed, version, since = ARGV[operation + 3], '', '0000000001', at
                 if kind ~= 's' then
                     value, computed = compute(kind, before, operand, value)
                 elseif operand ~= 'keep' then
-                    expiry = operand == '' and NONE or format('%013.0f', now + operand)
+                    expiry = operand == '' and NONE or format('%013.0f', sub(at, 1, 13) + operand)
                 end
                 if value then
-                    if before ~= '' then version, created = format('%010d', sub(before, 18, 27) + 1), sub(before, 29, 44) end
-                    if expiry == '' then expiry = NONE end
-                    if expiry > NONE and (earliest == NONE or expiry < earliest) then earliest = expiry end
-                    after = revision .. ' ' .. version .. ' ' .. created .. ' ' .. at .. ' ' .. expiry .. ' ' .. agent_bytes
+                    if before ~= '' then version, since = format('%010d', sub(before, 18, 27) + 1), sub(before, 29, 44) end
+                    if expiry == '' then
+                        expiry = NONE
+                    elseif expiry ~= NONE then
+                        dated = true
+                        if earliest == NONE or expiry < earliest then earliest = expiry end
+                    end
+                    after = revision .. ' ' .. version .. ' ' .. since .. ' ' .. at .. ' ' .. expiry .. sub(label, 5)
                         .. ' ' .. agent .. value
-                    result = version .. ' ' .. created .. ' ' .. expiry .. computed
+                    result = version .. ' ' .. since .. ' ' .. expiry .. computed
                 else
                     answer = computed
                 end
             end
-            slots = slots + 1
-            befores[slots], afters[slots] = before, kind ~= 'e' and after
+            if after and kind ~= 'e' then
+                writes[slots + 1], writes[slots + 2], writes[slots + 3] = path, before, after
+                slots = slots + 3
+            end
             if after and kind ~= 'k' then
+                local part = 3 * steps
                 steps, size = steps + 1, size + #path + #before + #after + 30
-                words[steps] = format(kind == 'd' and ' d %d %d %d' or kind == 'e' and ' e %d %d %d' or ' s %d %d %d',
-                    #path, #before, #after)
-                body[3 * steps - 2], body[3 * steps - 1], body[3 * steps] = path, before, after
+                words[steps] = format(kind == 'd' and ' d %d %d %d'
+                    or kind == 'e' and ' e %d %d %d' or ' s %d %d %d', #path, #before, #after)
+                body[part + 1], body[part + 2], body[part + 3] = path, before, after
             end
         end
         if size > 16777216 then answer = answer or format('L%.0f', size) end
@@ -355,47 +390,56 @@ while place <= places do
 
     -- A due entry goes first, in a commit of its own; after it, this one is looked at again.
     if due then
-        agent, answer, slots, identity, index, steps, earliest = agent_of(due_raw), false, 1, '-', '0000', 1, NONE
-        agent_bytes, befores[1], afters[1] = #agent, due_raw, ''
+        agent, answer, slots, steps, earliest, dated = agent_of(due_raw), false, 3, 1, NONE, true
+        identity, label = '- ' .. number, '0000 ' .. #agent
+        writes[1], writes[2], writes[3] = due, due_raw, ''
         words[1], body[1], body[2], body[3] = format(' x %d %d 0', #due, #due_raw), due, due_raw, ''
     end
 
     -- Settings take effect with the first thing that a batch really does, never with one that is refused.
     if not answer and not touched and kind ~= 'D' and (steps > 0 or renewed) then
         touched = true
+        local settings, most_records, most_bytes
         if not alive then
-            total, count, policies, renewed_after = '000000000000000', 0, NO_POLICIES, ''
-            settings, most_records, most_bytes = configure(ARGV[8], ARGV[7])
-        elseif ARGV[7] ~= '- - -' and sub(settings, -#ARGV[7] - 1) ~= '|' .. ARGV[7] then
-            renewed_after = ''
-            settings, most_records, most_bytes = configure(settings, ARGV[7], most_bytes)
+            settings, most_records, most_bytes = configure(ARGV[6], given)
+            terms = most_bytes .. ' ' .. most_records .. ' ' .. NO_POLICIES .. ' ' .. revision .. ' ' .. settings
+            written, millions, bytes, count, renewed_after = '000000000000000', '000000000', 0, 0, ''
+        elseif given ~= '- - -' and sub(terms, -#given - 1) ~= '|' .. given then
+            settings, most_records, most_bytes = configure(sub(terms, 61), given, sub(terms, 1, 15))
+            terms, renewed_after = most_bytes .. ' ' .. most_records .. sub(terms, 26, 60) .. settings, ''
         end
-        if now > renewed_after then deadline, renewed_after, fresh = idle(settings, now) end
+        if renewed_after < at then deadline, renewed_after, fresh = idle(sub(terms, 61), at) end
     end
 
-    if not answer then
-        for slot = 1, slots do
-            local path = due or ARGV[from + 4 * slot - 3]
-            if afters[slot] then
-                if befores[slot] == '' then created = created + 1 end
-                if write(path, befores[slot], afters[slot]) then timed = true end
-            end
-        end
-    end
     if answer then
-        steps = 0
+        slots, steps = 0, 0
     elseif kind == 'f' then
-        deadline, renewed_after, fresh = format('%013.0f', now + ARGV[from + 2]), '9999999999999', true
+        deadline, renewed_after, fresh = format('%013.0f', sub(at, 1, 13) + ARGV[from + 2]), FINISHED, true
     elseif kind == 'D' then
-        deadline, total, touched = NONE, '0', false
+        deadline, touched = NONE, false
     elseif kind == 'p' and steps > 0 then
-        policies = revision
+        terms = sub(terms, 1, 26) .. revision .. sub(terms, 43)
+    end
+    for slot = 1, slots, 3 do
+        local path, before, after = writes[slot], writes[slot + 1], writes[slot + 2]
+        if after == '' then
+            held, added = send(entries, held, paths, added)
+            call('HDEL', KEYS[1], path)
+            call('ZREM', KEYS[2], path)
+        else
+            entries[held + 1], entries[held + 2], held = path, after, held + 2
+            if before == '' then paths[added + 1], paths[added + 2], added, created = 0, path, added + 2, created + 1 end
+        end
+        if dated and date(path, before, after) then timed = true end
+        if to < places or due then
+            seen = seen or {}
+            seen[path] = after
+        end
     end
 
     if steps > 0 then
-        local record = (alive and last or '0') .. ' ' .. revision .. ' ' .. at .. ' ' .. (identity ~= '' and identity or '-')
-            .. ' ' .. number .. ' ' .. index .. ' ' .. deadline .. ' ' .. total .. ' ' .. earliest
-            .. ' ' .. agent_bytes
+        local record = (alive and last or '0') .. ' ' .. revision .. ' ' .. at .. ' ' .. identity .. ' ' .. label .. ' '
+            .. deadline .. ' ' .. written .. ' ' .. earliest
         if steps == 1 then
             record = record .. words[1] .. '\n' .. agent .. body[1] .. body[2] .. body[3]
         else
@@ -405,19 +449,19 @@ while place <= places do
             call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
             call('HDEL', KEYS[5], 'created', 'finished', 'outcome')
             call('HSET', KEYS[5], 'state', revision)
-            alive, finished, policies = false, false, NO_POLICIES
+            alive, finished, held, added, seen = false, false, 0, 0, false
         else
             if not alive then
-                call('HDEL', KEYS[5], 'finished', 'outcome')
+                -- In this order: a full server refuses to add, but no longer once something was removed.
                 call('HSET', KEYS[5], 'created', at)
-                alive, first = true, revision
+                call('HDEL', KEYS[5], 'finished', 'outcome')
+                alive = true
             end
-            call('XADD', KEYS[4], revision .. '-0', 'r', record)
-            total, count = total + #record, count + 1
-            total = format('%09d%06d', (total - total % 1000000) / 1000000, total % 1000000)
+            call('XADD', KEYS[4], revision, 'r', record)
+            written, bytes, count = '-', bytes + #record, count + 1
         end
         if kind == 'f' then
-            finished = at
+            finished = true
             call('HSET', KEYS[5], 'finished', at, 'outcome', body[1])
         end
         call(ARGV[2], ARGV[1], record)
@@ -425,21 +469,35 @@ while place <= places do
     end
 
     if not due then
+        answer = answer or '+' .. (steps > 0 and revision or '0') .. ' ' .. at .. (to - from == 3 and result and ' ' .. result or '')
+        if answered == 0 then
+            reply = answer
+        else
+            answers = answers or {reply}
+            answers[answered + 1] = answer
+        end
         answered, place, swept = answered + 1, to + 1, 0
-        answers[answered] = answer or '+' .. (steps > 0 and revision or '0') .. ' ' .. at
-            .. (to - from == 3 and result and ' ' .. result or '')
     end
 end
 
-local reply = (answered == 1 and answers[1] or concat(answers, '\n')) .. outcome
+if answers then reply = concat(answers, '\n') end
+reply = reply .. outcome
+if held > 0 then send(entries, held, paths, added) end
 if touched then
-    if format('%09d', count) > most_records or total > most_bytes then count, most_bytes = bound(count, total, settings, most_bytes) end
-    state = last .. ' ' .. deadline .. ' ' .. renewed_after .. ' ' .. total .. ' ' .. most_bytes .. format(' %09d ', count)
-        .. most_records .. ' ' .. policies .. ' ' .. first .. ' ' .. at .. ' ' .. settings
-    if client == '' then
+    if bytes >= 1000000 then
+        millions, bytes = format('%09d', millions + (bytes - bytes % 1000000) / 1000000), bytes % 1000000
+    end
+    if count > sub(terms, 17, 25) + 0 or millions >= sub(terms, 1, 9) and millions .. format('%06d', bytes) > sub(terms, 1, 15) then
+        local most_bytes
+        count, most_bytes = bound(count, millions * 1000000 + bytes, sub(terms, 61), sub(terms, 1, 15))
+        terms = most_bytes .. sub(terms, 16)
+    end
+    state = last .. ' ' .. millions .. format('%06d %09d ', bytes, count) .. at .. ' ' .. deadline .. ' ' .. renewed_after
+        .. ' ' .. terms
+    if ARGV[4] == '' then
         call('HSET', KEYS[5], 'state', state)
     else
-        call('HSET', KEYS[5], 'state', state, ARGV[5], number .. ' ' .. now .. ' ' .. reply)
+        call('HSET', KEYS[5], 'state', state, ARGV[4], number .. ' ' .. at .. ' ' .. reply)
     end
     if fresh then
         expire_keys(deadline, 1, 5)
@@ -448,9 +506,9 @@ if touched then
         if created > 0 and call('HLEN', KEYS[1]) <= created then expire_keys(deadline, 1, 2) end
         if timed then expire_keys(deadline, 3, 3) end
     end
-elseif client ~= '' then
-    call('HSET', KEYS[5], ARGV[5], number .. ' ' .. now .. ' ' .. reply)
+elseif ARGV[4] ~= '' then
+    call('HSET', KEYS[5], ARGV[4], number .. ' ' .. at .. ' ' .. reply)
     if not alive then call('PEXPIRE', KEYS[5], 600000) end
 end
-if sub(at, -2) == '00' then prune(now) end
+if sub(at, -2) == '00' then prune(at) end
 return reply

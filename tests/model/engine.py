@@ -34,15 +34,15 @@ COMMIT_LIMIT = 4_000
 
 STATE = [
     "last",
+    "total",
+    "count",
+    "updated",
     "deadline",
     "renewed_after",
-    "total",
     "most_bytes",
-    "count",
     "most_records",
     "policies",
     "first",
-    "updated",
     "ttl",
     "keep_commits",
     "keep_bytes",
