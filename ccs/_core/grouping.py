@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from ccs._core.commit import Commit
 
@@ -28,7 +28,8 @@ class Asking(Protocol):
         """Since when, in monotonic seconds."""
 
 
-class Waiting(NamedTuple, Generic[A]):
+@dataclass(slots=True)
+class Waiting(Generic[A]):
     """A commit, since when it waits (monotonic seconds), and where its answer goes."""
 
     commit: Commit
@@ -60,9 +61,9 @@ class Group(Generic[W]):
 
 def group(waiting: Sequence[W], most: int = _MOST) -> Sequence[W]:
     """The next group, from the head of the queue: bounded in number and bytes, so that nobody else waits long."""
-    size = 0
-    for index, asking in enumerate(waiting):
+    first, size = waiting[: min(most, _MOST)], 0
+    for index, asking in enumerate(first):
         size += asking.commit.size
-        if index and (index >= most or index >= _MOST or size > _MOST_BYTES):
-            return waiting[:index]
-    return waiting[:]
+        if size > _MOST_BYTES and index:
+            return first[:index]
+    return first

@@ -11,6 +11,7 @@ it has read.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from ccs._core.codec import decode, encode
@@ -135,7 +136,7 @@ def plan(policies: Policies, asked: Commit, found: Mapping[str, RawEntry | None]
     guards = [*asked.guards, *read, *(version_guard(path, 0) for path in forbidden)]
     operations = [_merged(operation, found.get(operation[1]), limit) for operation in asked.operations]
     size = asked.size + sum(len(entry.value) for entry in found.values() if entry)
-    commit = asked._replace(operations=operations, guards=guards, size=size, policies=policies.revision)
+    commit = replace(asked, operations=operations, guards=guards, size=size, policies=policies.revision)
     return Plan(asked, commit, read, forbidden)
 
 

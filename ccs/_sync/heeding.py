@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from ccs._compat import sleep
 from ccs._core.commit import Applied, Commit, OtherPolicies
@@ -48,7 +49,7 @@ class Heeder:
             planned = self._plan(policies, asked, merging)
             try:
                 applied = self._gatherer.commit(planned.commit)
-                return applied._replace(merged=planned.merged)
+                return replace(applied, merged=planned.merged)
             except OtherPolicies:
                 policies = self.policies()
             except Conflict as conflict:

@@ -44,5 +44,8 @@ class Sender:
                 f"a later batch of this client was applied to {self._address} before this one; nothing was written"
             )
             raise CCSError(message)
+        return self._parse(batch, reply)
+
+    def _parse(self, batch: Batch, reply: bytes) -> Sequence[Applied | CCSError]:
         self._stats.add_batch(len(batch.commits))
         return parse_answers(batch, self._address, reply)

@@ -24,7 +24,7 @@ from ccs._core.commit import (
     set_op,
     version_guard,
 )
-from ccs._core.entry import parse_entry
+from ccs._core.entry import new_entry, parse_entry
 from ccs._core.journal import parse_record
 from ccs._core.merge import merge_patch
 from ccs._core.retry import jitter
@@ -202,7 +202,7 @@ class Writes(Reads):
         version, created, expiry = applied.result[:3]
         expires = from_millis(expiry) if expiry else None
         made, updated = _moment(created), _moment(applied.at)
-        return Entry(path, decode(raw), version, applied.revision, self._place.agent, made, updated, expires)
+        return new_entry(path, decode(raw), version, applied.revision, self._place.agent, made, updated, expires)
 
     def _replace(self, path: str, fn: Callable[[Any], Any], default: Any, deadline: int | None) -> Entry:
         lost = 0

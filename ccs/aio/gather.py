@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from ccs._compat import AsyncGate
@@ -48,9 +48,11 @@ class Sender(Protocol):
 class _Flight:
     """A group on its way, as the one behind it sees it."""
 
+    __slots__ = ("landed", "number")
+
     def __init__(self, number: int) -> None:
         self.number = number
-        self.landed = AsyncGate()
+        self.landed: AsyncGate | None = None
 
 
 class Gatherer:
@@ -71,8 +73,9 @@ class Gatherer:
     def __repr__(self) -> str:
         return f"<Gatherer of {len(self._waiting)} commits, acknowledged up to {self.last_revision}>"
 
-    async def commit(self, commit: Commit) -> Applied:
+    def commit(self, commit: Commit) -> Awaitable[Applied]:
         """What became of the commit, once the server has said so; its errors are raised."""
+        # Not a coroutine: that would be one more layer between the answer and who waits for it.
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Applied] = loop.create_future()
         self._waiting.append(Waiting(commit, time.monotonic(), answer))
@@ -82,7 +85,7 @@ class Gatherer:
             # Not at once: what other tasks ask for in this turn of the loop travels too.
             self._pump_is_due = True
             loop.call_soon(self._pump)
-        return await answer
+        return answer
 
     async def aclose(self) -> None:
         """Ends what is still on its way; its callers are told so."""
@@ -110,9 +113,10 @@ class Gatherer:
                 self._launch(sending, flight)
 
     def _next(self) -> tuple[Group[Member], _Flight]:
+        ahead = self._newest if self._newest in self._flying else None
         # Half of what there is: so two groups of about one size take turns.
-        most = (len(self._waiting) + sum(len(sending.members) for sending in self._flying.values()) + 1) // 2
-        taken = group(self._waiting, most)
+        on_its_way = len(self._flying[ahead].members) if ahead else 0
+        taken = group(self._waiting, (len(self._waiting) + on_its_way + 1) // 2)
         self._waiting = self._waiting[len(taken) :]
         members = [waiting for waiting in taken if not waiting.answer.cancelled()]
         # Who was alone is likely to be so again, and need not wait for company.
@@ -120,8 +124,7 @@ class Gatherer:
         # Parities alternate among the groups that are sent: a group that is not must not take one.
         self._parity = 1 - self._parity if members else self._parity
         flight = _Flight(self._numbers() + self._parity)
-        behind = self._newest.number if self._newest is not None and self._newest in self._flying else None
-        return Group(flight.number, members, behind), flight
+        return Group(flight.number, members, ahead.number if ahead else None), flight
 
     def _launch(self, sending: Group[Member], flight: _Flight) -> None:
         ahead = self._newest
@@ -146,6 +149,7 @@ class Gatherer:
     async def _deliver(self, sending: Group[Member], flight: _Flight, ahead: _Flight | None, sent: bool) -> None:
         try:
             if ahead is not None and ahead in self._flying:
+                ahead.landed = AsyncGate()
                 await ahead.landed.wait(None)
             self._settle(sending, await self._sender.send(sending, sent))
         except CCSError as error:
@@ -157,7 +161,8 @@ class Gatherer:
 
     def _land(self, flight: _Flight) -> None:
         self._flying.pop(flight, None)
-        flight.landed.open()
+        if flight.landed:
+            flight.landed.open()
         self._pump()
 
     def _settle(self, sending: Group[Member], answers: Answers) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from ccs._compat import async_sleep
 from ccs._core.commit import Applied, Commit, OtherPolicies
@@ -47,7 +48,7 @@ class Heeder:
             planned = await self._plan(policies, asked, merging)
             try:
                 applied = await self._gatherer.commit(planned.commit)
-                return applied._replace(merged=planned.merged)
+                return replace(applied, merged=planned.merged)
             except OtherPolicies:
                 policies = await self.policies()
             except Conflict as conflict:

@@ -116,13 +116,14 @@ class _Talk:
 
         What is in flight is bounded by those who wait for it, so there is no need to drain.
         """
-        if not self._waiting:
-            self._progress = self._loop.time()
-            self._watch()
         # First this: a command that cannot be packed must not leave anybody behind who waits for a reply.
         packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub knows only tuples of one
         self._waiting.append(on_reply)
         self.wire.write(packed)
+        # The rest is done while the server works.
+        if len(self._waiting) == 1:
+            self._progress = self._loop.time()
+            self._watch()
         self._stats.add("bytes", len(packed))
 
     async def call(self, command: tuple[Argument, ...]) -> Any:

@@ -55,7 +55,7 @@ class Sender:
         if not isinstance(reply, bytes) or not was_applied(reply):
             return on_answers(None, isinstance(reply, LinkDown) and reply.sent)
         try:
-            answers: Sequence[Applied | Exception] = self._answers(batch, reply)
+            answers: Sequence[Applied | Exception] = self._parse(batch, reply)
         except Exception as error:  # noqa: BLE001  # not swallowed: who waits for the answers gets it
             answers = [copy_of(error) for _ in batch.commits]
         return on_answers(answers, True)
@@ -67,5 +67,8 @@ class Sender:
                 f"a later batch of this client was applied to {self._address} before this one; nothing was written"
             )
             raise CCSError(message)
+        return self._parse(batch, reply)
+
+    def _parse(self, batch: Batch, reply: bytes) -> Sequence[Applied | CCSError]:
         self._stats.add_batch(len(batch.commits))
         return parse_answers(batch, self._address, reply)
