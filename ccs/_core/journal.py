@@ -5,9 +5,12 @@ A record is one line of text and then opaque bytes:
     <previous> <revision> <at µs> <client> <number> <index> <bytes of agent> <deadline ms> <offset> <expiry
     ms> [<kind> <bytes of path> <bytes of entry before> <bytes of entry after>]…\\n<agent>[<path><before><after>]…
 
+An item of the journal holds the records of a batch, under the revision of the last.
+
 `previous` is the revision before it, 0 for the first of a context, so continuity is a comparison. Client, number and
 index are the commit's identity. `deadline` is when the context expires if nothing more happens, `expiry` the
-earliest deadline that the commit gave to an entry (0: none).
+earliest deadline that the commit gave to an entry (0: none); `offset` counts the bytes before it, `-` unless it is the
+first of its item.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ __all__ = [
     "initial_change",
     "parse_page",
     "parse_record",
+    "raw_record_at",
     "told_by",
     "written_by",
 ]
@@ -125,6 +129,12 @@ def cursor_of(raw: bytes) -> Cursor:
     """The place after a record, found without taking it apart."""
     words = raw.split(b" ", 6)
     return Cursor(int(words[1]), _identity(words))
+
+
+def raw_record_at(items: Sequence[Any], revision: int) -> bytes | None:
+    """The record of a revision, where it is in the first of some items of the journal."""
+    held = items[0][1][1::2] if items else ()
+    return next((raw for raw in held if cursor_of(raw).revision == revision), None)
 
 
 def _identity(words: Sequence[bytes]) -> bytes:

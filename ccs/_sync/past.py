@@ -7,18 +7,17 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from ccs._core.entry import to_entry
-from ccs._core.journal import Record, parse_record
+from ccs._core.journal import Record
 from ccs._core.past import Moment, alive_at, net_changes, undo, without_due
 from ccs._core.pattern import Matcher
 from ccs._core.read import info_keys, parse_found, read_arguments
 from ccs._scripts import INFO, READ
+from ccs._sync.backwards import newest_first
 from ccs._sync.place import Place
 from ccs.errors import ContextGone, HistoryCompacted, InvalidValue
 from ccs.types import Change, Snapshot
 
 __all__ = ["diff", "snapshot_at"]
-
-_PAGE = 500
 
 
 def snapshot_at(place: Place, when: int | datetime, matcher: Matcher) -> Snapshot:
@@ -62,17 +61,12 @@ def diff(place: Place, since: int | datetime, until: int | datetime | None, matc
 
 def _backwards(place: Place, newest: int) -> Iterator[Record]:
     """The records up to a revision, the newest first, each the one before the last."""
-    before, expected = str(newest), newest
-    while expected:
-        found = place.connection.run(("XREVRANGE", place.keys.journal, before, "-", "COUNT", str(_PAGE)))
-        for identity, fields in found:
-            record = parse_record(fields[1])
-            if record.revision != expected:
-                return
-            yield record
-            before, expected = f"({identity.decode()}", record.previous
-        if len(found) < _PAGE:
+    expected = newest
+    for record in newest_first(place, None, newest):
+        if record.revision != expected:
             return
+        yield record
+        expected = record.previous
 
 
 def _check_past(place: Place, moment: Moment, newest: int) -> None:

@@ -25,7 +25,7 @@ from ccs._core.commit import (
     version_guard,
 )
 from ccs._core.entry import new_entry, parse_entry
-from ccs._core.journal import parse_record
+from ccs._core.journal import parse_record, raw_record_at
 from ccs._core.merge import merge_patch
 from ccs._core.retry import jitter
 from ccs._core.times import Duration, from_micros, from_millis, millis
@@ -231,9 +231,9 @@ class Writes(Reads):
     def _value_at(self, path: str, revision: int) -> bytes:
         """The value that a commit of ours gave to a path: others may have written since."""
         journal, place = self._place.keys.journal, self._place
-        found = place.connection.run(("XRANGE", journal, f"{revision}-0", f"{revision}-0"))
-        if found:
-            return parse_entry(parse_record(found[0][1][1]).steps[0].after).value
+        items = place.connection.run(("XRANGE", journal, f"{revision}-0", "+", "COUNT", "1"))
+        if raw := raw_record_at(items, revision):
+            return parse_entry(parse_record(raw).steps[0].after).value
         current = self._raw(path)
         return current.value if current else encode([])
 

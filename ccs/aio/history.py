@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ccs._core.journal import Cursor, JournalPage, Record, changes_of, check_resume, parse_record
+from ccs._core.journal import Cursor, JournalPage, Record, changes_of, check_resume
 from ccs._core.numbers import whole
 from ccs._core.pattern import Matcher
+from ccs.aio.backwards import newest_first
 from ccs.aio.place import Place
 from ccs.errors import HistoryCompacted
 from ccs.types import Change
@@ -40,14 +41,9 @@ class History:
 
     async def backwards(self) -> list[Change]:
         """The newest first."""
-        journal, before = self._place.keys.journal, "+" if self._until is None else str(self._until)
-        after = "-" if self._since is None else f"({self._since}"
-        while not self._full:
-            found = await self._place.connection.run(("XREVRANGE", journal, before, after, "COUNT", str(_PAGE)))
-            for identity, fields in found:
-                self._add(parse_record(fields[1]), newest_first=True)
-                before = f"({identity.decode()}"
-            if len(found) < _PAGE:
+        async for record in newest_first(self._place, self._since, self._until):
+            self._add(record, backwards=True)
+            if self._full:
                 break
         if self._since is not None:
             # Held still, after all that was read: so nothing was trimmed before it could be read.
@@ -73,9 +69,9 @@ class History:
     def _full(self) -> bool:
         return self._limit is not None and len(self._changes) >= self._limit
 
-    def _add(self, record: Record, newest_first: bool = False) -> None:
+    def _add(self, record: Record, backwards: bool = False) -> None:
         changes: list[Any] = changes_of(record, self._place.address, self._matcher)
-        self._changes.extend(reversed(changes) if newest_first else changes)
+        self._changes.extend(reversed(changes) if backwards else changes)
 
     async def _look(self, cursor: int, count: int) -> JournalPage:
         await self._place.engine.ready()

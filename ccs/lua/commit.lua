@@ -24,6 +24,8 @@
 -- Identity: a client has at most two batches on their way, with numbers of different parity, and the second only
 -- behind the first. The answers to its last two are kept: the same number is answered from there, a lower one refused.
 --
+-- The journal has an item for each batch: its records, in fields `r`, under the revision of the last of them.
+--
 -- Invariants: `last` only grows and outlives the context; a record names the revision before it (0: the first);
 -- whatever can fail is checked before the first write, since Lua has no roll-back; a due entry is expired, as a
 -- commit of its own, before anything else looks at it.
@@ -159,6 +161,13 @@ local function send(entries, held, paths, added)
     return 0, 0
 end
 
+-- Appends the records that were gathered to the journal, as one item, and publishes each; how many fields wait then.
+local function tell(records, told, last)
+    if told > 0 then redis.call('XADD', KEYS[4], last, unpack(records, 1, told)) end
+    for field = 2, told, 2 do redis.call(ARGV[2], ARGV[1], records[field]) end
+    return 0
+end
+
 -- Moves the deadline of an entry, or forgets it; before and after are raw, '' = none. Whether it has one now.
 local function date(path, before, after)
     local expiry = string.sub(after, 63, 75)
@@ -192,32 +201,27 @@ local function idle(settings, at)
     return string.format('%013.0f', now + ttl + slack), string.format('%013.0f', now + slack), true
 end
 
--- The bytes that were written before the oldest record, out of `total`. The first record of each batch names its own.
-local function written_before_oldest(total)
-    local from, bytes = '-', 0
-    while true do
-        local page = redis.call('XRANGE', KEYS[4], from, '+', 'COUNT', from == '-' and 1 or 100)
-        if #page == 0 then return total - bytes end
-        for _, item in ipairs(page) do
-            local offset = string.match(item[2][2], '^%S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ (%d+)')
-            if offset then return offset - bytes end
-            from, bytes = '(' .. item[1], bytes + #item[2][2]
-        end
-    end
-end
-
--- Trims the journal; the count of its records then, and of the bytes at which it is trimmed next.
+-- Trims the journal, from the oldest item on but never the newest; the count of its records then, and of the bytes at
+-- which it is trimmed next. Where there are too many bytes, an eighth more than need be: so it is seldom trimmed.
 local function bound(count, total, settings, most_bytes)
     local commits, bytes = string.match(settings, '^%d+ (%d+) (%d+)')
-    local base = most_bytes - bytes
-
-    local function trim(to)
-        redis.call('XTRIM', KEYS[4], 'MAXLEN', to)
-        count, base = to, written_before_oldest(total)
-    end
-
-    if count > commits + math.max(1, math.floor(commits / 8)) then trim(commits + 0) end
-    while total - base > bytes + 0 and count > 1 do trim(count - math.max(1, math.floor(count / 8))) end
+    local most = commits + math.max(1, math.floor(commits / 8))
+    local base, from, oldest = most_bytes - bytes, '-', false
+    local least = count > most and commits + 0 or count
+    local limit = total - base > bytes + 0 and bytes - math.floor(bytes / 8) or bytes + 0
+    repeat
+        local page = redis.call('XRANGE', KEYS[4], from, '+', 'COUNT', 32)
+        for _, item in ipairs(page) do
+            local held = #item[2] / 2
+            base = tonumber(string.match(item[2][2], '^%S+ %S+ %S+ %S+ %S+ %S+ %S+ %S+ (%d+)'))
+            if held == count or count - held < least and total - base <= limit then
+                oldest = item[1]
+                break
+            end
+            count, from = count - held, '(' .. item[1]
+        end
+    until oldest or #page == 0
+    if oldest then redis.call('XTRIM', KEYS[4], 'MINID', oldest) end
     return count, string.format('%015.0f', base + bytes)
 end
 
@@ -272,23 +276,19 @@ end
 -- late, and again when that is used up. All that is left of a context that is gone is its last revision.
 
 local last = state and sub(state, 1, 16) or '0'
-local alive, finished, deadline, renewed_after, terms = state and #state > 16, false, NONE, '', ''
+local alive, finished, deadline, renewed_after, terms = state and call('EXISTS', KEYS[4]) == 1, false, NONE, '', ''
 local written, millions, bytes, count = '000000000000000', '000000000', 0, 0
 if alive then
-    deadline = sub(state, 61, 73)
-    -- Up to its deadline, the server keeps a key for certain.
-    alive = deadline == NONE or at < deadline or call('EXISTS', KEYS[4]) == 1
-end
-if alive then
-    written, renewed_after, terms = sub(state, 18, 32), sub(state, 75, 87), sub(state, 89)
+    written, deadline, renewed_after, terms = sub(state, 18, 32), sub(state, 61, 73), sub(state, 75, 87), sub(state, 89)
     millions, bytes, count = sub(written, 1, 9), sub(written, 10) + 0, sub(state, 34, 42) + 0
     finished = renewed_after == FINISHED
 end
 
 local reply, answers, outcome, answered, swept, touched, fresh, timed, stem, low = '', false, '', 0, 0, false, false, false
 local writes, words, body = {false, '', ''}, {false}, {false, '', ''}
--- Entries, and new paths, that are written together in the end; what somebody behind in the batch may read of them.
+-- Entries, new paths, and records that are written together in the end; what somebody behind in the batch may read.
 local entries, held, paths, added, created, seen = {false, false}, 0, {}, 0, 0, false
+local records, told = false, 0
 local place, places = 8, #ARGV
 while place <= places do
     local agent, label, guards = ARGV[place], ARGV[place + 1], place + 2
@@ -420,6 +420,8 @@ while place <= places do
     elseif kind == 'p' and steps > 0 then
         terms = sub(terms, 1, 26) .. revision .. sub(terms, 43)
     end
+    -- Whether anybody comes behind, and may read what is written here.
+    local more = due or to < places
     for slot = 1, slots, 3 do
         local path, before, after = writes[slot], writes[slot + 1], writes[slot + 2]
         if after == '' then
@@ -431,7 +433,7 @@ while place <= places do
             if before == '' then paths[added + 1], paths[added + 2], added, created = 0, path, added + 2, created + 1 end
         end
         if dated and date(path, before, after) then timed = true end
-        if to < places or due then
+        if more then
             seen = seen or {}
             seen[path] = after
         end
@@ -446,9 +448,11 @@ while place <= places do
             record = record .. concat(words, '', 1, steps) .. '\n' .. agent .. concat(body, '', 1, 3 * steps)
         end
         if kind == 'D' then
+            told = tell(records, told, last)
             call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
             call('HDEL', KEYS[5], 'created', 'finished', 'outcome')
             call('HSET', KEYS[5], 'state', revision)
+            call(ARGV[2], ARGV[1], record)
             alive, finished, held, added, seen = false, false, 0, 0, false
         else
             if not alive then
@@ -457,14 +461,22 @@ while place <= places do
                 call('HDEL', KEYS[5], 'finished', 'outcome')
                 alive = true
             end
-            call('XADD', KEYS[4], revision, 'r', record)
             written, bytes, count = '-', bytes + #record, count + 1
+            if more or told > 0 then
+                records = records or {}
+                records[told + 1], records[told + 2], told = 'r', record, told + 2
+            else
+                call('XADD', KEYS[4], revision, 'r', record)
+                call(ARGV[2], ARGV[1], record)
+            end
+            if told > 2000 then
+                told, written = tell(records, told, revision), format('%015.0f', millions * 1000000 + bytes)
+            end
         end
         if kind == 'f' then
             finished = true
             call('HSET', KEYS[5], 'finished', at, 'outcome', body[1])
         end
-        call(ARGV[2], ARGV[1], record)
         last, low = revision, low and low < 9999 and low + 1
     end
 
@@ -483,6 +495,7 @@ end
 if answers then reply = concat(answers, '\n') end
 reply = reply .. outcome
 if held > 0 then send(entries, held, paths, added) end
+if told > 0 then tell(records, told, last) end
 if touched then
     if bytes >= 1000000 then
         millions, bytes = format('%09d', millions + (bytes - bytes % 1000000) / 1000000), bytes % 1000000

@@ -16,17 +16,28 @@ local meta = call('HMGET', KEYS[3], 'state', 'finished', 'outcome')
 local last, deadline, first = string.sub(meta[1], 1, 16), string.sub(meta[1], 61, 73), string.sub(meta[1], 132, 147)
 local upcoming = call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
 local oldest = call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1][2][2]
-local at = call('XRANGE', KEYS[2], ARGV[1] .. '-0', ARGV[1] .. '-0')[1]
 
-local records, bytes, from, wanted = {}, 0, '(' .. ARGV[1] .. '-0', tonumber(ARGV[2])
-while wanted > 0 and bytes < tonumber(ARGV[3]) do
-    local page = call('XRANGE', KEYS[2], from, '+', 'COUNT', math.min(wanted, 16))
+local records, bytes, at, cursor = {}, 0, '', tonumber(ARGV[1])
+local wanted, most_bytes = tonumber(ARGV[2]), tonumber(ARGV[3])
+
+local function take(record)
+    if #records >= wanted or bytes >= most_bytes then return end
+    records[#records + 1], bytes = record, bytes + #record
+end
+
+-- The record at the cursor, if it is there, is in the first item that ends with it or later.
+local page = call('XRANGE', KEYS[2], ARGV[1] .. '-0', '+', 'COUNT', 1)
+for field = 2, page[1] and #page[1][2] or 0, 2 do
+    local record = page[1][2][field]
+    local revision = tonumber(string.match(record, '^%d+ (%d+)'))
+    if revision == cursor then at = string.match(record, '^[^\n]*') end
+    if revision > cursor then take(record) end
+end
+while #page > 0 and #records < wanted and bytes < most_bytes do
+    page = call('XRANGE', KEYS[2], '(' .. page[#page][1], '+', 'COUNT', 16)
     for _, item in ipairs(page) do
-        records[#records + 1] = item[2][2]
-        bytes = bytes + #item[2][2]
-        from = '(' .. item[1]
+        for field = 2, #item[2], 2 do take(item[2][field]) end
     end
-    wanted = #page < 16 and 0 or wanted - #page
 end
 return {now, first, last, deadline, meta[2] or '0', upcoming or '0', string.match(oldest, '^(%d+)'),
-    at and string.match(at[2][2], '^[^\n]*') or '', records, meta[3] or ''}
+    at, records, meta[3] or ''}

@@ -25,6 +25,7 @@ from ccs._scripts import COMMIT, INFO, READ
 from ccs.errors import CCSError, Conflict, ContextFinished, ValueTooLarge
 from ccs.types import ContextInfo
 from tests.model.model import TOMBSTONE, Answer, Told
+from tests.support.journal import raw_items
 
 EPOCH = 4_000_000_000_000_000
 """Where the test's clock starts, in µs: so far ahead that the server itself never expires a key meanwhile."""
@@ -125,13 +126,9 @@ class Engine:
             path.decode(): int(due) for path, due in self.client.zrange(self.keys.deadlines, 0, -1, withscores=True)
         }
 
-    def journal(self) -> list[bytes]:
-        found = []
-        for identity, fields in self.client.xrange(self.keys.journal):
-            (raw,) = fields.values()
-            assert identity == b"%d-0" % parse_record(raw).revision
-            found.append(raw)
-        return found
+    def journal(self) -> list[list[bytes]]:
+        """Its records, item by item."""
+        return raw_items(self.client, self.keys.journal)
 
     def meta(self) -> dict[str, bytes]:
         """All that meta holds, its state taken apart."""

@@ -278,15 +278,17 @@ class Machine(RuleBasedStateMachine):
 
     def adopt_history(self) -> None:
         """The journal is bounded, keeps the newest, and drops nothing without need."""
-        raws, model = self.engine.journal(), self.model
-        sizes = [len(raw) for raw in raws]
+        items, model = self.engine.journal(), self.model
+        raws = [raw for item in items for raw in item]
         if not model.touched:
             return
         most, most_bytes = model.settings.keep_commits, model.settings.keep_bytes
         assert most is not None
         assert most_bytes is not None
-        assert 1 <= len(raws) <= most + max(1, most // 8)
-        assert sum(sizes) <= most_bytes or len(raws) == 1
+        assert raws
+        # Whole items go, which are batches.
+        assert len(raws) <= most + max(1, most // 8) or len(raws) - len(items[0]) < most
+        assert sum(map(len, raws)) <= most_bytes or len(items) == 1
         dropped = len(model.journal) - len(raws)
         assert dropped >= 0
         if dropped and len(raws) < most:
@@ -304,13 +306,15 @@ class Machine(RuleBasedStateMachine):
         assert engine.entries() == model.entries
         assert engine.paths() == [path.decode() for path in sorted(path.encode() for path in model.entries)]
         assert engine.deadlines() == model.deadlines
-        raws = engine.journal()
+        items = engine.journal()
+        raws = [raw for item in items for raw in item]
         assert [told(parse_record(raw)) for raw in raws] == model.journal
-        self.compare_meta(raws)
+        self.compare_meta(items)
         self.compare_expiries()
         self.compare_reads()
 
-    def compare_meta(self, raws: list[bytes]) -> None:
+    def compare_meta(self, items: list[list[bytes]]) -> None:
+        raws = [raw for item in items for raw in item]
         meta, model = self.engine.meta(), self.model
         assert int(meta.get("last", 0)) == model.last
         if not model.alive:
@@ -322,10 +326,9 @@ class Machine(RuleBasedStateMachine):
         assert int(meta["count"]) == len(raws)
         offset = int(meta["most_bytes"]) - int(meta["keep_bytes"])
         assert int(meta["total"]) - offset == sum(map(len, raws))
-        for raw in raws:
-            told = raw.split(b" ", 9)[8]  # by the first record of each batch
-            assert told in (b"-", b"%015d" % offset)
-            offset += len(raw)
+        for item in items:
+            assert [raw.split(b" ", 9)[8] for raw in item] == [b"%015d" % offset] + [b"-"] * (len(item) - 1)
+            offset += sum(map(len, item))
         assert int(meta["policies"]) == model.policies
         assert int(meta.get("finished", 0)) == model.finished
         assert meta.get("outcome", b"") == model.outcome

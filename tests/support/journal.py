@@ -11,8 +11,24 @@ from ccs._core.keys import keys_of
 def records(url: str, namespace: str, address: str) -> list[Record]:
     """Every record of a context, the oldest first."""
     with redis.Redis.from_url(url) as client:
-        found = client.xrange(keys_of(namespace, address).journal)
-    return [parse_record(fields[b"r"]) for _, fields in found]
+        return [parse_record(raw) for raw in raw_records(client, keys_of(namespace, address).journal)]
+
+
+def raw_records(client: redis.Redis, journal: str) -> list[bytes]:
+    """Every record under a key, the oldest first."""
+    return [raw for item in raw_items(client, journal) for raw in item]
+
+
+def raw_items(client: redis.Redis, journal: str) -> list[list[bytes]]:
+    """The records under a key, item by item; each item is named by the last that it holds."""
+    # redis-py would make a dictionary of the fields, which all have one name.
+    client.set_response_callback("XRANGE", lambda reply, **_: reply)
+    items = []
+    for name, fields in client.xrange(journal):
+        assert set(fields[::2]) == {b"r"}
+        items.append(fields[1::2])
+        assert name == b"%d-0" % parse_record(fields[-1]).revision
+    return items
 
 
 def identities(found: Iterable[Record]) -> list[bytes]:

@@ -88,8 +88,8 @@ class Index:
         found = await self._engine.connection.run(("XRANGE", journal, f"{cursor.revision}-0", "+", "COUNT", "2"))
         if len(found) != 1:
             return not found and cursor.revision == 0
-        raw = found[0][1][1]
-        self._size, held = len(raw), cursor_of(raw)
+        raws = found[0][1][1::2]
+        self._size, held = sum(map(len, raws)), cursor_of(raws[-1])
         return held.revision == cursor.revision and cursor.identity in (b"", held.identity)
 
     async def _load(self, limit: int) -> Cursor:

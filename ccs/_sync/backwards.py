@@ -1,0 +1,30 @@
+# Generated from ccs/aio/backwards.py by scripts/twin. Do not edit.
+"""The journal read backwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ccs._core.journal import Record, cursor_of, parse_record
+from ccs._sync.place import Place
+
+__all__ = ["newest_first"]
+
+_PAGE = 100
+
+
+def newest_first(place: Place, since: int | None, until: int | None) -> Iterator[Record]:
+    """The records after `since`, up to and including `until`, that the journal still holds."""
+    run, journal, newest = place.connection.run, place.keys.journal, b"+"
+    if until is not None and (items := run(("XRANGE", journal, f"{until}-0", "+", "COUNT", "1"))):
+        newest = items[0][0]  # the item that ends there or later
+    before, after = newest.decode(), "-" if since is None else f"({since}-0"
+    while True:
+        items = run(("XREVRANGE", journal, before, after, "COUNT", str(_PAGE)))
+        for item, fields in items:
+            for raw in reversed(fields[1::2]):
+                if (until is None or cursor_of(raw).revision <= until) and cursor_of(raw).revision > (since or 0):
+                    yield parse_record(raw)
+            before = f"({item.decode()}"
+        if len(items) < _PAGE:
+            return
