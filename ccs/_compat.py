@@ -54,13 +54,30 @@ class Signal:
     """A flag that one consumer waits for and clears; anyone may set it."""
 
     def __init__(self) -> None:
-        self._event = threading.Event()
-        self.set = self._event.set
-        self.clear = self._event.clear
+        # Free while the flag is set. Not an event: those are written in Python, and an interrupt inside could leave
+        # one locked for ever.
+        self._lowered = threading.Lock()
+        self.clear()
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the flag is set."""
+        return not self._lowered.locked()
+
+    def set(self) -> None:
+        """Lets the consumer go on."""
+        try:
+            self._lowered.release()
+        except RuntimeError:
+            pass  # it is set already
+
+    def clear(self) -> None:
+        """Takes the flag back."""
+        self._lowered.acquire(blocking=False)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Waits until the flag is set; False if that took longer than `timeout` seconds."""
-        return self._event.wait(timeout)
+        """Waits until the flag is set, and clears it; False if that took longer than `timeout` seconds."""
+        return self._lowered.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
 
 
 class AsyncSignal:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 from ccs._core.journal import JournalPage, Record
 from ccs._core.mailbox import Mailbox
 
@@ -9,51 +11,45 @@ __all__ = ["Feed"]
 
 
 class Feed:
-    """Hands each commit to the mailboxes of a context; where one does not follow the last, they are nudged."""
+    """Hands each commit to the mailboxes of a context; where one does not follow the last, they are nudged.
 
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self.mailboxes: list[Mailbox] = []
+    Under its lock: who hears the messages may be another thread than who compares with the journal.
+    """
+
+    def __init__(self, address: str, lock: AbstractContextManager[object]) -> None:
+        self.address, self._lock = address, lock
+        # Replaced, never changed: another thread may be on its way through them.
+        self.mailboxes: tuple[Mailbox, ...] = ()
         self.last: int | None = None
         self.heard = False
-        self.gaps = 0
 
     def __repr__(self) -> str:
         return f"<Feed of {self.address} at {self.last} for {len(self.mailboxes)} watches>"
 
-    def deliver(self, record: Record) -> None:
-        """The next message. One that does not follow the last is a gap: the journal is the truth, not the channel."""
-        self.heard = True
-        follows = record.previous == self.last
-        self.last = 0 if record.drops else record.revision
-        if not follows:
-            return self.nudge()
-        for mailbox in self.mailboxes:
-            mailbox.offer(record)
-
-    def nudge(self) -> None:
-        """Lets every watch read the journal."""
-        self.gaps += 1
-        for mailbox in self.mailboxes:
-            mailbox.nudge()
-
-    def take_gaps(self) -> int:
-        """How often since the last call the journal had to fill in."""
-        gaps, self.gaps = self.gaps, 0
-        return gaps
-
-    def quiet(self) -> bool:
-        """Whether nothing was heard since the last time this was asked."""
-        quiet, self.heard = not self.heard, False
-        return quiet
+    def deliver(self, record: Record) -> bool:
+        """The next message; whether it follows the last. If not, the journal is the truth, not the channel."""
+        with self._lock:
+            self.heard = True
+            follows = record.previous == self.last
+            for mailbox in self.mailboxes:
+                mailbox.offer(record) if follows else mailbox.nudge()
+            # At the end: who is interrupted before it leaves a gap, which is filled.
+            self.last = 0 if record.drops else record.revision
+        return follows
 
     def anchor(self, last: int) -> None:
         """A journal read that began after the subscription found this to be the newest revision."""
-        if self.last is None:
-            self.last = last
+        with self._lock:
+            if self.last is None:
+                self.last = last
 
-    def check(self, page: JournalPage) -> None:
-        """Compares with the journal, after a silence: what was missed is read from there."""
-        if page.last != self.last:
-            self.last = page.last
-            self.nudge()
+    def check(self, page: JournalPage) -> bool:
+        """Compares with the journal, if there was a silence; whether something was missed, which is read from there."""
+        with self._lock:
+            silent, self.heard = not self.heard or not page.exists, False
+            missed = silent and page.last != self.last
+            if missed:
+                self.last = page.last
+                for mailbox in self.mailboxes:
+                    mailbox.nudge()
+        return missed

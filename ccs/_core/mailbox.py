@@ -1,9 +1,10 @@
 """What waits between the listener and one watch: records in order, bounded, without a lock.
 
 The listener is the only one that puts, and the only one that marks the mailbox `behind` (one thread at a time: under
-the feed's lock); the consumer is the only one that takes, and the only one that clears the mark. Each attribute has one writer, so no lock is needed in either
-colour, given one rule of order: a record is put before `seen` names it, and `seen` is read before the mailbox is
-found empty. While a mailbox is behind it takes nothing: the consumer drains it, then reads the journal.
+the feed's lock); the consumer is the only one that takes, and the only one that clears the mark. Each attribute has one
+writer, so no lock is needed in either colour, given one rule of order: a record is put before `seen` names it, and
+`seen` is read before the mailbox is found empty. While a mailbox is behind it takes nothing: the consumer drains it,
+then reads the journal.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from ccs._core.lease import Lease
 from ccs._core.mailbox import Mailbox
 from ccs._core.target import Target
 from ccs._stats import Counters
+from ccs._sync.wire import LEADS, LeadingSignal, LedWire, OnLost, OnReply
 from ccs.aio.listener import Listener as AsyncListener
 from ccs.aio.listener import Overhearing
 from ccs.errors import StoreClosed
@@ -34,6 +35,7 @@ class Listener:
         self._listener: AsyncListener
         self._loop: asyncio.AbstractEventLoop
         self._end: asyncio.Event
+        self._wire: LedWire | None = None
         self._ready = threading.Event()
         # Nothing is given to the loop once it is told to end, so whatever was given to it is also done, or cancelled.
         self._scheduling, self._closing = threading.Lock(), False
@@ -55,6 +57,10 @@ class Listener:
                 self._closing = True
             self._loop.call_soon_threadsafe(self._end.set)
             self._thread.join(1.0)
+
+    def signal(self) -> LeadingSignal:
+        """What one who is woken by this listener waits for; meanwhile it reads for all."""
+        return LeadingSignal(lambda: self._wire)
 
     def join(self, address: str, mailbox: Mailbox) -> None:
         """Adds a watch to a context: when this returns, whatever is committed from then on reaches the mailbox."""
@@ -98,10 +104,15 @@ class Listener:
 
     async def _main(self) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
-        self._listener = AsyncListener(*self._settings)
+        self._listener = AsyncListener(*self._settings, self._tell, self._led if LEADS else None)
         self._ready.set()
         await self._end.wait()
         await self._listener.aclose()
+        self._wire = None
+
+    def _led(self, connection: Any, on_reply: OnReply, on_lost: OnLost) -> LedWire:
+        self._wire = LedWire(connection, on_reply, on_lost, self._tell)
+        return self._wire
 
     def _tell(self, fn: Callable[..., object], *args: object) -> None:
         with self._scheduling:

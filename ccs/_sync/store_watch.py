@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from ccs._compat import Signal
 from ccs._core.address import canonical
 from ccs._core.agenda import Agenda
 from ccs._core.journal import Cursor, JournalPage, Record, changes_of, check_resume, told_by
@@ -53,7 +52,7 @@ class StoreWatch:
         self._limit, self._limit_bytes = max(1, buffer), max(1, buffer_bytes)
         self._records: deque[tuple[str, Record]] = deque()
         self._put = self._taken = 0
-        self._signal = Signal()
+        self._signal = engine.listener.signal()
         self._cursors: dict[str, Cursor] = {}
         self._handed: dict[str, int] = {}
         self._behind: dict[str, None] = {}

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
-from ccs._compat import Signal
 from ccs._core.codec import decode
 from ccs._core.entry import to_entry
 from ccs._core.journal import (
@@ -69,7 +68,7 @@ class Watch:
         self._engine, self._address, self._patterns = engine, address, patterns
         self._matcher = compile_patterns(patterns)
         self._since, self._initial = since, initial
-        self._signal = Signal()
+        self._signal = engine.listener.signal()
         self._mailbox = Mailbox(self._matcher, max(1, buffer), max(1, buffer_bytes), self._signal.set)
         self._queue: deque[tuple[Any, Cursor | None]] = deque()
         self._read = self._handed = Cursor(since or 0)

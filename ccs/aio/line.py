@@ -15,12 +15,13 @@ from typing import Any
 import hiredis
 from redis.exceptions import RedisError
 
+from ccs._compat import call
 from ccs._core.retry import backoff
 from ccs._faults import LinkDown
 from ccs._log import logger
 from ccs._stats import Counters
 from ccs.aio.dial import Dialer
-from ccs.aio.wire import Wire, open_wire
+from ccs.aio.wire import Plain, Wire, open_wire
 from ccs.errors import CCSError, Unavailable
 
 __all__ = ["Line"]
@@ -30,7 +31,10 @@ HEARTBEAT = 3.0
 
 
 class Line:
-    """One connection that only listens; `subscribe` opens it."""
+    """One connection that only listens; `subscribe` opens it.
+
+    Messages may be heard in any thread, one at a time; whatever else is heard goes through `tell`, to the loop.
+    """
 
     def __init__(
         self,
@@ -40,8 +44,11 @@ class Line:
         on_down: Callable[[CCSError], None],
         patience: float,
         stats: Counters,
+        tell: Callable[..., object] = call,
+        plain: Plain | None = None,
     ) -> None:
         self._dialer, self._patience, self._stats = dialer, patience, stats
+        self._tell, self._plain = tell, plain
         self._on_message, self._on_live, self._on_down = on_message, on_live, on_down
         self._wire: Wire | None = None
         self._channels: dict[str, str] = {}
@@ -117,7 +124,7 @@ class Line:
             if not lost.done():  # cancelled, when the store is closed
                 lost.set_result(reason)
 
-        self._wire = await open_wire(self._dialer, self._hear, on_lost)
+        self._wire = await open_wire(self._dialer, self._hear, on_lost, self._plain)
         for channel, verb in self._channels.items():
             self._say(verb, channel)
         return lost
@@ -153,7 +160,7 @@ class Line:
         elif reply[0] == b"pmessage":
             self._on_message(b"pmessage", reply[2].decode(errors="replace"), reply[3])
         elif reply[0] in (b"subscribe", b"psubscribe"):
-            self._confirmed(reply[1].decode())
+            self._tell(self._confirmed, reply[1].decode())
 
     def _confirmed(self, channel: str) -> None:
         if channel not in self._channels:

@@ -1,7 +1,8 @@
 """The background listener, asyncio: one subscription connection a store, and the appointments of its contexts.
 
 It parses each commit once and hands it to the feeds. The channel is only a hint: after a reconnect, a gap or a
-silence the watches read the journal. The blocking twin, written by hand, runs this very class in a thread.
+silence the watches read the journal. The blocking twin, written by hand, runs this very class in a thread, and lets
+others read the messages: what those touch is made for it, or goes through `tell`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
+from ccs._compat import AsyncSignal, Lock, call
 from ccs._core.agenda import Agenda
 from ccs._core.commit import (
     Applied,
@@ -41,6 +43,7 @@ from ccs.aio.connection import Connection
 from ccs.aio.dial import Dialer
 from ccs.aio.line import Line
 from ccs.aio.link import Link
+from ccs.aio.wire import Plain
 from ccs.errors import CCSError, StoreClosed
 
 __all__ = ["Listener", "Overhearing"]
@@ -68,14 +71,25 @@ class Overhearing(Protocol):
 class Listener:
     """Hears the commits of all contexts that somebody of this store watches, and keeps their appointments."""
 
-    def __init__(self, target: Target, timeout: float, namespace: str, retry_for: float, stats: Counters) -> None:
+    def __init__(
+        self,
+        target: Target,
+        timeout: float,
+        namespace: str,
+        retry_for: float,
+        stats: Counters,
+        tell: Callable[..., object] = call,
+        plain: Plain | None = None,
+    ) -> None:
         # A connection of its own, for the sweeps and the looks at the journal: it depends on nobody's commands.
         self._dialer = Dialer(target, timeout, retry_for)
         self._connection = Connection(Link(self._dialer, stats), self._dialer.address, retry_for, stats)
         self._namespace, self._retry_for, self._stats = namespace, retry_for, stats
         self._feeds: dict[str, Feed] = {}
-        self._overhearing: list[Overhearing] = []
-        self._line = Line(self._dialer, self._on_message, self._on_live, self._on_down, retry_for, stats)
+        # Replaced, never changed: another thread may be on its way through them.
+        self._overhearing: tuple[Overhearing, ...] = ()
+        self._tell = tell
+        self._line = Line(self._dialer, self._on_message, self._on_live, self._on_down, retry_for, stats, tell, plain)
         self._agenda: Agenda[Appointment] = Agenda()
         self._leases: dict[Lease, str] = {}
         self._kept: dict[str, Callable[[str], Awaitable[None]]] = {
@@ -103,10 +117,14 @@ class Listener:
         await self._connection.aclose()
         await self._dialer.aclose()
 
+    def signal(self) -> AsyncSignal:
+        """What one who is woken by this listener waits for."""
+        return AsyncSignal()
+
     async def join(self, address: str, mailbox: Mailbox) -> None:
         """Adds a watch to a context: when this returns, whatever is committed from then on reaches the mailbox."""
-        feed = self._feeds.setdefault(address, Feed(address))
-        feed.mailboxes.append(mailbox)
+        feed = self._feeds.setdefault(address, Feed(address, Lock()))
+        feed.mailboxes += (mailbox,)
         try:
             await self._line.subscribe("SUBSCRIBE", self._channel(address), self._retry_for)
         except BaseException:
@@ -118,7 +136,7 @@ class Listener:
         feed = self._feeds.get(address)
         if not feed or mailbox not in feed.mailboxes:
             return
-        feed.mailboxes.remove(mailbox)
+        feed.mailboxes = tuple(each for each in feed.mailboxes if each is not mailbox)
         if not feed.mailboxes:
             del self._feeds[address]
             self._agenda.cancel(("check", address))
@@ -126,7 +144,7 @@ class Listener:
 
     async def overhear(self, watch: Overhearing) -> None:
         """Adds a watch of the whole store: live when this returns."""
-        self._overhearing.append(watch)
+        self._overhearing += (watch,)
         try:
             await self._line.subscribe("PSUBSCRIBE", channel_glob(self._namespace), self._retry_for)
         except BaseException:
@@ -136,8 +154,7 @@ class Listener:
 
     async def ignore(self, watch: Overhearing) -> None:
         """Removes a watch of the whole store."""
-        if watch in self._overhearing:
-            self._overhearing.remove(watch)
+        self._overhearing = tuple(each for each in self._overhearing if each is not watch)
         if not self._overhearing:
             self._line.unsubscribe("PUNSUBSCRIBE", channel_glob(self._namespace))
 
@@ -199,16 +216,15 @@ class Listener:
         self._stats.add("bytes", record.size)
         self._note_deadlines(address, record)
         if kind == b"message" and (feed := self._feeds.get(address)):
-            feed.deliver(record)
-            self._count_gaps(feed)
+            self._count_gap(not feed.deliver(record))
         elif kind == b"pmessage":
             for watch in self._overhearing:
                 watch.overhear(address, record)
         return None
 
-    def _count_gaps(self, feed: Feed) -> None:
-        if feed.gaps:
-            self._stats.add("gaps_filled", feed.take_gaps())
+    def _count_gap(self, missed: bool) -> None:
+        if missed:
+            self._stats.add("gaps_filled")
 
     def _note_deadlines(self, address: str, record: Record) -> None:
         now = record.at / 1000
@@ -237,7 +253,12 @@ class Listener:
             tell(watch)
 
     def _plan(self, what: Appointment, seconds: float) -> None:
-        if self._agenda.plan(what, time.monotonic() + seconds):
+        when = time.monotonic() + seconds
+        if not self._agenda.covers(what, when):
+            self._tell(self._appoint, what, when)
+
+    def _appoint(self, what: Appointment, when: float) -> None:
+        if self._agenda.plan(what, when):
             self._planned.set()
         if self._task is None:
             self._task = asyncio.create_task(self._keep_appointments(), name="ccs appointments")
@@ -305,9 +326,7 @@ class Listener:
         if feed is None:
             return
         page = await self._look(address, feed.last or 0)
-        if feed.quiet() or not page.exists:
-            feed.check(page)
-            self._count_gaps(feed)
+        self._count_gap(feed.check(page))
         self._plan(("check", address), SILENCE)
 
     async def _look(self, address: str, cursor: int) -> JournalPage:

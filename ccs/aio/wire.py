@@ -12,7 +12,7 @@ from ccs._faults import dial_fault
 from ccs._replies import NOTHING_YET, reply_reader
 from ccs.aio.dial import Dialer
 
-__all__ = ["OnLost", "OnReply", "Wire", "open_wire"]
+__all__ = ["OnLost", "OnReply", "Plain", "SocketWire", "Wire", "open_wire"]
 
 OnReply = Callable[[Any], None]
 OnLost = Callable[[BaseException], None]
@@ -37,7 +37,11 @@ class Wire(Protocol):
         """Ends the connection, and waits until nothing is left of it."""
 
 
-async def open_wire(dialer: Dialer, on_reply: OnReply, on_lost: OnLost) -> Wire:
+Plain = Callable[[Any, OnReply, OnLost], Wire]
+"""What makes a wire of a connection to which nothing but a socket belongs."""
+
+
+async def open_wire(dialer: Dialer, on_reply: OnReply, on_lost: OnLost, plain: Plain | None = None) -> Wire:
     """A new connection, which waits for replies without end; `LinkDown` where trying again may help."""
     try:
         connection = await dialer.dial()
@@ -45,11 +49,14 @@ async def open_wire(dialer: Dialer, on_reply: OnReply, on_lost: OnLost) -> Wire:
         raise dial_fault(error, dialer.address) from error
     # A watchdog or a heartbeat looks after it from here on.
     connection.socket_timeout = None
-    kind = _SocketWire if hasattr(connection._writer, "transport") else _MemoryWire
+    transport = getattr(connection._writer, "transport", None)
+    if transport is None:
+        return _MemoryWire(connection, on_reply, on_lost)
+    kind = SocketWire if transport.get_extra_info("ssl_object") else plain or SocketWire
     return kind(connection, on_reply, on_lost)
 
 
-class _SocketWire(asyncio.Protocol):
+class SocketWire(asyncio.Protocol):
     """One with a socket."""
 
     def __init__(self, connection: Any, on_reply: OnReply, on_lost: OnLost) -> None:
@@ -65,13 +72,17 @@ class _SocketWire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Hands out the replies that are complete."""
         try:
-            self._reader.feed(data)
-            while (reply := self._reader.gets()) is not NOTHING_YET:
-                if isinstance(reply, RedisError) and not isinstance(reply, ResponseError):
-                    raise reply  # one that says that this connection is of no use, as redis-py sees it
-                self._on_reply(reply)
+            self.take(data)
         except (RedisError, IndexError) as error:
             self.lose(error)
+
+    def take(self, data: bytes) -> None:
+        """Hands out the replies that are complete; raises what says that the connection has to end."""
+        self._reader.feed(data)
+        while (reply := self._reader.gets()) is not NOTHING_YET:
+            if isinstance(reply, RedisError) and not isinstance(reply, ResponseError):
+                raise reply  # one that says that this connection is of no use, as redis-py sees it
+            self._on_reply(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tells that it has ended."""
@@ -80,6 +91,7 @@ class _SocketWire(asyncio.Protocol):
             self._gone.set_result(None)
 
     def lose(self, reason: BaseException) -> None:
+        """Ends the connection now."""
         if self.up:
             self.up = False
             self._transport.abort()
@@ -87,6 +99,7 @@ class _SocketWire(asyncio.Protocol):
             self._on_lost(reason)
 
     async def aclose(self, reason: BaseException) -> None:
+        """Ends the connection, and waits until nothing is left of it."""
         self.lose(reason)
         await asyncio.wait([self._gone])
 

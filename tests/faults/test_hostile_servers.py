@@ -556,3 +556,15 @@ async def test_tls_works_and_a_certificate_that_nobody_trusts_is_refused(tls: in
     assert time.monotonic() - began < scaled(10), "it does not pass by itself: nobody waits for it"
     # The wrong door, either way round.
     await both(f"redis://localhost:{tls}", ccs.Unavailable, retry_for=0.5)
+
+
+def test_over_tls_the_listener_reads_for_those_who_wait(tls: int, certificate: Path) -> None:
+    """Given a server that speaks TLS, when a thread waits, then no other reads what the transport has to decipher."""
+    with ccs.connect(f"rediss://localhost:{tls}?ssl_ca_certs={certificate}/cert.pem") as store:
+        with store.task("42").watch() as changes:
+            for number in range(20):
+                setter = threading.Timer(0.005, store.task("42").set, ("a", number))
+                setter.start()
+                assert changes.receive(timeout=scaled(5)).value == number
+                setter.join()
+        assert store._engine.listener._wire is None
