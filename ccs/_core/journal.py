@@ -2,15 +2,15 @@
 
 A record is one line of text and then opaque bytes:
 
-    <previous> <revision> <at µs> <client> <number> <index> <bytes of agent> <deadline ms> <offset> <expiry
-    ms> [<kind> <bytes of path> <bytes of entry before> <bytes of entry after>]…\\n<agent>[<path><before><after>]…
+    <previous> <revision> <at µs> <client> <number> <index> <bytes of agent> <deadline ms> <bytes before> <records
+    before> <expiry ms> [<kind> <bytes of path> <bytes of entry before> <bytes of entry after>]…\\n<agent>[<path><before><after>]…
 
 An item of the journal holds the records of a batch, under the revision of the last.
 
 `previous` is the revision before it, 0 for the first of a context, so continuity is a comparison. Client, number and
 index are the commit's identity. `deadline` is when the context expires if nothing more happens, `expiry` the
-earliest deadline that the commit gave to an entry (0: none); `offset` counts the bytes before it, `-` unless it is the
-first of its item.
+earliest deadline that the commit gave to an entry (0: none). The first record of an item names what was ever
+written before it, the others have `-` there.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def parse_record(raw: bytes) -> Record:
     words = head.split(b" ")
     agent_end = int(words[6])
     steps, start = [], agent_end
-    for i in range(10, len(words), 4):
+    for i in range(11, len(words), 4):
         path_end = start + int(words[i + 1])
         before_end = path_end + int(words[i + 2])
         after_end = before_end + int(words[i + 3])
@@ -118,7 +118,7 @@ def parse_record(raw: bytes) -> Record:
         int(words[2]),
         _identity(words),
         int(words[7]),
-        int(words[9]),
+        int(words[10]),
         body[:agent_end].decode(),
         tuple(steps),
         len(raw),

@@ -10,11 +10,13 @@ _OLDEST = {"valkey": (7, 2), "redis": (7, 0)}
 
 
 def check_server(info: object, address: str) -> None:
-    """Raises `UnsafeServer` for one that may evict keys or is too old; `info` is the reply of `INFO`."""
+    """Raises `UnsafeServer` for one that may evict keys, counts in 32 bits or is too old; `info` is the reply of `INFO`."""
     if not isinstance(info, bytes) or b"_version:" not in info:
         raise Unavailable(address, reason="no Redis or Valkey speaks there")
     facts = dict(line.split(":", 1) for line in info.decode("utf-8", "replace").splitlines() if ":" in line)
     _check_version(facts, address)
+    if facts.get("arch_bits", "64") != "64":
+        raise UnsafeServer(f"{address} counts in {facts['arch_bits']} bits: revisions need a server of 64")
     policy = facts.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         raise UnsafeServer(

@@ -151,7 +151,9 @@ class Store:
         given stays as it is; what is given holds from the next commit.
         """
         address = canonical(address)
-        given = Settings(_ttl(ttl), _kept("keep_commits", keep_commits), _kept("keep_bytes", keep_bytes))
+        given = Settings(
+            _ttl(ttl), _kept("keep_commits", keep_commits, 10**11), _kept("keep_bytes", keep_bytes, 10**14)
+        )
         defaults = Settings(_IDLE.get(address.split("/")[1], 0), _KEEP_COMMITS, _KEEP_BYTES)
         place = Place(
             self._engine,
@@ -248,8 +250,9 @@ def _ttl(ttl: Duration | EllipsisType | None) -> int | None:
     return 0 if ttl is None else millis(ttl)
 
 
-def _kept(name: str, value: int | None) -> int | None:
-    return None if value is None else _positive(name, value)
+def _kept(name: str, value: int | None, for_ever: int) -> int | None:
+    # More than anybody will write is as much as all; the script counts in so many digits.
+    return None if value is None else min(_positive(name, value), for_ever)
 
 
 def _positive(name: str, value: int) -> int:

@@ -8,7 +8,7 @@ if call('EXISTS', KEYS[3]) == 0 then return {'0', 0, '0', '0', '0', '0', ''} end
 local clock = call('TIME')
 local now = math.floor(tonumber(clock[1]) * 1000 + tonumber(clock[2]) / 1000)
 local meta = call('HMGET', KEYS[4], 'state', 'created', 'finished', 'outcome')
-local last, updated = string.sub(meta[1], 1, 16), string.sub(meta[1], 44, 59)
-local ttl = string.match(meta[1], '^(%d+)', 149)
+local last, updated = string.sub(meta[1], 1, 16), string.sub(meta[1], 47, 62)
+local ttl = string.match(meta[1], '^(%d+)', 155)
 local live = call('HLEN', KEYS[1]) - call('ZCOUNT', KEYS[2], '-inf', now)
 return {last, live, meta[2], updated, ttl, meta[3] or '0', meta[4] or ''}

@@ -13,7 +13,7 @@ local now = string.format('%.0f', math.floor(tonumber(clock[1]) * 1000 + tonumbe
 if call('EXISTS', KEYS[2]) == 0 then return {now, '0', '0', '0', '0', '0', '0', '', {}, ''} end
 
 local meta = call('HMGET', KEYS[3], 'state', 'finished', 'outcome')
-local last, deadline, first = string.sub(meta[1], 1, 16), string.sub(meta[1], 61, 73), string.sub(meta[1], 132, 147)
+local last, deadline, first = string.sub(meta[1], 1, 16), string.sub(meta[1], 64, 76), string.sub(meta[1], 138, 153)
 local upcoming = call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
 local oldest = call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1][2][2]
 

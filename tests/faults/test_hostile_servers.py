@@ -132,10 +132,16 @@ async def test_a_server_that_may_evict_is_refused(own_server: PrivateServer, pol
 
 @pytest.mark.parametrize(
     ("facts", "named"),
-    [("redis_version:6.2.0", "6.2.0"), ("redis_version:7.2.4\r\nvalkey_version:7.0.1", "7.0.1")],
+    [
+        ("redis_version:6.2.0", "6.2.0"),
+        ("redis_version:7.2.4\r\nvalkey_version:7.0.1", "7.0.1"),
+        ("redis_version:7.2.4\r\narch_bits:32", "32 bits"),
+    ],
 )
-async def test_a_server_that_is_too_old_is_refused(strange: Callable[..., Strange], facts: str, named: str) -> None:
-    """Given a server of an old version, when a store is entered, then `UnsafeServer` names its version."""
+async def test_a_server_that_is_too_old_or_too_narrow_is_refused(
+    strange: Callable[..., Strange], facts: str, named: str
+) -> None:
+    """Given a server of an old version or of 32 bits, when a store is entered, then `UnsafeServer` says so."""
     server = strange(lambda chunk: bulk(f"# Server\r\n{facts}\r\nmaxmemory_policy:noeviction\r\n"))
     for error in await both(server.url, ccs.UnsafeServer):
         assert named in str(error)

@@ -35,8 +35,8 @@ COMMIT_LIMIT = 4_000
 
 STATE = [
     "last",
-    "total",
-    "count",
+    "bytes",
+    "records",
     "updated",
     "deadline",
     "renewed_after",

@@ -323,12 +323,14 @@ class Machine(RuleBasedStateMachine):
         assert int(meta["created"]) == model.created
         assert int(meta["updated"]) == model.updated
         assert Settings(*(int(meta[name]) for name in ("ttl", "keep_commits", "keep_bytes"))) == model.settings
-        assert int(meta["count"]) == len(raws)
-        offset = int(meta["most_bytes"]) - int(meta["keep_bytes"])
-        assert int(meta["total"]) - offset == sum(map(len, raws))
+        offset, number = int(meta["most_bytes"]) - int(meta["keep_bytes"]), int(meta["records"]) - len(raws)
+        assert int(meta["bytes"]) - offset == sum(map(len, raws))
+        keep = int(meta["keep_commits"])
+        assert int(meta["most_records"]) == number + keep + max(1, keep // 8)
         for item in items:
-            assert [raw.split(b" ", 9)[8] for raw in item] == [b"%015d" % offset] + [b"-"] * (len(item) - 1)
-            offset += sum(map(len, item))
+            before = [b" ".join(raw.split(b" ", 10)[8:10]) for raw in item]
+            assert before == [b"%015d %012d" % (offset, number)] + [b"- -"] * (len(item) - 1)
+            offset, number = offset + sum(map(len, item)), number + len(item)
         assert int(meta["policies"]) == model.policies
         assert int(meta.get("finished", 0)) == model.finished
         assert meta.get("outcome", b"") == model.outcome
