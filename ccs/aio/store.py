@@ -150,7 +150,9 @@ class Store:
         given stays as it is; what is given holds from the next commit.
         """
         address = canonical(address)
-        given = Settings(_ttl(ttl), _kept("keep_commits", keep_commits, 10**11), _kept("keep_bytes", keep_bytes, 10**14))
+        given = Settings(
+            _ttl(ttl), _kept("keep_commits", keep_commits, 10**11), _kept("keep_bytes", keep_bytes, 10**14)
+        )
         defaults = Settings(_IDLE.get(address.split("/")[1], 0), _KEEP_COMMITS, _KEEP_BYTES)
         place = Place(
             self._engine,
