@@ -115,11 +115,16 @@ class Listener:
         return self._wire
 
     def _tell(self, fn: Callable[..., object], *args: object) -> None:
+        if not self._thread.is_alive():
+            return  # closed, or in a forked child
         with self._scheduling:
             if not self._closing:
                 self._loop.call_soon_threadsafe(fn, *args)
 
     def _do(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        if not self._thread.is_alive():
+            coroutine.close()
+            raise self._closed()  # or in a forked child, where nobody would answer
         with self._scheduling:
             doing = None if self._closing else asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         if doing is None:

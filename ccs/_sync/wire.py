@@ -70,18 +70,16 @@ class LedWire(SocketWire):
     """A connection without TLS."""
 
     def __init__(self, connection: Any, on_reply: OnReply, on_lost: OnLost, tell: Callable[..., object]) -> None:
+        # First the descriptors: there may be too few left. One of our own of the socket: the transport closes its own at
+        # any time.
+        self._socket = self._owned(os.dup(connection._writer.transport.get_extra_info("socket").fileno()))
+        self._bell = self._owned(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
+        self._watched, self._led = select.epoll(), select.epoll()
         super().__init__(connection, on_reply, on_lost)
         self._tell, self._loop = tell, asyncio.get_running_loop()
         self._transport.pause_reading()
-        # A descriptor of our own: the transport closes its own at any time.
-        self._socket = os.dup(self._transport.get_extra_info("socket").fileno())
-        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        for descriptor in (self._socket, self._bell):
-            # Not before nobody can read or ring any more.
-            weakref.finalize(self, os.close, descriptor).atexit = False
         # Owned by a thread: to let go of what one does not have is an error, and no harm.
         self._reading = threading.RLock()
-        self._watched, self._led = select.epoll(), select.epoll()
         self._watched.register(self._socket, _ONCE)
         self._led.register(self._socket, select.EPOLLIN)
         # Each ring wakes once, and need not be read.
@@ -144,6 +142,11 @@ class LedWire(SocketWire):
             self._tell(self.lose, ConnectionError("interrupted while it was read"))
             raise
         return True
+
+    def _owned(self, descriptor: int) -> int:
+        # Closed not before nobody can read or ring any more.
+        weakref.finalize(self, os.close, descriptor).atexit = False
+        return descriptor
 
     def _ended(self) -> NoReturn:
         raise ConnectionError("the server closed the connection")

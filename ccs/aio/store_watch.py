@@ -229,7 +229,7 @@ class StoreWatch:
         return True
 
     def _follow(self, address: str, record: Record) -> None:
-        cursor = self._cursors.get(address, Cursor(0))
+        cursor = self._cursor(address)
         if record.revision <= cursor.revision:
             return
         if record.drops:
@@ -242,15 +242,18 @@ class StoreWatch:
     def _expand(self, address: str, record: Record) -> None:
         matcher = self._matcher.paths_in(address)
         changes = self._told_by(record, address, matcher) if matcher else ()
-        self._cursors[address] = record.cursor
         if record.deadline:
             left = record.deadline / 1000 - record.at / 1_000_000
             self._deadlines.plan(address, time.monotonic() + left + _GRACE)
-        mark = address, record.revision
-        for left_over, change in enumerate(changes, 1 - len(changes)):
-            self._queue.append((change, None if left_over else mark))
-        if not changes:
-            self._queue.append((None, mark))
+        marks = [None] * (len(changes) - 1) + [(address, record.revision)]
+        # All at once: an interrupt leaves the whole commit there, or nothing of it.
+        self._queue.extend(zip(changes or [None], marks, strict=True))
+        self._cursors[address] = record.cursor
+
+    def _cursor(self, address: str) -> Cursor:
+        # What was handed out was taken in, though who did that may have been interrupted before it was noted.
+        cursor, handed = self._cursors.get(address, Cursor(0)), self._handed.get(address, 0)
+        return cursor if cursor.revision >= handed else Cursor(handed)
 
     def _told_by(self, record: Record, address: str, matcher: Matcher) -> Sequence[Any]:
         return changes_of(record, address, matcher)
@@ -263,7 +266,7 @@ class StoreWatch:
         self._queue.append((gone, (address, cursor.revision)))
 
     async def _read_journal(self, address: str) -> None:
-        cursor = self._cursors.get(address, Cursor(0))
+        cursor = self._cursor(address)
         page = await self._engine.look(address, cursor.revision, _PAGE)
         try:
             check_resume(cursor, page, address)

@@ -248,7 +248,8 @@ class Watch:
         raise error
 
     def _expand(self, record: Record) -> None:
-        if record.revision <= self._read.revision:
+        # What was handed out was taken in, though who did that may have been interrupted before it was noted.
+        if record.revision <= max(self._read.revision, self._handed.revision):
             return
         if record.drops or (record.previous == 0 and self._read.revision):
             self._fail(ContextGone(self._address))
@@ -256,8 +257,9 @@ class Watch:
         if record.finishes:
             self._outcome = record.steps[0].after
         changes = self._changed(record)
-        for left, change in enumerate(changes, 1 - len(changes)):
-            self._queue.append((change, None if left else record.cursor))
+        cursors = [None] * (len(changes) - 1) + [record.cursor]
+        # All at once: an interrupt leaves the whole commit there, or nothing of it.
+        self._queue.extend(zip(changes, cursors, strict=False))
         self._read = record.cursor
         if not self._queue:
             self._handed = self._read

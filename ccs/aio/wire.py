@@ -53,7 +53,11 @@ async def open_wire(dialer: Dialer, on_reply: OnReply, on_lost: OnLost, plain: P
     if transport is None:
         return _MemoryWire(connection, on_reply, on_lost)
     kind = SocketWire if transport.get_extra_info("ssl_object") else plain or SocketWire
-    return kind(connection, on_reply, on_lost)
+    try:
+        return kind(connection, on_reply, on_lost)
+    except BaseException:
+        connection._close()
+        raise
 
 
 class SocketWire(asyncio.Protocol):
