@@ -173,7 +173,8 @@ class StoreWatch:
             if self._failure:
                 raise self._failure
             self._signal.clear()
-            if not self._take_in():
+            # Stopped meanwhile: the flag may have been taken back.
+            if not self._take_in() and not self._stopped:
                 self._wait(deadline)
         return None
 

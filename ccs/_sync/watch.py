@@ -178,7 +178,8 @@ class Watch:
             if self._finished:
                 return None
             self._signal.clear()
-            if not self._take_in():
+            # Stopped meanwhile: the flag may have been taken back.
+            if not self._take_in() and not self._stopped:
                 self._wait(deadline)
 
     def _hand_out(self) -> Any:

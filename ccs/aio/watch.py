@@ -177,7 +177,8 @@ class Watch:
             if self._finished:
                 return None
             self._signal.clear()
-            if not await self._take_in():
+            # Stopped meanwhile: the flag may have been taken back.
+            if not await self._take_in() and not self._stopped:
                 await self._wait(deadline)
 
     def _hand_out(self) -> Any:

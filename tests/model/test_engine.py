@@ -364,7 +364,7 @@ def given_in(batch: Batch) -> Settings:
 def test_the_script_does_what_the_model_does(kind: str, server_urls: Any) -> None:
     """Given any history, when anything is asked, then the model and the script agree on all that is left of it."""
     machine = type("Bound", (Machine,), {"url": server_urls(kind)})
-    examples = counts(60, 3_000) if kind == "valkey" else counts(30, 500)
+    examples = counts(40, 3_000) if kind == "valkey" else counts(20, 500)
     run_state_machine_as_test(
         machine,
         settings=settings(

@@ -53,12 +53,10 @@ def interrupted_at(code: CodeType, line: int) -> Iterator[list[int]]:
 
 @pytest.mark.parametrize(("watching", "code", "line"), LINES, ids=[f"{c.co_qualname}+{n}" for _, c, n in LINES])
 def test_an_interrupt_while_a_commit_is_taken_in_neither_skips_nor_doubles(
-    connect: Any, watching: Watching, code: CodeType, line: int
+    valkey: str, namespace: str, watching: Watching, code: CodeType, line: int
 ) -> None:
     """Given commits that wait, when taking one in is interrupted at any line, then each comes once, in order."""
-    store = connect()
-    store.task("t").set("a", -1)
-    with watching(store) as watch:
+    with ccs.connect(valkey, namespace=namespace) as store, watching(store) as watch:
         for number in range(4):
             store.task("t").set("a", number)
         got: list[int] = []
