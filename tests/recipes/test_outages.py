@@ -17,7 +17,7 @@ from tests.support.colours import COLOURS, connect_in
 from tests.support.proxy import Proxy
 from tests.support.waiting import aeventually, bounded, scaled
 
-IMPATIENT = 0.3
+IMPATIENT = scaled(0.5)
 """Seconds for which a store waits for its server."""
 
 pytestmark = pytest.mark.parametrize("colour", COLOURS)
