@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ccs._core.journal import Record, cursor_of, parse_record
+from ccs._core.journal import Record, parse_record
 from ccs._sync.place import Place
 
 __all__ = ["newest_first"]
@@ -23,8 +23,9 @@ def newest_first(place: Place, since: int | None, until: int | None) -> Iterator
         items = run(("XREVRANGE", journal, before, after, "COUNT", str(_PAGE)))
         for item, fields in items:
             for raw in reversed(fields[1::2]):
-                if (until is None or cursor_of(raw).revision <= until) and cursor_of(raw).revision > (since or 0):
-                    yield parse_record(raw)
+                record = parse_record(raw)
+                if (since or 0) < record.revision and (until is None or record.revision <= until):
+                    yield record
             before = f"({item.decode()}"
         if len(items) < _PAGE:
             return

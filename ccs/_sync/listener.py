@@ -122,11 +122,11 @@ class Listener:
                 self._loop.call_soon_threadsafe(fn, *args)
 
     def _do(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        if not self._thread.is_alive():
-            coroutine.close()
-            raise self._closed()  # or in a forked child, where nobody would answer
-        with self._scheduling:
-            doing = None if self._closing else asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        doing = None
+        if self._thread.is_alive():  # else closed, or in a forked child, where nobody would answer
+            with self._scheduling:
+                if not self._closing:
+                    doing = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         if doing is None:
             coroutine.close()
             raise self._closed()

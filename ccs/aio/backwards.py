@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from ccs._core.journal import Record, cursor_of, parse_record
+from ccs._core.journal import Record, parse_record
 from ccs.aio.place import Place
 
 __all__ = ["newest_first"]
@@ -22,8 +22,9 @@ async def newest_first(place: Place, since: int | None, until: int | None) -> As
         items = await run(("XREVRANGE", journal, before, after, "COUNT", str(_PAGE)))
         for item, fields in items:
             for raw in reversed(fields[1::2]):
-                if (until is None or cursor_of(raw).revision <= until) and cursor_of(raw).revision > (since or 0):
-                    yield parse_record(raw)
+                record = parse_record(raw)
+                if (since or 0) < record.revision and (until is None or record.revision <= until):
+                    yield record
             before = f"({item.decode()}"
         if len(items) < _PAGE:
             return

@@ -330,12 +330,14 @@ while place <= places do
     local answer, result, due, due_raw, renewed, dated = false, false, false, false, false, false
     if held > 0 and (from > guards or kind == 'w' or held > 1000) then held, added = send(entries, held, paths, added) end
 
+    local policies = heeded and (alive and sub(terms, 30, 45) or NO_POLICIES)
+
     -- What stands in the way: the end of the context, policies that the client does not know, a guard.
     if finished and kind ~= 'D' then
         answer = kind == 'w' and '+0 ' .. at .. ' 0' or 'F'
         if kind ~= 'w' then outcome = '\n' .. call('HGET', KEYS[5], 'outcome') end
-    elseif heeded and heeded ~= '****************' and heeded ~= (alive and sub(terms, 30, 45) or NO_POLICIES) then
-        answer = 'P' .. (alive and sub(terms, 30, 45) or NO_POLICIES)
+    elseif heeded and heeded ~= '****************' and heeded ~= policies then
+        answer = 'P' .. policies
     elseif from > guards then
         answer, due, due_raw = obstacle(guards, from - 1, at)
     end
