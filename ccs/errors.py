@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 __all__ = [
     "AlreadyClaimed",
@@ -108,7 +108,23 @@ class ReservedPath(CCSError, ValueError):
 
 
 class EncodingError(CCSError, TypeError):
-    """A value that cannot be stored, with its type and where in the value it sits; nothing was written."""
+    """A value that cannot be stored; nothing was written. Or bytes on the server that are no value.
+
+    `what` names the type that was refused, `where` its place in the value (`value["sources"][3]`) and `hint` what to
+    do instead. All three are empty for bytes that cannot be read.
+    """
+
+    def __init__(self, message: str, *, what: str = "", where: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.what = what
+        self.where = where
+        self.hint = hint
+
+    @classmethod
+    def of(cls, what: str, where: str, hint: str = "") -> Self:
+        """The error for this type at this place."""
+        message = f"cannot store {what} at {where}{f'; {hint}' if hint else ''}"
+        return cls(message, what=what, where=where, hint=hint)
 
 
 class ValueTooLarge(CCSError, ValueError):

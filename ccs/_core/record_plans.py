@@ -1,0 +1,291 @@
+"""How the instances of a class are written, decided once a class: by a plan, where that is known to be read back equal.
+
+A plan is a function for each field, made from its declared type. It takes exactly the values that pydantic is known to
+read back as they are, and raises `Unsure` for any other. A class whose reading may change a value (validators, strict
+types, constraints, excluded fields, …), or that is not understood here, has no plan. Being unsure is never an answer:
+`records` then writes the record the long way, and compares it with what is read back. So a plan only saves time, and
+what it does not know it leaves alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import InitVar, fields, is_dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum, Flag
+from functools import lru_cache
+from types import NoneType, UnionType
+from typing import Any, Final, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+from uuid import UUID
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from ccs._core.scalars import WRITERS, write_integer, write_text
+
+__all__ = ["Unsure", "planned"]
+
+_Writer = Callable[[Any], Any]
+
+_BUILTINS: Final = (str, int, float, bytes, bytearray, dict, list, tuple, set, frozenset)
+
+_HARMLESS: Final = {
+    *("arbitrary_types_allowed", "extra", "from_attributes", "frozen", "hide_input_in_errors", "json_schema_extra"),
+    *("populate_by_name", "protected_namespaces", "serialize_by_alias", "title", "use_attribute_docstrings"),
+    *("validate_assignment", "validate_by_alias", "validate_by_name"),
+}
+"""What a model's configuration may set without changing how exact values are read."""
+
+
+class Unsure(Exception):
+    """This record is not known to be read back equal: write it the long way, and compare."""
+
+
+def planned(record: Any) -> Any:
+    """What the packer takes for a record that is sure to be read back equal; raises `Unsure` for any other."""
+    plan = _plan(type(record)) or _unsure()
+    try:
+        return plan(record)
+    except (TypeError, ValueError, AttributeError, RecursionError):
+        raise Unsure from None
+
+
+def _unsure(*_: object) -> NoReturn:
+    raise Unsure
+
+
+# Plans for classes.
+
+
+@lru_cache(maxsize=1024)
+def _plan(cls: type) -> _Writer | None:
+    try:
+        if issubclass(cls, BaseModel):
+            return _model_plan(cls)
+        return _tuple_plan(cls) if issubclass(cls, tuple) else _dataclass_plan(cls)
+    except (NameError, TypeError, ValueError, AttributeError, SyntaxError):  # annotations that cannot be resolved
+        return None
+
+
+def _model_plan(cls: type[BaseModel]) -> _Writer | None:
+    declared = cls.model_fields
+    if not _reads_as_declared(cls) or not all(_is_plain(field) for field in declared.values()):
+        return None
+    return _fields_plan(cls, {name: field.annotation for name, field in declared.items()})
+
+
+def _reads_as_declared(cls: type[BaseModel]) -> bool:
+    decorators = cls.__pydantic_decorators__
+    return (
+        cls.model_config.keys() <= _HARMLESS
+        and cls.model_config.get("extra") != "allow"
+        and not cls.__private_attributes__
+        and not (decorators.validators or decorators.field_validators)
+        and not (decorators.root_validators or decorators.model_validators)
+        and all(getattr(cls, name) == getattr(BaseModel, name) for name in ("__init__", "__new__", "model_post_init"))
+        and _hook(cls) == _hook(BaseModel)
+    )
+
+
+def _hook(cls: type[BaseModel]) -> object:
+    return getattr(cls.__get_pydantic_core_schema__, "__func__", None)
+
+
+def _is_plain(field: FieldInfo) -> bool:
+    return not (field.metadata or field.exclude or field.alias or field.validation_alias or field.discriminator)
+
+
+def _dataclass_plan(cls: type) -> _Writer | None:
+    hints = get_type_hints(cls, include_extras=True)
+    declared = fields(cls)  # type: ignore[arg-type]  # `is_dataclass` has said so
+    plain = all(field.init and not isinstance(field.default, FieldInfo) for field in declared)
+    own = "__dataclass_fields__" in vars(cls) and not issubclass(cls, _BUILTINS)
+    if not plain or not own or _is_hooked(cls) or any(isinstance(hint, InitVar) for hint in hints.values()):
+        return None
+    return _fields_plan(cls, {field.name: hints[field.name] for field in declared})
+
+
+def _is_hooked(cls: type) -> bool:
+    return any(hasattr(cls, name) for name in ("__post_init__", "__pydantic_config__", "__get_pydantic_core_schema__"))
+
+
+def _fields_plan(cls: type, types: dict[str, Any]) -> _Writer | None:
+    steps = [(name, writer) for name, writer in zip(types, map(_writer, types.values()), strict=True) if writer]
+    has_dict = cls.__dictoffset__ != 0
+
+    def write(record: Any) -> Any:
+        if type(record) is not cls or (has_dict and record.__dict__.keys() != types.keys()):
+            raise Unsure
+        return {name: writer(getattr(record, name)) for name, writer in steps}
+
+    return write if len(steps) == len(types) else None
+
+
+def _tuple_plan(cls: Any) -> _Writer | None:
+    hints = get_type_hints(cls, include_extras=True)
+    writers = [writer for writer in (_writer(hints.get(name, Any)) for name in cls._fields) if writer]
+    if _is_hooked(cls) or "_fields" not in vars(cls) or len(writers) < len(cls._fields):
+        return None
+    return _fixed_tuple(writers, cls)
+
+
+# Writers for declared types: None where the type is not understood.
+
+
+def _writer(type_: Any) -> _Writer | None:
+    if isinstance(type_, type) and type_ in _EXACT:
+        return _EXACT[type_]
+    origin = get_origin(type_) or type_
+    if origin in _CONTAINERS:
+        return _CONTAINERS[origin](get_args(type_))
+    if origin is Literal:
+        return _literal(get_args(type_))
+    return _class_writer(type_) if isinstance(type_, type) else None
+
+
+def _class_writer(cls: type) -> _Writer | None:
+    if issubclass(cls, Enum):
+        return _enum(cls)
+    return _nested(cls) if issubclass(cls, BaseModel) or is_dataclass(cls) or hasattr(cls, "_fields") else None
+
+
+def _nested(cls: type) -> _Writer:
+    # Its plan is looked up when it is needed: a class may contain itself.
+    def write(value: Any) -> Any:
+        if type(value) is not cls:
+            raise Unsure
+        return (_plan(cls) or _unsure)(value)
+
+    return write
+
+
+def _enum(cls: type[Enum]) -> _Writer | None:
+    values = {member: member.value for member in cls}
+    kinds = {type(value) for value in values.values()}
+    if _is_hooked(cls) or issubclass(cls, Flag) or not (kinds == {str} or kinds == {int}):
+        return None
+    if any(cls(value) is not member for member, value in values.items()):
+        return None
+    return lambda value: _EXACT[type(values[value])](values[value]) if type(value) is cls else _unsure()
+
+
+def _literal(choices: tuple[Any, ...]) -> _Writer | None:
+    if not all(type(choice) in (str, int) for choice in choices):
+        return None
+    allowed = {(type(choice), choice) for choice in choices}
+    return lambda value: _EXACT[type(value)](value) if (type(value), value) in allowed else _unsure()
+
+
+def _list(items: tuple[Any, ...]) -> _Writer | None:
+    writer = _writer(items[0]) if items else _any
+    return writer and (lambda value: [writer(item) for item in value] if type(value) is list else _unsure())
+
+
+def _dict(items: tuple[Any, ...]) -> _Writer | None:
+    key, item = items or (Any, Any)
+    write_key = _any_scalar if key is Any else _SCALARS.get(key)
+    writer = _writer(item)
+    if not write_key or not writer:
+        return None
+    return lambda value: _written_map(value, write_key, writer) if type(value) is dict else _unsure()
+
+
+def _written_map(value: dict[Any, Any], write_key: _Writer, writer: _Writer) -> dict[Any, Any]:
+    return {write_key(key): writer(item) for key, item in value.items()}
+
+
+def _set(items: tuple[Any, ...]) -> _Writer | None:
+    write_member = _SCALARS.get(items[0]) if items else _any_scalar
+    return write_member and (lambda value: _checked_set(value, write_member) if type(value) is set else _unsure())
+
+
+def _checked_set(value: set[Any], write_member: _Writer) -> set[Any]:
+    for member in value:
+        write_member(member)
+    return value  # the packer asks for its bytes
+
+
+def _tuple(items: tuple[Any, ...]) -> _Writer | None:
+    if not items or items[-1] is Ellipsis:
+        writer = _writer(items[0]) if items else _any
+        return writer and (lambda value: [writer(item) for item in value] if type(value) is tuple else _unsure())
+    writers = [writer for writer in map(_writer, items) if writer]
+    return _fixed_tuple(writers, tuple) if len(writers) == len(items) else None
+
+
+def _fixed_tuple(writers: list[_Writer], cls: type) -> _Writer:
+    def write(value: Any) -> Any:
+        if type(value) is not cls:
+            raise Unsure
+        return [writer(item) for writer, item in zip(writers, value, strict=True)]
+
+    return write
+
+
+def _union(choices: tuple[Any, ...]) -> _Writer | None:
+    """Exact scalars come back as what they were, whatever else they might be read as; None leaves all others alone."""
+    others = [choice for choice in choices if choice is not NoneType]
+    if len(others) == 1:
+        writer = _writer(others[0])
+        return writer and (lambda value: None if value is None else writer(value))
+    writers = {choice: _SCALARS.get(choice) for choice in choices}
+    if not all(writers.values()):
+        return None
+    return lambda value: writers.get(type(value), _unsure)(value)  # type: ignore[misc]  # none of them is None
+
+
+_CONTAINERS: Final[dict[Any, Callable[[tuple[Any, ...]], _Writer | None]]] = {
+    list: _list,
+    dict: _dict,
+    set: _set,
+    tuple: _tuple,
+    Union: _union,
+    UnionType: _union,
+}
+
+
+# Writers for values: each takes one exact type.
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _text(value: str) -> str:
+    return value if value.isascii() else write_text(value)
+
+
+def _finite(value: Decimal) -> Any:
+    return WRITERS[Decimal](value) if value.is_finite() else _unsure()  # pydantic refuses a Decimal that is NaN
+
+
+_BY_TYPE: Final[dict[Any, _Writer]] = {
+    **dict.fromkeys((NoneType, bool, float, bytes), _same),
+    **{type_: WRITERS[type_] for type_ in (datetime, date, time, timedelta, UUID)},
+    int: write_integer,
+    str: _text,
+    Decimal: _finite,
+}
+
+
+def _only(type_: type, write: _Writer) -> _Writer:
+    return lambda value: write(value) if type(value) is type_ else _unsure()
+
+
+def _any_scalar(value: Hashable) -> Any:
+    return _BY_TYPE.get(type(value), _unsure)(value)
+
+
+def _any(value: Any) -> Any:
+    """Without a declared type, what a plain read gives is what comes back."""
+    if type(value) is list:
+        return [_any(item) for item in value]
+    if type(value) is dict:
+        return _written_map(value, _any_scalar, _any)
+    return _any_scalar(value)
+
+
+_SCALARS: Final = {type_: _only(type_, write) for type_, write in _BY_TYPE.items()}
+
+_EXACT: Final[dict[Any, _Writer]] = {**_SCALARS, None: _SCALARS[NoneType], Any: _any}

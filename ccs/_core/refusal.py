@@ -1,0 +1,80 @@
+"""What cannot be stored: its type, where in the value it sits, and what to store instead."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Collection, Iterator, Mapping
+from enum import Enum
+from functools import partial
+from io import IOBase
+from pathlib import PurePath
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Final, NoReturn
+
+from ccs.errors import EncodingError
+
+__all__ = ["Refused", "advice", "key_step", "refuse"]
+
+_SHOWN_STEPS: Final = 8
+
+
+class Refused(TypeError):
+    """What cannot be stored and why. On its way up each container adds its step to `where`, innermost first."""
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(what, hint)
+        self.what = what
+        self.hint = hint
+        self.where: list[str] = []
+
+    def error(self) -> EncodingError:
+        """The error for the user."""
+        steps = self.where[::-1][:_SHOWN_STEPS]
+        more = "…" if len(self.where) > _SHOWN_STEPS else ""
+        return EncodingError.of(self.what, f"value{''.join(steps)}{more}", self.hint)
+
+
+def refuse(value: object, hint: str = "") -> NoReturn:
+    """Refuses a value by its type, with this hint or else the usual one for its kind."""
+    raise Refused(type(value).__name__, hint or advice(value))
+
+
+def key_step(key: object) -> str:
+    """The step into a map, as it stands in `where`."""
+    try:
+        shown = json.dumps(key, ensure_ascii=False) if type(key) is str else repr(key)
+    except Exception:  # noqa: BLE001 - a repr of the user's may raise, and so does that of a huge int
+        shown = f"a {type(key).__name__}"
+    return f"[{shown if len(shown) <= 80 else f'{shown[:80]}…'}]"
+
+
+def advice(value: object) -> str:
+    """What to store instead of a value of this kind."""
+    kind = type(value)
+    by_base = (text for bases, text in _BY_BASE if issubclass(kind, bases))
+    by_method = (text for name, text in _BY_METHOD if callable(getattr(kind, name, None)))
+    return next(by_base, None) or next(by_method, None) or _otherwise(kind)
+
+
+_BY_BASE: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
+    (Enum, "store its .value"),
+    (PurePath, "store str(…) of it"),
+    (BaseException, "store what its reader needs, such as str(…) of it"),
+    (complex, "store its .real and its .imag"),
+    ((type, FunctionType, BuiltinFunctionType, MethodType, ModuleType, partial), "code is no value; store its name"),
+    (Awaitable, "await it, and store its result"),
+    (IOBase, "store what it holds, or its path"),
+    (Iterator, "it can be read only once; store list(…) of it"),
+    (Mapping, "store dict(…) of it"),
+)
+
+_BY_METHOD: Final = (  # arrays and data frames, of whatever library
+    ("to_dict", "store what .to_dict() gives, or a format of its own as bytes"),
+    ("tolist", "store what .tolist() gives, or its bytes with its shape and its dtype"),
+)
+
+
+def _otherwise(kind: type) -> str:
+    if issubclass(kind, Collection):
+        return "store list(…) of it"
+    return "store plain data, a dataclass or a pydantic model that says what its reader needs"
