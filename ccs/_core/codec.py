@@ -28,14 +28,16 @@ from typing import Any, Final
 
 from msgpack import ExtType, Packer, Timestamp, unpackb  # type: ignore[import-untyped]  # it ships no types
 
+from ccs._core.read_back import confirm
 from ccs._core.record_plans import Unsure, planned
-from ccs._core.records import confirm, content, is_record, leaf_form
+from ccs._core.records import content, is_record, leaf_form
 from ccs._core.refusal import Refused, key_step, refuse
 from ccs._core.scalars import READERS, WRITERS, is_numpy_scalar, numpy_number, write_integer, write_text
 from ccs._core.subclasses import BASES, as_base
+from ccs._core.validation import read
 from ccs.errors import EncodingError, ValueTooLarge
 
-__all__ = ["MAX_DEPTH", "decode", "encode"]
+__all__ = ["MAX_DEPTH", "decode", "encode", "validate"]
 
 MAX_DEPTH: Final = 256
 """How deep values of any kind may nest; those that are all lists and maps of plain scalars may go somewhat deeper."""
@@ -63,6 +65,11 @@ def decode(raw: bytes) -> Any:
         raise EncodingError(f"these bytes are no value that CCS can read: {shown}") from error
 
 
+def validate(value: object, type_: Any) -> Any:
+    """The value as pydantic reads it for `type_` (a model, `list[Model]`, …); `InvalidValue` if it does not fit."""
+    return read(value, type_, _form_in_record)
+
+
 # Packing: one run of the C packer. A Packer is not thread-safe, and a new one costs less than guarding an old one.
 
 
@@ -73,7 +80,10 @@ def _pack(value: object) -> bytes:
 
 def _scalar(value: object) -> ExtType:
     """What the packer takes for a value that may also be a key; it cannot tell keys, so all others are walked."""
-    return _SCALARS[type(value)](value) if type(value) in _SCALARS else refuse(value)
+    convert = _SCALARS.get(type(value))
+    if not convert:
+        raise TypeError  # nobody reads it: the walk says where, and why
+    return convert(value)
 
 
 # Walking: what the packer takes for a value of any kind, built from the top down.
@@ -107,8 +117,12 @@ def _plain_record(record: Any, depth: int) -> Any:
         return planned(record)
     except Unsure:
         plain = _plain(record, True, depth)
-    confirm(record, decode(_pack(plain)))
+    confirm(record, decode(_pack(plain)), _form_in_record)
     return plain
+
+
+def _form_in_record(value: object) -> bytes:
+    return _pack(_plain(value, True))
 
 
 def _plain_list(items: list[Any], in_record: bool, depth: int) -> list[Any]:

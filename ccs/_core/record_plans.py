@@ -15,18 +15,23 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, Flag
 from functools import lru_cache
+from inspect import signature
 from types import NoneType, UnionType
-from typing import Any, Final, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
-from pydantic import BaseModel
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
+from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
-from ccs._core.scalars import WRITERS, write_integer, write_text
+from ccs._core.scalars import WRITERS, write_text
 
-__all__ = ["Unsure", "planned"]
+__all__ = ["READS_BY_NAME", "Unsure", "planned"]
 
 _Writer = Callable[[Any], Any]
+
+READS_BY_NAME: Final = "by_name" in signature(TypeAdapter.validate_python).parameters
+"""Whether pydantic can be told to read fields by their names, whatever their aliases are: since 2.11."""
 
 _BUILTINS: Final = (str, int, float, bytes, bytearray, dict, list, tuple, set, frozenset)
 
@@ -44,10 +49,11 @@ class Unsure(Exception):
 
 def planned(record: Any) -> Any:
     """What the packer takes for a record that is sure to be read back equal; raises `Unsure` for any other."""
-    plan = _plan(type(record)) or _unsure()
+    cls: type = type(record)
+    plan = _plan(cls) or _unsure()
     try:
         return plan(record)
-    except (TypeError, ValueError, AttributeError, RecursionError):
+    except (TypeError, ValueError, KeyError, AttributeError, RecursionError):
         raise Unsure from None
 
 
@@ -70,9 +76,22 @@ def _plan(cls: type) -> _Writer | None:
 
 def _model_plan(cls: type[BaseModel]) -> _Writer | None:
     declared = cls.model_fields
-    if not _reads_as_declared(cls) or not all(_is_plain(field) for field in declared.values()):
+    aliases = {alias for name, field in declared.items() for alias in (field.alias, field.validation_alias) if alias}
+    if not _reads_as_declared(cls) or any(field.exclude or field.discriminator for field in declared.values()):
         return None
-    return _fields_plan(cls, {name: field.annotation for name, field in declared.items()})
+    if aliases and not _read_by_name(cls, aliases):
+        return None
+    return _fields_plan(cls, {name: _annotated(field) for name, field in declared.items()})
+
+
+def _annotated(field: FieldInfo) -> Any:
+    return Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+
+
+def _read_by_name(cls: type[BaseModel], aliases: set[Any]) -> bool:
+    """Returns whether a map of fields by name is read as such, aliases or not."""
+    by_name = READS_BY_NAME or cls.model_config.get("populate_by_name")
+    return bool(by_name) and all(isinstance(alias, str) and alias not in cls.model_fields for alias in aliases)
 
 
 def _reads_as_declared(cls: type[BaseModel]) -> bool:
@@ -92,13 +111,9 @@ def _hook(cls: type[BaseModel]) -> object:
     return getattr(cls.__get_pydantic_core_schema__, "__func__", None)
 
 
-def _is_plain(field: FieldInfo) -> bool:
-    return not (field.metadata or field.exclude or field.alias or field.validation_alias or field.discriminator)
-
-
 def _dataclass_plan(cls: type) -> _Writer | None:
     hints = get_type_hints(cls, include_extras=True)
-    declared = fields(cls)  # type: ignore[arg-type]  # `is_dataclass` has said so
+    declared = fields(cls)
     plain = all(field.init and not isinstance(field.default, FieldInfo) for field in declared)
     own = "__dataclass_fields__" in vars(cls) and not issubclass(cls, _BUILTINS)
     if not plain or not own or _is_hooked(cls) or any(isinstance(hint, InitVar) for hint in hints.values()):
@@ -112,14 +127,27 @@ def _is_hooked(cls: type) -> bool:
 
 def _fields_plan(cls: type, types: dict[str, Any]) -> _Writer | None:
     steps = [(name, writer) for name, writer in zip(types, map(_writer, types.values()), strict=True) if writer]
-    has_dict = cls.__dictoffset__ != 0
+    if len(steps) < len(types):
+        return None
 
     def write(record: Any) -> Any:
-        if type(record) is not cls or (has_dict and record.__dict__.keys() != types.keys()):
+        if type(record) is not cls:
+            raise Unsure
+        held = record.__dict__
+        if len(held) != len(types):
+            raise Unsure
+        return {name: writer(held[name]) for name, writer in steps}
+
+    return write if cls.__dictoffset__ else _slots_plan(cls, steps)
+
+
+def _slots_plan(cls: type, steps: list[tuple[str, _Writer]]) -> _Writer:
+    def write(record: Any) -> Any:
+        if type(record) is not cls:
             raise Unsure
         return {name: writer(getattr(record, name)) for name, writer in steps}
 
-    return write if len(steps) == len(types) else None
+    return write
 
 
 def _tuple_plan(cls: Any) -> _Writer | None:
@@ -137,11 +165,38 @@ def _writer(type_: Any) -> _Writer | None:
     if isinstance(type_, type) and type_ in _EXACT:
         return _EXACT[type_]
     origin = get_origin(type_) or type_
+    if origin is Annotated:
+        return _constrained(type_.__origin__, type_.__metadata__)
     if origin in _CONTAINERS:
         return _CONTAINERS[origin](get_args(type_))
     if origin is Literal:
         return _literal(get_args(type_))
     return _class_writer(type_) if isinstance(type_, type) else None
+
+
+def _constrained(type_: Any, constraints: tuple[Any, ...]) -> _Writer | None:
+    writer = _writer(type_)
+    checks = [(_CONSTRAINTS.get(type(constraint)), constraint) for constraint in constraints]
+    if not writer or not all(check for check, _ in checks):
+        return None
+
+    def write(value: Any) -> Any:
+        plain = writer(value)
+        if all(check(value, constraint) for check, constraint in checks if check):
+            return plain
+        raise Unsure
+
+    return write
+
+
+_CONSTRAINTS: Final[dict[type, Callable[[Any, Any], bool]]] = {
+    Ge: lambda value, constraint: value >= constraint.ge,
+    Gt: lambda value, constraint: value > constraint.gt,
+    Le: lambda value, constraint: value <= constraint.le,
+    Lt: lambda value, constraint: value < constraint.lt,
+    MinLen: lambda value, constraint: len(value) >= constraint.min_length,
+    MaxLen: lambda value, constraint: len(value) <= constraint.max_length,
+}
 
 
 def _class_writer(cls: type) -> _Writer | None:
@@ -151,13 +206,7 @@ def _class_writer(cls: type) -> _Writer | None:
 
 
 def _nested(cls: type) -> _Writer:
-    # Its plan is looked up when it is needed: a class may contain itself.
-    def write(value: Any) -> Any:
-        if type(value) is not cls:
-            raise Unsure
-        return (_plan(cls) or _unsure)(value)
-
-    return write
+    return lambda value: (_plan(cls) or _unsure)(value)  # looked up when it is needed: a class may contain itself
 
 
 def _enum(cls: type[Enum]) -> _Writer | None:
@@ -179,7 +228,16 @@ def _literal(choices: tuple[Any, ...]) -> _Writer | None:
 
 def _list(items: tuple[Any, ...]) -> _Writer | None:
     writer = _writer(items[0]) if items else _any
-    return writer and (lambda value: [writer(item) for item in value] if type(value) is list else _unsure())
+    return writer and _list_of(writer)
+
+
+def _list_of(writer: _Writer) -> _Writer:
+    def write(value: Any) -> Any:
+        if type(value) is not list:
+            raise Unsure
+        return [writer(item) for item in value]
+
+    return write
 
 
 def _dict(items: tuple[Any, ...]) -> _Writer | None:
@@ -218,7 +276,8 @@ def _fixed_tuple(writers: list[_Writer], cls: type) -> _Writer:
     def write(value: Any) -> Any:
         if type(value) is not cls:
             raise Unsure
-        return [writer(item) for writer, item in zip(writers, value, strict=True)]
+        items: Any = value
+        return [writer(item) for writer, item in zip(writers, items, strict=True)]
 
     return write
 
@@ -248,33 +307,48 @@ _CONTAINERS: Final[dict[Any, Callable[[tuple[Any, ...]], _Writer | None]]] = {
 # Writers for values: each takes one exact type.
 
 
-def _same(value: Any) -> Any:
-    return value
+def _as_it_is(type_: type) -> _Writer:
+    def write(value: Any) -> Any:
+        if type(value) is not type_:
+            raise Unsure
+        return value
+
+    return write
 
 
-def _text(value: str) -> str:
+def _as_extension(type_: type) -> _Writer:
+    write_extension = WRITERS[type_]
+
+    def write(value: Any) -> Any:
+        if type(value) is not type_:
+            raise Unsure
+        return write_extension(value)
+
+    return write
+
+
+def _text(value: Any) -> Any:
+    if type(value) is not str:
+        raise Unsure
     return value if value.isascii() else write_text(value)
 
 
-def _finite(value: Decimal) -> Any:
-    return WRITERS[Decimal](value) if value.is_finite() else _unsure()  # pydantic refuses a Decimal that is NaN
+def _finite(value: Any) -> Any:
+    if type(value) is not Decimal or not value.is_finite():  # pydantic reads no NaN as a Decimal
+        raise Unsure
+    return WRITERS[Decimal](value)
 
 
-_BY_TYPE: Final[dict[Any, _Writer]] = {
-    **dict.fromkeys((NoneType, bool, float, bytes), _same),
-    **{type_: WRITERS[type_] for type_ in (datetime, date, time, timedelta, UUID)},
-    int: write_integer,
+_SCALARS: Final[dict[Any, _Writer]] = {
+    **{type_: _as_it_is(type_) for type_ in (NoneType, bool, int, float, bytes)},
+    **{type_: _as_extension(type_) for type_ in (datetime, date, time, timedelta, UUID)},
     str: _text,
     Decimal: _finite,
 }
 
 
-def _only(type_: type, write: _Writer) -> _Writer:
-    return lambda value: write(value) if type(value) is type_ else _unsure()
-
-
 def _any_scalar(value: Hashable) -> Any:
-    return _BY_TYPE.get(type(value), _unsure)(value)
+    return _SCALARS.get(type(value), _unsure)(value)
 
 
 def _any(value: Any) -> Any:
@@ -285,7 +359,5 @@ def _any(value: Any) -> Any:
         return _written_map(value, _any_scalar, _any)
     return _any_scalar(value)
 
-
-_SCALARS: Final = {type_: _only(type_, write) for type_, write in _BY_TYPE.items()}
 
 _EXACT: Final[dict[Any, _Writer]] = {**_SCALARS, None: _SCALARS[NoneType], Any: _any}

@@ -32,7 +32,7 @@ def as_base(value: Any, base: type) -> Any:
 
 def attributes(value: Any, base: type = object) -> dict[str, Any]:
     """The attributes that an object holds itself, in its dict or in slots, without those of `base`."""
-    state = object.__getstate__(value)  # type: ignore[attr-defined]  # not in typeshed; new in Python 3.11
+    state = object.__getstate__(value)
     if getattr(value, "__dict__", None) is value:  # a dict whose items are its attributes
         return {}
     parts = state if type(state) is tuple else (state,)

@@ -10,10 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ccs._core.address import check_path, check_writable
-from ccs._core.codec import decode, encode
+from ccs._core.codec import decode, encode, validate
 from ccs._core.commit import Crowded, Guard, Operation, delete_op, event_op, revision_guard, set_op
 from ccs._core.outbox import INBOX_LIMIT, Draft, Outbox
-from ccs._core.records import validate
 from ccs._core.times import Duration, millis
 from ccs._sync.reads import Reads, typed
 from ccs.errors import InvalidValue

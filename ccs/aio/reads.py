@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar, overload
 
 from ccs._core.address import check_path
-from ccs._core.codec import decode
+from ccs._core.codec import decode, validate
 from ccs._core.entry import RawEntry, parse_entry, to_entry
 from ccs._core.pattern import Below, Exact, Matcher, compile_patterns, escape
 from ccs._core.read import (
@@ -20,7 +20,6 @@ from ccs._core.read import (
     parse_listed,
     read_arguments,
 )
-from ccs._core.records import validate
 from ccs._core.tree import nest
 from ccs._scripts import INFO, READ
 from ccs.aio.place import Place

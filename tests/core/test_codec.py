@@ -27,8 +27,8 @@ from pydantic import AliasChoices, AnyUrl, BaseModel, ConfigDict, Field, SecretB
 from typing_extensions import TypedDict
 
 from ccs._core import codec
-from ccs._core.codec import decode, encode
-from ccs._core.records import validate
+from ccs._core.codec import decode, encode, validate
+
 from ccs.errors import EncodingError, InvalidValue, ValueTooLarge
 
 NOON = datetime(2025, 3, 9, 12, 0, 0, 123_456, tzinfo=timezone(timedelta(hours=5, minutes=45)))

@@ -9,7 +9,7 @@ from functools import wraps
 from typing import Any, NoReturn
 
 from ccs._compat import Work, whole
-from ccs._core.codec import decode, encode
+from ccs._core.codec import decode, encode, validate
 from ccs._core.commit import delete_op, revision_guard, set_op
 from ccs._core.keyed import KeyTemplate, asks_for_token
 from ccs._core.lease import Lease
@@ -28,7 +28,6 @@ from ccs._core.once import (
     running,
 )
 from ccs._core.pattern import escape
-from ccs._core.records import validate
 from ccs._core.times import millis
 from ccs._log import logger
 from ccs._sync.entries import Entries

@@ -9,10 +9,9 @@ from typing import Any, TypeVar
 
 from ccs._compat import AsyncCaller
 from ccs._core.address import check_path, id_of
-from ccs._core.codec import decode
+from ccs._core.codec import decode, validate
 from ccs._core.entry import parse_entry
 from ccs._core.numbers import whole
-from ccs._core.records import validate
 from ccs._core.scopes import MEMORY_SCOPES, memory_event, said_since
 from ccs._core.times import Duration
 from ccs.aio.entries import Entries
