@@ -1,4 +1,4 @@
-"""Values as bytes: msgpack and five extension types, a format that other programs and later versions rely on.
+"""Values as bytes: msgpack and nine extension types, a format that other programs and later versions rely on.
 
 | code | type | payload |
 | --- | --- | --- |
@@ -7,14 +7,24 @@
 | 3 | a UUID | its 16 bytes |
 | 4 | a Decimal | its digits as `str` gives them, in ASCII |
 | 5 | a set | a msgpack array of the encoded members in byte order, so that equal sets of a type are equal bytes |
+| 6 | a date | ISO 8601, in ASCII |
+| 7 | a time of day | ISO 8601, in ASCII, with its UTC offset if it has one, and its fold if that is 1 |
+| 8 | a timedelta | its microseconds, in two's complement, big-endian |
+| 9 | a datetime in a named zone | as code 2, then the zone as RFC 9557 has it, and its fold if that is 1 |
 
-Tuples are arrays; pydantic models and dataclasses are maps by field names. msgpack's own timestamps (code -1), which
-other programs may write, are read as datetimes in UTC. Keys and members of sets are scalars: what is stored as an
-array or a map could not be a key again when read.
+Code 9 spells `2025-10-26T02:30:00+01:00[Europe/Berlin][_fold=1]`. Where the zone is not installed, it is read with its
+UTC offset alone; where the rules of the zone have changed, the moment stands and the time of day follows.
 
-Nothing is stored that would come back as something else, so an Enum member is refused, while a subclass of a builtin
-type is stored as that type. Inside a model or a dataclass `type=` restores the type, so there an Enum member becomes
-its value, and what msgpack cannot hold the form that pydantic gives it in JSON.
+Tuples are arrays; pydantic models and dataclasses are maps by field names, named tuples arrays. msgpack's own
+timestamps (code -1), which other programs may write, are read as datetimes in UTC. Keys and members of sets are
+scalars: what is stored as an array or a map could not be a key again when read. Before version 0.2 dates, times and
+timedeltas inside models were text, which pydantic still reads.
+
+Nothing is stored that would come back as less than it was, so an Enum member is refused, while an instance of a
+subclass of a builtin type is stored as that type, provided it holds nothing more, and a number of numpy as the number
+that it is. Inside a record (a model, a dataclass or a named tuple) `type=` restores the types: there an Enum member
+becomes its value, and what msgpack cannot hold the form that pydantic gives it in JSON. What would not be restored is
+refused: `record_plans` and `read_back` see to that.
 
 The ordinary value is one run of the C packer. Only if that fails does `_plain` walk the value, to convert what is
 special step by step, or else to say where in the value the trouble sits.

@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn
 
 from ccs._core.records import is_record, parts
 from ccs._core.refusal import Refused, advice, key_step
+from ccs._core.scalars import is_numpy_scalar
 from ccs._core.subclasses import BASES, attributes
 from ccs._core.validation import read
 
@@ -89,8 +90,8 @@ _COMPARISONS: Final[dict[type, Callable[[Any, Any], None]]] = {
 
 
 def _is_equal(value: Any, back: Any) -> bool:
-    """Of types that are not plain, which may compare as they like, only the same one will do."""
-    if type(value) is not type(back) and type(back) not in BASES:
+    """Types that are no builtin's may be equal to what they like; of those, only the same one will do."""
+    if type(value) is not type(back) and not (isinstance(value, tuple(BASES)) or is_numpy_scalar(value)):
         return False
     try:
         same = value == back

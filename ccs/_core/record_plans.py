@@ -36,9 +36,9 @@ READS_BY_NAME: Final = "by_name" in signature(TypeAdapter.validate_python).param
 _BUILTINS: Final = (str, int, float, bytes, bytearray, dict, list, tuple, set, frozenset)
 
 _HARMLESS: Final = {
-    *("arbitrary_types_allowed", "extra", "from_attributes", "frozen", "hide_input_in_errors", "json_schema_extra"),
-    *("populate_by_name", "protected_namespaces", "serialize_by_alias", "title", "use_attribute_docstrings"),
-    *("validate_assignment", "validate_by_alias", "validate_by_name"),
+    *("alias_generator", "arbitrary_types_allowed", "extra", "from_attributes", "frozen", "hide_input_in_errors"),
+    *("json_schema_extra", "populate_by_name", "protected_namespaces", "serialize_by_alias", "title"),
+    *("use_attribute_docstrings", "validate_assignment", "validate_by_alias", "validate_by_name"),
 }
 """What a model's configuration may set without changing how exact values are read."""
 

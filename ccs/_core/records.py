@@ -74,7 +74,7 @@ def parts(record: Any) -> dict[str, Any]:
     if isinstance(record, BaseModel):
         return _parts_of_model(record)
     if isinstance(record, tuple):
-        return record._asdict()  # type: ignore[attr-defined,no-any-return]  # a named tuple's
+        return {**attributes(record), **record._asdict()}  # type: ignore[attr-defined]  # a named tuple
     if isinstance(record, tuple(BASES)):
         raise Refused(type(record).__name__, "it is more than its fields, a builtin type as well; make that a field")
     declared = {field.name: getattr(record, field.name) for field in fields(record)}

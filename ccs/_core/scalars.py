@@ -54,7 +54,7 @@ def _datetime(value: datetime) -> ExtType:
     zone = value.tzinfo
     if not isinstance(zone, ZoneInfo) or not zone.key:
         return ExtType(_DATETIME, spelled.encode())
-    return ExtType(_ZONED, f"{spelled}[{zone.key}]{_SECOND_FOLD if value.fold else ''}".encode())
+    return ExtType(_ZONED, f"{spelled}[{zone.key}]{_fold(value)}".encode())
 
 
 def _time(value: time) -> ExtType:
@@ -62,7 +62,11 @@ def _time(value: time) -> ExtType:
     if value.tzinfo is not None and offset is None:
         raise Refused("time", "its zone has no UTC offset without a date; store a datetime, or the zone beside it")
     _check_offset("time", offset)
-    return ExtType(_TIME, time.isoformat(value).encode())
+    return ExtType(_TIME, f"{time.isoformat(value)}{_fold(value)}".encode())
+
+
+def _fold(value: datetime | time) -> str:
+    return _SECOND_FOLD if value.fold else ""
 
 
 def _check_offset(what: str, offset: timedelta | None) -> None:
@@ -113,6 +117,11 @@ def _read_zoned(payload: bytes) -> datetime:
     return local if local.utcoffset() == moment.utcoffset() else moment.astimezone(zone)
 
 
+def _read_time(payload: bytes) -> time:
+    spelled, opened, _ = payload.decode().partition("[")
+    return time.fromisoformat(spelled).replace(fold=1 if opened else 0)
+
+
 def _zone(key: str) -> ZoneInfo | None:
     try:
         return ZoneInfo(key)
@@ -130,7 +139,7 @@ READERS: Final[dict[int, Callable[[bytes], Any]]] = {
     _UUID: lambda payload: UUID(bytes=payload),
     _DECIMAL: lambda payload: Decimal(payload.decode()),
     _DATE: lambda payload: date.fromisoformat(payload.decode()),
-    _TIME: lambda payload: time.fromisoformat(payload.decode()),
+    _TIME: _read_time,
     _TIMEDELTA: lambda payload: timedelta(microseconds=_read_integer(payload)),
     _ZONED: _read_zoned,
 }

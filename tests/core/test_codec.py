@@ -26,9 +26,8 @@ from hypothesis import strategies as st
 from pydantic import AliasChoices, AnyUrl, BaseModel, ConfigDict, Field, SecretBytes, SecretStr, computed_field
 from typing_extensions import TypedDict
 
-from ccs._core import codec
+from ccs._core import codec, validation
 from ccs._core.codec import decode, encode, validate
-
 from ccs.errors import EncodingError, InvalidValue, ValueTooLarge
 
 NOON = datetime(2025, 3, 9, 12, 0, 0, 123_456, tzinfo=timezone(timedelta(hours=5, minutes=45)))
@@ -38,6 +37,7 @@ text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 offsets = st.timedeltas(timedelta(hours=-23, minutes=-59), timedelta(hours=23, minutes=59))
 offsets = offsets.map(lambda offset: timezone(timedelta(seconds=offset // timedelta(seconds=1))))
 moments = st.datetimes(timezones=offsets | st.just(UTC))
+zones = st.sampled_from([ZoneInfo(key) for key in ("Europe/Berlin", "Asia/Kolkata", "America/St_Johns", "UTC")])
 scalars = (
     st.none()
     | st.booleans()
@@ -49,6 +49,11 @@ scalars = (
     | text
     | st.binary(max_size=8)
     | moments
+    | st.datetimes(timezones=zones)
+    | st.dates()
+    | st.times()
+    | st.times(timezones=offsets)
+    | st.timedeltas()
     | st.uuids()
     | st.decimals(allow_nan=False)
     | st.sampled_from([Decimal("1.10"), Decimal("-0"), Decimal("NaN"), Decimal("Infinity"), Decimal("1E+999")])
@@ -74,7 +79,7 @@ def shape(value: Any) -> Any:
     if isinstance(value, set | frozenset):
         return "set", sorted(map(repr, map(shape, value)))
     if isinstance(value, datetime):
-        return "datetime", value.isoformat()
+        return "datetime", value.isoformat(), isinstance(value.tzinfo, ZoneInfo) and (value.tzinfo.key, value.fold)
     value = bytes(value) if isinstance(value, bytearray) else value
     return type(value).__name__, repr(value)
 
@@ -171,11 +176,6 @@ def test_a_datetime_keeps_its_moment_offset_and_microseconds():
     assert (back, back.utcoffset()) == (NOON, NOON.utcoffset())
 
 
-def test_a_datetime_in_a_zone_comes_back_with_the_offset_it_had():
-    value = datetime(2025, 10, 26, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Berlin"))
-    assert decode(encode(value)).isoformat() == value.isoformat()
-
-
 def test_a_timestamp_of_another_program_is_read_as_a_datetime():
     assert decode(msgpack.packb(NOON, datetime=True)) == NOON
 
@@ -248,7 +248,6 @@ def looped() -> list[Any]:
         (collections.OrderedDict(a=[1j]), 'cannot store complex at value["a"][0]'),
         ([NAIVE], "cannot store naive datetime at value[0]; give it a timezone"),
         ({NAIVE}, "cannot store naive datetime at value; give it a timezone"),
-        ([date(2025, 1, 1)], "cannot store date at value[0]"),
         ({"a": Colour.RED}, 'cannot store Colour at value["a"]; store its .value'),
         ([Level.HIGH], "cannot store Level at value[0]; store its .value"),
         ([Kind.NEWS], "cannot store Kind at value[0]; store its .value"),
@@ -459,7 +458,7 @@ EVERYTHING = Everything(
     id=uuid.UUID(int=7), colour=Colour.RED, levels={Level.HIGH: [Colour.RED]}, days={date(2025, 1, 1): time(1, 2, 3)},
     pair=(1, SOURCE), tags={"a", "b"}, kinds=frozenset([Kind.NEWS]), folder=Path("/tmp/x"),
     address=IPv4Address("10.0.0.1"), raw=b"\x00\xff", big=2**100, queue=collections.deque([b"\xff"]),
-    sources=[SOURCE, SOURCE], point=Point(1, 2), aliased=ALIASED, anything={"deep": [NOON, 2**70, (1,)]},
+    sources=[SOURCE, SOURCE], point=Point(1, 2), aliased=ALIASED, anything={"deep": [NOON, 2**70, [1]]},
 )  # fmt: skip
 
 
@@ -497,14 +496,10 @@ def test_what_has_a_type_comes_back_as_that_type(value, type_):
 
 
 def test_a_model_of_everything_comes_back():
-    back = validate(decode(encode(EVERYTHING)), Everything)
-    expected = EVERYTHING.model_copy(update={"anything": {"deep": [NOON, 2**70, [1]]}})
-    assert back == expected
+    assert validate(decode(encode(EVERYTHING)), Everything) == EVERYTHING
 
 
-@pytest.mark.parametrize(
-    "wrap", [lambda value: [value], lambda value: {"a": (value,)}, lambda value: Page[Any](items=[value])]
-)
+@pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: {"a": (value,)}])
 def test_a_model_or_dataclass_is_stored_as_the_map_of_its_fields_wherever_it_sits(wrap):
     assert encode(wrap(ALIASED)) == encode(wrap({"title": "t", "body": "b"}))
     assert encode(wrap(Point(1, 2))) == encode(wrap({"x": 1, "y": 2}))
@@ -588,7 +583,7 @@ def test_a_type_that_cannot_be_hashed_works():
 
 
 def test_a_type_is_compiled_once():
-    assert codec._adapter(list[Point]) is codec._adapter(list[Point])
+    assert validation._adapter(list[Point]) is validation._adapter(list[Point])
 
 
 class Cat(BaseModel):

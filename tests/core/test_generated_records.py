@@ -25,9 +25,7 @@ from pydantic.alias_generators import to_camel
 from typing_extensions import TypedDict
 
 from ccs._core.codec import decode, encode, validate
-from ccs._core.record_plans import Unsure, planned
-
-from ccs.errors import EncodingError, InvalidValue
+from ccs.errors import EncodingError
 from tests.support.waiting import counts
 
 
@@ -161,7 +159,11 @@ class Frame(dict):
 
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
-berlin = st.datetimes(min_value=datetime(2025, 10, 25, 20), max_value=datetime(2025, 10, 26, 6), timezones=st.just(ZoneInfo("Europe/Berlin")))  # noqa: DTZ001, E501 - bounds are naive here
+berlin = st.datetimes(
+    min_value=datetime(2025, 10, 25, 20),  # noqa: DTZ001 - bounds have no zone
+    max_value=datetime(2025, 10, 26, 6),  # noqa: DTZ001
+    timezones=st.just(ZoneInfo("Europe/Berlin")),
+)
 small = st.integers(-3, 3)
 
 # Values by the type that they are declared as; the wrong ones get in as well, as nothing checks an assignment.
@@ -213,7 +215,22 @@ leaves: dict[Any, st.SearchStrategy[Any]] = {
 everything = st.one_of(*leaves.values()) | st.just(Frame([1])) | st.just(collections.OrderedDict(a=1)) | st.just((1, 2))
 leaves[Any] = everything
 leaves[object] = everything
-hashable: list[Any] = [str, int, float, bool, bytes, datetime, date, time, timedelta, uuid.UUID, Decimal, Colour, Kind, Level]
+hashable: list[Any] = [
+    str,
+    int,
+    float,
+    bool,
+    bytes,
+    datetime,
+    date,
+    time,
+    timedelta,
+    uuid.UUID,
+    Decimal,
+    Colour,
+    Kind,
+    Level,
+]
 
 
 def wrapped(typed: tuple[Any, st.SearchStrategy[Any]]) -> st.SearchStrategy[tuple[Any, st.SearchStrategy[Any]]]:
@@ -296,8 +313,17 @@ def is_same(value: Any, back: Any) -> bool:
     if isinstance(value, BaseModel) or dataclasses.is_dataclass(value) or hasattr(value, "_fields"):
         return type(value) is type(back) and is_same(inside(value), inside(back))
     if isinstance(value, dict):
-        more = vars(value) == vars(back) if hasattr(value, "rows") and hasattr(back, "rows") else not hasattr(value, "rows")
-        return more and isinstance(back, dict) and value.keys() == back.keys() and all(is_same(value[key], back[key]) for key in value)
+        more = (
+            vars(value) == vars(back)
+            if hasattr(value, "rows") and hasattr(back, "rows")
+            else not hasattr(value, "rows")
+        )
+        return (
+            more
+            and isinstance(back, dict)
+            and value.keys() == back.keys()
+            and all(is_same(value[key], back[key]) for key in value)
+        )
     if isinstance(value, list | tuple | collections.deque):
         return type(value) is type(back) and len(value) == len(back) and all(map(is_same, value, back))
     if isinstance(value, float | Decimal) and math.isnan(value):
