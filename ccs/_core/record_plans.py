@@ -283,15 +283,18 @@ def _fixed_tuple(writers: list[_Writer], cls: type) -> _Writer:
 
 
 def _union(choices: tuple[Any, ...]) -> _Writer | None:
-    """Exact scalars come back as what they were, whatever else they might be read as; None leaves all others alone."""
+    """None leaves what stands beside it alone. Of exact scalars each is read as itself, but for Decimal before pydantic 2.8."""
     others = [choice for choice in choices if choice is not NoneType]
     if len(others) == 1:
-        writer = _writer(others[0])
-        return writer and (lambda value: None if value is None else writer(value))
-    writers = {choice: _SCALARS.get(choice) for choice in choices}
-    if not all(writers.values()):
+        return _optional(_writer(others[0]))
+    writers = {choice: _SCALARS[choice] for choice in choices if choice in _SCALARS and choice is not Decimal}
+    if len(writers) < len(choices):
         return None
-    return lambda value: writers.get(type(value), _unsure)(value)  # type: ignore[misc]  # none of them is None
+    return lambda value: writers.get(type(value), _unsure)(value)
+
+
+def _optional(writer: _Writer | None) -> _Writer | None:
+    return writer and (lambda value: None if value is None else writer(value))
 
 
 _CONTAINERS: Final[dict[Any, Callable[[tuple[Any, ...]], _Writer | None]]] = {

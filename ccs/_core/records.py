@@ -64,7 +64,7 @@ def leaf_form(value: object) -> Any:
 
 def _json_form(value: object) -> Any:
     try:
-        return to_jsonable_python(value)
+        return to_jsonable_python(value, fallback=str)  # whether a text is enough, reading it back shows
     except (ValueError, TypeError):
         refuse(value)
 

@@ -28,6 +28,7 @@ from typing_extensions import TypedDict
 
 from ccs._core import codec, validation
 from ccs._core.codec import decode, encode, validate
+from ccs._core.record_plans import READS_BY_NAME
 from ccs.errors import EncodingError, InvalidValue, ValueTooLarge
 
 NOON = datetime(2025, 3, 9, 12, 0, 0, 123_456, tzinfo=timezone(timedelta(hours=5, minutes=45)))
@@ -365,6 +366,11 @@ def test_a_refused_error_does_not_quote_all_the_bytes():
 # Models and dataclasses.
 
 
+by_name = pytest.mark.skipif(
+    not READS_BY_NAME, reason="before pydantic 2.11 a field with an alias is read by that alone"
+)
+
+
 class Node(BaseModel):
     next: Node | None = None
 
@@ -466,8 +472,8 @@ EVERYTHING = Everything(
     ("value", "type_"),
     [
         (SOURCE, Source),
-        (ALIASED, Aliased),
-        ([ALIASED], list[Aliased]),
+        pytest.param(ALIASED, Aliased, marks=by_name),
+        pytest.param([ALIASED], list[Aliased], marks=by_name),
         ({"a": SOURCE}, dict[str, Source]),
         (Item((NOON,)), Item),
         (pydantic.RootModel[datetime](NOON), pydantic.RootModel[datetime]),
@@ -478,7 +484,7 @@ EVERYTHING = Everything(
         (Point(1, 2), Point),
         (Report("t", [SOURCE], point=Point(1, 2), size=3), Report),
         ([Report("t")], list[Report]),
-        (Checked(Name="a"), Checked),
+        pytest.param(Checked(Name="a"), Checked, marks=by_name),
         (Pair(1, Point(1, 2)), Pair),
         ({"a": 1, "when": NOON}, Row),
         (None, Source | None),
@@ -495,10 +501,12 @@ def test_what_has_a_type_comes_back_as_that_type(value, type_):
     assert type(back) is type(value)
 
 
+@by_name
 def test_a_model_of_everything_comes_back():
     assert validate(decode(encode(EVERYTHING)), Everything) == EVERYTHING
 
 
+@by_name
 @pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: {"a": (value,)}])
 def test_a_model_or_dataclass_is_stored_as_the_map_of_its_fields_wherever_it_sits(wrap):
     assert encode(wrap(ALIASED)) == encode(wrap({"title": "t", "body": "b"}))

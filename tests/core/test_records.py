@@ -9,8 +9,9 @@ import functools
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
+from uuid import UUID
 
 import numpy as np
 import pydantic
@@ -21,10 +22,14 @@ from typing_extensions import TypedDict
 
 from ccs._core import record_plans
 from ccs._core.codec import decode, encode, validate
-from ccs._core.record_plans import Unsure, planned
+from ccs._core.record_plans import READS_BY_NAME, Unsure, planned
 from ccs.errors import EncodingError, InvalidValue
 
 T = TypeVar("T")
+
+by_name = pytest.mark.skipif(
+    not READS_BY_NAME, reason="before pydantic 2.11 a field with an alias is read by that alone"
+)
 
 
 class Frame(dict[str, None]):
@@ -230,7 +235,9 @@ class Vector(BaseModel):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
     at: Annotated[
-        np.ndarray, pydantic.BeforeValidator(np.asarray), pydantic.PlainSerializer(lambda array: array.tolist())
+        np.ndarray,
+        pydantic.BeforeValidator(lambda items: np.asarray(items)),
+        pydantic.PlainSerializer(lambda array: array.tolist()),
     ]
 
 
@@ -300,7 +307,7 @@ UNCHANGED: list[Any] = [
     Computed(a=1),
     Stripped(a=" a "),
     Vector(at=[1.5, 2.5]),
-    Camel(firstName="a"),
+    pytest.param(Camel(firstName="a"), marks=by_name),
     Pet(pet=Dog()),
     Page[Step](items=[Step(name="a")]),
     Page[Annotated[int, Field(ge=0)]](items=[1]),
@@ -459,17 +466,16 @@ def test_a_strict_type_takes_what_was_stored_of_it_and_nothing_that_would_be_con
 
 SCALARS: dict[Any, Any] = {
     str: "2026-01-01", int: 1, float: 1.0, bool: True, bytes: b"1", date: date(2026, 1, 1), timedelta: timedelta(1),
-    datetime: datetime(2026, 1, 1, tzinfo=UTC),
+    datetime: datetime(2026, 1, 1, tzinfo=UTC), time: time(0, 0, 1), UUID: UUID(int=1), type(None): None,
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("one", record_plans._SCALARS)
-@pytest.mark.parametrize("other", record_plans._SCALARS)
+@pytest.mark.parametrize("one", SCALARS)
+@pytest.mark.parametrize("other", SCALARS)
 def test_a_union_of_scalars_gives_the_one_that_was_stored(one: Any, other: Any) -> None:
-    for value in SCALARS.values():
-        if type(value) in (one, other):
-            back = validate(decode(encode(AnyData(value))), dict[str, one | other])["it"]
-            assert (type(back), back) == (type(value), value)
+    for value in (SCALARS[one], SCALARS[other]):
+        back = validate(decode(encode(value)), one | other)
+        assert (type(back), back) == (type(value), value)
 
 
 # Decided once a class.
@@ -477,8 +483,14 @@ def test_a_union_of_scalars_gives_the_one_that_was_stored(one: Any, other: Any) 
 
 def test_a_class_that_reads_as_it_is_declared_is_never_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ccs._core.codec.confirm", None)
-    for value in (Plan(steps=[Step(name="a")]), Line(Point(1, 2)), Camel(firstName="a"), Bounded(), AnyTuple([1])):
+    for value in (Plan(steps=[Step(name="a")]), Line(Point(1, 2)), Bounded(), AnyTuple([1])):
         assert encode([value])
+
+
+@by_name
+def test_a_class_with_aliases_is_never_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ccs._core.codec.confirm", None)
+    assert decode(encode(Camel(firstName="a"))) == {"first_name": "a"}
 
 
 def test_a_plan_is_made_once_a_class(monkeypatch: pytest.MonkeyPatch) -> None:
