@@ -32,7 +32,7 @@ special step by step, or else to say where in the value the trouble sits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Set
 from enum import Enum
 from typing import Any, Final
 
@@ -160,8 +160,11 @@ def _plain_map(items: dict[Any, Any], in_record: bool, depth: int) -> dict[Any, 
     return plain
 
 
-def _plain_set(members: Iterable[object], in_record: bool = False, depth: int = 0) -> ExtType:
-    packed = sorted(_pack(_plain_scalar(member, "in a set", in_record)) for member in members)
+def _plain_set(members: Set[object], in_record: bool = False, depth: int = 0) -> ExtType:
+    plain = {_plain_scalar(member, "in a set", in_record) for member in members}
+    if len(plain) < len(members):
+        raise Refused("set", "two of its members are stored as the same one")
+    packed = sorted(map(_pack, plain))
     return ExtType(_SET, Packer().pack_array_header(len(packed)) + b"".join(packed))
 
 

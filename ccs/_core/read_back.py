@@ -8,7 +8,7 @@ from types import NoneType
 from typing import Any, Final, NoReturn
 
 from ccs._core.records import is_record, parts
-from ccs._core.refusal import Refused, advice, key_step
+from ccs._core.refusal import Refused, advice, key_step, refuse
 from ccs._core.scalars import is_numpy_scalar
 from ccs._core.subclasses import BASES, attributes
 from ccs._core.validation import read
@@ -101,13 +101,15 @@ def _is_equal(value: Any, back: Any) -> bool:
 
 
 def _differs(value: Any, back: Any) -> NoReturn:
-    kind = type(value).__name__
     if type(back) in (type(value), _Missing):
-        raise Refused(kind, "read with type= it would be lost or changed, by exclude, init=False or a validator")
-    raise Refused(kind, f"read with type= it would be a {type(back).__name__}; declare {kind} there{_or(value)}")
+        refuse(value, "read with type= it would be lost or changed, by exclude, init=False or a validator")
+    if not (type(value) in BASES or is_record(value) or isinstance(value, Enum)):
+        refuse(value)
+    kind = type(value).__name__
+    refuse(value, f"read with type= it would be a {type(back).__name__}; declare {kind} there{_or(value)}")
 
 
 def _or(value: Any) -> str:
     if is_record(value):
         return ", or store a map of what is in it"
-    return f", or {advice(value)}" if type(value) not in BASES or type(value) is tuple else ""
+    return f", or {advice(value)}" if isinstance(value, Enum | tuple) else ""

@@ -7,6 +7,7 @@ record. All others are written here, the long way, and `read_back` holds them to
 
 from __future__ import annotations
 
+from collections import UserString
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cached_property, lru_cache
@@ -55,18 +56,20 @@ def leaf_form(value: object) -> Any:
     """
     if hasattr(type(value), "get_secret_value"):
         refuse(value, "it would be stored masked; store what you mean to share")
-    if isinstance(value, Iterator | type):
+    if isinstance(value, Iterator | type | UserString):
         refuse(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    return list(value) if isinstance(value, Collection) else _json_form(value)
-
-
-def _json_form(value: object) -> Any:
     try:
-        return to_jsonable_python(value, fallback=str)  # whether a text is enough, reading it back shows
+        return _items_or_json(value)
     except (ValueError, TypeError):
         refuse(value)
+
+
+def _items_or_json(value: object) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Collection):
+        return list(value)
+    return to_jsonable_python(value, fallback=str)  # whether a text is enough, reading it back shows
 
 
 def parts(record: Any) -> dict[str, Any]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import UserString
 from collections.abc import Awaitable, Collection, Iterator, Mapping
 from enum import Enum
 from functools import partial
 from io import IOBase
+from numbers import Number
 from pathlib import PurePath
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Final, NoReturn
@@ -44,7 +46,7 @@ def key_step(key: object) -> str:
     try:
         shown = json.dumps(key, ensure_ascii=False) if type(key) is str else repr(key)
     except Exception:  # noqa: BLE001 - a repr of the user's may raise, and so does that of a huge int
-        shown = f"a {type(key).__name__}"
+        shown = f"<{type(key).__name__}>"
     return f"[{shown if len(shown) <= 80 else f'{shown[:80]}…'}]"
 
 
@@ -60,7 +62,9 @@ _BY_BASE: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
     (Enum, "store its .value"),
     (PurePath, "store str(…) of it"),
     (BaseException, "store what its reader needs, such as str(…) of it"),
+    (UserString, "store str(…) of it"),
     (complex, "store its .real and its .imag"),
+    (Number, "store it as a float or a Decimal, or str(…) of it"),
     ((type, FunctionType, BuiltinFunctionType, MethodType, ModuleType, partial), "code is no value; store its name"),
     (Awaitable, "await it, and store its result"),
     (IOBase, "store what it holds, or its path"),
@@ -77,4 +81,4 @@ _BY_METHOD: Final = (  # arrays and data frames, of whatever library
 def _otherwise(kind: type) -> str:
     if issubclass(kind, Collection):
         return "store list(…) of it"
-    return "store plain data, a dataclass or a pydantic model that says what its reader needs"
+    return "store what its reader needs to know of it: a text, a map, a dataclass or a pydantic model"

@@ -154,6 +154,13 @@ def is_numpy_scalar(value: object) -> bool:
     return generic is not None and isinstance(value, generic)
 
 
+_NO_NUMBERS: Final = {
+    "M": "store a datetime with a timezone",
+    "m": "store a timedelta",
+    "c": "store its .real and its .imag",
+}
+
+
 def numpy_number(value: Any) -> bool | int | float:
     """The number that a scalar of numpy is; refused if it is none, or one that Python's float cannot hold."""
     kind = value.dtype.kind
@@ -161,9 +168,7 @@ def numpy_number(value: Any) -> bool | int | float:
         return value.item()  # type: ignore[no-any-return]  # bool, signed and unsigned
     if kind == "f":
         return _float_of(value)
-    if kind in "mM":
-        refuse(value, "store a datetime with a timezone, or a timedelta")
-    refuse(value)
+    refuse(value, _NO_NUMBERS.get(kind, ""))
 
 
 def _float_of(value: Any) -> float:

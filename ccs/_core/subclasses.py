@@ -17,6 +17,8 @@ from ccs._core.scalars import WRITERS, write_integer, write_text
 
 __all__ = ["BASES", "as_base", "attributes"]
 
+_TIMES: Final = (datetime, date, time, timedelta)
+
 
 def as_base(value: Any, base: type) -> Any:
     """What the packer takes for an instance of a subclass of `base`."""
@@ -36,15 +38,20 @@ def attributes(value: Any, base: type = object) -> dict[str, Any]:
     if getattr(value, "__dict__", None) is value:  # a dict whose items are its attributes
         return {}
     parts = state if type(state) is tuple else (state,)
-    own = getattr(base, "__slots__", ())
-    return {name: item for part in parts if part for name, item in part.items() if name not in own}
+    found = {name: item for part in parts if part for name, item in part.items()}
+    return {name: item for name, item in found.items() if not _is_own(name, base)}
+
+
+def _is_own(name: str, base: type) -> bool:
+    # The times of pandas keep in private attributes what they have computed.
+    return name in getattr(base, "__slots__", ()) or (name.startswith("_") and base in _TIMES)
 
 
 def _of_kin(value: Any, plain: Any) -> Any:
     """The plain moment or duration that a value of a subclass is, unless that has a finer unit, as those of pandas."""
-    if value != plain:
-        raise Refused(type(value).__name__, f"no {type(plain).__name__} is equal to it; round it to microseconds")
-    return WRITERS[type(plain)](plain)
+    if value == plain:
+        return WRITERS[type(plain)](plain)
+    raise Refused(type(value).__name__, f"no {type(plain).__name__} is equal to it; round it to microseconds")
 
 
 def _clock(value: datetime | time) -> tuple[Any, ...]:

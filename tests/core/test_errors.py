@@ -20,6 +20,7 @@ EXAMPLES = [
     errors.HistoryForked(1, 2),
     errors.InvalidPath("no path"),
     errors.EncodingError("no type"),
+    errors.EncodingError.of("object", "value[0]", "store less"),
     errors.StoreFull("no room"),
     errors.StoreClosed("no store"),
     errors.Unavailable("redis://host", True, "no answer"),
