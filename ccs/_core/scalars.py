@@ -14,7 +14,7 @@ from msgpack import ExtType  # type: ignore[import-untyped]  # it ships no types
 
 from ccs._core.refusal import Refused, refuse
 
-__all__ = ["READERS", "WRITERS", "is_numpy_scalar", "numpy_number", "write_integer", "write_text"]
+__all__ = ["READERS", "WRITERS", "from_numpy", "is_numpy_scalar", "numpy_number", "write_integer", "write_text"]
 
 _BIG_INT, _DATETIME, _UUID, _DECIMAL = 1, 2, 3, 4  # 5 is a set, which the codec itself knows
 _DATE, _TIME, _TIMEDELTA, _ZONED = 6, 7, 8, 9
@@ -152,6 +152,11 @@ def is_numpy_scalar(value: object) -> bool:
     """Returns whether a value is a scalar of numpy."""
     generic = getattr(sys.modules.get("numpy"), "generic", None)
     return generic is not None and isinstance(value, generic)
+
+
+def from_numpy(value: Any) -> Any:
+    """The value of Python's own types that a scalar of numpy is, if there is one; any other value as it is."""
+    return value.item() if is_numpy_scalar(value) else value
 
 
 _NO_NUMBERS: Final = {

@@ -27,6 +27,7 @@ from ccs._core.entry import new_entry, parse_entry
 from ccs._core.journal import parse_record, raw_record_at
 from ccs._core.merge import merge_patch
 from ccs._core.retry import jitter
+from ccs._core.scalars import from_numpy
 from ccs._core.times import Duration, from_micros, from_millis, millis
 from ccs.aio.reads import Reads, matcher_of
 from ccs.errors import Conflict, InvalidValue
@@ -158,6 +159,7 @@ class Writes(Reads):
         (1, 42)
         """
         check_writable(path)
+        by = from_numpy(by)
         if isinstance(by, bool) or not isinstance(by, (int, float)):
             raise InvalidValue(f"{path!r} cannot be incremented by {by!r}: give a number")
         if isinstance(by, int) and abs(by) < _SMALL:
