@@ -15,16 +15,18 @@
 Code 9 spells `2025-10-26T02:30:00+01:00[Europe/Berlin][_fold=1]`. Where the zone is not installed, it is read with its
 UTC offset alone; where the rules of the zone have changed, the moment stands and the time of day follows.
 
-Tuples are arrays; pydantic models and dataclasses are maps by field names, named tuples arrays. msgpack's own
+Datetimes in any other zone keep its UTC offset. Tuples are arrays; pydantic models and dataclasses are maps by field
+names, named tuples arrays. msgpack's own
 timestamps (code -1), which other programs may write, are read as datetimes in UTC. Keys and members of sets are
 scalars: what is stored as an array or a map could not be a key again when read. Before version 0.2 dates, times and
 timedeltas inside models were text, which pydantic still reads.
 
-Nothing is stored that would come back as less than it was, so an Enum member is refused, while an instance of a
-subclass of a builtin type is stored as that type, provided it holds nothing more, and a number of numpy as the number
-that it is. Inside a record (a model, a dataclass or a named tuple) `type=` restores the types: there an Enum member
-becomes its value, and what msgpack cannot hold the form that pydantic gives it in JSON. What would not be restored is
-refused: `record_plans` and `read_back` see to that.
+Nothing is stored that would come back as less than it was, so an Enum member is refused. An instance of a subclass of a
+builtin type is stored as that type, provided it holds nothing more, and a number of numpy as the number that it is.
+
+Inside a record (a model, a dataclass or a named tuple) `type=` restores the types. So there an Enum member becomes its
+value, and what msgpack cannot hold takes the form that pydantic gives it in JSON. A record that `type=` would not
+restore is refused: `record_plans` knows most classes that it does restore, and `read_back` tries the others.
 
 The ordinary value is one run of the C packer. Only if that fails does `_plain` walk the value, to convert what is
 special step by step, or else to say where in the value the trouble sits.
@@ -110,7 +112,7 @@ def _encode_closely(value: object) -> bytes:
 
 def _plain(value: object, in_record: bool = False, depth: int = 0) -> Any:
     """The value in the packer's own terms; `in_record` once a model or a dataclass is around it."""
-    if not in_record and type(value) not in _STEPS and is_record(value):
+    if not in_record and _begins_record(value):
         return _plain_record(value, depth)
     step = _step(value, in_record)
     walk = _WALKS.get(type(step))
@@ -121,8 +123,12 @@ def _plain(value: object, in_record: bool = False, depth: int = 0) -> Any:
     return walk(step, in_record, depth + 1)
 
 
+def _begins_record(value: object) -> bool:
+    return type(value) not in _STEPS and is_record(value)
+
+
 def _plain_record(record: Any, depth: int) -> Any:
-    """A record that could not be read back as it is, is refused."""
+    """A record as a plan writes it, or else the long way: then it is refused unless it can be read back equal."""
     try:
         return planned(record)
     except Unsure:
@@ -184,7 +190,7 @@ _WALKS: dict[type, Callable[[Any, bool, int], Any]] = {
 
 def _plain_scalar(value: object, role: str, in_record: bool) -> Any:
     step = _step(value, in_record)
-    if type(step) in _WALKS or (not in_record and type(value) not in _STEPS and is_record(value)):
+    if type(step) in _WALKS or (not in_record and _begins_record(value)):
         raise Refused(f"{type(value).__name__} {role}", "use a scalar: it would come back as an array or a map")
     return step
 

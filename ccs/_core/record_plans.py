@@ -2,9 +2,8 @@
 
 A plan is a function for each field, made from its declared type. It takes exactly the values that pydantic is known to
 read back as they are, and raises `Unsure` for any other. A class whose reading may change a value (validators, strict
-types, constraints, excluded fields, …), or that is not understood here, has no plan. Being unsure is never an answer:
-`records` then writes the record the long way, and compares it with what is read back. So a plan only saves time, and
-what it does not know it leaves alone.
+types, excluded fields, …), or that is not understood here, has no plan. A record without one is written the long way and
+compared with what is read back. So a plan only saves time: what it does not know, it leaves alone.
 """
 
 from __future__ import annotations
@@ -36,9 +35,21 @@ READS_BY_NAME: Final = "by_name" in signature(TypeAdapter.validate_python).param
 _BUILTINS: Final = (str, int, float, bytes, bytearray, dict, list, tuple, set, frozenset)
 
 _HARMLESS: Final = {
-    *("alias_generator", "arbitrary_types_allowed", "extra", "from_attributes", "frozen", "hide_input_in_errors"),
-    *("json_schema_extra", "populate_by_name", "protected_namespaces", "serialize_by_alias", "title"),
-    *("use_attribute_docstrings", "validate_assignment", "validate_by_alias", "validate_by_name"),
+    "alias_generator",
+    "arbitrary_types_allowed",
+    "extra",
+    "from_attributes",
+    "frozen",
+    "hide_input_in_errors",
+    "json_schema_extra",
+    "populate_by_name",
+    "protected_namespaces",
+    "serialize_by_alias",
+    "title",
+    "use_attribute_docstrings",
+    "validate_assignment",
+    "validate_by_alias",
+    "validate_by_name",
 }
 """What a model's configuration may set without changing how exact values are read."""
 
@@ -76,10 +87,9 @@ def _plan(cls: type) -> _Writer | None:
 
 def _model_plan(cls: type[BaseModel]) -> _Writer | None:
     declared = cls.model_fields
-    aliases = {alias for name, field in declared.items() for alias in (field.alias, field.validation_alias) if alias}
-    if not _reads_as_declared(cls) or any(field.exclude or field.discriminator for field in declared.values()):
+    if any(field.exclude or field.discriminator for field in declared.values()):
         return None
-    if aliases and not _read_by_name(cls, aliases):
+    if not _reads_as_declared(cls) or not _is_read_by_name(cls):
         return None
     return _fields_plan(cls, {name: _annotated(field) for name, field in declared.items()})
 
@@ -88,9 +98,10 @@ def _annotated(field: FieldInfo) -> Any:
     return Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
 
 
-def _read_by_name(cls: type[BaseModel], aliases: set[Any]) -> bool:
-    """Returns whether a map of fields by name is read as such, aliases or not."""
-    by_name = READS_BY_NAME or cls.model_config.get("populate_by_name")
+def _is_read_by_name(cls: type[BaseModel]) -> bool:
+    """Returns whether a map of fields by name is read as such: no alias may be the name of another field."""
+    aliases = [alias for field in cls.model_fields.values() for alias in (field.alias, field.validation_alias) if alias]
+    by_name = READS_BY_NAME or cls.model_config.get("populate_by_name") or not aliases
     return bool(by_name) and all(isinstance(alias, str) and alias not in cls.model_fields for alias in aliases)
 
 

@@ -28,8 +28,10 @@ def as_base(value: Any, base: type) -> Any:
         raise Refused(type(value).__name__, f"as a {base.__name__} it would lose its {shown}; store those beside it")
     try:
         return BASES[base](value)
+    except Refused:
+        raise
     except (TypeError, ValueError, AttributeError) as error:  # it does not behave as its base, such as pandas' NaT
-        raise error if isinstance(error, Refused) else Refused(type(value).__name__, str(error)) from error
+        raise Refused(type(value).__name__, str(error)) from error
 
 
 def attributes(value: Any, base: type = object) -> dict[str, Any]:
