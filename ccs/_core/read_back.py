@@ -34,7 +34,10 @@ def confirm(record: Any, stored: object, stored_form: Callable[[Any], bytes]) ->
 
 
 def _compare(value: Any, back: Any) -> None:
-    _COMPARISONS.get(type(value), _compare_by_kind)(value, back)
+    kind = type(value)
+    if kind in _ORDINARY and type(back) is kind and value == back:
+        return
+    _COMPARISONS.get(kind, _compare_by_kind)(value, back)
 
 
 def _compare_by_kind(value: Any, back: Any) -> None:
@@ -54,7 +57,7 @@ def _compare_records(value: Any, back: Any) -> None:
 
 
 def _compare_maps(value: dict[Any, Any], back: Any) -> None:
-    if not isinstance(back, dict) or back.keys() - value.keys():
+    if not isinstance(back, dict) or len(back) > len(value):
         _differs(value, back)
     for key, item in value.items():
         try:
@@ -80,6 +83,9 @@ def _compare_leaves(value: Any, back: Any) -> None:
     if not _is_equal(value, back):
         _differs(value, back)
 
+
+_ORDINARY: Final = {str, int, float, bool, bytes, NoneType}
+"""What is compared at once, as most leaves are of these types."""
 
 _COMPARISONS: Final[dict[type, Callable[[Any, Any], None]]] = {
     **dict.fromkeys((*BASES, bool, NoneType), _compare_leaves),

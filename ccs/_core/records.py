@@ -86,9 +86,9 @@ def parts(record: Any) -> dict[str, Any]:
 
 def _parts_of_model(record: BaseModel) -> dict[str, Any]:
     own = _without_cached(record.__dict__, type(record), type(record).model_fields)
-    more = record.model_extra
+    extra = record.__pydantic_extra__
     private = record.__pydantic_private__
-    return {**own, **(more or {}), **(private or {})} if more or private else own
+    return {**own, **(extra or {}), **(private or {})} if extra or private else own
 
 
 def _without_cached(own: dict[str, Any], cls: type, declared: dict[str, Any]) -> dict[str, Any]:
