@@ -41,6 +41,7 @@ from typing import Any, Final
 from msgpack import ExtType, Packer, Timestamp, unpackb  # type: ignore[import-untyped]  # it ships no types
 
 from ccs._core.read_back import confirm
+from ccs._core.record_classes import is_restored
 from ccs._core.record_plans import Unsure, planned
 from ccs._core.records import content, is_record, leaf_form
 from ccs._core.refusal import Refused, key_step, refuse
@@ -128,12 +129,16 @@ def _begins_record(value: object) -> bool:
 
 
 def _plain_record(record: Any, depth: int) -> Any:
-    """A record as a plan writes it, or else the long way: then it is refused unless it can be read back equal."""
+    """A record as its plan writes it, or else the long way; it is refused unless it can be read back equal."""
+    cls: type = type(record)
     try:
-        return planned(record)
+        plain = planned(record)
     except Unsure:
         plain = _plain(record, True, depth)
-    confirm(record, decode(_pack(plain)), _form_in_record)
+        confirm(record, decode(_pack(plain)), _form_in_record)
+        return plain
+    if not is_restored(cls):
+        confirm(record, decode(_pack(plain)), _form_in_record, plain)
     return plain
 
 

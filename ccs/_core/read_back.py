@@ -7,6 +7,7 @@ from enum import Enum
 from types import NoneType
 from typing import Any, Final, NoReturn
 
+from ccs._core.record_plans import Unsure, planned
 from ccs._core.records import is_record, parts
 from ccs._core.refusal import Refused, advice, key_step, refuse
 from ccs._core.scalars import is_numpy_scalar
@@ -23,14 +24,25 @@ class _Missing:
 _MISSING: Final = _Missing()
 
 
-def confirm(record: Any, stored: object, stored_form: Callable[[Any], bytes]) -> None:
-    """Raises `Refused` unless what is `stored` for a record is read as an equal one; the place is that of the difference."""
+def confirm(record: Any, stored: object, stored_form: Callable[[Any], bytes], plan: object = None) -> None:
+    """Raises `Refused` unless what is `stored` for a record is read as an equal one; the place is that of the difference.
+
+    Where `plan` is what the plan of its class wrote, one that is written alike is equal, which saves the comparison.
+    """
     cls = type(record)
     try:
         back = read(stored, cls, stored_form)
     except Exception as error:  # a validator may raise anything
         raise Refused(cls.__name__, f"it could not be read with type={cls.__name__}: {error}") from error
-    _compare(record, back)
+    if type(back) is not cls or plan is None or plan != _planned(back):
+        _compare(record, back)
+
+
+def _planned(back: Any) -> Any:
+    try:
+        return planned(back)
+    except Unsure:
+        return None
 
 
 def _compare(value: Any, back: Any) -> None:

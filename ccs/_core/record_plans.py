@@ -1,65 +1,37 @@
-"""How the instances of a class are written, decided once a class: by a plan, where that is known to be read back equal.
+"""How the records of a class are written, decided once a class: by a plan, a function for each field made from its type.
 
-A plan is a function for each field, made from its declared type. It takes exactly the values that pydantic is known to
-read back as they are, and raises `Unsure` for any other. A class whose reading may change a value (validators, strict
-types, excluded fields, …), or that is not understood here, has no plan. A record without one is written the long way and
-compared with what is read back. So a plan only saves time: what it does not know, it leaves alone.
+A plan takes exactly the values that pydantic is known to read back as they are, and raises `Unsure` for any other. A class
+that is more than its fields, or not understood here, has none. What is unsure is written the long way, and compared with
+what is read back. So a plan only saves time: what it does not know, it leaves alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import InitVar, fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, Flag
 from functools import lru_cache
-from inspect import signature
 from types import NoneType, UnionType
-from typing import Annotated, Any, Final, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, NoReturn, Union, get_args, get_origin
 from uuid import UUID
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
-from pydantic import BaseModel, TypeAdapter
-from pydantic.fields import FieldInfo
 
+from ccs._core.record_classes import field_types, is_hooked, is_record_class, is_written_by_fields
 from ccs._core.scalars import WRITERS, write_text
 
-__all__ = ["READS_BY_NAME", "Unsure", "planned"]
+__all__ = ["Unsure", "planned"]
 
 _Writer = Callable[[Any], Any]
 
-READS_BY_NAME: Final = "by_name" in signature(TypeAdapter.validate_python).parameters
-"""Whether pydantic can be told to read fields by their names, whatever their aliases are: since 2.11."""
-
-_BUILTINS: Final = (str, int, float, bytes, bytearray, dict, list, tuple, set, frozenset)
-
-_HARMLESS: Final = {
-    "alias_generator",
-    "arbitrary_types_allowed",
-    "extra",
-    "from_attributes",
-    "frozen",
-    "hide_input_in_errors",
-    "json_schema_extra",
-    "populate_by_name",
-    "protected_namespaces",
-    "serialize_by_alias",
-    "title",
-    "use_attribute_docstrings",
-    "validate_assignment",
-    "validate_by_alias",
-    "validate_by_name",
-}
-"""What a model's configuration may set without changing how exact values are read."""
-
 
 class Unsure(Exception):
-    """This record is not known to be read back equal: write it the long way, and compare."""
+    """This record has no plan, or does not hold exactly what it declares: write it the long way."""
 
 
 def planned(record: Any) -> Any:
-    """What the packer takes for a record that is sure to be read back equal; raises `Unsure` for any other."""
+    """What the packer takes for a record, field by field; raises `Unsure` unless all of it is exactly as declared."""
     cls: type = type(record)
     plan = _plan(cls) or _unsure()
     try:
@@ -78,78 +50,31 @@ def _unsure(*_: object) -> NoReturn:
 @lru_cache(maxsize=1024)
 def _plan(cls: type) -> _Writer | None:
     try:
-        if issubclass(cls, BaseModel):
-            return _model_plan(cls)
-        return _tuple_plan(cls) if issubclass(cls, tuple) else _dataclass_plan(cls)
+        types = field_types(cls) if is_written_by_fields(cls) else None
+        return None if types is None else _fields_plan(cls, types)
     except (NameError, TypeError, ValueError, AttributeError, SyntaxError):  # annotations that cannot be resolved
         return None
-
-
-def _model_plan(cls: type[BaseModel]) -> _Writer | None:
-    declared = cls.model_fields
-    if any(field.exclude or field.discriminator for field in declared.values()):
-        return None
-    if not _reads_as_declared(cls) or not _is_read_by_name(cls):
-        return None
-    return _fields_plan(cls, {name: _annotated(field) for name, field in declared.items()})
-
-
-def _annotated(field: FieldInfo) -> Any:
-    return Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
-
-
-def _is_read_by_name(cls: type[BaseModel]) -> bool:
-    """Returns whether a map of fields by name is read as such: no alias may be the name of another field."""
-    aliases = [alias for field in cls.model_fields.values() for alias in (field.alias, field.validation_alias) if alias]
-    by_name = READS_BY_NAME or cls.model_config.get("populate_by_name") or not aliases
-    return bool(by_name) and all(isinstance(alias, str) and alias not in cls.model_fields for alias in aliases)
-
-
-def _reads_as_declared(cls: type[BaseModel]) -> bool:
-    decorators = cls.__pydantic_decorators__
-    return (
-        cls.model_config.keys() <= _HARMLESS
-        and cls.model_config.get("extra") != "allow"
-        and not cls.__private_attributes__
-        and not (decorators.validators or decorators.field_validators)
-        and not (decorators.root_validators or decorators.model_validators)
-        and all(getattr(cls, name) == getattr(BaseModel, name) for name in ("__init__", "__new__", "model_post_init"))
-        and _hook(cls) == _hook(BaseModel)
-    )
-
-
-def _hook(cls: type[BaseModel]) -> object:
-    return getattr(cls.__get_pydantic_core_schema__, "__func__", None)
-
-
-def _dataclass_plan(cls: type) -> _Writer | None:
-    hints = get_type_hints(cls, include_extras=True)
-    declared = fields(cls)
-    plain = all(field.init and not isinstance(field.default, FieldInfo) for field in declared)
-    own = "__dataclass_fields__" in vars(cls) and not issubclass(cls, _BUILTINS)
-    if not plain or not own or _is_hooked(cls) or any(isinstance(hint, InitVar) for hint in hints.values()):
-        return None
-    return _fields_plan(cls, {field.name: hints[field.name] for field in declared})
-
-
-def _is_hooked(cls: type) -> bool:
-    return any(hasattr(cls, name) for name in ("__post_init__", "__pydantic_config__", "__get_pydantic_core_schema__"))
 
 
 def _fields_plan(cls: type, types: dict[str, Any]) -> _Writer | None:
     steps = [(name, writer) for name, writer in zip(types, map(_writer, types.values()), strict=True) if writer]
     if len(steps) < len(types):
         return None
+    if issubclass(cls, tuple):
+        return _fixed_tuple([writer for _, writer in steps], cls)
+    return _dict_plan(cls, steps) if cls.__dictoffset__ else _slots_plan(cls, steps)
 
+
+def _dict_plan(cls: type, steps: list[tuple[str, _Writer]]) -> _Writer:
     def write(record: Any) -> Any:
         if type(record) is not cls:
             raise Unsure
         held = record.__dict__
-        if len(held) != len(types):
+        if len(held) != len(steps):
             raise Unsure
         return {name: writer(held[name]) for name, writer in steps}
 
-    return write if cls.__dictoffset__ else _slots_plan(cls, steps)
+    return write
 
 
 def _slots_plan(cls: type, steps: list[tuple[str, _Writer]]) -> _Writer:
@@ -159,14 +84,6 @@ def _slots_plan(cls: type, steps: list[tuple[str, _Writer]]) -> _Writer:
         return {name: writer(getattr(record, name)) for name, writer in steps}
 
     return write
-
-
-def _tuple_plan(cls: Any) -> _Writer | None:
-    hints = get_type_hints(cls, include_extras=True)
-    writers = [writer for writer in (_writer(hints.get(name, Any)) for name in cls._fields) if writer]
-    if _is_hooked(cls) or "_fields" not in vars(cls) or len(writers) < len(cls._fields):
-        return None
-    return _fixed_tuple(writers, cls)
 
 
 # Writers for declared types: None where the type is not understood.
@@ -211,9 +128,9 @@ _CONSTRAINTS: Final[dict[type, Callable[[Any, Any], bool]]] = {
 
 
 def _class_writer(cls: type) -> _Writer | None:
-    if issubclass(cls, Enum):
-        return _enum(cls)
-    return _nested(cls) if issubclass(cls, BaseModel) or is_dataclass(cls) or hasattr(cls, "_fields") else None
+    if is_record_class(cls):
+        return _nested(cls)
+    return _enum(cls) if issubclass(cls, Enum) else None
 
 
 def _nested(cls: type) -> _Writer:
@@ -223,7 +140,7 @@ def _nested(cls: type) -> _Writer:
 def _enum(cls: type[Enum]) -> _Writer | None:
     values = {member: member.value for member in cls}
     kinds = {type(value) for value in values.values()}
-    if _is_hooked(cls) or issubclass(cls, Flag) or not (kinds == {str} or kinds == {int}):
+    if is_hooked(cls) or issubclass(cls, Flag) or not (kinds == {str} or kinds == {int}):
         return None
     if any(cls(value) is not member for member, value in values.items()):
         return None

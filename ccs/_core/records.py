@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import UserString
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import fields, is_dataclass
-from functools import cached_property, lru_cache
+from dataclasses import fields
+from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
+from ccs._core.record_classes import is_record_class
 from ccs._core.refusal import Refused, refuse
 from ccs._core.subclasses import BASES, attributes
 
@@ -25,12 +26,7 @@ __all__ = ["content", "is_record", "leaf_form", "parts"]
 def is_record(value: object) -> bool:
     """Returns whether a value is a model, an instance of a dataclass, or a named tuple."""
     cls: type = type(value)
-    return _is_record_class(cls)
-
-
-@lru_cache(maxsize=1024)
-def _is_record_class(cls: type) -> bool:
-    return issubclass(cls, BaseModel) or is_dataclass(cls) or (issubclass(cls, tuple) and hasattr(cls, "_fields"))
+    return is_record_class(cls)
 
 
 def content(record: Any) -> Any:

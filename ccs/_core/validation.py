@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
-from ccs._core.record_plans import READS_BY_NAME
+from ccs._core.record_classes import READS_BY_NAME
 from ccs.errors import InvalidValue
 
 __all__ = ["read"]

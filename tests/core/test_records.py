@@ -20,9 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 from pydantic.alias_generators import to_camel
 from typing_extensions import TypedDict
 
-from ccs._core import record_plans
+from ccs._core import record_classes, record_plans
 from ccs._core.codec import decode, encode, validate
-from ccs._core.record_plans import READS_BY_NAME, Unsure, planned
+from ccs._core.record_classes import READS_BY_NAME
+from ccs._core.record_plans import Unsure, planned
 from ccs.errors import EncodingError, InvalidValue
 
 T = TypeVar("T")
@@ -493,10 +494,12 @@ def test_a_class_with_aliases_is_never_read_back(monkeypatch: pytest.MonkeyPatch
     assert decode(encode(Camel(firstName="a"))) == {"first_name": "a"}
 
 
-def test_a_plan_is_made_once_a_class(monkeypatch: pytest.MonkeyPatch) -> None:
-    encode(Step(name="a"))
-    monkeypatch.setattr(record_plans, "_model_plan", None)
-    encode([Step(name="b")] * 3)
+def test_a_class_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in (Step(name="a"), Stripped(a="a"), Login(user="a")):
+        encode(value)
+    for judgement in ("_is_model_of_fields", "_reads_as_declared", "_model_reads_as_declared"):
+        monkeypatch.setattr(record_classes, judgement, None)
+    encode([Step(name="b"), Stripped(a="b"), Login(user="b")])
 
 
 def test_a_plan_is_unsure_of_whatever_is_not_exactly_of_its_type() -> None:
