@@ -108,7 +108,7 @@ _COMPARISONS: Final[dict[type, Callable[[Any, Any], None]]] = {
 
 
 def _is_equal(value: Any, back: Any) -> bool:
-    """Types that are no builtin's may be equal to what they like; of those, only the same one will do."""
+    """A type that is no relative of a builtin may call itself equal to anything, so it has to come back as the same type."""
     if type(value) is not type(back) and not (isinstance(value, tuple(BASES)) or is_numpy_scalar(value)):
         return False
     try:
@@ -120,11 +120,11 @@ def _is_equal(value: Any, back: Any) -> bool:
 
 def _differs(value: Any, back: Any) -> NoReturn:
     if type(back) in (type(value), _Missing):
-        refuse(value, "read with type= it would be lost or changed, by exclude, init=False or a validator")
+        refuse(value, "with type= it would be lost or changed, by exclude, init=False or a validator")
     if not (type(value) in BASES or is_record(value) or isinstance(value, Enum)):
         refuse(value)
     kind = type(value).__name__
-    refuse(value, f"read with type= it would be a {type(back).__name__}; declare {kind} there{_or(value)}")
+    refuse(value, f"with type= it would come back as {type(back).__name__}; declare {kind} there{_or(value)}")
 
 
 def _or(value: Any) -> str:

@@ -352,9 +352,9 @@ def changed(record: Any, **attributes: Any) -> Any:
 
 
 REFUSED: list[tuple[Any, str]] = [
-    (Plan(steps=[ToolStep(name="a", arguments={"q": 1})]), 'ToolStep at value["steps"][0]; read with type= it would be a Step'),
+    (Plan(steps=[ToolStep(name="a", arguments={"q": 1})]), 'ToolStep at value["steps"][0]; with type= it would come back as Step'),
     (Plan(steps=[Step(name="a"), ToolStep(name="a")]), 'ToolStep at value["steps"][1]'),
-    (Line(Point3(1, 2, 3)), 'Point3 at value["start"]; read with type= it would be a Point'),
+    (Line(Point3(1, 2, 3)), 'Point3 at value["start"]; with type= it would come back as Point'),
     (Line(Point(1, 2), [Point3(1, 2)]), 'Point3 at value["ends"][0]'),
     (Inner(line=Line(Point3(1, 2))), 'Point3 at value["line"]["start"]'),
     (Loose(), 'at value["z"]'),
@@ -362,20 +362,20 @@ REFUSED: list[tuple[Any, str]] = [
     (Line(changed(Point(1, 2), z=3)), 'int at value["start"]["z"]'),
     (Inner(line=Line(changed(Point(1, 2), z=3))), 'int at value["line"]["start"]["z"]'),
     (Table("a"), "Table at value; it is more than its fields"),
-    (changed(Job("x"), retries=4), 'int at value["retries"]; read with type= it would be lost or changed'),
+    (changed(Job("x"), retries=4), 'int at value["retries"]; with type= it would be lost or changed'),
     (changed(Measured("abc"), size=9), 'int at value["size"]'),
     (Scaled(2, 3), "Scaled at value; it could not be read with type=Scaled"),
-    (Login(user="a", token="t"), 'str at value["token"]; read with type= it would be lost or changed, by exclude'),
+    (Login(user="a", token="t"), 'str at value["token"]; with type= it would be lost or changed, by exclude'),
     (changed(Secretive(), _hidden=3), 'int at value["_hidden"]'),
     (Doubling(a=1), 'int at value["a"]'),
     (Raising.model_construct(a=1), "Raising at value; it could not be read"),
     (Swapped(a=1, b=2), 'int at value["a"]'),
     (changed(Bounded(), score=7.0), "Bounded at value; it could not be read with type=Bounded"),
     (changed(Bounded(), name="abcd"), "Bounded at value"),
-    (changed(STRICT.model_copy(), span=[1, 2]), 'list at value["span"]; read with type= it would be a tuple'),
-    (Point("1", 2), 'str at value["x"]; read with type= it would be a int; declare str there'),  # type: ignore[arg-type]
+    (changed(STRICT.model_copy(), span=[1, 2]), 'list at value["span"]; with type= it would come back as tuple'),
+    (Point("1", 2), 'str at value["x"]; with type= it would come back as int; declare str there'),  # type: ignore[arg-type]
     (Point("a", 2), "Point at value; it could not be read with type=Point"),  # type: ignore[arg-type]
-    (Page[Any](items=[Step(name="a")]), 'Step at value["items"][0]; read with type= it would be a dict; declare Step there'),
+    (Page[Any](items=[Step(name="a")]), 'Step at value["items"][0]; with type= it would come back as dict; declare Step there'),
     (Step.model_construct(), "Step at value; it could not be read with type=Step"),
 ]  # fmt: skip
 
