@@ -16,10 +16,9 @@ Code 9 spells `2025-10-26T02:30:00+01:00[Europe/Berlin][_fold=1]`. Where the zon
 UTC offset alone; where the rules of the zone have changed, the moment stands and the time of day follows.
 
 Datetimes in any other zone keep its UTC offset. Tuples are arrays; pydantic models and dataclasses are maps by field
-names, named tuples arrays. msgpack's own
-timestamps (code -1), which other programs may write, are read as datetimes in UTC. Keys and members of sets are
-scalars: what is stored as an array or a map could not be a key again when read. Before version 0.2 dates, times and
-timedeltas inside models were text, which pydantic still reads.
+names, named tuples arrays. msgpack's own timestamps (code -1), which other programs may write, are read as datetimes in
+UTC. Keys and members of sets are scalars: what is stored as an array or a map could not be a key again when read. Before
+version 0.2 dates, times and timedeltas inside models were text, which pydantic still reads.
 
 Nothing is stored that would come back as less than it was, so an Enum member is refused. An instance of a subclass of a
 builtin type is stored as that type, provided it holds nothing more, and a number of numpy as the number that it is.
