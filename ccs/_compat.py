@@ -10,12 +10,13 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
+from types import MethodType
 from typing import Any, TypeVar
 
 import anyio.to_thread
 from anyio import CancelScope, CapacityLimiter
 
-from ccs.errors import InvalidValue
+from ccs.errors import InvalidValue, Misuse
 
 __all__ = [
     "AsyncCaller",
@@ -38,13 +39,15 @@ __all__ = [
     "call",
     "here",
     "maybe",
+    "refuse_interrupter",
     "sleep",
     "whole",
 ]
 
 T = TypeVar("T")
 
-Lock = threading.Lock
+# Re-entrant: a signal handler or a finalizer that comes while its thread holds the lock must not wait for itself.
+Lock = threading.RLock
 AsyncLock = asyncio.Lock
 sleep = time.sleep
 async_sleep = asyncio.sleep
@@ -103,17 +106,28 @@ class Gate:
     """Opened once, for everybody who waits."""
 
     def __init__(self) -> None:
-        self._event = threading.Event()
-        self.open = self._event.set
+        # No event: its lock is not re-entrant, so a signal handler that opens could wait for the thread that it is in.
+        self.is_open = False
+        self._waiting: list[threading.Lock] = []
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it was opened."""
-        return self._event.is_set()
+    def open(self) -> None:
+        """Lets everybody pass."""
+        self.is_open = True
+        with suppress(IndexError):  # somebody else opens it too
+            while self._waiting:
+                self._waiting.pop().release()
 
     def wait(self, timeout: float | None) -> bool:
         """Waits until it is open; False if that took longer than `timeout` seconds."""
-        return self._event.wait(timeout)
+        asleep = threading.Lock()
+        asleep.acquire()
+        self._waiting.append(asleep)
+        # After that: whoever opens it from here on finds this waiter.
+        if not self.is_open:
+            asleep.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
+        with suppress(ValueError):
+            self._waiting.remove(asleep)
+        return self.is_open
 
 
 class AsyncGate:
@@ -139,6 +153,26 @@ class AsyncGate:
         self._waiting.append(future)
         await asyncio.wait([future], timeout=timeout)
         return self.is_open
+
+
+def refuse_interrupter(method: Callable[..., object]) -> None:
+    """Raises `Misuse` where the caller interrupted the same method of the same object, which would wait for itself.
+
+    Signal handlers and finalizers run on top of whatever their thread was doing.
+    """
+    assert isinstance(method, MethodType)
+    code = method.__func__.__code__
+    frame = inspect.currentframe()
+    # The first one found is the call that asks.
+    calls = 0
+    while frame:
+        calls += frame.f_code is code and frame.f_locals.get("self") is method.__self__
+        frame = frame.f_back
+    if calls > 1:
+        raise Misuse(
+            "this thread is in the middle of the same work and was interrupted, by a signal handler or a finalizer, which"
+            " would wait for itself; nothing was done: set a flag there, or use another thread"
+        )
 
 
 def here() -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from threading import Lock
+from threading import RLock
 
 from ccs.types import StoreStats
 
@@ -14,7 +14,8 @@ class Counters:
     """Counts that any thread may raise."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        # Re-entrant: a signal handler or a finalizer may come in between.
+        self._lock = RLock()
         self._counts = {field.name: 0 for field in fields(StoreStats)}
 
     def add(self, name: str, amount: int = 1) -> None:

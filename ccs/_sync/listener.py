@@ -20,7 +20,7 @@ from ccs._stats import Counters
 from ccs._sync.wire import LEADS, LeadingSignal, LedWire, OnLost, OnReply
 from ccs.aio.listener import Listener as AsyncListener
 from ccs.aio.listener import Overhearing
-from ccs.errors import StoreClosed
+from ccs.errors import Misuse, StoreClosed
 
 __all__ = ["Listener", "Overhearing"]
 
@@ -38,7 +38,8 @@ class Listener:
         self._wire: LedWire | None = None
         self._ready = threading.Event()
         # Nothing is given to the loop once it is told to end, so whatever was given to it is also done, or cancelled.
-        self._scheduling, self._closing = threading.Lock(), False
+        # Re-entrant: a signal handler or a finalizer may come in between.
+        self._scheduling, self._closing = threading.RLock(), False
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="ccs listener", daemon=True)
 
     def __repr__(self) -> str:
@@ -123,6 +124,9 @@ class Listener:
 
     def _do(self, coroutine: Coroutine[Any, Any, T]) -> T:
         doing = None
+        if threading.current_thread() is self._thread:
+            coroutine.close()
+            raise Misuse("a finalizer in the background thread of a store cannot wait for that thread; use another one")
         if self._thread.is_alive():  # else closed, or in a forked child, where nobody would answer
             with self._scheduling:
                 if not self._closing:

@@ -20,8 +20,9 @@ import weakref
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from ccs._compat import Signal
+from ccs._compat import Signal, refuse_interrupter
 from ccs.aio.wire import OnLost, OnReply, SocketWire
+from ccs.errors import Misuse
 
 __all__ = ["LEADS", "LeadingSignal", "LedWire", "OnLost", "OnReply"]
 
@@ -77,6 +78,7 @@ class LedWire(SocketWire):
         self._watched, self._led = select.epoll(), select.epoll()
         super().__init__(connection, on_reply, on_lost)
         self._tell, self._loop = tell, asyncio.get_running_loop()
+        self._loop_thread = self._reader_thread = threading.get_ident()
         self._transport.pause_reading()
         # Owned by a thread: to let go of what one does not have is an error, and no harm.
         self._reading = threading.RLock()
@@ -87,11 +89,16 @@ class LedWire(SocketWire):
         self._loop.add_reader(self._watched.fileno(), self._read_here)
 
     def lead(self, signal: LeadingSignal, deadline: float | None) -> None:
-        """Reads until the signal is set, the deadline comes or the connection is lost; not if somebody else does."""
+        """Reads until the signal is set, the deadline comes or the connection is lost; not if somebody else does.
+
+        `Misuse` where a signal handler or a finalizer waits in a thread that it interrupted while that was reading.
+        """
+        self._refuse_interrupter()
         leads = True
         try:
             leads = self._reading.acquire(blocking=False)
             if leads:
+                self._reader_thread = threading.get_ident()
                 self._watched.modify(self._socket, _OFF)
                 while self.up and signal.sleep(self, deadline) and self._receive():
                     pass
@@ -105,6 +112,13 @@ class LedWire(SocketWire):
                 # After that: the loop, if it was told of something just before, has found somebody reading.
                 if leads:
                     self._watched.modify(self._socket, _ONCE)
+
+    def _refuse_interrupter(self) -> None:
+        thread = threading.get_ident()
+        if thread == self._reader_thread:
+            refuse_interrupter(self.lead)
+        if thread == self._loop_thread:
+            raise Misuse("a finalizer in the background thread of a store cannot wait for that thread; use another one")
 
     def stirs(self, timeout: float | None) -> bool:
         """Waits until there is something to read, or somebody rings."""
