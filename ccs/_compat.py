@@ -37,7 +37,9 @@ __all__ = [
     "async_sleep",
     "async_whole",
     "call",
+    "calls_below",
     "here",
+    "interrupter_refused",
     "maybe",
     "refuse_interrupter",
     "sleep",
@@ -155,24 +157,33 @@ class AsyncGate:
         return self.is_open
 
 
-def refuse_interrupter(method: Callable[..., object]) -> None:
-    """Raises `Misuse` where the caller interrupted the same method of the same object, which would wait for itself.
+def calls_below(method: Callable[..., object], *, of_any: bool = False) -> int:
+    """How many calls of a method this thread is in the middle of, of its object or `of_any`.
 
     Signal handlers and finalizers run on top of whatever their thread was doing.
     """
     assert isinstance(method, MethodType)
     code = method.__func__.__code__
     frame = inspect.currentframe()
-    # The first one found is the call that asks.
     calls = 0
     while frame:
-        calls += frame.f_code is code and frame.f_locals.get("self") is method.__self__
+        calls += frame.f_code is code and (of_any or frame.f_locals.get("self") is method.__self__)
         frame = frame.f_back
-    if calls > 1:
-        raise Misuse(
-            "this thread is in the middle of the same work and was interrupted, by a signal handler or a finalizer, which"
-            " would wait for itself; nothing was done: set a flag there, or use another thread"
-        )
+    return calls
+
+
+def refuse_interrupter(method: Callable[..., object]) -> None:
+    """Called by a method: raises `Misuse` where it was called on top of itself, for which it would wait."""
+    if calls_below(method) > 1:
+        raise interrupter_refused()
+
+
+def interrupter_refused() -> Misuse:
+    """What a signal handler or a finalizer is told that would wait for the thread on top of which it runs."""
+    return Misuse(
+        "this was called by a signal handler or a finalizer in the middle of other work of its thread, for which it would"
+        " wait; nothing was done: set a flag there, or use another thread"
+    )
 
 
 def here() -> object:

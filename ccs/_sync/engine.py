@@ -106,7 +106,8 @@ class Engine:
         self._starting: dict[Starting, None] = {}
         # The presences that are joined: each its context, its agent, and for how many seconds it is held at a time.
         self.presences: dict[object, tuple[str, str, float]] = {}
-        self.replicas: WeakSet[Replica] = WeakSet()
+        # By their id, as mappings have no hash.
+        self._replicas: WeakValueDictionary[int, Replica] = WeakValueDictionary()
         self._next_number = itertools.count(2, 2).__next__
         self._gatherers: WeakValueDictionary[str, Gatherer] = WeakValueDictionary()
         self._recent: OrderedDict[str, Gatherer] = OrderedDict()
@@ -159,13 +160,13 @@ class Engine:
     def close(self) -> None:
         """Ends subscriptions, listener and connection; what is used after it gets `StoreClosed`.
 
-        In a forked child nothing is done: what there is to end belongs to the process that was forked.
+        In a forked child nothing is ended: it belongs to the process that was forked.
         """
+        if not self.closed and self._home and self._home.loop is not here():
+            self.check()
         if self.inherited:
             self.closed = True
             return
-        if not self.closed and self._home:
-            self.check()
         # Again where it was cancelled: each step may be repeated.
         self.closed = True
         if self._is_open:
@@ -281,12 +282,16 @@ class Engine:
         arguments = journal_arguments(cursor, count)
         return parse_page(self.connection.script(JOURNAL, journal_keys(self.keys(address)), arguments, early=True))
 
+    def remember(self, replica: Replica) -> None:
+        """Sees to it that a replica is abandoned in a forked child."""
+        self._replicas[id(replica)] = replica
+
     def left_behind(self) -> None:
         """In a child that was just forked: tells those that would go on without being kept up to date."""
         if self._home is None:
             return
         error = StoreClosed(f"the store at {self.address} belongs to another process; connect anew in this one")
-        for replica in list(self.replicas):
+        for replica in list(self._replicas.values()):
             replica.abandon(error)
 
 

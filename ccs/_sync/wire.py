@@ -20,9 +20,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from ccs._compat import Signal, refuse_interrupter
+from ccs._compat import Signal, calls_below, interrupter_refused
 from ccs.aio.wire import OnLost, OnReply, SocketWire
-from ccs.errors import Misuse
 
 __all__ = ["LEADS", "LeadingSignal", "LedWire", "OnLost", "OnReply"]
 
@@ -91,9 +90,10 @@ class LedWire(SocketWire):
     def lead(self, signal: LeadingSignal, deadline: float | None) -> None:
         """Reads until the signal is set, the deadline comes or the connection is lost; not if somebody else does.
 
-        `Misuse` where a signal handler or a finalizer waits in a thread that it interrupted while that was reading.
+        `Misuse` where a signal handler or a finalizer waits on top of a thread in the middle of a message.
         """
-        self._refuse_interrupter()
+        if threading.get_ident() == self._loop_thread or self.is_read_here():
+            raise interrupter_refused()
         leads = True
         try:
             leads = self._reading.acquire(blocking=False)
@@ -113,12 +113,9 @@ class LedWire(SocketWire):
                 if leads:
                     self._watched.modify(self._socket, _ONCE)
 
-    def _refuse_interrupter(self) -> None:
-        thread = threading.get_ident()
-        if thread == self._reader_thread:
-            refuse_interrupter(self.lead)
-        if thread == self._loop_thread:
-            raise Misuse("a finalizer in the background thread of a store cannot wait for that thread; use another one")
+    def is_read_here(self) -> bool:
+        """Whether the caller runs on top of a thread in the middle of a message."""
+        return threading.get_ident() == self._reader_thread and calls_below(self._receive) > 0
 
     def stirs(self, timeout: float | None) -> bool:
         """Waits until there is something to read, or somebody rings."""

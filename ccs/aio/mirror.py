@@ -203,7 +203,7 @@ class Mirror(Mapping[str, Any]):
         pairs, changes = net(self._entries, watch.present(), place.address, revision)
         self._apply(pairs, revision)
         self._state = "live"
-        place.engine.replicas.add(self)
+        place.engine.remember(self)
         return changes
 
     async def _start_over(self, error: CCSError) -> None:

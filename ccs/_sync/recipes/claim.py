@@ -218,6 +218,9 @@ class Claim:
         except TimeoutError:
             self._withdraw(attempt)
             raise self._refusal() from None
+        except Misuse:
+            self._withdraw(attempt)  # from the line
+            raise
 
     def _take_in_turn(self, deadline: float, attempt: str) -> Lease:
         while True:

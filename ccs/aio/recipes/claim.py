@@ -217,6 +217,9 @@ class Claim:
         except TimeoutError:
             await self._withdraw(attempt)
             raise await self._refusal() from None
+        except Misuse:
+            await self._withdraw(attempt)  # from the line
+            raise
 
     async def _take_in_turn(self, deadline: float, attempt: str) -> Lease:
         while True:
