@@ -10,12 +10,13 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
+from types import MethodType
 from typing import Any, TypeVar
 
 import anyio.to_thread
 from anyio import CancelScope, CapacityLimiter
 
-from ccs.errors import InvalidValue
+from ccs.errors import InvalidValue, Misuse
 
 __all__ = [
     "AsyncCaller",
@@ -36,15 +37,19 @@ __all__ = [
     "async_sleep",
     "async_whole",
     "call",
+    "calls_below",
     "here",
+    "interrupter_refused",
     "maybe",
+    "refuse_interrupter",
     "sleep",
     "whole",
 ]
 
 T = TypeVar("T")
 
-Lock = threading.Lock
+# Re-entrant: a signal handler or a finalizer that comes while its thread holds the lock must not wait for itself.
+Lock = threading.RLock
 AsyncLock = asyncio.Lock
 sleep = time.sleep
 async_sleep = asyncio.sleep
@@ -103,17 +108,28 @@ class Gate:
     """Opened once, for everybody who waits."""
 
     def __init__(self) -> None:
-        self._event = threading.Event()
-        self.open = self._event.set
+        # No event: its lock is not re-entrant, so a signal handler that opens could wait for the thread that it is in.
+        self.is_open = False
+        self._waiting: list[threading.Lock] = []
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it was opened."""
-        return self._event.is_set()
+    def open(self) -> None:
+        """Lets everybody pass."""
+        self.is_open = True
+        with suppress(IndexError):  # somebody else opens it too
+            while self._waiting:
+                self._waiting.pop().release()
 
     def wait(self, timeout: float | None) -> bool:
         """Waits until it is open; False if that took longer than `timeout` seconds."""
-        return self._event.wait(timeout)
+        asleep = threading.Lock()
+        asleep.acquire()
+        self._waiting.append(asleep)
+        # After that: whoever opens it from here on finds this waiter.
+        if not self.is_open:
+            asleep.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
+        with suppress(ValueError):
+            self._waiting.remove(asleep)
+        return self.is_open
 
 
 class AsyncGate:
@@ -139,6 +155,35 @@ class AsyncGate:
         self._waiting.append(future)
         await asyncio.wait([future], timeout=timeout)
         return self.is_open
+
+
+def calls_below(method: Callable[..., object], *, of_any: bool = False) -> int:
+    """How many calls of a method this thread is in the middle of, of its object or `of_any`.
+
+    Signal handlers and finalizers run on top of whatever their thread was doing.
+    """
+    assert isinstance(method, MethodType)
+    code = method.__func__.__code__
+    frame = inspect.currentframe()
+    calls = 0
+    while frame:
+        calls += frame.f_code is code and (of_any or frame.f_locals.get("self") is method.__self__)
+        frame = frame.f_back
+    return calls
+
+
+def refuse_interrupter(method: Callable[..., object]) -> None:
+    """Called by a method: raises `Misuse` where it was called on top of itself, for which it would wait."""
+    if calls_below(method) > 1:
+        raise interrupter_refused()
+
+
+def interrupter_refused() -> Misuse:
+    """What a signal handler or a finalizer is told that would wait for the thread on top of which it runs."""
+    return Misuse(
+        "this was called by a signal handler or a finalizer in the middle of other work of its thread, for which it would"
+        " wait; nothing was done: set a flag there, or use another thread"
+    )
 
 
 def here() -> object:

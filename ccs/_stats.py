@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from threading import Lock
+from collections import Counter, defaultdict
+from threading import get_ident
 
 from ccs.types import StoreStats
 
@@ -11,24 +11,28 @@ __all__ = ["Counters"]
 
 
 class Counters:
-    """Counts that any thread may raise."""
+    """Counts that any thread may raise.
+
+    Each thread has its own, so there is no lock: a signal handler or a finalizer could wait for one that its own thread
+    holds. One that comes in the middle of raising a count may be missing in it.
+    """
 
     def __init__(self) -> None:
-        self._lock = Lock()
-        self._counts = {field.name: 0 for field in fields(StoreStats)}
+        self._counts: defaultdict[int, Counter[str]] = defaultdict(Counter)
 
     def add(self, name: str, amount: int = 1) -> None:
         """Raises one count."""
-        with self._lock:
-            self._counts[name] += amount
+        self._counts[get_ident()][name] += amount
 
     def add_batch(self, commits: int) -> None:
         """Counts one batch of so many commits."""
-        with self._lock:
-            self._counts["batches"] += 1
-            self._counts["commits"] += commits
+        counts = self._counts[get_ident()]
+        counts["batches"] += 1
+        counts["commits"] += commits
 
     def frozen(self) -> StoreStats:
         """The counts as they stand."""
-        with self._lock:
-            return StoreStats(**self._counts)
+        total: Counter[str] = Counter()
+        for counts in list(self._counts.values()):
+            total.update(counts.copy())
+        return StoreStats(**total)

@@ -22,6 +22,7 @@ __all__ = [
     "InvalidPattern",
     "InvalidValue",
     "MirrorFull",
+    "Misuse",
     "NoEmbedder",
     "ReservedPath",
     "RetriesExhausted",
@@ -164,6 +165,10 @@ class MirrorFull(CCSError):
     def __init__(self, address: str, limit: int) -> None:
         super().__init__(f"more than {limit} entries of {address} match; narrow the patterns or raise max_entries")
         self.address, self.limit = address, limit
+
+
+class Misuse(CCSError, RuntimeError):
+    """An object was used in a state in which it cannot be, or at a moment at which it would wait for itself."""
 
 
 class Unavailable(CCSError, ConnectionError):

@@ -59,8 +59,8 @@ class Connection:
         """
         call = call or self._link.call
         attempt, started = 0, time.monotonic() if since is None else since
-        if not early and not self.passable() and self.gate is not None:
-            self.gate()
+        if not early:
+            self.ready()
         while True:
             try:
                 return call(command)
@@ -75,6 +75,11 @@ class Connection:
                 reason = reply_fault(error, self.address)
             self._pause(attempt, started, reason, sent and writes)
             attempt += 1
+
+    def ready(self) -> None:
+        """Waits for the gate."""
+        if self.gate is not None and not self.passable():
+            self.gate()
 
     def script(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], **options: Any) -> Any:
         """The reply of a script, by its digest; its text travels only where the server does not know it."""

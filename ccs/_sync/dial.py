@@ -13,12 +13,12 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from ccs import _memory
-from ccs._compat import Lock, call
+from ccs._compat import Lock, call, refuse_interrupter
 from ccs._core.server import check_server
 from ccs._core.target import Target, parse_target
 from ccs._faults import copy_of
 from ccs.embedded import Embedded, default_folder
-from ccs.errors import CCSError, InvalidValue
+from ccs.errors import CCSError, InvalidValue, Misuse
 
 __all__ = ["Dialer", "resolve"]
 
@@ -69,6 +69,7 @@ class Dialer:
         return self._kind(**self._options)
 
     def _ensure(self) -> str:
+        refuse_interrupter(self._ensure)
         began = time.monotonic()
         with self._lock:
             if self._failure and self._failed_at > began:
@@ -78,6 +79,8 @@ class Dialer:
                 self._embedded = call(Embedded, self._target.location)
             try:
                 return call(self._embedded.open, self._patience)
+            except Misuse:
+                raise  # no failure: it was raised by what interrupted us
             except CCSError as error:
                 self._failure, self._failed_at = error, time.monotonic()
                 raise

@@ -7,12 +7,13 @@ import itertools
 import math
 import os
 import secrets
-import threading
+import socket
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
-from weakref import WeakValueDictionary
+from functools import cache
+from typing import Any, NamedTuple, Protocol, TypeVar
+from weakref import WeakSet, WeakValueDictionary
 
 from ccs import _memory
 from ccs._compat import Lock, Work, here
@@ -65,8 +66,28 @@ class Starting(Protocol):
         """Waits for its end."""
 
 
+class Home(NamedTuple):
+    """Where a store is used: a process, in asyncio an event loop, the identity of its commits, and who it is by default."""
+
+    pid: int
+    loop: object
+    client: str
+    agent: str
+
+
+class Replica(Protocol):
+    """What is kept up to date by this process, as far as the engine knows it: a mirror."""
+
+    def abandon(self, error: StoreClosed) -> None:
+        """It is in a forked child now, where nothing keeps it up to date."""
+
+
 class Engine:
-    """Opened by the first command; used by one process, and in asyncio by one event loop."""
+    """Opened by the first command; used by one process, and in asyncio by one event loop.
+
+    That process, and that loop, are those of the first use. Its identity is made there too: children that were forked
+    before it each have their own, and to those that were forked later it is closed.
+    """
 
     def __init__(
         self, target: Target, namespace: str, retry_for: float, max_value_bytes: int, embed: Work | None = None
@@ -85,14 +106,18 @@ class Engine:
         self._starting: dict[Starting, None] = {}
         # The presences that are joined: each its context, its agent, and for how many seconds it is held at a time.
         self.presences: dict[object, tuple[str, str, float]] = {}
-        self._client, self._next_number = secrets.token_hex(8), itertools.count(2, 2).__next__
+        # By their id, as mappings have no hash.
+        self._replicas: WeakValueDictionary[int, Replica] = WeakValueDictionary()
+        self._next_number = itertools.count(2, 2).__next__
         self._gatherers: WeakValueDictionary[str, Gatherer] = WeakValueDictionary()
         self._recent: OrderedDict[str, Gatherer] = OrderedDict()
         self._shared: OrderedDict[tuple[str, ...], Any] = OrderedDict()
-        self._sharing = threading.Lock()
+        self._sharing = Lock()
         self._opening = Lock()
-        self._home: tuple[int, object] | None = None
-        self.closed = False
+        self._home: Home | None = None
+        self._homes: dict[str, Home] = {}
+        self._is_open = self.closed = False
+        _engines.add(self)
 
     def __repr__(self) -> str:
         return f"<Engine at {self.address}, {self.state}>"
@@ -105,30 +130,46 @@ class Engine:
     @property
     def state(self) -> str:
         """`new`, `open` or `closed`."""
-        return "closed" if self.closed else "open" if self._home else "new"
+        return "closed" if self.closed else "open" if self._is_open else "new"
+
+    @property
+    def inherited(self) -> bool:
+        """Whether this is a copy in a forked child: the original belongs to the process that was forked."""
+        return self._home is not None and self._home.pid != os.getpid()
+
+    @property
+    def default_agent(self) -> str:
+        """Who writes where nobody was named: this process."""
+        return self._home.agent if self._home else _default_agent()
 
     def open(self) -> None:
         """Connects, checks the server and starts the subscriptions; once."""
-        self.check()
+        self.enter()
         # Each with its own patience: nobody waits for the attempts of all the others.
         self.connection.run(("PING",), early=True)
         with self._opening:
             self.check()
-            if self._home:
+            if self._is_open:
                 return
             self.listener.open()
-            self._home = os.getpid(), here()
+            self._is_open = True
             for subscription in list(self.subscriptions):
                 self.start(subscription)
         self._settle()
 
     def close(self) -> None:
-        """Ends subscriptions, listener and connection; what is used after it gets `StoreClosed`."""
-        if not self.closed and self._home and self._home[1] is not here():
+        """Ends subscriptions, listener and connection; what is used after it gets `StoreClosed`.
+
+        In a forked child nothing is ended: it belongs to the process that was forked.
+        """
+        if not self.closed and self._home and self._home.loop is not here():
             self.check()
+        if self.inherited:
+            self.closed = True
+            return
         # Again where it was cancelled: each step may be repeated.
         self.closed = True
-        if self._home and self._home[0] == os.getpid():
+        if self._is_open:
             end = time.monotonic() + 1.0
             for subscription in list(self.subscriptions):
                 subscription.cancel()
@@ -148,9 +189,9 @@ class Engine:
             if old.is_over:
                 self.subscriptions.pop(old, None)
         self.subscriptions[subscription] = None
-        if self._home:
+        if self._is_open:
             self.start(subscription)
-        return self._home is not None
+        return self._is_open
 
     def start(self, subscription: Starting) -> None:
         """Starts a subscription; the next command waits until it is live."""
@@ -167,25 +208,42 @@ class Engine:
         self._gate()
 
     def _passable(self) -> bool:
-        return not self._starting and not self.closed and self._home == (os.getpid(), here())
+        return self._is_open and not self._starting and not self.closed and self._is_home()
 
     def _gate(self) -> None:
         if self._passable():
             return
-        if self._home is None or self.closed:
+        self.enter()
+        if not self._is_open:
             self.open()
-        else:
-            self.check()
         if self._starting:
             self._settle()
+
+    def enter(self) -> None:
+        """Raises as `check`; the first caller decides to which process and event loop the store belongs."""
+        self.check()
+        if self._home is None:
+            home = Home(os.getpid(), here(), secrets.token_hex(8), _default_agent())
+            # In one step: of several threads that come first, one decides for all.
+            self._home = self._homes.setdefault("first", home)
+            self.check()
 
     def check(self) -> None:
         """Raises `StoreClosed` where the store is closed, or belongs to another process or event loop."""
         if self.closed:
             raise StoreClosed(f"the store at {self.address} is closed; connect anew")
-        if self._home and self._home != (os.getpid(), here()):
-            where = "another process" if self._home[0] != os.getpid() else "another event loop"
+        if not self._is_home():
+            where = "another process" if self.inherited else "another event loop"
             raise StoreClosed(f"the store at {self.address} belongs to {where}; connect anew in this one")
+
+    def identity(self) -> str:
+        """The name under which the server knows the commits of this process; there is none before the first use."""
+        assert self._home is not None
+        return self._home.client
+
+    def _is_home(self) -> bool:
+        home = self._home
+        return home is None or (home.pid == os.getpid() and home.loop is here())
 
     def keys(self, address: str) -> Keys:
         """The keys of a context."""
@@ -196,8 +254,8 @@ class Engine:
         gatherer = self._gatherers.get(address)
         if gatherer is None:
             keys = self.keys(address)
-            sender = Sender(self.connection, self.stats, address, keys, self._client, defaults)
-            gatherer = Gatherer(sender, self._next_number, self.retry_for)
+            sender = Sender(self.connection, self.stats, address, keys, self.identity, defaults)
+            gatherer = Gatherer(sender, self.enter, self._next_number, self.retry_for)
             self._gatherers[address] = gatherer
         self._recent[address] = gatherer
         self._recent.move_to_end(address)
@@ -210,6 +268,8 @@ class Engine:
 
         Past some hundreds, what was not asked for the longest is forgotten.
         """
+        if self.inherited:
+            self.check()
         with self._sharing:
             found: T = self._shared[key] if key in self._shared else self._shared.setdefault(key, make())
             self._shared.move_to_end(key)
@@ -221,3 +281,36 @@ class Engine:
         """A stretch of a context's journal; it does not wait for subscriptions, which need it themselves."""
         arguments = journal_arguments(cursor, count)
         return parse_page(self.connection.script(JOURNAL, journal_keys(self.keys(address)), arguments, early=True))
+
+    def remember(self, replica: Replica) -> None:
+        """Sees to it that a replica is abandoned in a forked child."""
+        self._replicas[id(replica)] = replica
+
+    def left_behind(self) -> None:
+        """In a child that was just forked: tells those that would go on without being kept up to date."""
+        if self._home is None:
+            return
+        error = StoreClosed(f"the store at {self.address} belongs to another process; connect anew in this one")
+        for replica in list(self._replicas.values()):
+            replica.abandon(error)
+
+
+def _default_agent() -> str:
+    return f"{_host()}:{os.getpid()}"
+
+
+@cache
+def _host() -> str:
+    return socket.gethostname()
+
+
+_engines: WeakSet[Engine] = WeakSet()
+
+
+def _after_fork() -> None:
+    for engine in list(_engines):
+        engine.left_behind()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -6,6 +6,10 @@ interrupted leaves its unanswered group to the next one: sent again under its nu
 
 An interrupt (Ctrl-C) can come between any two instructions, and must leave nobody waiting for ever. So nothing is taken
 out of the queue before it is answered, each step can be done again, and whoever leaves sees to it that somebody leads.
+
+So can a signal handler or a finalizer that commits too. On top of a commit to the same context it would wait for its own
+thread: it is refused. On top of one to another context it may lead, but not wait for a leader, who may be waiting for
+what the interrupted thread holds.
 """
 
 from __future__ import annotations
@@ -13,18 +17,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from threading import Lock
+from threading import Lock, get_ident
 
+from ccs._compat import calls_below, interrupter_refused
 from ccs._core.commit import Applied, Commit
 from ccs._core.grouping import Group, group
 from ccs._core.policies import NO_POLICIES
 from ccs._faults import copy_of
 from ccs._sync.sender import Sender
-from ccs.errors import CCSError, Unavailable
+from ccs.errors import CCSError, Misuse, Unavailable
 
 __all__ = ["Gatherer"]
 
 Answer = Applied | CCSError
+
+# The threads that commit, to any context, and perhaps some whose leaving was interrupted.
+_inside: set[int] = set()
 
 
 class _Caller:
@@ -57,8 +65,8 @@ class _Caller:
 class Gatherer:
     """The commits of one context, on their way to the server."""
 
-    def __init__(self, sender: Sender, numbers: Callable[[], int], retry_for: float) -> None:
-        self._send, self._numbers, self._retry_for = sender.send, numbers, retry_for
+    def __init__(self, sender: Sender, enter: Callable[[], None], numbers: Callable[[], int], retry_for: float) -> None:
+        self._send, self._enter, self._numbers, self._retry_for = sender.send, enter, numbers, retry_for
         self._waiting: list[_Caller] = []
         self._unanswered: Group[_Caller] | None = None
         self._leader: _Caller | None = None
@@ -71,8 +79,14 @@ class Gatherer:
 
     def commit(self, commit: Commit) -> Applied:
         """What became of the commit, once the server has said so; its errors are raised."""
+        self._enter()
+        thread = get_ident()
+        interrupts = thread in _inside and calls_below(self.commit, of_any=True) > 1
+        if interrupts and (self._leader is not None or calls_below(self.commit) > 1):
+            raise interrupter_refused()
         caller = _Caller(commit)
         try:
+            _inside.add(thread)
             with self._lock:
                 self._waiting.append(caller)
                 if self._leader is None:
@@ -88,6 +102,8 @@ class Gatherer:
             except BaseException:
                 self._leave(caller)
                 raise
+            if not interrupts:
+                _inside.discard(thread)
         if isinstance(caller.answer, Applied):
             return caller.answer
         raise caller.answer
@@ -120,6 +136,8 @@ class Gatherer:
         sending = self._unanswered or self._gather()
         try:
             answers = self._send(sending)
+        except Misuse:
+            raise  # no answer: it was raised by what interrupted us
         except CCSError as error:
             self._settle(sending.members, [copy_of(error) for _ in sending.members])
             self._fail_overdue(error)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future, wait
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from ccs._compat import interrupter_refused
 from ccs._core.journal import JournalPage
 from ccs._core.lease import Lease
 from ccs._core.mailbox import Mailbox
@@ -20,11 +21,14 @@ from ccs._stats import Counters
 from ccs._sync.wire import LEADS, LeadingSignal, LedWire, OnLost, OnReply
 from ccs.aio.listener import Listener as AsyncListener
 from ccs.aio.listener import Overhearing
-from ccs.errors import StoreClosed
+from ccs.errors import Misuse, StoreClosed
 
 __all__ = ["Listener", "Overhearing"]
 
 T = TypeVar("T")
+
+# Seconds after which somebody who waits for the loop looks whether it still runs.
+_LOOK = 1.0
 
 
 class Listener:
@@ -37,8 +41,8 @@ class Listener:
         self._end: asyncio.Event
         self._wire: LedWire | None = None
         self._ready = threading.Event()
-        # Nothing is given to the loop once it is told to end, so whatever was given to it is also done, or cancelled.
-        self._scheduling, self._closing = threading.Lock(), False
+        self._closing = False
+        self._farewells: set[asyncio.Future[None]] = set()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="ccs listener", daemon=True)
 
     def __repr__(self) -> str:
@@ -53,8 +57,7 @@ class Listener:
     def close(self) -> None:
         """Ends the thread, within a second."""
         if self._ready.is_set() and self._thread.is_alive():
-            with self._scheduling:
-                self._closing = True
+            self._closing = True
             self._loop.call_soon_threadsafe(self._end.set)
             self._thread.join(1.0)
 
@@ -68,8 +71,7 @@ class Listener:
 
     def leave(self, address: str, mailbox: Mailbox) -> None:
         """Removes a watch."""
-        with suppress(StoreClosed):
-            self._do(self._listener.leave(address, mailbox))
+        self._part(self._listener.leave, address, mailbox)
 
     def overhear(self, watch: Overhearing) -> None:
         """Adds a watch of the whole store: live when this returns."""
@@ -77,8 +79,7 @@ class Listener:
 
     def ignore(self, watch: Overhearing) -> None:
         """Removes a watch of the whole store."""
-        with suppress(StoreClosed):
-            self._do(self._listener.ignore(watch))
+        self._part(self._listener.ignore, watch)
 
     def anchor(self, address: str, page: JournalPage) -> None:
         """A look at the journal after joining: where the context stands, and its deadlines."""
@@ -115,29 +116,53 @@ class Listener:
         return self._wire
 
     def _tell(self, fn: Callable[..., object], *args: object) -> None:
-        if not self._thread.is_alive():
-            return  # closed, or in a forked child
-        with self._scheduling:
-            if not self._closing:
+        if self._thread.is_alive():  # else closed, or in a forked child
+            with suppress(RuntimeError):  # closed meanwhile
                 self._loop.call_soon_threadsafe(fn, *args)
 
-    def _do(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        doing = None
-        if self._thread.is_alive():  # else closed, or in a forked child, where nobody would answer
-            with self._scheduling:
-                if not self._closing:
-                    doing = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        if doing is None:
-            coroutine.close()
-            raise self._closed()
+    def _part(self, leave: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
         try:
-            return doing.result()
+            self._do(leave(*args))
+        except StoreClosed:
+            pass
+        except Misuse:
+            # Nobody has to wait for that.
+            self._tell(self._begin, leave, *args)
+
+    def _begin(self, leave: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
+        doing = asyncio.ensure_future(leave(*args))
+        self._farewells.add(doing)
+        doing.add_done_callback(self._farewells.discard)
+
+    def _do(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        try:
+            self._refuse_interrupter()
+            if self._closing or not self._thread.is_alive():  # in a forked child nobody would answer
+                raise self._closed()
+            doing = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except BaseException:
+            coroutine.close()
+            raise
+        try:
+            return self._result(doing)
         except CancelledError as error:
             raise self._closed() from error
         except BaseException:
             # Interrupted: what was begun for us is taken back.
             doing.cancel()
             raise
+
+    def _result(self, doing: Future[T]) -> T:
+        while not wait([doing], _LOOK).done:
+            # The loop may have ended just before it was given this.
+            if not self._thread.is_alive():
+                raise self._closed()
+        return doing.result()
+
+    def _refuse_interrupter(self) -> None:
+        """Raises `Misuse` on top of what the loop may wait for, or of the loop itself."""
+        if threading.current_thread() is self._thread or (self._wire and self._wire.is_read_here()):
+            raise interrupter_refused()
 
     def _closed(self) -> StoreClosed:
         return StoreClosed(f"the store at {self._settings[0].address} was closed; connect anew")

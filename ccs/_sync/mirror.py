@@ -9,10 +9,9 @@ is loaded anew and tells what has changed on the whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from threading import Lock
 from typing import Any
 
-from ccs._compat import Caller, Gate, Worker, sleep
+from ccs._compat import Caller, Gate, Lock, Worker, sleep
 from ccs._core.journal import changes_of, written_by
 from ccs._core.mirror import net
 from ccs._core.numbers import whole
@@ -135,6 +134,11 @@ class Mirror(Mapping[str, Any]):
             self._watch.close()
         self._wake(None)
 
+    def abandon(self, error: StoreClosed) -> None:
+        """For a child that was just forked: nothing keeps the mirror up to date here."""
+        self._failure = error
+        self._state = "failed"
+
     def caught_up(self, revision: int, timeout: Duration | None = None) -> None:
         """Waits until the commit of a revision is in it, anybody's, whether it matches or not.
 
@@ -200,6 +204,7 @@ class Mirror(Mapping[str, Any]):
         pairs, changes = net(self._entries, watch.present(), place.address, revision)
         self._apply(pairs, revision)
         self._state = "live"
+        place.engine.remember(self)
         return changes
 
     def _start_over(self, error: CCSError) -> None:

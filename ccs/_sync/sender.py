@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ccs._core.commit import Applied, Batch, Settings, commit_arguments, parse_answers, was_applied
@@ -21,7 +21,13 @@ class Sender:
     """Sends groups to one context; `defaults` are the settings that it gets if it has to be made."""
 
     def __init__(
-        self, connection: Connection, stats: Counters, address: str, keys: Keys, client: str, defaults: Settings
+        self,
+        connection: Connection,
+        stats: Counters,
+        address: str,
+        keys: Keys,
+        client: Callable[[], str],
+        defaults: Settings,
     ) -> None:
         self._connection, self._stats = connection, stats
         self._address, self._keys, self._client, self._defaults = address, keys, client, defaults
@@ -32,10 +38,12 @@ class Sender:
 
     def send(self, sending: Group[Any], sent: bool = False) -> Sequence[Applied | CCSError]:
         """The answers to a group, tried until patience ends; `sent`: it may have been applied before."""
-        batch = Batch(sending.commits, self._client, sending.number)
+        # The store has to be open before there is an identity.
+        self._connection.ready()
+        batch = Batch(sending.commits, self._client(), sending.number)
         arguments = commit_arguments(batch, self._keys, self._defaults)
         command = (*self._head, *arguments)
-        reply = self._connection.run(command, writes=True, sent=sent, since=sending.since, text=COMMIT.text)
+        reply = self._connection.run(command, writes=True, early=True, sent=sent, since=sending.since, text=COMMIT.text)
         return self._answers(batch, reply)
 
     def _answers(self, batch: Batch, reply: bytes) -> Sequence[Applied | CCSError]:

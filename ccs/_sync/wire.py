@@ -20,7 +20,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from ccs._compat import Signal
+from ccs._compat import Signal, calls_below, interrupter_refused
 from ccs.aio.wire import OnLost, OnReply, SocketWire
 
 __all__ = ["LEADS", "LeadingSignal", "LedWire", "OnLost", "OnReply"]
@@ -77,6 +77,7 @@ class LedWire(SocketWire):
         self._watched, self._led = select.epoll(), select.epoll()
         super().__init__(connection, on_reply, on_lost)
         self._tell, self._loop = tell, asyncio.get_running_loop()
+        self._loop_thread = self._reader_thread = threading.get_ident()
         self._transport.pause_reading()
         # Owned by a thread: to let go of what one does not have is an error, and no harm.
         self._reading = threading.RLock()
@@ -87,11 +88,17 @@ class LedWire(SocketWire):
         self._loop.add_reader(self._watched.fileno(), self._read_here)
 
     def lead(self, signal: LeadingSignal, deadline: float | None) -> None:
-        """Reads until the signal is set, the deadline comes or the connection is lost; not if somebody else does."""
+        """Reads until the signal is set, the deadline comes or the connection is lost; not if somebody else does.
+
+        `Misuse` where a signal handler or a finalizer waits on top of a thread in the middle of a message.
+        """
+        if threading.get_ident() == self._loop_thread or self.is_read_here():
+            raise interrupter_refused()
         leads = True
         try:
             leads = self._reading.acquire(blocking=False)
             if leads:
+                self._reader_thread = threading.get_ident()
                 self._watched.modify(self._socket, _OFF)
                 while self.up and signal.sleep(self, deadline) and self._receive():
                     pass
@@ -105,6 +112,10 @@ class LedWire(SocketWire):
                 # After that: the loop, if it was told of something just before, has found somebody reading.
                 if leads:
                     self._watched.modify(self._socket, _ONCE)
+
+    def is_read_here(self) -> bool:
+        """Whether the caller runs on top of a thread in the middle of a message."""
+        return threading.get_ident() == self._reader_thread and calls_below(self._receive) > 0
 
     def stirs(self, timeout: float | None) -> bool:
         """Waits until there is something to read, or somebody rings."""

@@ -13,11 +13,13 @@ from redis.exceptions import RedisError
 
 from ccs import _memory
 from ccs._compat import AsyncLock, async_call
+
+#| from ccs._compat import refuse_interrupter
 from ccs._core.server import check_server
 from ccs._core.target import Target, parse_target
 from ccs._faults import copy_of
 from ccs.embedded import Embedded, default_folder
-from ccs.errors import CCSError, InvalidValue
+from ccs.errors import CCSError, InvalidValue, Misuse
 
 __all__ = ["Dialer", "resolve"]
 
@@ -68,6 +70,7 @@ class Dialer:
         return self._kind(**self._options)
 
     async def _ensure(self) -> str:
+        #| refuse_interrupter(self._ensure)
         began = time.monotonic()
         async with self._lock:
             if self._failure and self._failed_at > began:
@@ -77,6 +80,8 @@ class Dialer:
                 self._embedded = await async_call(Embedded, self._target.location)
             try:
                 return await async_call(self._embedded.open, self._patience)
+            except Misuse:
+                raise  # no failure: it was raised by what interrupted us
             except CCSError as error:
                 self._failure, self._failed_at = error, time.monotonic()
                 raise

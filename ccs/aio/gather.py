@@ -58,8 +58,8 @@ class _Flight:
 class Gatherer:
     """The commits of one context, on their way to the server."""
 
-    def __init__(self, sender: Sender, numbers: Callable[[], int], retry_for: float) -> None:
-        self._sender, self._numbers, self._retry_for = sender, numbers, retry_for
+    def __init__(self, sender: Sender, enter: Callable[[], None], numbers: Callable[[], int], retry_for: float) -> None:
+        self._sender, self._enter, self._numbers, self._retry_for = sender, enter, numbers, retry_for
         self._waiting: list[Member] = []
         self._flying: dict[_Flight, Group[Member]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -76,6 +76,7 @@ class Gatherer:
     def commit(self, commit: Commit) -> Awaitable[Applied]:
         """What became of the commit, once the server has said so; its errors are raised."""
         # Not a coroutine: that would be one more layer between the answer and who waits for it.
+        self._enter()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Applied] = loop.create_future()
         self._waiting.append(Waiting(commit, time.monotonic(), answer))

@@ -30,11 +30,16 @@ class Place:
 
     engine: Engine
     address: str
-    agent: str
+    named: str | None
     given: Settings
     keys: Keys
     gatherer: Gatherer
     fences: tuple[Fence, ...] = ()
+
+    @property
+    def agent(self) -> str:
+        """Who is named in everything that is written here."""
+        return self.named or self.engine.default_agent
 
     @property
     def heeder(self) -> Heeder:

@@ -22,7 +22,13 @@ class Sender:
     """Sends groups to one context; `defaults` are the settings that it gets if it has to be made."""
 
     def __init__(
-        self, connection: Connection, stats: Counters, address: str, keys: Keys, client: str, defaults: Settings
+        self,
+        connection: Connection,
+        stats: Counters,
+        address: str,
+        keys: Keys,
+        client: Callable[[], str],
+        defaults: Settings,
     ) -> None:
         self._connection, self._stats = connection, stats
         self._address, self._keys, self._client, self._defaults = address, keys, client, defaults
@@ -33,10 +39,14 @@ class Sender:
 
     async def send(self, sending: Group[Any], sent: bool = False) -> Sequence[Applied | CCSError]:
         """The answers to a group, tried until patience ends; `sent`: it may have been applied before."""
-        batch = Batch(sending.commits, self._client, sending.number)
+        # The store has to be open before there is an identity.
+        await self._connection.ready()
+        batch = Batch(sending.commits, self._client(), sending.number)
         arguments = commit_arguments(batch, self._keys, self._defaults)
         command = (*self._head, *arguments)
-        reply = await self._connection.run(command, writes=True, sent=sent, since=sending.since, text=COMMIT.text)
+        reply = await self._connection.run(
+            command, writes=True, early=True, sent=sent, since=sending.since, text=COMMIT.text
+        )
         return self._answers(batch, reply)
 
     # [async-only]
@@ -47,7 +57,9 @@ class Sender:
 
         `on_answers(answers, sent)`: None where there are none, and then whether it may have been applied all the same.
         """
-        batch = Batch(sending.commits, self._client, sending.number, sending.behind)
+        if not self._connection.passable():
+            return False
+        batch = Batch(sending.commits, self._client(), sending.number, sending.behind)
         arguments = commit_arguments(batch, self._keys, self._defaults)
         return self._connection.post((*self._head, *arguments), partial(self._posted, batch, on_answers))
 

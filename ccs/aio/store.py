@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Callable, Mapping
 from os import PathLike
 from types import EllipsisType
@@ -63,7 +61,7 @@ def connect(
         )
     limit, work = _positive("max_value_bytes", max_value_bytes), None if embed is None else AsyncWork(embed)
     engine = Engine(parse_target(target), check_namespace(namespace), patience, limit, work)
-    return Store(engine, check_agent(agent or f"{socket.gethostname()}:{os.getpid()}"))
+    return Store(engine, check_agent(agent) if agent else None)
 
 
 class ContextSettings(TypedDict, total=False):
@@ -82,16 +80,17 @@ class Store:
     After leaving it everything is `StoreClosed`.
     """
 
-    def __init__(self, engine: Engine, agent: str) -> None:
-        self._engine, self._agent = engine, agent
+    def __init__(self, engine: Engine, agent: str | None) -> None:
+        self._engine = engine
+        self._named = agent
 
     def __repr__(self) -> str:
-        return f"<Store at {self._engine.address} as {self._agent!r}, {self._engine.state}>"
+        return f"<Store at {self._engine.address} as {self.agent!r}, {self._engine.state}>"
 
     @property
     def agent(self) -> str:
-        """Who is named in everything that is written through this store."""
-        return self._agent
+        """Who is named in everything that is written through this store; `<host>:<pid>` where nobody is."""
+        return self._named or self._engine.default_agent
 
     @property
     def address(self) -> str:
@@ -157,7 +156,7 @@ class Store:
         place = Place(
             self._engine,
             address,
-            self._agent if agent is None else check_agent(agent),
+            self._named if agent is None else check_agent(agent),
             given,
             self._engine.keys(address),
             self._engine.gatherer(address, defaults),

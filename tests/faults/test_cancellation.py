@@ -327,7 +327,7 @@ class Committer:
 
     def __init__(self, dice: random.Random, count: int) -> None:
         self.server = FakeServer(dice)
-        self.gatherer = Gatherer(self.server, itertools.count(1).__next__, 30.0)
+        self.gatherer = Gatherer(self.server, lambda: None, itertools.count(1).__next__, 30.0)
         self.names, self.over = itertools.count(1), threading.Event()
         self.acknowledged: list[tuple[int, int]] = []
         self.calm, self.interrupts = [False] * count, 0

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, repeat
 from typing import Any, TypeVar
 
-from ccs._compat import Lock, Work
+from ccs._compat import Lock, Work, refuse_interrupter
 from ccs._core.entry import RawEntry, parse_entry
 from ccs._core.journal import Cursor, Record, check_resume, cursor_of
 from ccs._core.matrix import Matrix
@@ -57,6 +57,7 @@ class Index:
 
         For who `searches`, the table has a matrix. `now` is 0 where nothing in the table has a deadline.
         """
+        refuse_interrupter(self.ask)
         self._engine.ready()
         # A look that begins from now on will do: all who wait for the lock meanwhile share one.
         wanted = self._begun + 1

@@ -32,7 +32,7 @@ from ccs._sync.place import Fence, Place
 from ccs._sync.reads import matcher_of
 from ccs._sync.recipes.steps import looking
 from ccs._sync.watch import Picture
-from ccs.errors import AlreadyClaimed, CCSError, ClaimLost, Conflict, ContextFinished, InvalidValue
+from ccs.errors import AlreadyClaimed, CCSError, ClaimLost, Conflict, ContextFinished, InvalidValue, Misuse
 from ccs.types import ClaimInfo
 
 if TYPE_CHECKING:
@@ -83,7 +83,9 @@ class Claim:
     def state(self) -> str:
         """`new`, `waiting` to be acquired, `held`, `lost` or `released`."""
         if self._lease is not None and not self._released:
-            return "held" if self._lease.held(time.monotonic()) else "lost"
+            # In a forked child nobody renews it, and the parent goes on holding it.
+            here = not self._place.engine.inherited
+            return "held" if here and self._lease.held(time.monotonic()) else "lost"
         return "waiting" if self._acquiring else "released" if self._released else "new"
 
     @property
@@ -151,6 +153,11 @@ class Claim:
             self._commit([delete_op(lease.path)], [revision_guard(lease.path, lease.revision)])
         except Conflict as conflict:
             raise ClaimLost(self.resource) from conflict
+        except Misuse:
+            # Refused before anything was sent, so it is held as before.
+            self._released = False
+            self._place.hold(lease)
+            raise
         except CCSError:
             raise
         except BaseException:
@@ -180,7 +187,7 @@ class Claim:
             self._acquiring = True
             self._give_up()
             self._lease, self._attempt, self._released = take(attempt), attempt, False
-        except (AlreadyClaimed, Conflict):
+        except (AlreadyClaimed, Conflict, Misuse):
             raise
         except BaseException:
             self._withdraw(attempt)
@@ -211,6 +218,9 @@ class Claim:
         except TimeoutError:
             self._withdraw(attempt)
             raise self._refusal() from None
+        except Misuse:
+            self._withdraw(attempt)  # from the line
+            raise
 
     def _take_in_turn(self, deadline: float, attempt: str) -> Lease:
         while True:

@@ -17,7 +17,7 @@ from ccs._core.presence import EVERYBODY, ROOT, members_in, written
 from ccs._core.times import Duration, from_micros, millis, seconds
 from ccs._log import logger
 from ccs._sync.entries import Entries
-from ccs.errors import CCSError, ContextFinished, ContextGone, InvalidValue, StoreClosed, Unavailable
+from ccs.errors import CCSError, ContextFinished, ContextGone, InvalidValue, Misuse, StoreClosed, Unavailable
 from ccs.types import Member
 
 __all__ = ["Presence", "members"]
@@ -99,9 +99,7 @@ class Presence:
         operation = set_op(path, self._value, millis(self.ttl))
         applied = self._place.commit([operation], [], len(self._value), heeding=False)
         self.joined_at = from_micros(applied.at)
-        self._lease = Lease(path, applied.revision, self.ttl, sent + self.ttl, on_lost=self._come_back)
-        self._place.hold(self._lease)
-        self._place.engine.presences[self] = self._place.address, self.agent, self.ttl
+        self._keep(Lease(path, applied.revision, self.ttl, sent + self.ttl, on_lost=self._come_back))
         if self._left:  # meanwhile, by another task
             self._withdraw()
 
@@ -113,10 +111,25 @@ class Presence:
             self._withdraw()
         except (ContextFinished, StoreClosed) as error:
             logger.info("%r lapses by itself: %s", self, error)
+        except Misuse:
+            self._left = False
+            raise
 
     def _withdraw(self) -> None:
+        lease = self._lease
         self._forget()
-        self._place.commit([delete_op(f"{ROOT}/{self.id}")], [], 0, heeding=False)
+        try:
+            self._place.commit([delete_op(f"{ROOT}/{self.id}")], [], 0, heeding=False)
+        except Misuse:
+            # Refused before anything was sent, so it is a member as before.
+            if lease:
+                self._keep(lease)
+            raise
+
+    def _keep(self, lease: Lease) -> None:
+        self._lease = lease
+        self._place.hold(lease)
+        self._place.engine.presences[self] = self._place.address, self.agent, self.ttl
 
     def _forget(self) -> None:
         self._place.engine.presences.pop(self, None)

@@ -16,7 +16,7 @@ from ccs._core.presence import EVERYBODY, ROOT, members_in, written
 from ccs._core.times import Duration, from_micros, millis, seconds
 from ccs._log import logger
 from ccs.aio.entries import Entries
-from ccs.errors import CCSError, ContextFinished, ContextGone, InvalidValue, StoreClosed, Unavailable
+from ccs.errors import CCSError, ContextFinished, ContextGone, InvalidValue, Misuse, StoreClosed, Unavailable
 from ccs.types import Member
 
 __all__ = ["Presence", "members"]
@@ -98,9 +98,7 @@ class Presence:
         operation = set_op(path, self._value, millis(self.ttl))
         applied = await self._place.commit([operation], [], len(self._value), heeding=False)
         self.joined_at = from_micros(applied.at)
-        self._lease = Lease(path, applied.revision, self.ttl, sent + self.ttl, on_lost=self._come_back)
-        self._place.hold(self._lease)
-        self._place.engine.presences[self] = self._place.address, self.agent, self.ttl
+        self._keep(Lease(path, applied.revision, self.ttl, sent + self.ttl, on_lost=self._come_back))
         if self._left:  # meanwhile, by another task
             await self._withdraw()
 
@@ -112,10 +110,25 @@ class Presence:
             await self._withdraw()
         except (ContextFinished, StoreClosed) as error:
             logger.info("%r lapses by itself: %s", self, error)
+        except Misuse:
+            self._left = False
+            raise
 
     async def _withdraw(self) -> None:
+        lease = self._lease
         self._forget()
-        await self._place.commit([delete_op(f"{ROOT}/{self.id}")], [], 0, heeding=False)
+        try:
+            await self._place.commit([delete_op(f"{ROOT}/{self.id}")], [], 0, heeding=False)
+        except Misuse:
+            # Refused before anything was sent, so it is a member as before.
+            if lease:
+                self._keep(lease)
+            raise
+
+    def _keep(self, lease: Lease) -> None:
+        self._lease = lease
+        self._place.hold(lease)
+        self._place.engine.presences[self] = self._place.address, self.agent, self.ttl
 
     def _forget(self) -> None:
         self._place.engine.presences.pop(self, None)
