@@ -45,6 +45,14 @@ class Lock:
             return self._fd >= 0 and os.path.samestat(os.fstat(self._fd), os.stat(self.path))
         return False
 
+    def moved_to(self) -> Path | None:
+        """Where this file is now, if it was moved and the system tells; `None` if it was removed."""
+        with contextlib.suppress(OSError):
+            found = _path_of(self._fd)
+            if found and os.path.samestat(os.fstat(self._fd), os.stat(found)):
+                return Path(found)
+        return None
+
     def release(self) -> None:
         """Close this process's descriptor; the lock lives on in whoever inherited it. Idempotent."""
         with _opening:
@@ -91,6 +99,12 @@ def _open(path: Path) -> int:
         return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
     finally:
         os.close(fd)
+
+
+def _path_of(fd: int) -> str:
+    if sys.platform == "darwin":
+        return os.fsdecode(fcntl.fcntl(fd, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0"))
+    return os.readlink(f"/proc/self/fd/{fd}") if sys.platform == "linux" else ""
 
 
 def _locked() -> Iterator[tuple[int, os.stat_result]]:
