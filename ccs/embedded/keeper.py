@@ -33,7 +33,7 @@ from typing import Any, NoReturn
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["Keeper", "ask", "identity", "main", "of_server"]
+__all__ = ["Keeper", "greet", "identity", "main"]
 
 _QUICK, _QUICK_LOOKS = 0.01, 500  # seconds between looks at first, while there is no connection, and how many
 _PATIENCE = 10.0  # seconds for a server to write out its data and end, before clients are let in again
@@ -46,10 +46,13 @@ def identity(home: str | os.PathLike[str]) -> str:
     return f"ccs-{found.st_dev:x}-{found.st_ino:x}"
 
 
-def of_server(link: socket.socket, timeout: float = 1.0) -> str:
-    """The identity of the directory in which the server at the other end of `link` works; empty if it does not say."""
-    words = ask(link, b"CONFIG GET syslog-ident", timeout).split(b"\r\n")
-    return words[4].decode(errors="replace") if len(words) == 6 else ""
+def greet(link: socket.socket, timeout: float = 1.0) -> tuple[str, str]:
+    """The identity of the directory in which the server at the other end works, and its answer to PING.
+
+    Without an identity, what it said instead.
+    """
+    words = _ask(link, b"CONFIG GET syslog-ident\r\nPING", timeout).decode(errors="replace").split("\r\n")
+    return (words[4], words[5]) if len(words) == 7 else ("", words[0])
 
 
 class Keeper:
@@ -114,9 +117,9 @@ class Keeper:
         if not self.link:
             return not current and self.end_child()
         # A server that could not write its data out (disk full) still has it in memory: it must live on.
-        if current and ask(self.link, b"PING").startswith(b"-MISCONF"):
+        if current and _ask(self.link, b"PING").startswith(b"-MISCONF"):
             return False
-        if ask(self.link, b"SHUTDOWN" if current else b"SHUTDOWN NOSAVE FORCE").startswith(b"-"):
+        if _ask(self.link, b"SHUTDOWN" if current else b"SHUTDOWN NOSAVE FORCE").startswith(b"-"):
             return False
         return self.await_end()
 
@@ -142,7 +145,7 @@ class Keeper:
         with contextlib.suppress(OSError):
             with open("socket", "rb") as noted:
                 link.connect(noted.read())
-            if of_server(link) == self.identity:
+            if greet(link)[0] == self.identity:
                 return link
         link.close()
         return None
@@ -199,7 +202,7 @@ def _open(link: socket.socket) -> bool:
         return False
 
 
-def ask(link: socket.socket, command: bytes, timeout: float = 1.0) -> bytes:
+def _ask(link: socket.socket, command: bytes, timeout: float = 1.0) -> bytes:
     """What the server answers; empty if nothing within `timeout` seconds."""
     link.settimeout(timeout)
     with contextlib.suppress(OSError):

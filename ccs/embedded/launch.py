@@ -25,7 +25,7 @@ from ccs.errors import Unavailable
 __all__ = ["Launch", "held"]
 
 _logger = logging.getLogger("ccs")
-_POLL = 0.01
+_POLL = 0.005
 _STARTS = 4
 _BACK_OFF = 0.1  # seconds after the first failed start, doubled with each further one
 
@@ -111,18 +111,18 @@ class Launch:
 
 def _problem(path: str, identity: str, timeout: float) -> str:
     """Why the server at `path` cannot be used right now; empty if it can."""
+    timeout = min(1.0, max(0.05, timeout))
     try:
         with socket.socket(socket.AF_UNIX) as link:
-            each = min(1.0, max(0.05, timeout))
-            link.settimeout(each)
+            link.settimeout(timeout)
             link.connect(path)
-            if (found := keeper.of_server(link, each)) != identity:
-                return f"{path}: {f'it serves another folder, {found}' if found else 'no answer'}"
-            reply = keeper.ask(link, b"PING", each)
+            found, pong = keeper.greet(link, timeout)
     except OSError as error:
         return f"{path}: {error}"
-    # Other errors, -MISCONF on a full disk or -BUSY, come from a server that is there.
-    return "" if reply and not reply.startswith(b"-LOADING") else reply.decode(errors="replace").strip() or "hung up"
+    if found != identity:
+        return f"{path}: {'the server of another folder' if found else pong or 'no answer'}"
+    # Other errors, -MISCONF on a full disk, come from a server that can be used.
+    return pong if pong.startswith("-LOADING") else ""
 
 
 def held(path: Path) -> str:
