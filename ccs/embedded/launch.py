@@ -146,9 +146,7 @@ def _run_keeper(
     command: Sequence[str] = (),
 ) -> None:
     """Start a keeper, which inherits the locks, and which starts a server if there is a `command`."""
-    # In a frozen program sys.executable is the program itself.
-    python = shutil.which("python3") if getattr(sys, "frozen", False) else sys.executable
-    if not python:
+    if not (python := _python()):
         return _run_alone(home, timeout, server_lock, command)
     words = [python, "-I", "-S", keeper.__file__, str(home.path), str(linger), str(keeper_lock.fileno())]
     inherited = [keeper_lock.fileno()]
@@ -157,6 +155,12 @@ def _run_keeper(
         inherited.append(server_lock.fileno())
     if code := _run(home, words, inherited, timeout):
         _logger.warning("the keeper of %s ended at start with code %d, see %s", home.path, code, home.log)
+
+
+def _python() -> str | None:
+    # In a frozen program sys.executable is the program itself; and who became another user may not run it any more.
+    own = not getattr(sys, "frozen", False) and os.access(sys.executable, os.X_OK)
+    return sys.executable if own else shutil.which("python3")
 
 
 def _run_alone(home: Home, timeout: float, server_lock: locks.Lock | None, command: Sequence[str]) -> None:

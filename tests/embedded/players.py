@@ -165,6 +165,13 @@ def enter(folder: Path, linger: float) -> tuple[str, str]:
     return run_id(path), path
 
 
+def come(folder: Path, linger: float) -> None:
+    """Open `folder`, whose server may be killed the moment after."""
+    global handle
+    handle = Embedded(folder, linger=linger)
+    handle.open(PATIENCE)
+
+
 def ensure() -> str:
     assert handle
     return run_id(handle.ensure(PATIENCE))
