@@ -280,9 +280,7 @@ def test_a_store_that_does_not_answer_is_an_error_that_names_it_without_its_pass
 
 
 @pytest.mark.parametrize("missing", ["nosuch", "nosuch/deep", "a-file"])
-def test_a_folder_without_a_store_is_said_and_not_made(
-    tmp_path: Path, tail: Callable[..., Tail], missing: str
-) -> None:
+def test_a_folder_without_a_store_is_said_and_not_made(tmp_path: Path, tail: Callable[..., Tail], missing: str) -> None:
     """Given a look at a folder that may be misspelled, then that is said, with a code of its own, and nothing is made."""
     (tmp_path / "a-file").touch()
     running = tail("/tasks/42", store=str(tmp_path / missing))

@@ -181,7 +181,9 @@ def _check_home(folder: Path) -> None:
     # One that is not there was named for a user without any (/nonexistent), and is not to be made by us.
     home = _home_folder()
     if os.path.isabs(home) and folder.is_relative_to(home) and not os.path.isdir(home):
-        raise Unavailable(str(folder), reason=f"the home folder {home} does not exist; set $HOME, $CCS_URL, or give a folder")
+        raise Unavailable(
+            str(folder), reason=f"the home folder {home} does not exist; set $HOME, $CCS_URL, or give a folder"
+        )
 
 
 def _make_private(folder: str, path: str) -> None:

@@ -73,8 +73,9 @@ class Embedded:
         """
         deadline = time.monotonic() + timeout
         with self._explained():
-            self._enter(deadline)
-            return self._reach(Launch(self._home, self.linger, deadline))
+            while not (path := self._try_ensure(deadline)):
+                pass
+            return path
 
     def close(self) -> None:
         """Stop being a client; the keeper ends a server without clients. Idempotent."""
@@ -84,6 +85,21 @@ class Embedded:
                 self._clients.release()
             self._clients = self._socket = None
             self._home = Home(self.folder)
+
+    def _try_ensure(self, deadline: float) -> str | None:
+        """The socket's path; `None` if the folder was moved or deleted meanwhile."""
+        self._enter(deadline)
+        try:
+            path = self._reach(Launch(self._home, self.linger, deadline))
+        except FileNotFoundError:
+            if self._stayed():
+                raise
+            return None
+        return path if self._stayed() else None
+
+    def _stayed(self) -> bool:
+        with self._mutex:
+            return self._clients is not None and self._clients.is_current()
 
     def _enter(self, deadline: float) -> None:
         while not self._try_enter():

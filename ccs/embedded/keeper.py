@@ -160,7 +160,7 @@ class Keeper:
         return f"<Keeper {os.getcwd()!r} linger={self.linger} idle_since={self.idle_since} linked={bool(self.link)}>"
 
 
-def _become(command: Sequence[str], keeper: int, prctl: Callable[[int, int], Any] | None) -> NoReturn:
+def _become(command: list[str], keeper: int, prctl: Callable[[int, int], Any] | None) -> NoReturn:
     """Turn this process into the server, which the kernel ends when the keeper dies."""
     try:
         if prctl:

@@ -58,7 +58,12 @@ SLIPS = [
     "[::1]:6379",
     "[::1]:6379/0",
 ]
-OTHER_SCHEMES = ["http://:hunter2@host", "postgres://u:hunter2@h", "redis-sentinel://:hunter2@host", "redos://:hunter2@h"]
+OTHER_SCHEMES = [
+    "http://:hunter2@host",
+    "postgres://u:hunter2@h",
+    "redis-sentinel://:hunter2@host",
+    "redos://:hunter2@h",
+]
 FOLDERS = [
     "brain",
     "./brain",
@@ -95,7 +100,9 @@ def test_a_slip_of_a_url_is_refused_and_its_secret_not_shown(
     for connect in (ccs.connect, ccs.aio.connect):
         for target in (text, None):
             monkeypatch.setenv("CCS_URL", text)
-            with pytest.raises(InvalidValue, match=r"write redis://user:password@host:port/0, or ./|no scheme") as caught:
+            with pytest.raises(
+                InvalidValue, match=r"write redis://user:password@host:port/0, or ./|no scheme"
+            ) as caught:
                 connect(target)
             assert SECRET not in str(caught.value) + repr(caught.value)
     assert os.listdir(tmp_path) == []

@@ -159,7 +159,9 @@ def test_where_a_server_outlives_its_keeper_the_next_client_starts_another_keepe
     """As on systems without a signal at the death of a parent: there the server has left its parent behind."""
     found = binary.find(str(folder), None)
     wrapper = root / "server"
-    wrapper.write_text(f'#!/bin/sh\n[ "$1" = --version ] && exec "{found.path}" "$@"\nexec "{found.path}" "$@" --daemonize yes\n')
+    wrapper.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] && exec "{found.path}" "$@"\nexec "{found.path}" "$@" --daemonize yes\n'
+    )
     wrapper.chmod(0o755)
     monkeypatch.setenv("CCS_SERVER_BIN", str(wrapper))
     handle = Embedded(folder, linger=LINGER)

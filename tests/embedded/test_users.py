@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ import ccs
 from ccs.embedded import Embedded, default_folder
 from ccs.embedded import locks as file_locks
 from ccs.errors import CCSError, Unavailable
-from tests.embedded.players import PATIENCE, Player, crowd, gone, run_id
+from tests.embedded.players import PATIENCE, Player, crowd, gone, mounted, run_id
 from tests.embedded.players import ccs as inside
 from tests.support.colours import COLOURS, connect_in
 from tests.support.waiting import eventually, scaled
@@ -179,7 +180,7 @@ def test_a_home_that_does_not_exist_is_not_made(root: Path, monkeypatch: pytest.
     monkeypatch.setenv("HOME", str(root / "nowhere"))
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     for target in (default_folder(), "~/brain"):
-        with pytest.raises(Unavailable, match="the home folder .*nowhere does not exist"):
+        with pytest.raises(Unavailable, match=r"the home folder .*nowhere does not exist"):
             Embedded(target).open(PATIENCE)
     assert list(root.iterdir()) == []
 
@@ -216,47 +217,24 @@ def test_a_folder_that_may_only_be_read_says_so(folder: Path, owner: Player) -> 
     check_one_user_a_folder(said, seconds)
 
 
-@as_others
 def test_a_file_system_that_may_only_be_read_says_so(root: Path) -> None:
-    place = root / "mounted"
-    place.mkdir()
-    mount(place, "ro")
-    try:
-        said, seconds = outcome(place / "brain")
-        assert "Read-only file system" in said
-        assert "give a folder that can be written, or a URL" in said
-        assert seconds < AT_ONCE
-    finally:
-        unmount(place)
+    with mounted(root / "disk", "ro"):
+        said, seconds = outcome(root / "disk" / "brain")
+    assert "Read-only file system" in said
+    assert "give a folder that can be written, or a URL" in said
+    assert seconds < AT_ONCE
 
 
-@as_others
 def test_a_file_system_on_which_nothing_may_be_run_is_fine(root: Path) -> None:
-    place = root / "mounted"
-    place.mkdir()
-    mount(place, "noexec,size=16m")
-    try:
-        handle = Embedded(place / "brain", linger=LINGER)
+    with mounted(root / "disk", "noexec,size=16m"):
+        handle = Embedded(root / "disk" / "brain", linger=LINGER)
         assert run_id(handle.open(PATIENCE))
         handle.close()
-        eventually(lambda: gone(place / "brain"))
-    finally:
-        unmount(place)
-
-
-def mount(place: Path, options: str) -> None:
-    if os.system(f"mount -t tmpfs -o {options} tmpfs {place} 2>/dev/null"):
-        pytest.skip("mounts are not allowed here")
-
-
-def unmount(place: Path) -> None:
-    assert os.system(f"umount -l {place}") == 0
+        eventually(lambda: gone(handle.folder))
 
 
 @pytest.mark.parametrize("number", ["ENOLCK", "ENOTSUP", "ENOSYS"])
 def test_a_file_system_without_locks_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch, number: str) -> None:
-    import errno
-
     def refuse(fd: int, operation: int) -> None:
         raise OSError(getattr(errno, number), os.strerror(getattr(errno, number)))
 
