@@ -23,6 +23,7 @@ __all__ = ["ADVICE", "Home", "default_folder", "expanded"]
 ADVICE = "one user a folder: give each a folder of their own, or use a URL, such as redis://localhost:6379, for all"
 
 _SOCKET_BYTES = 103  # what fits into sockaddr_un everywhere: 104 with the final NUL on macOS, 108 on Linux
+_SOCKET = "server.sock"
 _LOG_BYTES = 1 << 20
 
 
@@ -105,13 +106,8 @@ class Home:
 
     def choose_socket(self) -> str:
         """Where the next server is to listen: in the folder, or in a private folder elsewhere if its path is long."""
-        if _fits(self.own_socket()):
-            return os.path.basename(self.own_socket())
-        return _elsewhere(str(self.path.parent), f"{self.identity()}.sock")
-
-    def own_socket(self) -> str:
-        """The socket in the folder."""
-        return os.path.join(os.path.realpath(self.path), "server.sock")
+        own = os.path.join(os.path.realpath(self.path), _SOCKET)
+        return _SOCKET if _fits(own) else _elsewhere(str(self.path.parent), f"{self.identity()}.sock")
 
     def rotate_log(self) -> int:
         """Put a log aside that has grown large; the bytes that are in the log now."""
@@ -171,7 +167,7 @@ def _fits(path: str) -> bool:
 def _elsewhere(folder: str, name: str) -> str:
     for parent in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):
         path = os.path.join(parent or "", f"ccs-{os.geteuid()}", name)
-        if parent and os.path.isabs(path) and _fits(os.path.join(path, "server.sock")) and os.access(parent, os.W_OK):
+        if parent and os.path.isabs(path) and _fits(os.path.join(path, _SOCKET)) and os.access(parent, os.W_OK):
             _make_private(folder, os.path.dirname(path))
             return path
     raise Unavailable(folder, reason="its path is too long for a socket, and no temporary folder is usable instead")

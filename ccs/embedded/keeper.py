@@ -72,9 +72,10 @@ class Keeper:
         """Start the server, which alone holds `lock` from then on."""
         keeper = os.getpid()
         prctl = _prctl()
+        words = [*command, *self.named()]
         self.child = os.fork()
         if not self.child:
-            _become([*command, *self.named()], keeper, prctl)
+            _become(words, keeper, prctl)
         os.close(lock)
 
     def named(self) -> list[str]:

@@ -80,11 +80,11 @@ class Launch:
     def _start(self, keeper_lock: locks.Lock, server_lock: locks.Lock) -> None:
         self.home.check_locks()
         server = binary.find(self._address, self.home.version())
-        socket_name = self.home.choose_socket()
-        self.home.note(socket_name, server.version)
+        name = self.home.choose_socket()
+        self.home.note(name, server.version)
         self._log_start = self.home.rotate_log()
         self.starts += 1
-        command = _command(server.path, self.home, socket_name)
+        command = _command(server.path, self.home, name)
         _run_keeper(self.home, self.linger, self.deadline - time.monotonic(), keeper_lock, server_lock, command)
         self._not_before = time.monotonic() + _BACK_OFF * 2 ** (self.starts - 1)
 
@@ -166,15 +166,16 @@ def _python() -> str | None:
 def _run_alone(home: Home, timeout: float, server_lock: locks.Lock | None, command: Sequence[str]) -> None:
     _logger.warning("no Python interpreter for the keeper of %s: its server will not stop by itself", home.path)
     if server_lock:
-        words = [*command, "--dir", str(home.path), "--syslog-ident", home.identity(), "--daemonize", "yes"]
-        _run(home, words, [server_lock.fileno()], timeout)
+        server, *options = command
+        place = ["--dir", str(home.path), "--syslog-ident", home.identity(), "--daemonize", "yes"]
+        _run(home, [server, *place, *options], [server_lock.fileno()], timeout)
 
 
-def _command(server: Path, home: Home, socket_name: str) -> list[str]:
+def _command(server: Path, home: Home, name: str) -> list[str]:
     # Paths are relative to the folder, in which the keeper starts it: it stays there wherever the folder is moved.
     options = {
         "port": "0",
-        "unixsocket": socket_name,
+        "unixsocket": name,
         "unixsocketperm": "700",
         "logfile": home.log.name,
         "pidfile": "server.pid",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from anyio import to_thread
 
-from ccs.embedded import Embedded, binary
+from ccs.embedded import Embedded, binary, launch
 from tests.embedded.players import (
     PATIENCE,
     alive,
@@ -68,8 +68,8 @@ def test_a_server_without_a_keeper_ends_although_nobody_comes(folder: Path) -> N
 
 
 @linux
-def test_a_server_without_a_keeper_ends_although_its_starter_lives_on_in_a_thread_that_ended(folder: Path) -> None:
-    """The kernel's signal comes at the death of a thread: the one that started must be the keeper's, not a client's."""
+def test_a_server_lives_on_without_the_client_that_started_it_and_not_without_its_keeper(folder: Path) -> None:
+    """The kernel's signal comes at the death of who started the server: that must be the keeper, and no client."""
     with crowd(1) as (player,):
         before, path = player.ask(enter, folder, 30.0)
         player.kill()
@@ -173,3 +173,18 @@ def test_where_a_server_outlives_its_keeper_the_next_client_starts_another_keepe
         assert len(keepers(folder)) == 1
     handle.close()
     eventually(lambda: gone(folder))
+
+
+def test_without_a_python_for_the_keeper_there_is_a_server_all_the_same(
+    folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in a frozen program on a machine without Python: nobody ends the server, and that is said."""
+    monkeypatch.setattr(launch, "_python", lambda: None)
+    monkeypatch.chdir(root)
+    handle = Embedded(folder, linger=LINGER)
+    path = handle.open(PATIENCE)
+    assert run_id(path) == run_id(handle.ensure(PATIENCE))
+    assert "its server will not stop by itself" in caplog.text
+    assert os.listdir(root) == ["brain"]
+    handle.close()
+    kill(server_pid(path))
