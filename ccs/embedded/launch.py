@@ -27,6 +27,7 @@ __all__ = ["Launch", "held"]
 _logger = logging.getLogger("ccs")
 _POLL = 0.005
 _STARTS = 4
+_GRACE = 1.0  # seconds for the first server that we start to answer or to end, so that the reason can be told
 _BACK_OFF = 0.1  # seconds after the first failed start, doubled with each further one
 
 
@@ -59,19 +60,20 @@ class Launch:
         return None if self._problem else path
 
     def _try_start(self, late: bool) -> None:
-        server_lock = locks.attempt(self.home.server_lock)
-        keeper_lock = locks.attempt(self.home.keeper_lock) if server_lock else None
-        try:
-            if server_lock and keeper_lock:
+        with locks.tried(self.home.server_lock) as server_lock:
+            if not server_lock:
+                return self._check_wait(self.home.server_lock, late)
+            with locks.tried(self.home.keeper_lock) as keeper_lock:
+                if not keeper_lock:
+                    return self._check_wait(self.home.keeper_lock, late)
                 self._check_starts(late)
                 self._start(keeper_lock, server_lock)
-            elif late:
-                wanted = self.home.keeper_lock if server_lock else self.home.server_lock
-                raise self._unavailable(f"no server answers ({self._problem}), {held(wanted)}")
-            else:
-                self.home.check_locks()
-        finally:
-            _release(keeper_lock, server_lock)
+
+    def _check_wait(self, wanted: Path, late: bool) -> None:
+        """Raise if it is of no use, or too late, to wait for whoever holds the lock `wanted`."""
+        self.home.check_locks()
+        if late:
+            raise self._unavailable(f"no server answers ({self._problem}), {held(wanted)}")
 
     def _check_starts(self, late: bool) -> None:
         if self.starts and (late or self.starts == _STARTS):
@@ -86,16 +88,15 @@ class Launch:
         self.starts += 1
         command = _command(server.path, self.home, name)
         _run_keeper(self.home, self.linger, self.deadline - time.monotonic(), keeper_lock, server_lock, command)
+        if self.starts == 1:
+            self.deadline = max(self.deadline, time.monotonic() + _GRACE)
         self._not_before = time.monotonic() + _BACK_OFF * 2 ** (self.starts - 1)
 
     def _ensure_keeper(self) -> None:
         """Where the death of a keeper does not end its server, the next client starts another one."""
-        lock = locks.attempt(self.home.keeper_lock)
-        try:
-            if lock:
-                _run_keeper(self.home, self.linger, 10.0, lock)
-        finally:
-            _release(lock)
+        with locks.tried(self.home.keeper_lock) as keeper_lock:
+            if keeper_lock:
+                _run_keeper(self.home, self.linger, 10.0, keeper_lock)
 
     @property
     def _address(self) -> str:
@@ -129,12 +130,6 @@ def held(path: Path) -> str:
     """Who holds the lock on `path`, as a part of a message."""
     found = ", ".join(map(str, locks.holders(path)))
     return f"yet {path} is held by {f'process {found}' if found else 'a process that cannot be seen from here'}"
-
-
-def _release(*held: locks.Lock | None) -> None:
-    for lock in held:
-        if lock:
-            lock.release()
 
 
 def _run_keeper(

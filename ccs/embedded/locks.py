@@ -20,7 +20,7 @@ from pathlib import Path
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["Lock", "attempt", "holders"]
+__all__ = ["Lock", "attempt", "holders", "tried"]
 
 _held: set[Lock] = set()
 _opening = threading.RLock()  # re-entrant: a signal handler or finalizer may run in between
@@ -80,6 +80,17 @@ def attempt(path: Path, *, shared: bool = False) -> Lock | None:
         lock.release()
         raise
     return lock
+
+
+@contextlib.contextmanager
+def tried(path: Path) -> Iterator[Lock | None]:
+    """The exclusive lock on `path`, released in the end, or `None` if somebody is in the way."""
+    lock = attempt(path)
+    try:
+        yield lock
+    finally:
+        if lock:
+            lock.release()
 
 
 def holders(path: Path) -> list[int]:

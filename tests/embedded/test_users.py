@@ -26,7 +26,7 @@ AT_ONCE = scaled(3.0)
 as_others = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def owner() -> Iterator[Player]:
     with crowd(1) as (player,):
         player.ask(become, OWNER)
