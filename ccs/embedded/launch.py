@@ -73,7 +73,8 @@ class Launch:
         """Raise if it is of no use, or too late, to wait for whoever holds the lock `wanted`."""
         self.home.check_locks()
         if late:
-            raise self._unavailable(f"no server answers ({self._problem}), {held(wanted)}")
+            log = f"; its log: {self.home.log_tail(self._log_start)}" if self.starts else ""
+            raise self._unavailable(f"no server answers ({self._problem}), {held(wanted)}{log}")
 
     def _check_starts(self, late: bool) -> None:
         if self.starts and (late or self.starts == _STARTS):
