@@ -27,7 +27,8 @@ __all__ = ["Launch", "held"]
 _logger = logging.getLogger("ccs")
 _POLL = 0.005
 _STARTS = 4
-_GRACE = 1.0  # seconds for the first server that we start to answer or to end, so that the reason can be told
+_GRACE = 3.0  # seconds for the first server that we start to answer or to end, so that the reason can be told
+_LAST_WORDS = 0.2  # seconds for which a server may still answer whose keeper has died, and with it soon the server
 _BACK_OFF = 0.1  # seconds after the first failed start, doubled with each further one
 
 
@@ -45,12 +46,11 @@ class Launch:
 
     def run(self) -> str:
         """The path of the socket on which the server answers. Raises `Unavailable` or `UnsafeServer`."""
-        while not (path := self._answering()):
+        while not ((path := self._answering()) and self._is_kept()):
             late = time.monotonic() >= self.deadline
             if late or time.monotonic() >= self._not_before:
                 self._try_start(late)
             time.sleep(_POLL)
-        self._ensure_keeper()
         return path
 
     def _answering(self) -> str | None:
@@ -93,11 +93,16 @@ class Launch:
             self.deadline = max(self.deadline, time.monotonic() + _GRACE)
         self._not_before = time.monotonic() + _BACK_OFF * 2 ** (self.starts - 1)
 
-    def _ensure_keeper(self) -> None:
-        """Where the death of a keeper does not end its server, the next client starts another one."""
+    def _is_kept(self) -> bool:
+        """Whether the server has a keeper; where the death of one does not end its server, it gets another one."""
         with locks.tried(self.home.keeper_lock) as keeper_lock:
-            if keeper_lock:
-                _run_keeper(self.home, self.linger, 10.0, keeper_lock)
+            if not keeper_lock:
+                return True
+            time.sleep(_LAST_WORDS)
+            if not self._answering():
+                return False
+            _run_keeper(self.home, self.linger, 10.0, keeper_lock)
+            return True
 
     @property
     def _address(self) -> str:
