@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import ccs
@@ -19,6 +20,7 @@ from ccs._core.target import parse_target
 from ccs._sync.dial import resolve
 from ccs._sync.store_watch import StoreTail
 from ccs._sync.watch import Tail
+from ccs.embedded import Embedded
 from ccs.types import Change, Event
 
 __all__ = ["main"]
@@ -26,6 +28,7 @@ __all__ = ["main"]
 _WILD = frozenset("*?[{")
 # Seconds after which a server that does not answer is reported.
 _PATIENCE = 5.0
+_NOT_THERE = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,8 +77,8 @@ _PATTERNS = "which paths; by default all but those of the system, which are aske
 
 def _tail(options: argparse.Namespace) -> int:
     if folder := _without_store(options.store):
-        # Who looks may well come first; but a folder that was misspelled stays silent for ever.
-        print(f"ccs: there was no store in {folder} yet; waiting for what comes", file=sys.stderr, flush=True)
+        print(f"ccs: there is no store in {folder}", file=sys.stderr)
+        return _NOT_THERE
     show = _as_json if options.json else _as_text
     target, namespace = options.store, options.namespace
     with ccs.connect(target, namespace=namespace, retry_for=_PATIENCE) as store, _changes(store, options) as changes:
@@ -91,10 +94,19 @@ def _tail(options: argparse.Namespace) -> int:
                 time.sleep(1.0)
 
 
-def _without_store(target: str | None) -> str | None:
-    """The folder that is meant, where it holds no store yet."""
+def _without_store(target: str | None) -> Path | None:
+    """The folder that is meant, where it holds no store: to look at one must not make it."""
     meant = resolve(parse_target(target))
-    return meant.location if meant.kind == "folder" and not os.path.isdir(f"{meant.location}/.ccs") else None
+    if meant.kind != "folder":
+        return None
+    folder = Embedded(meant.location).folder
+    try:
+        (folder / ".ccs").stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return folder
+    except OSError:
+        pass  # that it cannot be used is told where it is opened
+    return None
 
 
 def _changes(store: ccs.Store, options: argparse.Namespace) -> Any:

@@ -279,16 +279,23 @@ def test_a_store_that_does_not_answer_is_an_error_that_names_it_without_its_pass
     assert "secret" not in "".join(running.errors)
 
 
-def test_a_folder_without_a_store_is_said_and_followed(
-    tmp_path: Path, tail: Callable[..., Tail], namespace: str
-) -> None:
-    """Given a look at a folder that may be misspelled, then that is said, and what comes there is shown all the same."""
-    folder = tmp_path / "nosuch"
-    running = tail("/tasks/42", store=str(folder))
-    eventually(lambda: running.errors, 20)
-    assert running.errors == [f"ccs: there was no store in {folder} yet; waiting for what comes"]
-    with ccs.connect(folder, namespace=namespace) as store:
-        running.live(store.task("42"))
+@pytest.mark.parametrize("missing", ["nosuch", "nosuch/deep", "a-file"])
+def test_a_folder_without_a_store_is_said_and_not_made(tmp_path: Path, tail: Callable[..., Tail], missing: str) -> None:
+    """Given a look at a folder that may be misspelled, then that is said, with a code of its own, and nothing is made."""
+    (tmp_path / "a-file").touch()
+    running = tail("/tasks/42", store=str(tmp_path / missing))
+    assert running.end() == 3
+    assert running.errors == [f"ccs: there is no store in {tmp_path / missing}"]
+    assert os.listdir(tmp_path) == ["a-file"]
+
+
+def test_the_users_own_folder_without_a_store_is_said_and_not_made(tmp_path: Path) -> None:
+    for home in ({"CCS_URL": "~/nosuch"}, {"CCS_URL": "", "XDG_DATA_HOME": str(tmp_path / "nosuch")}):
+        running = Tail("tail", "/tasks/42", HOME=str(tmp_path), **home)
+        assert running.end() == 3
+        assert running.errors[0].startswith(f"ccs: there is no store in {tmp_path / 'nosuch'}")
+        assert os.listdir(tmp_path) == []
+        running.close()
 
 
 def test_a_folder_with_a_store_is_followed(tmp_path: Path, tail: Callable[..., Tail], namespace: str) -> None:

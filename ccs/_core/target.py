@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from os import PathLike, fspath
+from os import PathLike, fsdecode
 from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 
@@ -15,7 +15,20 @@ __all__ = ["Target", "parse_target"]
 Kind = Literal["default", "folder", "url", "memory"]
 
 _SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss", "unix": "unix"}
-_SLIP = re.compile(r"(?:rediss?|valkeys?|unix|memory):/?(?:[^/].*)?|[\w.\-]+:\d+", re.DOTALL)
+# Text that begins so is surely meant for a folder.
+_FOLDER = re.compile(r"\.{1,2}(?:/|$)|~|/(?!/)")
+# Text that is surely meant for a server, and is no URL. A folder of that name would hide the slip, and show the password.
+_SLIP = re.compile(
+    r"""\s*(?:
+        (?:rediss?|valkeys?|unix|memory|https?|tcp|tls|ssl|file) (?: [\w+.\-]*\s*: | [^\w/]*// ) .*   # redis:/x redis//x
+        | .*://.*                                       # a scheme that is none
+        | .*:.*@.*                                      # user:password@host, with what not before and behind it
+        | (?://)? [^/]* @ [^/]* : \d+ .*                # password@host:6379
+        | (?://)? [\w.\-]* : \d+ \s* (?: [/?\#,] .* )?   # host:6379/0
+        | (?://)? \[ [^]/]* : [^]/]* ] .*               # [::1]
+    )""",
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://(.*)", re.DOTALL)
 _DATABASE = re.compile(r"/?|/[0-9]+/?")
 
@@ -33,16 +46,18 @@ def parse_target(target: str | PathLike[str] | None) -> Target:
     """What a target means; `InvalidValue` for a scheme that is none of ours or anything that is no text or path."""
     if target is None:
         return Target("default", "", "the embedded server")
-    if not isinstance(target, (str, PathLike)) or not (text := str(fspath(target))):
-        raise InvalidValue(f"{target!r} is no target: give a URL, a folder or nothing")
-    found = _SCHEME.fullmatch(text) if isinstance(target, str) else None
-    if isinstance(target, str) and _SLIP.fullmatch(text):
-        raise InvalidValue(
-            "that looks like a server, not like a folder: write redis://host:port, or ./ before a folder"
-        )
-    if not found:
+    if not isinstance(target, (str, PathLike)) or not (text := fsdecode(target)):
+        # Not shown: a list of URLs may hold a password.
+        raise InvalidValue(f"a target is a URL, a folder or nothing, and no {type(target).__name__} such as this")
+    if not isinstance(target, str) or _FOLDER.match(text):
         return Target("folder", text, text)
-    return _url(found[1].lower(), found[2], text)
+    if found := _SCHEME.fullmatch(text):
+        return _url(found[1].lower(), found[2], text)
+    if _SLIP.fullmatch(text):
+        raise InvalidValue(
+            "that looks like a server, not like a folder: write redis://user:password@host:port/0, or ./ before a folder"
+        )
+    return Target("folder", text, text)
 
 
 def _url(scheme: str, rest: str, text: str) -> Target:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import os
@@ -30,7 +31,7 @@ from ccs._sync.gather import Gatherer
 from ccs._sync.link import Link
 from ccs._sync.listener import Listener
 from ccs._sync.sender import Sender
-from ccs.errors import StoreClosed
+from ccs.errors import StoreClosed, StoreFull
 
 __all__ = ["Engine"]
 
@@ -146,7 +147,8 @@ class Engine:
         """Connects, checks the server and starts the subscriptions; once."""
         self.enter()
         # Each with its own patience: nobody waits for the attempts of all the others.
-        self.connection.run(("PING",), early=True)
+        with contextlib.suppress(StoreFull):  # a server whose disk is full answers so, and serves readers
+            self.connection.run(("PING",), early=True)
         with self._opening:
             self.check()
             if self._is_open:

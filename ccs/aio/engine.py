@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import os
@@ -29,7 +30,7 @@ from ccs.aio.gather import Gatherer
 from ccs.aio.link import Link
 from ccs.aio.listener import Listener
 from ccs.aio.sender import Sender
-from ccs.errors import StoreClosed
+from ccs.errors import StoreClosed, StoreFull
 
 __all__ = ["Engine"]
 
@@ -145,7 +146,8 @@ class Engine:
         """Connects, checks the server and starts the subscriptions; once."""
         self.enter()
         # Each with its own patience: nobody waits for the attempts of all the others.
-        await self.connection.run(("PING",), early=True)
+        with contextlib.suppress(StoreFull):  # a server whose disk is full answers so, and serves readers
+            await self.connection.run(("PING",), early=True)
         async with self._opening:
             self.check()
             if self._is_open:

@@ -154,6 +154,8 @@ class Line:
     def _hear(self, reply: Any) -> None:
         self._heard = True
         if isinstance(reply, RedisError):
+            if str(reply).startswith("MISCONF "):
+                return  # the answer to a PING where the disk is full: somebody is there
             raise reply
         if reply[0] == b"message":
             self._on_message(b"message", reply[1].decode(), reply[2])

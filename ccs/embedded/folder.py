@@ -1,12 +1,12 @@
 """What lies in a folder's `.ccs`: three lock files, the server's log and data, and two notes about the server.
 
 The notes (where its socket is, which version wrote the data) are written under `server.lock` only, atomically, by
-whoever starts the server; everybody else reads them, since environments differ between processes.
+whoever starts the server; everybody else reads them, since environments differ between processes. A copy of the folder
+has copies of them, so they are hints: the server that answers has to say that it is this folder's.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import tempfile
@@ -14,43 +14,86 @@ from pathlib import Path
 
 import platformdirs
 
+from ccs.embedded import keeper
 from ccs.embedded.binary import Version
 from ccs.errors import Unavailable
 
-__all__ = ["Home", "default_folder"]
+__all__ = ["ADVICE", "Home", "default_folder", "expanded"]
+
+ADVICE = "one user a folder: give each a folder of their own, or use a URL, such as redis://localhost:6379, for all"
 
 _SOCKET_BYTES = 103  # what fits into sockaddr_un everywhere: 104 with the final NUL on macOS, 108 on Linux
+_SOCKET = "server.sock"
 _LOG_BYTES = 1 << 20
 
 
 def default_folder() -> Path:
-    """The folder that all programs of this user share."""
+    """The folder that all programs of this user share. Raises `Unavailable` where no home folder is known."""
+    if not os.path.isabs(os.environ.get("XDG_DATA_HOME") or _home_folder()):
+        raise _homeless("the embedded server")
     return Path(platformdirs.user_data_dir("ccs"))
+
+
+def expanded(folder: str) -> Path:
+    """An absolute path, in which `~` or `~user` at the beginning stands for a home folder."""
+    if folder.startswith("~"):
+        user = folder.split("/")[0]
+        home = _home_folder() if user == "~" else os.path.expanduser(user)
+        if not os.path.isabs(home):
+            raise _homeless(folder)
+        folder = home + folder[len(user) :]
+    return Path(os.path.abspath(folder))
+
+
+def _home_folder() -> str:
+    """The home folder of this user; no absolute path if none is known."""
+    return os.environ.get("HOME", os.path.expanduser("~"))
+
+
+def _homeless(address: str) -> Unavailable:
+    return Unavailable(address, reason="no home folder is known: set $HOME, or $CCS_URL to a folder or a URL")
 
 
 class Home:
     """The paths and notes in `<folder>/.ccs`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / ".ccs"
+    def __init__(self, folder: Path, name: str = ".ccs") -> None:
+        self.path = folder / name
         self.server_lock = self.path / "server.lock"
         self.clients_lock = self.path / "clients.lock"
         self.keeper_lock = self.path / "keeper.lock"
         self.log = self.path / "server.log"
 
     def create(self) -> None:
-        """Make the folder, private to this user; an existing one stays as it is."""
+        """Make the folder, private to this user; an existing one stays as it is. Raises if it is another user's."""
         folder = self.path.parent
         if folder.exists() and not folder.is_dir():
             raise Unavailable(str(folder), reason="it is a file: give a folder, which need not exist yet, or a URL")
         if not self.path.is_dir():
+            _check_home(folder)
             folder.mkdir(parents=True, exist_ok=True)
             self.path.mkdir(mode=0o700, exist_ok=True)
+        if (owner := self.path.stat().st_uid) != os.geteuid():
+            # Root as well: what it writes here, the owner could no longer use.
+            reason = f"{self.path} belongs to user {owner}, and this is user {os.geteuid()}; {ADVICE}"
+            raise Unavailable(str(folder), reason=reason)
+
+    def check_locks(self) -> None:
+        """Raise if another folder shares these files: a server here would write into that one's data."""
+        if self.server_lock.stat().st_nlink > 1:
+            reason = f"{self.server_lock} is hard-linked to another folder; copy this one without hard links, use that"
+            raise Unavailable(str(self.path.parent), reason=reason)
+
+    def identity(self) -> str:
+        """What the server of this very folder says of itself."""
+        return keeper.identity(self.path)
 
     def socket(self) -> str | None:
         """Where the server listens, or did last; `None` before the first one."""
-        noted = self._noted("socket")
-        return os.path.join(os.path.realpath(self.path), noted) if noted else None
+        if not (noted := self._noted("socket")):
+            return None
+        path = os.path.join(os.path.realpath(self.path), noted)
+        return path if _fits(path) else os.path.join(self._alias(), noted)
 
     def version(self) -> Version | None:
         """Which server wrote the data; `None` if none did."""
@@ -58,13 +101,13 @@ class Home:
 
     def note(self, socket: str, version: Version) -> None:
         """Write both notes, for the server that is about to start."""
-        self._note("socket", os.path.relpath(socket, os.path.realpath(self.path)) if self._own(socket) else socket)
+        self._note("socket", socket)
         self._note("version", str(version))
 
     def choose_socket(self) -> str:
         """Where the next server is to listen: in the folder, or in a private folder elsewhere if its path is long."""
-        own = os.path.join(os.path.realpath(self.path), "server.sock")
-        return own if _fits(own) else _elsewhere(str(self.path.parent), hashlib.sha256(os.fsencode(own)).hexdigest())
+        own = os.path.join(os.path.realpath(self.path), _SOCKET)
+        return _SOCKET if _fits(own) else _elsewhere(str(self.path.parent), f"{self.identity()}.sock")
 
     def rotate_log(self) -> int:
         """Put a log aside that has grown large; the bytes that are in the log now."""
@@ -87,8 +130,15 @@ class Home:
         except OSError as error:
             return f"(no log: {error})"
 
-    def _own(self, socket: str) -> bool:
-        return os.path.dirname(socket) == os.path.realpath(self.path)
+    def _alias(self) -> str:
+        """A short path of a folder that has been moved to where its path is long, with its server."""
+        alias = _elsewhere(str(self.path.parent), self.identity())
+        target = os.path.realpath(self.path)
+        if not (os.path.islink(alias) and os.readlink(alias) == target):
+            fresh = f"{alias}.{os.urandom(8).hex()}"
+            os.symlink(target, fresh)
+            os.replace(fresh, alias)
+        return alias
 
     def _noted(self, name: str) -> str:
         try:
@@ -114,13 +164,22 @@ def _fits(path: str) -> bool:
     return len(os.fsencode(path)) <= _SOCKET_BYTES
 
 
-def _elsewhere(folder: str, digest: str) -> str:
+def _elsewhere(folder: str, name: str) -> str:
     for parent in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):
-        socket = os.path.join(parent or "", f"ccs-{os.getuid()}", f"{digest[:24]}.sock")
-        if parent and os.path.isabs(socket) and _fits(socket) and os.access(parent, os.W_OK):
-            _make_private(folder, os.path.dirname(socket))
-            return socket
+        path = os.path.join(parent or "", f"ccs-{os.geteuid()}", name)
+        if parent and os.path.isabs(path) and _fits(os.path.join(path, _SOCKET)) and os.access(parent, os.W_OK):
+            _make_private(folder, os.path.dirname(path))
+            return path
     raise Unavailable(folder, reason="its path is too long for a socket, and no temporary folder is usable instead")
+
+
+def _check_home(folder: Path) -> None:
+    # One that is not there was named for a user without any (/nonexistent), and is not to be made by us.
+    home = _home_folder()
+    if os.path.isabs(home) and folder.is_relative_to(home) and not os.path.isdir(home):
+        raise Unavailable(
+            str(folder), reason=f"the home folder {home} does not exist; set $HOME, $CCS_URL, or give a folder"
+        )
 
 
 def _make_private(folder: str, path: str) -> None:
@@ -129,6 +188,6 @@ def _make_private(folder: str, path: str) -> None:
         os.mkdir(path, 0o700)
     except FileExistsError:
         found = os.lstat(path)
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
             reason = f"{path}, for its socket, is not a private folder of this user (0700); remove or rename it"
             raise Unavailable(folder, reason=reason) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import threading
@@ -11,13 +12,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ccs.embedded import locks
-from ccs.embedded.folder import Home
-from ccs.embedded.launch import Launch, ensure_keeper, held
+from ccs.embedded.folder import ADVICE, Home, expanded
+from ccs.embedded.launch import Launch, held
 from ccs.errors import CCSError, InvalidPath, StoreClosed, Unavailable
 
 __all__ = ["Embedded"]
 
 _POLL = 0.01
+_NO_LOCKS = "its file system has no file locks (flock): use a folder on a local disk, or a URL"
+_ADVICE = {
+    errno.EACCES: ADVICE,
+    errno.EPERM: ADVICE,
+    errno.EROFS: "give a folder that can be written, or a URL",
+    errno.ENOSPC: "make room on its disk",
+    errno.EDQUOT: "make room on its disk",
+    errno.ENOLCK: _NO_LOCKS,
+    errno.ENOSYS: _NO_LOCKS,
+    errno.ENOTSUP: _NO_LOCKS,
+    errno.EOPNOTSUPP: _NO_LOCKS,
+}
 
 
 class Embedded:
@@ -25,12 +38,13 @@ class Embedded:
 
     The server is there while any handle is open in any process, and for `linger` seconds after; the keeper goes by
     the `linger` of the handle that started it. A handle belongs to its process: a forked child has to open its own.
+    While it is open it stays with its folder, also if that is moved; where it was deleted, its path leads to a new one.
     """
 
     def __init__(self, folder: str | Path, *, linger: float = 10.0) -> None:
         if "\0" in str(folder):
             raise InvalidPath(f"a folder's name has no NUL: {str(folder)!r}")
-        self.folder = Path(os.path.abspath(folder))
+        self.folder = expanded(os.fspath(folder))
         self.linger = linger
         self._home = Home(self.folder)
         self._mutex = threading.Lock()
@@ -59,9 +73,9 @@ class Embedded:
         """
         deadline = time.monotonic() + timeout
         with self._explained():
-            self._enter(deadline)
-            ensure_keeper(self._home, self.linger)
-            return self._reach(Launch(self._home, deadline))
+            while not (path := self._try_ensure(deadline)):
+                pass
+            return path
 
     def close(self) -> None:
         """Stop being a client; the keeper ends a server without clients. Idempotent."""
@@ -70,6 +84,22 @@ class Embedded:
             if self._clients:
                 self._clients.release()
             self._clients = self._socket = None
+            self._home = Home(self.folder)
+
+    def _try_ensure(self, deadline: float) -> str | None:
+        """The socket's path; `None` if the folder was moved or deleted meanwhile."""
+        self._enter(deadline)
+        try:
+            path = self._reach(Launch(self._home, self.linger, deadline))
+        except FileNotFoundError:
+            if self._stayed():
+                raise
+            return None
+        return path if self._stayed() else None
+
+    def _stayed(self) -> bool:
+        with self._mutex:
+            return self._clients is not None and self._clients.is_current()
 
     def _enter(self, deadline: float) -> None:
         while not self._try_enter():
@@ -81,15 +111,22 @@ class Embedded:
         with self._mutex:
             if not self._wanted:
                 raise StoreClosed(f"{self.folder} is not open; open it anew")
-            if not (self._clients and self._clients.is_current()):
-                self._take_place()
+            if self._clients and not self._clients.is_current():
+                self._follow(self._clients)
+            if not self._clients:
+                self._home.create()
+                self._clients = locks.attempt(self._home.clients_lock, shared=True)
             return self._clients is not None
 
-    def _take_place(self) -> None:
-        self._home.create()
-        stale, self._clients = self._clients, locks.attempt(self._home.clients_lock, shared=True)
-        if stale:
-            stale.release()
+    def _follow(self, clients: locks.Lock) -> None:
+        """The folder is no longer where it was: go where it has been moved to, or begin anew at its path."""
+        if path := clients.moved_to():
+            clients.path = path
+            self._home = Home(path.parents[1], path.parent.name)
+        else:
+            clients.release()
+            self._clients = None
+            self._home = Home(self.folder)
 
     def _reach(self, launch: Launch) -> str:
         try:
@@ -107,7 +144,9 @@ class Embedded:
         except CCSError:
             raise
         except OSError as error:
-            raise Unavailable(str(self.folder), reason=str(error)) from error
+            advice = _ADVICE.get(error.errno or 0)
+            reason = f"{error}; {advice}" if advice else str(error)
+            raise Unavailable(str(self.folder), reason=reason) from error
 
     def __repr__(self) -> str:
         state = f"open socket={self._socket!r}" if self._clients else "closed"

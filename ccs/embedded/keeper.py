@@ -1,36 +1,58 @@
-"""The keeper of an embedded server: shuts it down once no client has been there for a while.
+"""The keeper of an embedded server: starts it, and shuts it down once no client has been there for a while.
 
-Runs as a script of its own (`python -I -S keeper.py HOME KEEPER_FD LINGER`), detached, with `keeper.lock` held on the
-descriptor KEEPER_FD, and imports nothing but the standard library so that it starts fast and stays small.
+Runs as a script of its own (`python -I -S keeper.py HOME LINGER KEEPER_FD [SERVER_FD COMMAND...]`), detached, with
+`keeper.lock` held on the descriptor KEEPER_FD, and imports nothing but the standard library so that it starts fast and
+stays small. With SERVER_FD, on which `server.lock` is held, it starts the server; without, it takes over one whose
+keeper was killed.
 
-- It holds `clients.lock` exclusively from the decision to stop the server until the server is gone, so clients come
-  either before (and the server stays) or after (and they start a new server and a new keeper: `keeper.lock` is given
-  back first).
-- It keeps a connection to the server that it watches, so that it never stops another one by mistake: if the folder is
-  deleted and made anew, the same socket path leads to somebody else's server. The old server has nothing left to save
-  then and is killed, since one that shuts down removes the socket at its path, be it its own or not. A server whose
-  folder is deleted before the connection stands cannot be reached any more, so while there is none the keeper hurries.
+- It and its server work inside the directory HOME, not at a path: whoever renames, copies or replaces a folder never
+  makes them touch another one.
+- A server says which directory it works in (`identity`), by a setting that is fixed at its start. While it lives, the
+  kernel gives that inode to nobody else. So a copied note, socket or lock leads nobody to another folder's server.
+- On Linux the kernel ends the server when its keeper dies. Elsewhere it stays until the next client starts a keeper.
+- The keeper holds `clients.lock` exclusively from the decision to stop the server until the server is gone, so clients
+  come either before (and the server stays) or after (and they start a new server and a new keeper: `keeper.lock` is
+  given back first).
+- It ends when its server does. While it has no connection it hurries: a server that ends at start is to be noticed
+  soon, and one whose folder was deleted before the connection stands cannot be reached any more.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import select
 import signal
 import socket
-import struct
 import sys
 import time
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["Keeper", "main"]
+__all__ = ["Keeper", "greet", "identity", "main"]
 
-_SOL_LOCAL, _LOCAL_PEERPID = 0, 2  # macOS; the socket module lacks them
 _QUICK, _QUICK_LOOKS = 0.01, 500  # seconds between looks at first, while there is no connection, and how many
 _PATIENCE = 10.0  # seconds for a server to write out its data and end, before clients are let in again
+_PR_SET_PDEATHSIG = 1
+
+
+def identity(home: str | os.PathLike[str]) -> str:
+    """Which directory `home` is, by whatever path; a copy is another one. No living server's is ever given anew."""
+    found = os.stat(home)
+    return f"ccs-{found.st_dev:x}-{found.st_ino:x}"
+
+
+def greet(link: socket.socket, timeout: float = 1.0) -> tuple[str, str]:
+    """The identity of the directory in which the server at the other end works, and its answer to PING.
+
+    Without an identity, what it said instead.
+    """
+    words = _ask(link, b"CONFIG GET syslog-ident\r\nPING", timeout).decode(errors="replace").split("\r\n")
+    return (words[4], words[5]) if len(words) == 7 else ("", words[0])
 
 
 class Keeper:
@@ -38,14 +60,31 @@ class Keeper:
 
     def __init__(self, linger: float) -> None:
         self.linger = linger
+        self.identity = identity(".")
         self.clients = os.open("clients.lock", os.O_RDWR)
-        self.server = os.open("server.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        self.server = os.open("server.lock", os.O_RDWR)
+        self.child = 0
         self.link: socket.socket | None = None
         self.unlinked = 0
         self.idle_since: float | None = None
 
+    def start(self, lock: int, command: Sequence[str]) -> None:
+        """Start the server, which alone holds `lock` from then on."""
+        keeper = os.getpid()
+        prctl = _prctl()
+        words = [*command, *self.named()]
+        self.child = os.fork()
+        if not self.child:
+            _become(words, keeper, prctl)
+        os.close(lock)
+
+    def named(self) -> list[str]:
+        """The options by which a server says where it belongs: to its clients, and in the lists of processes."""
+        place = os.path.join(os.getcwd(), "server.sock").replace("{", "{{")
+        return ["--syslog-ident", self.identity, "--proc-title-template", f"{{title}} unixsocket:{place}"]
+
     def run(self) -> None:
-        """Return once the server is gone, with `clients.lock` and `server.lock` held."""
+        """Return once the server is gone, with `server.lock` held, and `clients.lock` if nobody was there."""
         while not self.step():
             self.rest()
 
@@ -56,8 +95,10 @@ class Keeper:
         select.select([self.link] if self.link else [], [], [], pause)
 
     def step(self) -> bool:
-        """Look once; whether the server is gone for good."""
+        """Look once; whether the server is gone."""
         self.link = self.link if self.link and _open(self.link) else self.connect()
+        if not self.link and _lock(self.server):
+            return True
         if not _lock(self.clients):
             self.idle_since = None
             return False
@@ -73,14 +114,20 @@ class Keeper:
 
     def stop(self) -> bool:
         """Shut the server down; whether it is gone."""
+        current = self.is_current()
         if not self.link:
-            return _lock(self.server)
-        if not self.is_current() and (pid := _peer(self.link)):
-            os.kill(pid, signal.SIGKILL)
-            return self.await_end()
+            return not current and self.end_child()
         # A server that could not write its data out (disk full) still has it in memory: it must live on.
-        if _ask(self.link, b"PING").startswith(b"-MISCONF") or _ask(self.link, b"SHUTDOWN").startswith(b"-"):
+        if current and _ask(self.link, b"PING").startswith(b"-MISCONF"):
             return False
+        if _ask(self.link, b"SHUTDOWN" if current else b"SHUTDOWN NOSAVE FORCE").startswith(b"-"):
+            return False
+        return self.await_end()
+
+    def end_child(self) -> bool:
+        """End a server that cannot be reached, as its folder was deleted; whether it is gone."""
+        if self.child:
+            os.kill(self.child, signal.SIGTERM)  # not waited for yet, so this number is nobody else's
         return self.await_end()
 
     def await_end(self) -> bool:
@@ -97,21 +144,44 @@ class Keeper:
         link = socket.socket(socket.AF_UNIX)
         link.settimeout(1.0)
         with contextlib.suppress(OSError):
-            if self.is_current():
-                with open("socket", "rb") as noted:
-                    link.connect(noted.read())
+            with open("socket", "rb") as noted:
+                link.connect(noted.read())
+            if greet(link)[0] == self.identity:
                 return link
         link.close()
         return None
 
     def is_current(self) -> bool:
-        """Whether the folder still is what it was, and not deleted or made anew."""
+        """Whether the folder still is what it was, and not deleted."""
         with contextlib.suppress(FileNotFoundError):
             return os.path.samestat(os.stat("server.lock"), os.fstat(self.server))
         return False
 
     def __repr__(self) -> str:
         return f"<Keeper {os.getcwd()!r} linger={self.linger} idle_since={self.idle_since} linked={bool(self.link)}>"
+
+
+def _become(command: list[str], keeper: int, prctl: Callable[[int, int], Any] | None) -> NoReturn:
+    """Turn this process into the server, which the kernel ends when the keeper dies."""
+    try:
+        if prctl:
+            prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() == keeper:  # else it died before we asked
+            os.execv(command[0], command)
+    except OSError as error:
+        sys.stderr.write(f"{command[0]}: {error}\n")
+    os._exit(1)
+
+
+def _prctl() -> Callable[[int, int], Any] | None:
+    """The call that asks Linux for a signal at the death of the parent, where it can be had."""
+    if sys.platform != "linux":
+        return None
+    try:
+        ctypes: Any = importlib.import_module("ctypes")  # here, as clients import this file for its functions
+        return ctypes.CDLL(None).prctl  # type: ignore[no-any-return]
+    except (ImportError, OSError, AttributeError):
+        return None
 
 
 def _lock(fd: int) -> bool:
@@ -133,31 +203,33 @@ def _open(link: socket.socket) -> bool:
         return False
 
 
-def _ask(link: socket.socket, command: bytes) -> bytes:
-    link.settimeout(1.0)
+def _ask(link: socket.socket, command: bytes, timeout: float = 1.0) -> bytes:
+    """What the server answers; empty if nothing within `timeout` seconds."""
+    link.settimeout(timeout)
     with contextlib.suppress(OSError):
         link.sendall(command + b"\r\n")
         return link.recv(512)
     return b""
 
 
-def _peer(link: socket.socket) -> int:
-    # Not out of INFO: in another container that number may be somebody else.
-    if sys.platform == "linux":
-        pid, _, _ = struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    else:
-        (pid,) = struct.unpack("i", link.getsockopt(_SOL_LOCAL, _LOCAL_PEERPID, 4))
-    return int(pid)
+def _is_at(fd: int, name: str) -> bool:
+    return os.path.samestat(os.fstat(fd), os.stat(name))
 
 
-def main(home: str, keeper_fd: str, linger: str) -> None:
-    """Detach, and keep the server of `home` until it is no longer needed."""
+def main(home: str, linger: str, keeper_fd: str, server_fd: str = "", *command: str) -> None:
+    """Detach, start the server of `home` if there is a `command`, and keep it until it is no longer needed."""
     os.chdir(home)
+    keeper_lock = int(keeper_fd)
+    if not _is_at(keeper_lock, "keeper.lock") or (server_fd and not _is_at(int(server_fd), "server.lock")):
+        sys.exit(f"{home} is another folder than it was a moment ago")
     keeper = Keeper(float(linger))
     if os.fork():
         os._exit(0)  # the client waits for this process only, so none is left for it to bury
+    os.set_inheritable(keeper_lock, False)
+    if server_fd:
+        keeper.start(int(server_fd), command)
     keeper.run()
-    os.close(int(keeper_fd))
+    os.close(keeper_lock)
     os.close(keeper.server)
     os.close(keeper.clients)
 

@@ -1,8 +1,9 @@
 """Has the server of a folder running: finds it, or starts it, exactly once among all processes.
 
-Who gets `server.lock` starts the server and lets it inherit the lock, so the kernel frees it when the server (and the
-child that rewrites its file) is gone, however it ends. Everybody else asks the socket until it answers. Nobody waits
-for anybody in particular: a starter that is killed midway leaves either a server or a free lock.
+A client that gets `server.lock` and `keeper.lock` starts a keeper, which starts the server. The server inherits the
+first lock, so the kernel frees it when the server (and the child that rewrites its file) is gone, however it ends; the
+keeper holds the second one. All other clients ask the socket until the server of this very folder answers. Nobody waits
+for anybody in particular: a starter that is killed midway leaves either a server or free locks.
 """
 
 from __future__ import annotations
@@ -21,19 +22,22 @@ from ccs.embedded import binary, keeper, locks
 from ccs.embedded.folder import Home
 from ccs.errors import Unavailable
 
-__all__ = ["Launch", "ensure_keeper", "held", "ping"]
+__all__ = ["Launch", "held"]
 
 _logger = logging.getLogger("ccs")
-_POLL = 0.01
+_POLL = 0.005
 _STARTS = 4
+_GRACE = 3.0  # seconds for the first server that we start to answer or to end, so that the reason can be told
+_LAST_WORDS = 0.2  # seconds for which a server may still answer whose keeper has died, and with it soon the server
 _BACK_OFF = 0.1  # seconds after the first failed start, doubled with each further one
 
 
 class Launch:
     """One effort to have the server of `home` answer by `deadline` (of `time.monotonic`)."""
 
-    def __init__(self, home: Home, deadline: float) -> None:
+    def __init__(self, home: Home, linger: float, deadline: float) -> None:
         self.home = home
+        self.linger = linger
         self.deadline = deadline
         self.starts = 0
         self._not_before = 0.0
@@ -42,7 +46,7 @@ class Launch:
 
     def run(self) -> str:
         """The path of the socket on which the server answers. Raises `Unavailable` or `UnsafeServer`."""
-        while not (path := self._answering()):
+        while not ((path := self._answering()) and self._is_kept()):
             late = time.monotonic() >= self.deadline
             if late or time.monotonic() >= self._not_before:
                 self._try_start(late)
@@ -51,30 +55,54 @@ class Launch:
 
     def _answering(self) -> str | None:
         path = self.home.socket()
-        self._problem = ping(path, self.deadline - time.monotonic()) if path else "none was started here yet"
+        left = self.deadline - time.monotonic()
+        self._problem = _problem(path, self.home.identity(), left) if path else "none was started here yet"
         return None if self._problem else path
 
     def _try_start(self, late: bool) -> None:
-        lock = locks.attempt(self.home.server_lock)
-        try:
-            if lock and self.starts and (late or self.starts == _STARTS):
-                raise self._unavailable(f"its server ends at start: {self.home.log_tail(self._log_start)}")
-            if lock:
-                self._start(lock)
-            elif late:
-                raise self._unavailable(f"no server answers ({self._problem}), {held(self.home.server_lock)}")
-        finally:
-            if lock:
-                lock.release()
+        with locks.tried(self.home.server_lock) as server_lock:
+            if not server_lock:
+                return self._check_wait(self.home.server_lock, late)
+            with locks.tried(self.home.keeper_lock) as keeper_lock:
+                if not keeper_lock:
+                    return self._check_wait(self.home.keeper_lock, late)
+                self._check_starts(late)
+                self._start(keeper_lock, server_lock)
 
-    def _start(self, lock: locks.Lock) -> None:
+    def _check_wait(self, wanted: Path, late: bool) -> None:
+        """Raise if it is of no use, or too late, to wait for whoever holds the lock `wanted`."""
+        self.home.check_locks()
+        if late:
+            log = f"; its log: {self.home.log_tail(self._log_start)}" if self.starts else ""
+            raise self._unavailable(f"no server answers ({self._problem}), {held(wanted)}{log}")
+
+    def _check_starts(self, late: bool) -> None:
+        if self.starts and (late or self.starts == _STARTS):
+            raise self._unavailable(f"its server ends at start: {self.home.log_tail(self._log_start)}")
+
+    def _start(self, keeper_lock: locks.Lock, server_lock: locks.Lock) -> None:
+        self.home.check_locks()
         server = binary.find(self._address, self.home.version())
-        path = self.home.choose_socket()
-        self.home.note(path, server.version)
+        name = self.home.choose_socket()
+        self.home.note(name, server.version)
         self._log_start = self.home.rotate_log()
         self.starts += 1
-        _run(self.home, _command(server.path, self.home, path), lock, self.deadline - time.monotonic())
+        command = _command(server.path, self.home, name)
+        _run_keeper(self.home, self.linger, self.deadline - time.monotonic(), keeper_lock, server_lock, command)
+        if self.starts == 1:
+            self.deadline = max(self.deadline, time.monotonic() + _GRACE)
         self._not_before = time.monotonic() + _BACK_OFF * 2 ** (self.starts - 1)
+
+    def _is_kept(self) -> bool:
+        """Whether the server has a keeper; where the death of one does not end its server, it gets another one."""
+        with locks.tried(self.home.keeper_lock) as keeper_lock:
+            if not keeper_lock:
+                return True
+            time.sleep(_LAST_WORDS)
+            if not self._answering():
+                return False
+            _run_keeper(self.home, self.linger, 10.0, keeper_lock)
+            return True
 
     @property
     def _address(self) -> str:
@@ -88,27 +116,20 @@ class Launch:
         return f"<Launch {self._address!r} starts={self.starts} left={left:.1f}s problem={self._problem!r}>"
 
 
-def ensure_keeper(home: Home, linger: float) -> None:
-    """See to it that a keeper watches `home`; a running one keeps its own `linger`."""
-    if lock := locks.attempt(home.keeper_lock):
-        try:
-            _spawn_keeper(home, linger, lock)
-        finally:
-            lock.release()
-
-
-def ping(path: str, timeout: float) -> str:
+def _problem(path: str, identity: str, timeout: float) -> str:
     """Why the server at `path` cannot be used right now; empty if it can."""
+    timeout = min(1.0, max(0.05, timeout))
     try:
         with socket.socket(socket.AF_UNIX) as link:
-            link.settimeout(min(1.0, max(0.05, timeout)))
+            link.settimeout(timeout)
             link.connect(path)
-            link.sendall(b"PING\r\n")
-            reply = link.recv(64)
+            found, pong = keeper.greet(link, timeout)
     except OSError as error:
         return f"{path}: {error}"
-    # Other errors, -MISCONF on a full disk or -BUSY, come from a server that is there.
-    return "" if reply and not reply.startswith(b"-LOADING") else reply.decode(errors="replace").strip() or "hung up"
+    if found != identity:
+        return f"{path}: {'the server of another folder' if found else pong or 'no answer'}"
+    # Other errors, -MISCONF on a full disk, come from a server that can be used.
+    return pong if pong.startswith("-LOADING") else ""
 
 
 def held(path: Path) -> str:
@@ -117,26 +138,48 @@ def held(path: Path) -> str:
     return f"yet {path} is held by {f'process {found}' if found else 'a process that cannot be seen from here'}"
 
 
-def _spawn_keeper(home: Home, linger: float, lock: locks.Lock) -> None:
-    # In a frozen program sys.executable is the program itself.
-    python = shutil.which("python3") if getattr(sys, "frozen", False) else sys.executable
-    if not python:
-        _logger.warning("no Python interpreter for the keeper of %s: its server will not stop by itself", home.path)
-        return
-    command = [python, "-I", "-S", keeper.__file__, str(home.path), str(lock.fileno()), str(linger)]
-    if code := _run(home, command, lock, timeout=10.0):
+def _run_keeper(
+    home: Home,
+    linger: float,
+    timeout: float,
+    keeper_lock: locks.Lock,
+    server_lock: locks.Lock | None = None,
+    command: Sequence[str] = (),
+) -> None:
+    """Start a keeper, which inherits the locks, and which starts a server if there is a `command`."""
+    if not (python := _python()):
+        return _run_alone(home, timeout, server_lock, command)
+    words = [python, "-I", "-S", keeper.__file__, str(home.path), str(linger), str(keeper_lock.fileno())]
+    inherited = [keeper_lock.fileno()]
+    if server_lock:
+        words += [str(server_lock.fileno()), *command]
+        inherited.append(server_lock.fileno())
+    if code := _run(home, words, inherited, timeout):
         _logger.warning("the keeper of %s ended at start with code %d, see %s", home.path, code, home.log)
 
 
-def _command(server: Path, home: Home, path: str) -> list[str]:
+def _python() -> str | None:
+    # In a frozen program sys.executable is the program itself; and who became another user may not run it any more.
+    own = not getattr(sys, "frozen", False) and os.access(sys.executable, os.X_OK)
+    return sys.executable if own else shutil.which("python3")
+
+
+def _run_alone(home: Home, timeout: float, server_lock: locks.Lock | None, command: Sequence[str]) -> None:
+    _logger.warning("no Python interpreter for the keeper of %s: its server will not stop by itself", home.path)
+    if server_lock:
+        server, *options = command
+        place = ["--dir", str(home.path), "--syslog-ident", home.identity(), "--daemonize", "yes"]
+        _run(home, [server, *place, *options], [server_lock.fileno()], timeout)
+
+
+def _command(server: Path, home: Home, name: str) -> list[str]:
+    # Paths are relative to the folder, in which the keeper starts it: it stays there wherever the folder is moved.
     options = {
         "port": "0",
-        "unixsocket": path,
+        "unixsocket": name,
         "unixsocketperm": "700",
-        "dir": str(home.path),
-        "logfile": str(home.log),
-        "pidfile": str(home.path / "server.pid"),
-        "daemonize": "yes",
+        "logfile": home.log.name,
+        "pidfile": "server.pid",
         "appendonly": "yes",
         "appendfsync": "everysec",
         "save": "",
@@ -146,8 +189,8 @@ def _command(server: Path, home: Home, path: str) -> list[str]:
     return [str(server), *(word for name, value in options.items() for word in (f"--{name}", value))]
 
 
-def _run(home: Home, command: Sequence[str], lock: locks.Lock, timeout: float) -> int:
-    """Run what detaches itself and inherits `lock`; its exit code. What it says at start goes to the log."""
+def _run(home: Home, command: Sequence[str], inherited: Sequence[int], timeout: float) -> int:
+    """Run what detaches itself; its exit code. What it says at start goes to the log."""
     log = home.open_log()
     try:
         process = subprocess.Popen(
@@ -155,7 +198,7 @@ def _run(home: Home, command: Sequence[str], lock: locks.Lock, timeout: float) -
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            pass_fds=(lock.fileno(),),
+            pass_fds=inherited,
             start_new_session=True,
             restore_signals=False,  # SIGXFSZ stays ignored: at a limit for files, writes fail and the server lives
             env={**os.environ, "LC_ALL": "C"},  # a server refuses to start in an unknown locale

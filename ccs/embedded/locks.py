@@ -20,7 +20,7 @@ from pathlib import Path
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["Lock", "attempt", "holders"]
+__all__ = ["Lock", "attempt", "holders", "tried"]
 
 _held: set[Lock] = set()
 _opening = threading.RLock()  # re-entrant: a signal handler or finalizer may run in between
@@ -44,6 +44,14 @@ class Lock:
         with contextlib.suppress(FileNotFoundError):
             return self._fd >= 0 and os.path.samestat(os.fstat(self._fd), os.stat(self.path))
         return False
+
+    def moved_to(self) -> Path | None:
+        """Where this file is now, if it was moved and the system tells; `None` if it was removed."""
+        with contextlib.suppress(OSError):
+            found = _path_of(self._fd)
+            if found and os.path.samestat(os.fstat(self._fd), os.stat(found)):
+                return Path(found)
+        return None
 
     def release(self) -> None:
         """Close this process's descriptor; the lock lives on in whoever inherited it. Idempotent."""
@@ -74,6 +82,17 @@ def attempt(path: Path, *, shared: bool = False) -> Lock | None:
     return lock
 
 
+@contextlib.contextmanager
+def tried(path: Path) -> Iterator[Lock | None]:
+    """The exclusive lock on `path`, released in the end, or `None` if somebody is in the way."""
+    lock = attempt(path)
+    try:
+        yield lock
+    finally:
+        if lock:
+            lock.release()
+
+
 def holders(path: Path) -> list[int]:
     """The processes that hold a lock on `path`, as far as /proc tells (Linux, own processes); for messages and tests."""
     with contextlib.suppress(OSError):
@@ -91,6 +110,12 @@ def _open(path: Path) -> int:
         return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
     finally:
         os.close(fd)
+
+
+def _path_of(fd: int) -> str:
+    if sys.platform == "darwin":
+        return os.fsdecode(fcntl.fcntl(fd, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0"))
+    return os.readlink(f"/proc/self/fd/{fd}") if sys.platform == "linux" else ""
 
 
 def _locked() -> Iterator[tuple[int, os.stat_result]]:

@@ -28,3 +28,12 @@ def folder(root: Path) -> Iterator[Path]:
     yield path
     clean_up(path)
     eventually(lambda: gone(path))
+
+
+@pytest.fixture
+def field(root: Path) -> Iterator[Path]:
+    """A folder in which any number of folders are opened, moved and copied; whatever serves them is ended."""
+    yield root
+    for home in root.rglob(".ccs"):
+        clean_up(home.parent)
+        eventually(lambda home=home: gone(home.parent))

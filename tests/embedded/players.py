@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import pytest
 import redis
 
 from ccs.embedded import Embedded
@@ -165,6 +167,13 @@ def enter(folder: Path, linger: float) -> tuple[str, str]:
     return run_id(path), path
 
 
+def come(folder: Path, linger: float) -> None:
+    """Open `folder`, whose server may be killed the moment after."""
+    global handle
+    handle = Embedded(folder, linger=linger)
+    handle.open(PATIENCE)
+
+
 def ensure() -> str:
     assert handle
     return run_id(handle.ensure(PATIENCE))
@@ -173,6 +182,18 @@ def ensure() -> str:
 def leave() -> None:
     assert handle
     handle.close()
+
+
+@contextmanager
+def mounted(place: Path, options: str) -> Iterator[None]:
+    """A file system in memory at `place`; skips the test where that is not allowed."""
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], capture_output=True).returncode:
+        pytest.skip("mounts are not allowed here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
 
 
 def descriptors() -> set[int]:

@@ -16,7 +16,7 @@ import redis
 from ccs.embedded import Embedded, binary
 from ccs.embedded.binary import Version
 from ccs.embedded.folder import Home
-from ccs.embedded.locks import attempt
+from ccs.embedded.locks import attempt, holders
 from ccs.errors import Unavailable, UnsafeServer
 from tests.embedded.players import PATIENCE, ccs, client, crowd, ensure, enter, gone, leave, run_id, server_pid, servers
 from tests.support.waiting import eventually
@@ -273,3 +273,14 @@ def fail_and_list(folder: Path) -> list[str]:
     with pytest.raises(Unavailable):
         Embedded(folder).open(0.1)
     return sorted(os.listdir("/proc/self/fd"))
+
+
+def test_an_open_that_fails_between_two_locks_keeps_none(folder: Path) -> None:
+    ccs(folder, "keeper.lock").mkdir(parents=True)
+    with pytest.raises(Unavailable, match="Is a directory"):
+        Embedded(folder).open(PATIENCE)
+    assert not holders(ccs(folder, "server.lock"))
+    ccs(folder, "keeper.lock").rmdir()
+    handle = Embedded(folder, linger=LINGER)
+    assert run_id(handle.open(PATIENCE))
+    handle.close()

@@ -102,3 +102,22 @@ def test_a_foreign_folder_for_the_socket_is_refused(root: Path, monkeypatch: pyt
     with pytest.raises(Unavailable, match=r"is not a private folder of this user"):
         Embedded(folder, linger=0.0).open(PATIENCE)
     eventually(lambda: gone(folder))
+
+
+@pytest.mark.parametrize(
+    ("text", "means"),
+    [(".", "a/b"), ("..", "a"), ("./", "a/b"), ("../c/", "a/c"), ("c/../d", "a/b/d"), ("c//d/", "a/b/c/d")],
+)
+def test_dots_and_slashes_mean_what_they_mean_elsewhere(
+    root: Path, monkeypatch: pytest.MonkeyPatch, text: str, means: str
+) -> None:
+    (root / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(root / "a" / "b")
+    assert Embedded(text).folder == root / means
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "n/" * 3000])
+def test_a_name_that_is_too_long_for_the_system_says_so(root: Path, name: str) -> None:
+    with pytest.raises(Unavailable, match="File name too long"):
+        Embedded(root / name).open(PATIENCE)
+    assert list(root.iterdir()) == []
