@@ -8,12 +8,14 @@ is loaded anew and tells what has changed on the whole.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from threading import Lock
 from typing import Any
 
 from ccs._compat import Caller, Gate, Worker, sleep
-from ccs._core.journal import changes_of, written_by
+from ccs._core.journal import Cursor, check_resume
 from ccs._core.mirror import net
 from ccs._core.numbers import whole
 from ccs._core.pattern import Matcher
@@ -22,12 +24,13 @@ from ccs._core.times import Duration, seconds
 from ccs._faults import copy_of
 from ccs._log import logger
 from ccs._sync.place import Place
-from ccs._sync.watch import CommitWatch
+from ccs._sync.watch_kinds import CommitWatch
 from ccs.errors import (
     CCSError,
     ContextFinished,
     ContextGone,
     HistoryCompacted,
+    HistoryDamaged,
     HistoryForked,
     InvalidValue,
     MirrorFull,
@@ -69,6 +72,8 @@ class Mirror(Mapping[str, Any]):
         self._watch: CommitWatch | None = None
         self._worker: Worker | None = None
         self._waiting: list[tuple[int, Gate]] = []
+        # How many reconnects there had been when history was last looked at, and when that was, as a revision.
+        self._looked = -1, 0
         self._stale: CCSError | None = None
         self._over: ContextFinished | None = None
         self._failure: Exception | None = InvalidValue("this mirror is not entered: use it in a with block")
@@ -138,7 +143,8 @@ class Mirror(Mapping[str, Any]):
     def caught_up(self, revision: int, timeout: Duration | None = None) -> None:
         """Waits until the commit of a revision is in it, anybody's, whether it matches or not.
 
-        `TimeoutError` after `timeout` seconds; `ContextFinished` or `StoreClosed` where it cannot come any more.
+        `TimeoutError` after `timeout` seconds; `ContextFinished` or `StoreClosed` where it cannot come any more, and
+        `HistoryForked` where the server has lost that commit.
 
             >>> with task.mirror("sources/*") as sources:
             ...     entry = task.set("sources/a", 1)
@@ -146,22 +152,44 @@ class Mirror(Mapping[str, Any]):
             ...     sources["sources/a"], sources.get("sources/b", "none")
             (1, 'none')
         """
-        patience = None if timeout is None else seconds(timeout, "timeout")
+        deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
+        whole("revision", revision, "the revision of a commit")
+        while True:
+            self._reach(revision, deadline)
+            if self.revision < revision and self._state != "live":
+                self._check()
+                raise copy_of(self._over) if self._over else StoreClosed(f"{self!r} follows its context no more")
+            if self._state in ("live", "finished") and not self._place.engine.closed:
+                self._confirm(revision)
+            if self.revision >= revision:
+                return
+
+    def _reach(self, revision: int, deadline: float | None) -> None:
+        """Waits until it may be there, or cannot come any more."""
         gate = Gate()
-        waiting = whole("revision", revision, "the revision of a commit"), gate
+        waiting = revision, gate
         self._waiting.append(waiting)
         try:
             self._wake(self.revision)
             if self._state in ("left", "failed", "finished"):
                 gate.open()
-            if not gate.wait(patience):
-                raise TimeoutError(f"{self!r} has not caught up with {revision} within {timeout} s")
+            if not gate.wait(None if deadline is None else max(0.0, deadline - time.monotonic())):
+                raise TimeoutError(f"{self!r} has not caught up with {revision} in time")
         finally:
             if waiting in self._waiting:
                 self._waiting.remove(waiting)
-        if self.revision < revision and self._state != "live":
-            self._check()
-            raise copy_of(self._over) if self._over else StoreClosed(f"{self!r} follows its context no more")
+
+    def _confirm(self, revision: int) -> None:
+        """Raises `HistoryForked` if the server has lost the commit of a revision."""
+        place, reconnects = self._place, self._place.engine.stats.frozen().reconnects
+        # Connections break when a server loses something, and revisions are times in microseconds: what was committed
+        # after the last look, without a reconnect since, is there.
+        if self._looked[0] == reconnects and self._looked[1] < revision:
+            return
+        page = place.engine.look(place.address, revision, 0)
+        with suppress(ContextGone, HistoryCompacted):  # too long ago for anybody to know
+            check_resume(Cursor(revision), page, place.address)
+        self._looked = reconnects, page.now * 1000
 
     def _check(self) -> None:
         if self._failure:
@@ -171,7 +199,7 @@ class Mirror(Mapping[str, Any]):
         while self._state == "live":
             try:
                 (self._start_over(self._stale) if self._stale else self._feed_next())
-            except (HistoryCompacted, HistoryForked, ContextGone) as error:
+            except (HistoryCompacted, HistoryDamaged, HistoryForked, ContextGone) as error:
                 self._stale = error
             except Unavailable as error:
                 logger.warning("%r: %s", self, error)
@@ -186,14 +214,15 @@ class Mirror(Mapping[str, Any]):
 
     def _feed_next(self) -> None:
         assert self._watch is not None
-        record = self._watch.receive()
-        self._apply(written_by(record, self._matcher), record.revision)
-        self._tell(changes_of(record, self._place.address, self._matcher))
+        told = self._watch.receive()
+        self._apply(told.written, told.revision)
+        self._tell(told.changes)
 
     def _load(self, since: int = 0) -> list[Change]:
         """Takes in what stands there now, and for what has gone since that revision; what that changes, on the whole."""
         place = self._place
-        watch = CommitWatch(place.engine, place.address, self._patterns, self._progress)
+        with_changes = self._call is not None
+        watch = CommitWatch(place.engine, place.address, self._patterns, self._progress, with_changes)
         watch.__enter__()
         self._watch = watch
         revision = max(since, watch.revision)
@@ -214,6 +243,8 @@ class Mirror(Mapping[str, Any]):
                 old.close()
         self.reloads += 1
         self._stale = None
+        if isinstance(error, HistoryForked):
+            self._wake(None)  # what they wait for may have been lost
         self._tell(changes)
 
     def _newest(self) -> int:
