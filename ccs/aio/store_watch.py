@@ -44,7 +44,6 @@ _PAGE, _GRACE, _SHARE = 256, 0.05, 50
 _REMEMBERED, _ON_ITS_WAY = 540.0, 0.25
 
 Mark = tuple[str, int]
-Told = Change | CCSError | None
 
 
 class StoreWatch:
@@ -78,7 +77,8 @@ class StoreWatch:
         self._behind: dict[str, None] = {}
         self._ends = Ends(_ON_ITS_WAY)
         self._deadlines: Agenda[str] = Agenda()
-        self._queue: deque[tuple[Told, Mark | None]] = deque()
+        # Changes, for a tail events too, and errors; None for a commit in which nothing matches.
+        self._queue: deque[tuple[Any, Mark | None]] = deque()
         # One word: the listener sets it, the consumer takes it back.
         self._survey_due: Literal["", "routine", "lost"] = ""
         self._stopped = self._entered = False
@@ -115,14 +115,15 @@ class StoreWatch:
         return self
 
     async def __anext__(self) -> Change:
-        change = await self._next(None)
+        change: Change | None = await self._next(None)
         if change is None:
             raise StopAsyncIteration
         return change
 
     async def receive(self, timeout: Duration | None = None) -> Change:
         """The next change; `TimeoutError` after `timeout` seconds."""
-        change = await self._next(None if timeout is None else time.monotonic() + seconds(timeout, "timeout"))
+        deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
+        change: Change | None = await self._next(deadline)
         if change is None:
             raise StoreClosed("this watch was closed")
         return change
@@ -166,16 +167,20 @@ class StoreWatch:
         self._signal.set()
 
     async def _begin(self) -> None:
+        self._handed = dict(self._since or {})
+        wanted = (address for address in self._handed if self._matcher.paths_in(address) is not None)
+        self._cursors = {address: Cursor(self._handed[address]) for address in wanted}
+        if self._since is None:
+            await self._stand_at_present()
+        else:
+            self.resync(routine=True)
         # What ended before this moment was over before the watch began.
         clock = await self._engine.connection.run(("TIME",), early=True)
         self._now = int(clock[0]) * 1_000_000 + int(clock[1])
         self._ends.begin(self._now)
         self._heard_at = time.monotonic()
-        self._handed = dict(self._since or {})
-        wanted = (address for address in self._handed if self._matcher.paths_in(address) is not None)
-        self._cursors = {address: Cursor(self._handed[address]) for address in wanted}
-        if self._since is not None:
-            return self.resync(routine=True)
+
+    async def _stand_at_present(self) -> None:
         async for address in addresses(self._engine):
             if self._matcher.paths_in(address) is not None:
                 page = await self._engine.look(address, 0, 0)
@@ -194,14 +199,14 @@ class StoreWatch:
         if page.next_expiry:
             self._engine.listener.expect(address, (page.next_expiry - page.now) / 1000)
 
-    async def _next(self, deadline: float | None) -> Change | None:
+    async def _next(self, deadline: float | None) -> Any:
         if not self._entered:
             raise InvalidValue("this watch is not entered, so it hears nothing: use it in a with block")
         while not self._stopped:
             self._engine.check()
             if self._queue:
-                if change := self._hand_out():
-                    return change
+                if told := self._hand_out():
+                    return told
                 continue
             self._signal.clear()
             # Stopped meanwhile: the flag may have been taken back.
@@ -209,22 +214,18 @@ class StoreWatch:
                 await self._wait(deadline)
         return None
 
-    def _hand_out(self) -> Change | None:
+    def _hand_out(self) -> Any:
         told, mark = self._queue.popleft()
         if mark:
             self._handed[mark[0]] = mark[1]
-        if isinstance(told, CCSError):
-            raise self._passed_over(told, mark)
-        if mark and told and told.op == "gone":
+        if mark and isinstance(told, CCSError):
+            # It is not met again: its context goes on behind it.
+            self._cursors[mark[0]] = Cursor(mark[1])
+            raise told
+        if mark and isinstance(told, Change) and told.op == "gone":
             del self._handed[mark[0]]
         self._engine.stats.add("deliveries", int(told is not None))
         return told
-
-    def _passed_over(self, error: CCSError, mark: Mark | None) -> CCSError:
-        """The error, which is not met again: its context goes on behind it."""
-        if mark:
-            self._cursors[mark[0]] = Cursor(mark[1])
-        return error
 
     async def _wait(self, deadline: float | None) -> None:
         now, moments = time.monotonic(), [deadline, self._deadlines.next(), self._ends.judged_at]
