@@ -36,14 +36,11 @@ class World:
 
     def __init__(self) -> None:
         self.journal: list[bytes] = []
+        self.records: list[Record] = []
         self.oldest = self.clock = 0
         self.on_the_way: deque[bytes] = deque()
         self.feed = Feed(ADDRESS, threading.Lock())
         self.meanwhile: Callable[[], object] = lambda: None
-
-    @property
-    def records(self) -> list[Record]:
-        return list(map(parse_record, self.journal))
 
     @property
     def last(self) -> int:
@@ -54,6 +51,7 @@ class World:
         revision = EPOCH + self.clock
         raw = raw_record(self.last, revision, path, self.clock)
         self.journal.append(raw)
+        self.records.append(parse_record(raw))
         self.on_the_way.append(raw)
 
     def deliver(self) -> None:
@@ -66,7 +64,8 @@ class World:
 
     def trim(self, keep: int) -> None:
         while len(self.journal) > max(1, keep):
-            self.oldest = parse_record(self.journal.pop(0)).revision
+            del self.journal[0]
+            self.oldest = self.records.pop(0).revision
 
     def reconnect(self) -> None:
         """What was on its way is lost, and the listener knows: it will look, but messages may come first."""
@@ -77,16 +76,17 @@ class World:
         """The server loses its newest commits, and the connections to it."""
         kept = max(1, len(self.journal) - commits)
         del self.journal[kept:]
+        del self.records[kept:]
         self.reconnect()
 
     def check(self) -> None:
         self.feed.check(self.page(self.feed.last or 0, 0))
 
     def page(self, cursor: int, count: int) -> JournalPage:
-        records = self.records
-        here = next((raw for raw, record in zip(self.journal, records, strict=True) if record.revision == cursor), b"")
-        after = [raw for raw, record in zip(self.journal, records, strict=True) if record.revision > cursor]
-        first = EPOCH + 1 if records else 0
+        held = list(zip(self.journal, self.records, strict=True))
+        here = next((raw for raw, record in held if record.revision == cursor), b"")
+        after = [raw for raw, record in held if record.revision > cursor]
+        first = EPOCH + 1 if held else 0
         numbers = (self.clock, first, self.last, 0, 0, 0, self.oldest)
         return parse_page([*map(str, numbers), here.split(b"\n")[0], after[:count], b"", 0])
 
