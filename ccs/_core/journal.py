@@ -49,7 +49,7 @@ __all__ = [
 MALFORMED = ValueError, IndexError, TypeError, ArithmeticError
 """What is raised where something that is no record, entry or value is taken for one."""
 
-_EVENT = b"e"
+_EVENT, _FINISH = b"e", b"f"
 # Times in µs have at most sixteen digits.
 _END_OF_TIME = 10**16
 _ENTRY = re.compile(rb"\d{16} \d{10} \d{16} \d{16} \d{13} \d+ ")
@@ -97,7 +97,7 @@ class Record:
     @property
     def finishes(self) -> bool:
         """Whether this commit finished its context."""
-        return self.steps[0].kind == b"f"
+        return self.steps[0].kind == _FINISH
 
     @property
     def drops(self) -> bool:
@@ -145,6 +145,8 @@ def _check(record: Record) -> None:
     for step in record.steps:
         if step.kind in _OPERATIONS and not all(_ENTRY.match(raw) for raw in (step.before, step.after) if raw):
             raise ValueError("a record with something that is no entry")
+        if step.kind == _FINISH and step.after:
+            decode(step.after)
 
 
 def cursor_of(raw: bytes) -> Cursor:

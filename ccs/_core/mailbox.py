@@ -110,4 +110,5 @@ class Mailbox:
             pass
         # What is put meanwhile was committed before that reading, which has it too.
         self.origin = None
+        self.seen = Cursor(0)
         self.behind = False

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 from ccs._core.codec import decode
 from ccs._core.entry import to_entry
@@ -250,7 +250,7 @@ class Watch:
             for record in follow(self._read, page, self._address):
                 self._expand(record)
         except _ENDS as error:
-            self._fail(error)
+            return self._fail(error)
         if not page.records or page.records[-1].revision == page.last:
             self._caught_up(page)
 
@@ -271,14 +271,15 @@ class Watch:
         except ContextGone as error:
             self._fail(error)
         self._mailbox.take()
+        return None
 
-    def _fail(self, error: CCSError) -> NoReturn:
+    def _fail(self, error: CCSError) -> None:
+        """Ends the watch with an error, once all that was taken in is handed out."""
         if isinstance(error, HistoryForked):
             logger.error("%s: history has forked: %s", self._address, error)
         if isinstance(error, HistoryDamaged):
             logger.error("%s", error)
         self._failure = error
-        raise error
 
     def _expand(self, record: Record) -> None:
         # What was handed out was taken in, though who did that may have been interrupted before it was noted.
