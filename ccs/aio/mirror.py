@@ -14,7 +14,7 @@ from threading import Lock
 from typing import Any
 
 from ccs._compat import AsyncCaller, AsyncGate, AsyncWorker, async_sleep
-from ccs._core.journal import Cursor, check_resume
+from ccs._core.journal import Cursor, JournalPage, check_resume
 from ccs._core.mirror import net
 from ccs._core.numbers import whole
 from ccs._core.pattern import Matcher
@@ -40,8 +40,9 @@ from ccs.types import Change, Entry, Snapshot
 
 __all__ = ["Mirror"]
 
-# Seconds after an outage was told: a server that refuses us at once would do so again.
-_REST = 0.5
+# Seconds after an outage was told: a server that refuses us at once would do so again. How long a commit is waited for
+# before history is asked whether it is still there.
+_REST, _LOOK = 0.5, 1.0
 
 
 class Mirror(Mapping[str, Any]):
@@ -72,7 +73,7 @@ class Mirror(Mapping[str, Any]):
         self._worker: AsyncWorker | None = None
         self._waiting: list[tuple[int, AsyncGate]] = []
         # How many reconnects there had been when history was last looked at, and when that was, as a revision.
-        self._looked = -1, 0
+        self._looked = 0, 0
         self._stale: CCSError | None = None
         self._over: ContextFinished | None = None
         self._failure: Exception | None = InvalidValue("this mirror is not entered: use it in a with block")
@@ -154,17 +155,15 @@ class Mirror(Mapping[str, Any]):
         deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
         whole("revision", revision, "the revision of a commit")
         while True:
-            await self._reach(revision, deadline)
-            if self.revision < revision and self._state != "live":
-                self._check()
-                raise copy_of(self._over) if self._over else StoreClosed(f"{self!r} follows its context no more")
-            if self._state in ("live", "finished") and not self._place.engine.closed:
-                await self._confirm(revision)
-            if self.revision >= revision:
+            reached = await self._reaches(revision, deadline)
+            late = deadline is not None and time.monotonic() >= deadline
+            if not (late and not reached) and await self._is_held(revision) and reached:
                 return
+            if late:
+                raise TimeoutError(f"{self!r} has not caught up with {revision} within {timeout} s")
 
-    async def _reach(self, revision: int, deadline: float | None) -> None:
-        """Waits until it may be there, or cannot come any more."""
+    async def _reaches(self, revision: int, deadline: float | None) -> bool:
+        """Waits for a while. Returns whether it has come that far; raises if it cannot any more."""
         gate = AsyncGate()
         waiting = revision, gate
         self._waiting.append(waiting)
@@ -172,23 +171,39 @@ class Mirror(Mapping[str, Any]):
             self._wake(self.revision)
             if self._state in ("left", "failed", "finished"):
                 gate.open()
-            if not await gate.wait(None if deadline is None else max(0.0, deadline - time.monotonic())):
-                raise TimeoutError(f"{self!r} has not caught up with {revision} in time")
+            await gate.wait(_LOOK if deadline is None else min(_LOOK, max(0.0, deadline - time.monotonic())))
         finally:
             if waiting in self._waiting:
                 self._waiting.remove(waiting)
+        if self.revision < revision and self._state != "live":
+            self._check()
+            raise copy_of(self._over) if self._over else StoreClosed(f"{self!r} follows its context no more")
+        return self.revision >= revision
 
-    async def _confirm(self, revision: int) -> None:
-        """Raises `HistoryForked` if the server has lost the commit of a revision."""
-        place, reconnects = self._place, self._place.engine.stats.frozen().reconnects
-        # Connections break when a server loses something, and revisions are times in microseconds: what was committed
-        # after the last look, without a reconnect since, is there.
-        if self._looked[0] == reconnects and self._looked[1] < revision:
-            return
-        page = await place.engine.look(place.address, revision, 0)
+    async def _is_held(self, revision: int) -> bool:
+        """Raises `HistoryForked` if the server has lost a commit. Returns False if the server cannot say at present."""
+        engine = self._place.engine
+        if self._state not in ("live", "finished") or engine.closed:
+            return True
+        # A server that loses something breaks its connections, and revisions are times in microseconds: what was
+        # committed after the last look, with no reconnect since, is there.
+        if self._looked[0] == engine.stats.frozen().reconnects and self._looked[1] < revision:
+            return True
+        try:
+            page = await self._look(revision)
+        except Unavailable:
+            await async_sleep(_REST)
+            return False
         with suppress(ContextGone, HistoryCompacted):  # too long ago for anybody to know
-            check_resume(Cursor(revision), page, place.address)
+            check_resume(Cursor(revision), page, self._place.address)
+        return True
+
+    async def _look(self, revision: int) -> JournalPage:
+        engine = self._place.engine
+        reconnects = engine.stats.frozen().reconnects
+        page = await engine.look(self._place.address, revision, 0)
         self._looked = reconnects, page.now * 1000
+        return page
 
     def _check(self) -> None:
         if self._failure:
@@ -225,6 +240,7 @@ class Mirror(Mapping[str, Any]):
         await watch.__aenter__()
         self._watch = watch
         revision = max(since, watch.revision)
+        await self._look(revision)
         pairs, changes = net(self._entries, watch.present(), place.address, revision)
         self._apply(pairs, revision)
         self._state = "live"
