@@ -131,7 +131,8 @@ def _missed(change: Change) -> str:
         return "an unknown number of contexts that came and went"
     more = ", …" if len(change.value) > _SHOWN else ""
     shown = ", ".join(map(_printable, change.value[:_SHOWN]))
-    return f"{len(change.value)} contexts that came and went: {shown}{more}"
+    what = "context" if len(change.value) == 1 else "contexts"
+    return f"{len(change.value)} {what} that came and went: {shown}{more}"
 
 
 def _event(event: Event) -> str:

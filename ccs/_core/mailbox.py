@@ -3,7 +3,8 @@
 The listener is the only one that puts, and the only one that marks the mailbox `behind` (one thread at a time: under
 the feed's lock); the consumer is the only one that takes, and the only one that clears the mark. Each attribute has one
 writer, so no lock is needed in either colour, given one rule of order: a record is put before `seen` names it, and
-`seen` is read before the mailbox is found empty. While a mailbox is behind it takes nothing: the consumer drains it,
+`seen` is read before the mailbox is found empty. In `begin` the consumer takes back what the listener had noted: that it
+may note something at that moment does no harm, as the consumer reads the journal next, which holds that commit. While a mailbox is behind it takes nothing: the consumer drains it,
 then reads the journal.
 
 Only records that match are kept, so whether one follows a cursor cannot be told from its `previous`. It follows if the
@@ -108,7 +109,6 @@ class Mailbox:
         """Consumer: drops what is held and listens anew; what it missed it reads from the journal after this."""
         while self.take():
             pass
-        # What is put meanwhile was committed before that reading, which has it too.
         self.origin = None
         self.seen = Cursor(0)
         self.behind = False
