@@ -44,7 +44,7 @@ class Feed:
         return follows
 
     def doubt(self) -> None:
-        """What was heard was no commit: the next check compares with the journal, whatever else was heard."""
+        """What was heard before counts for nothing: unless a commit is heard first, the next check looks at the journal."""
         self.heard = False
 
     def anchor(self, last: int) -> None:

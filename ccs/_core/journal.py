@@ -140,13 +140,21 @@ def _check(record: Record) -> None:
     """Raises `ValueError` for what could not be journaled: a place or a time that cannot be, or what is no entry."""
     if not 0 <= record.previous < record.revision < _END_OF_TIME:
         raise ValueError("a record that does not come after the one it names")
-    if not all(0 <= moment < _END_OF_TIME for moment in (record.at, record.deadline, record.expiry)):
+    if (
+        max(record.at, record.deadline, record.expiry) >= _END_OF_TIME
+        or min(record.at, record.deadline, record.expiry) < 0
+    ):
         raise ValueError("a record of no moment")
-    for step in record.steps:
-        if step.kind in _OPERATIONS and not all(_ENTRY.match(raw) for raw in (step.before, step.after) if raw):
+    for kind, _, before, after in record.steps:
+        if kind in _OPERATIONS and (not _is_entry(before) or not _is_entry(after)):
             raise ValueError("a record with something that is no entry")
-        if step.kind == _FINISH and step.after:
-            decode(step.after)
+        if kind == _FINISH and after:
+            decode(after)
+
+
+def _is_entry(raw: bytes) -> bool:
+    """Whether this is the beginning of an entry, or nothing."""
+    return not raw or _ENTRY.match(raw) is not None
 
 
 def cursor_of(raw: bytes) -> Cursor:

@@ -3,9 +3,9 @@
 The listener is the only one that puts, and the only one that marks the mailbox `behind` (one thread at a time: under
 the feed's lock); the consumer is the only one that takes, and the only one that clears the mark. Each attribute has one
 writer, so no lock is needed in either colour, given one rule of order: a record is put before `seen` names it, and
-`seen` is read before the mailbox is found empty. In `begin` the consumer takes back what the listener had noted: that it
-may note something at that moment does no harm, as the consumer reads the journal next, which holds that commit. While a mailbox is behind it takes nothing: the consumer drains it,
-then reads the journal.
+`seen` is read before the mailbox is found empty. While a mailbox is behind it takes nothing: the consumer drains it,
+then reads the journal. When it begins anew, the consumer also takes back what the listener has noted. The listener may
+note something at the same moment: that does no harm, as the journal, which is read next, holds that commit too.
 
 Only records that match are kept, so whether one follows a cursor cannot be told from its `previous`. It follows if the
 mailbox has heard every commit since that cursor: all that it holds at a time is one unbroken run, which began after the

@@ -229,9 +229,9 @@ class Mirror(Mapping[str, Any]):
 
     def _feed_next(self) -> None:
         assert self._watch is not None
-        told = self._watch.receive()
-        self._apply(told.written, told.revision)
-        self._tell(told.changes)
+        committed = self._watch.receive()
+        self._apply(committed.written, committed.revision)
+        self._tell(committed.changes)
 
     def _load(self, since: int = 0) -> list[Change]:
         """Takes in what stands there now, and for what has gone since that revision; what that changes, on the whole."""

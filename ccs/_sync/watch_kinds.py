@@ -11,7 +11,7 @@ from ccs._sync.engine import Engine
 from ccs._sync.watch import Watch
 from ccs.types import Change, Entry, Event
 
-__all__ = ["CommitWatch", "EntryWatch", "EventWatch", "Picture", "Tail", "Told"]
+__all__ = ["CommitWatch", "Committed", "EntryWatch", "EventWatch", "Picture", "Tail"]
 
 
 class EntryWatch(Watch):
@@ -38,7 +38,7 @@ class Tail(Watch):
         return told_by(record, self._address, self._matcher)
 
 
-class Told(NamedTuple):
+class Committed(NamedTuple):
     """What of a commit matches: the entries after it, None where one was removed, and, if asked for, the changes."""
 
     revision: int
@@ -77,10 +77,10 @@ class CommitWatch(Watch):
     def _present(self, entry: Entry) -> Entry:
         return entry
 
-    def _changed(self, record: Record) -> Sequence[Told]:
+    def _changed(self, record: Record) -> Sequence[Committed]:
         written = written_by(record, self._matcher)
         changes = changes_of(record, self._address, self._matcher) if self._with_changes else []
-        return [Told(record.revision, written, changes)] if written else []
+        return [Committed(record.revision, written, changes)] if written else []
 
 
 class Picture(EntryWatch):

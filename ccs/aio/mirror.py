@@ -228,9 +228,9 @@ class Mirror(Mapping[str, Any]):
 
     async def _feed_next(self) -> None:
         assert self._watch is not None
-        told = await self._watch.receive()
-        self._apply(told.written, told.revision)
-        await self._tell(told.changes)
+        committed = await self._watch.receive()
+        self._apply(committed.written, committed.revision)
+        await self._tell(committed.changes)
 
     async def _load(self, since: int = 0) -> list[Change]:
         """Takes in what stands there now, and for what has gone since that revision; what that changes, on the whole."""

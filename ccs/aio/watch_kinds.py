@@ -10,7 +10,7 @@ from ccs.aio.engine import Engine
 from ccs.aio.watch import Watch
 from ccs.types import Change, Entry, Event
 
-__all__ = ["CommitWatch", "EntryWatch", "EventWatch", "Picture", "Tail", "Told"]
+__all__ = ["CommitWatch", "Committed", "EntryWatch", "EventWatch", "Picture", "Tail"]
 
 
 class EntryWatch(Watch):
@@ -37,7 +37,7 @@ class Tail(Watch):
         return told_by(record, self._address, self._matcher)
 
 
-class Told(NamedTuple):
+class Committed(NamedTuple):
     """What of a commit matches: the entries after it, None where one was removed, and, if asked for, the changes."""
 
     revision: int
@@ -76,10 +76,10 @@ class CommitWatch(Watch):
     def _present(self, entry: Entry) -> Entry:
         return entry
 
-    def _changed(self, record: Record) -> Sequence[Told]:
+    def _changed(self, record: Record) -> Sequence[Committed]:
         written = written_by(record, self._matcher)
         changes = changes_of(record, self._address, self._matcher) if self._with_changes else []
-        return [Told(record.revision, written, changes)] if written else []
+        return [Committed(record.revision, written, changes)] if written else []
 
 
 class Picture(EntryWatch):
