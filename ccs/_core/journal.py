@@ -52,7 +52,7 @@ MALFORMED = ValueError, IndexError, TypeError, ArithmeticError
 _EVENT, _FINISH = b"e", b"f"
 # Times in µs have at most sixteen digits.
 _END_OF_TIME = 10**16
-_ENTRY = re.compile(rb"\d{16} \d{10} \d{16} \d{16} \d{13} \d+ ")
+_ENTRY = re.compile(rb"\d{16} \d{10} \d{16} \d{16} \d{13} \d+ ").match
 _OPERATIONS: dict[bytes, Operation] = {b"s": "set", b"d": "delete", b"x": "expire"}
 
 
@@ -121,6 +121,8 @@ def parse_record(raw: bytes) -> Record:
         start = after_end
     if not steps or start != len(body):
         raise ValueError("a record whose operations are not all there")
+    for kind, _, before, after in steps:
+        _check_step(kind, before, after)
     record = Record(
         int(words[0]),
         int(words[1]),
@@ -132,29 +134,22 @@ def parse_record(raw: bytes) -> Record:
         tuple(steps),
         len(raw),
     )
-    _check(record)
+    if not 0 <= record.previous < record.revision < _END_OF_TIME:
+        raise ValueError("a record that does not come after the one it names")
+    if not (
+        0 <= record.at < _END_OF_TIME and 0 <= record.deadline < _END_OF_TIME and 0 <= record.expiry < _END_OF_TIME
+    ):
+        raise ValueError("a record of no moment")
     return record
 
 
-def _check(record: Record) -> None:
-    """Raises `ValueError` for what could not be journaled: a place or a time that cannot be, or what is no entry."""
-    if not 0 <= record.previous < record.revision < _END_OF_TIME:
-        raise ValueError("a record that does not come after the one it names")
-    if (
-        max(record.at, record.deadline, record.expiry) >= _END_OF_TIME
-        or min(record.at, record.deadline, record.expiry) < 0
-    ):
-        raise ValueError("a record of no moment")
-    for kind, _, before, after in record.steps:
-        if kind in _OPERATIONS and (not _is_entry(before) or not _is_entry(after)):
+def _check_step(kind: bytes, before: bytes, after: bytes) -> None:
+    """Raises `MALFORMED` for what no commit does. Values are not decoded: whoever wants them does that."""
+    if kind in _OPERATIONS:
+        if (before and not _ENTRY(before)) or (after and not _ENTRY(after)):
             raise ValueError("a record with something that is no entry")
-        if kind == _FINISH and after:
-            decode(after)
-
-
-def _is_entry(raw: bytes) -> bool:
-    """Whether this is the beginning of an entry, or nothing."""
-    return not raw or _ENTRY.match(raw) is not None
+    elif kind == _FINISH and after:
+        decode(after)
 
 
 def cursor_of(raw: bytes) -> Cursor:
