@@ -19,7 +19,8 @@ from ccs._sync.store import Store, connect
 from ccs._sync.store_watch import StoreWatch
 from ccs._sync.subscription import Subscription
 from ccs._sync.transaction import Transaction
-from ccs._sync.watch import EventWatch, Watch
+from ccs._sync.watch import Watch
+from ccs._sync.watch_kinds import EventWatch
 from ccs.errors import (
     AlreadyClaimed,
     CCSError,
@@ -29,6 +30,7 @@ from ccs.errors import (
     ContextGone,
     EncodingError,
     HistoryCompacted,
+    HistoryDamaged,
     HistoryForked,
     IdempotencyMismatch,
     InboxFull,
@@ -85,6 +87,7 @@ __all__ = [
     "EventWatch",
     "Fact",
     "HistoryCompacted",
+    "HistoryDamaged",
     "HistoryForked",
     "IdempotencyMismatch",
     "Inbox",

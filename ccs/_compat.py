@@ -8,7 +8,6 @@ import math
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
 from functools import partial
 from types import MethodType
 from typing import Any, TypeVar
@@ -273,6 +272,13 @@ def _contained(callback: Callable[..., T], *args: object) -> T:
         raise RuntimeError(f"the callback raised {error!r}") from error
 
 
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
 class Caller:
     """Calls a callback, which must be a plain function."""
 
@@ -284,7 +290,11 @@ class Caller:
 
 
 class AsyncCaller:
-    """Calls a callback: a coroutine function on the loop, a plain one in a thread of its own."""
+    """Calls a callback: a coroutine function on the loop, a plain one in a thread of its own.
+
+    Whatever it raises is an `Exception`: what would end the task, or the program, is made one. Only who cancels the
+    caller itself, or closes it, gets through.
+    """
 
     def __init__(self, callback: Callable[..., object]) -> None:
         self._callback = _callable(callback)
@@ -292,13 +302,19 @@ class AsyncCaller:
         self._limiter: CapacityLimiter | None = None
 
     async def __call__(self, *args: object) -> None:
+        task = asyncio.current_task()
         try:
             await self._run(*args)
+        except Exception:
+            raise
         except asyncio.CancelledError as error:
-            task = asyncio.current_task()
             if task and task.cancelling():
                 raise
             raise RuntimeError("what the callback waited for was cancelled") from error
+        except BaseException as error:
+            if _current_task() is not task:
+                raise  # nobody runs us any more: we are closed
+            raise RuntimeError(f"the callback raised {error!r}") from error
 
     async def _run(self, *args: object) -> None:
         if not self._plain:
@@ -363,8 +379,7 @@ class AsyncWorker:
         return asyncio.current_task() is self._task
 
     async def finish(self, timeout: float) -> None:
-        """Waits for its end; what takes longer than `timeout` seconds is cancelled."""
+        """Waits for its end; what takes longer than `timeout` seconds is cancelled. What it raised is not raised here."""
         await asyncio.wait([self._task], timeout=timeout)
         self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await asyncio.wait([self._task])

@@ -19,7 +19,7 @@ import ccs
 from ccs._core.target import parse_target
 from ccs._sync.dial import resolve
 from ccs._sync.store_watch import StoreTail
-from ccs._sync.watch import Tail
+from ccs._sync.watch_kinds import Tail
 from ccs.embedded import Embedded
 from ccs.types import Change, Event
 
@@ -29,6 +29,9 @@ _WILD = frozenset("*?[{")
 # Seconds after which a server that does not answer is reported.
 _PATIENCE = 5.0
 _NOT_THERE = 3
+_GAPS = ccs.HistoryCompacted, ccs.HistoryDamaged, ccs.HistoryForked
+_SHOWN = 10
+"""How many of the contexts that were missed are named."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,6 +95,11 @@ def _tail(options: argparse.Namespace) -> int:
                 # It may pass, and nothing is missed when it does.
                 print(f"ccs: {error}; waiting for it", file=sys.stderr, flush=True)
                 time.sleep(1.0)
+            except _GAPS as error:
+                # Told once: in a watch of many contexts, the others go on, and so does this one behind the gap.
+                if not isinstance(changes, StoreTail):
+                    raise
+                print(f"ccs: {error}; going on", file=sys.stderr, flush=True)
 
 
 def _without_store(target: str | None) -> Path | None:
@@ -125,7 +133,18 @@ def _absolute(address: str, patterns: Iterable[str]) -> tuple[str, ...]:
 
 def _as_text(told: Change | Event) -> str:
     when = told.at.astimezone().strftime("%H:%M:%S.%f")[:-3]
+    if isinstance(told, Change) and told.op == "missed":
+        return f"{when}  missed {_missed(told)}"
     return f"{when}  {told.revision}  {told.agent}  {_event(told) if isinstance(told, Event) else _change(told)}"
+
+
+def _missed(change: Change) -> str:
+    if not change.value:
+        return "an unknown number of contexts that came and went"
+    more = ", …" if len(change.value) > _SHOWN else ""
+    shown = ", ".join(map(_printable, change.value[:_SHOWN]))
+    what = "context" if len(change.value) == 1 else "contexts"
+    return f"{len(change.value)} {what} that came and went: {shown}{more}"
 
 
 def _event(event: Event) -> str:

@@ -15,6 +15,7 @@ __all__ = [
     "ContextGone",
     "EncodingError",
     "HistoryCompacted",
+    "HistoryDamaged",
     "HistoryForked",
     "IdempotencyMismatch",
     "InboxFull",
@@ -139,24 +140,49 @@ class ValueTooLarge(CCSError, ValueError):
 
 
 class HistoryCompacted(CCSError):
-    """The journal no longer holds what comes after `since`; its `oldest` usable cursor is later. Read a snapshot."""
+    """The journal of the context at `address` no longer holds what comes after `since`. Read a snapshot.
 
-    def __init__(self, since: int, oldest: int) -> None:
+    `oldest` is the earliest revision from which the journal still goes on.
+    """
+
+    def __init__(self, since: int, oldest: int, address: str = "") -> None:
         super().__init__(
-            f"the journal begins after revision {oldest}, past {since}; read a snapshot and watch from there"
+            f"the journal{_of(address)} begins after revision {oldest}, past {since}; read a snapshot and watch from"
+            " there"
         )
-        self.since, self.oldest = since, oldest
+        self.since, self.oldest, self.address = since, oldest, address
 
 
 class HistoryForked(CCSError):
-    """The server lost acknowledged commits (a failover or a crash): what was seen after `since` may not exist."""
+    """The server lost acknowledged commits (a failover or a crash): what was seen after `since` may not exist.
 
-    def __init__(self, since: int, last: int) -> None:
+    `address` is the context, `last` its newest revision now.
+    """
+
+    def __init__(self, since: int, last: int, address: str = "") -> None:
         super().__init__(
-            f"revision {since} is not in the history that now ends at {last}: the server has lost acknowledged commits"
-            " (or the revision is from elsewhere); read a snapshot and reconcile"
+            f"revision {since} is not in the history{_of(address)} that now ends at {last}: the server has lost"
+            " acknowledged commits (or the revision is from elsewhere); read a snapshot and reconcile"
         )
-        self.since, self.last = since, last
+        self.since, self.last, self.address = since, last, address
+
+
+class HistoryDamaged(CCSError):
+    """The journal of the context at `address` holds something at or right after `revision` that CCS cannot read.
+
+    Another program, or a later version, wrote it. A snapshot may still be read, and watched from.
+    """
+
+    def __init__(self, address: str, revision: int) -> None:
+        super().__init__(
+            f"the journal of {address} cannot be read past revision {revision}: another program or a later version"
+            " wrote there; read a snapshot and watch from its revision"
+        )
+        self.address, self.revision = address, revision
+
+
+def _of(address: str) -> str:
+    return f" of {address}" if address else ""
 
 
 class MirrorFull(CCSError):

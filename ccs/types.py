@@ -25,7 +25,7 @@ __all__ = [
     "StoreStats",
 ]
 
-Operation = Literal["set", "delete", "expire", "gone"]
+Operation = Literal["set", "delete", "expire", "gone", "missed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,10 @@ class Change:
     """One change of one path, as watches and history deliver it. `previous` is the value before, `created` says there was none.
 
     `version` is that of the entry after the change; for a removal, that of the entry that was removed.
+
+    Two operations come from `store.watch` only, with an empty `path`. `gone`: the context has ended. `missed`: contexts
+    came and went while the watch could not listen; `value` lists their addresses as far as they are known, and
+    `context` is the address if there is just one, else "".
     """
 
     context: str

@@ -11,12 +11,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 import ccs
+from ccs import cli
+from ccs._sync.store_watch import StoreTail
+from ccs.types import Change
 from tests.support.servers import PrivateServer, free_port
 from tests.support.waiting import eventually, scaled
 
@@ -302,6 +307,39 @@ def test_a_folder_with_a_store_is_followed(tmp_path: Path, tail: Callable[..., T
     with ccs.connect(tmp_path, namespace=namespace) as store:
         store.task("42").set("p", 1)
         assert tail("/tasks/42", "--since", "0", store=str(tmp_path)).wait(1)[0].endswith("/tasks/42/p = 1")
+
+
+def test_it_prints_that_contexts_were_missed() -> None:
+    """Given a gap, then a line says how many contexts came and went, and names some; or that it is not known."""
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    known = Change("", "", "missed", [f"/tasks/m{n}" for n in range(12)], None, False, 0, 0, "", at)
+    assert "missed 12 contexts that came and went: /tasks/m0, " in cli._as_text(known)
+    assert cli._as_text(known).endswith("/tasks/m9, …")
+    assert "missed an unknown number of contexts" in cli._as_text(replace(known, value=[]))
+    told = json.loads(cli._as_json(known))
+    assert (told["op"], told["context"], len(told["value"])) == ("missed", "", 12)
+
+
+def test_a_gap_in_one_context_does_not_end_a_look_at_many(
+    valkey: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Given a watch of many contexts that raises an error of one of them, then that is said, and the rest is printed."""
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    coming = iter(
+        [ccs.HistoryCompacted(1, 2, "/tasks/a"), Change("/tasks/b", "p", "set", 1, None, True, 1, 1, "ann", at)]
+    )
+
+    def next_one(watch: StoreTail) -> Change:
+        told = next(coming)
+        if isinstance(told, ccs.CCSError):
+            raise told
+        return told
+
+    monkeypatch.setattr(StoreTail, "__next__", next_one)
+    assert cli.main(["tail", "/tasks/*", "--store", valkey]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.endswith("set /tasks/b/p = 1\n")
+    assert "/tasks/a" in printed.err
 
 
 def test_an_outage_does_not_end_it(own_server: PrivateServer, namespace: str, tail: Callable[..., Tail]) -> None:

@@ -15,7 +15,8 @@ written before it, the others have `-` there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -23,10 +24,11 @@ from ccs._core.codec import decode
 from ccs._core.entry import parse_entry, to_entry
 from ccs._core.pattern import Matcher
 from ccs._core.times import from_micros
-from ccs.errors import ContextGone, HistoryCompacted, HistoryForked
+from ccs.errors import ContextGone, HistoryCompacted, HistoryDamaged, HistoryForked
 from ccs.types import Change, Entry, Event, Operation
 
 __all__ = [
+    "MALFORMED",
     "Cursor",
     "JournalPage",
     "Record",
@@ -35,6 +37,7 @@ __all__ = [
     "check_resume",
     "cursor_of",
     "events_of",
+    "follow",
     "initial_change",
     "parse_page",
     "parse_record",
@@ -43,7 +46,13 @@ __all__ = [
     "written_by",
 ]
 
-_EVENT = b"e"
+MALFORMED = ValueError, IndexError, TypeError, ArithmeticError
+"""What is raised where something that is no record, entry or value is taken for one."""
+
+_EVENT, _FINISH = b"e", b"f"
+# Times in µs have at most sixteen digits.
+_END_OF_TIME = 10**16
+_ENTRY = re.compile(rb"\d{16} \d{10} \d{16} \d{16} \d{13} \d+ ").match
 _OPERATIONS: dict[bytes, Operation] = {b"s": "set", b"d": "delete", b"x": "expire"}
 
 
@@ -88,7 +97,7 @@ class Record:
     @property
     def finishes(self) -> bool:
         """Whether this commit finished its context."""
-        return self.steps[0].kind == b"f"
+        return self.steps[0].kind == _FINISH
 
     @property
     def drops(self) -> bool:
@@ -97,7 +106,7 @@ class Record:
 
 
 def parse_record(raw: bytes) -> Record:
-    """Takes a journal record or a published message apart; values stay opaque. `ValueError`, `IndexError`: it is none."""
+    """Takes a journal record or a published message apart; values stay opaque. Raises `MALFORMED` if it is none."""
     head, _, body = raw.partition(b"\n")
     words = head.split(b" ")
     agent_end = int(words[6])
@@ -110,9 +119,11 @@ def parse_record(raw: bytes) -> Record:
             Step(words[i], body[start:path_end].decode(), body[path_end:before_end], body[before_end:after_end])
         )
         start = after_end
-    if not steps:
-        raise ValueError("a record without an operation")
-    return Record(
+    if not steps or start != len(body):
+        raise ValueError("a record whose operations are not all there")
+    for kind, _, before, after in steps:
+        _check_step(kind, before, after)
+    record = Record(
         int(words[0]),
         int(words[1]),
         int(words[2]),
@@ -123,6 +134,22 @@ def parse_record(raw: bytes) -> Record:
         tuple(steps),
         len(raw),
     )
+    if not 0 <= record.previous < record.revision < _END_OF_TIME:
+        raise ValueError("a record that does not come after the one it names")
+    if not (
+        0 <= record.at < _END_OF_TIME and 0 <= record.deadline < _END_OF_TIME and 0 <= record.expiry < _END_OF_TIME
+    ):
+        raise ValueError("a record of no moment")
+    return record
+
+
+def _check_step(kind: bytes, before: bytes, after: bytes) -> None:
+    """Raises `MALFORMED` for what no commit does. Values are not decoded: whoever wants them does that."""
+    if kind in _OPERATIONS:
+        if (before and not _ENTRY(before)) or (after and not _ENTRY(after)):
+            raise ValueError("a record with something that is no entry")
+    elif kind == _FINISH and after:
+        decode(after)
 
 
 def cursor_of(raw: bytes) -> Cursor:
@@ -134,7 +161,14 @@ def cursor_of(raw: bytes) -> Cursor:
 def raw_record_at(items: Sequence[Any], revision: int) -> bytes | None:
     """The record of a revision, where it is in the first of some items of the journal."""
     held = items[0][1][1::2] if items else ()
-    return next((raw for raw in held if cursor_of(raw).revision == revision), None)
+    return next((raw for raw in held if _is_at(raw, revision)), None)
+
+
+def _is_at(raw: bytes, revision: int) -> bool:
+    try:
+        return cursor_of(raw).revision == revision
+    except MALFORMED:
+        return False
 
 
 def _identity(words: Sequence[bytes]) -> bytes:
@@ -213,7 +247,11 @@ def initial_change(entry: Entry, address: str) -> Change:
 
 @dataclass(frozen=True, slots=True)
 class JournalPage:
-    """A stretch of a context's journal after a cursor, and what is needed to judge that cursor. Times in server ms."""
+    """A stretch of a context's journal after a cursor, and what is needed to judge that cursor. Times in server ms.
+
+    It is `damaged` if something comes after its `records` that is no record. `ended` is the last revision of a context
+    that is not there any more, 0 where nothing is known of it (after ten minutes).
+    """
 
     now: int
     first: int
@@ -225,6 +263,8 @@ class JournalPage:
     identity: bytes
     records: tuple[Record, ...]
     outcome: bytes
+    damaged: bool
+    ended: int
 
     @property
     def exists(self) -> bool:
@@ -236,8 +276,43 @@ def parse_page(reply: Sequence[Any]) -> JournalPage:
     """What `journal.lua` answered."""
     now, first, last, deadline, finished, next_expiry, oldest = map(int, reply[:7])
     identity = _identity(reply[7].split(b" ")) if reply[7] else b""
-    records = tuple(map(parse_record, reply[8]))
-    return JournalPage(now, first, last, deadline, finished, next_expiry, oldest, identity, records, reply[9])
+    records: list[Record] = []
+    damaged = False
+    try:
+        records.extend(map(parse_record, reply[8]))
+    except MALFORMED:
+        damaged = True
+    return JournalPage(
+        now=now,
+        first=first,
+        last=last,
+        deadline=deadline,
+        finished=finished,
+        next_expiry=next_expiry,
+        oldest=oldest,
+        identity=identity,
+        records=tuple(records),
+        outcome=reply[9],
+        damaged=damaged,
+        ended=int(reply[10]),
+    )
+
+
+def follow(cursor: Cursor, page: JournalPage, address: str) -> Iterator[Record]:
+    """The records of a page that was read from a cursor, each right behind the one before.
+
+    Raises `ContextGone`, `HistoryCompacted` or `HistoryForked` where history does not go on from the cursor, and
+    `HistoryDamaged` behind the last record that can be read, if there is more.
+    """
+    check_resume(cursor, page, address)
+    at = cursor.revision
+    for record in page.records:
+        if record.previous != at:
+            raise HistoryDamaged(address, at)
+        yield record
+        at = record.revision
+    if page.damaged:
+        raise HistoryDamaged(address, at)
 
 
 def check_resume(cursor: Cursor, page: JournalPage, address: str) -> None:
@@ -247,10 +322,10 @@ def check_resume(cursor: Cursor, page: JournalPage, address: str) -> None:
             raise ContextGone(address)
     elif cursor.revision == 0 or cursor.revision == page.oldest:
         if cursor.revision < page.oldest:
-            raise HistoryCompacted(cursor.revision, page.oldest)
+            raise HistoryCompacted(cursor.revision, page.oldest, address)
     elif cursor.revision < page.first:
         raise ContextGone(address)
     elif cursor.revision < page.oldest:
-        raise HistoryCompacted(cursor.revision, page.oldest)
+        raise HistoryCompacted(cursor.revision, page.oldest, address)
     elif not page.identity or cursor.identity not in (b"", page.identity):
-        raise HistoryForked(cursor.revision, page.last)
+        raise HistoryForked(cursor.revision, page.last, address)

@@ -4,7 +4,12 @@ The listener is the only one that puts, and the only one that marks the mailbox 
 the feed's lock); the consumer is the only one that takes, and the only one that clears the mark. Each attribute has one
 writer, so no lock is needed in either colour, given one rule of order: a record is put before `seen` names it, and
 `seen` is read before the mailbox is found empty. While a mailbox is behind it takes nothing: the consumer drains it,
-then reads the journal.
+then reads the journal. When it begins anew, the consumer also takes back what the listener has noted. The listener may
+note something at the same moment: that does no harm, as the journal, which is read next, holds that commit too.
+
+Only records that match are kept, so whether one follows a cursor cannot be told from its `previous`. It follows if the
+mailbox has heard every commit since that cursor: all that it holds at a time is one unbroken run, which began after the
+revision `origin`. A consumer that stands before the origin has missed something, and reads the journal.
 """
 
 from __future__ import annotations
@@ -31,6 +36,8 @@ class Mailbox:
         self._records: deque[Record] = deque()
         self._put = self._put_bytes = self._taken = self._taken_bytes = 0
         self.seen = Cursor(0)
+        # Set by the listener with the first commit of a run, taken back by the consumer that begins another one.
+        self.origin: int | None = None
         self.behind = False
         self.eager = False
         self.failure: CCSError | None = None
@@ -48,10 +55,17 @@ class Mailbox:
         """Consumer: the next record, if there is one; it waits here until it is taken."""
         return self._records[0] if self._records else None
 
+    def continues(self, cursor: Cursor) -> bool:
+        """Consumer: whether nothing lies between the cursor and what was heard since."""
+        origin = self.origin
+        return origin is None or origin <= cursor.revision
+
     def offer(self, record: Record) -> None:
         """Listener: the next commit; it is kept if a step of it matches or it ends the context."""
         if self.behind:
             return None
+        if self.origin is None:
+            self.origin = record.previous
         wanted = self._wanted(record)
         if wanted and not self._fits(wanted, record.size):
             return self.nudge()
@@ -95,4 +109,6 @@ class Mailbox:
         """Consumer: drops what is held and listens anew; what it missed it reads from the journal after this."""
         while self.take():
             pass
+        self.origin = None
+        self.seen = Cursor(0)
         self.behind = False

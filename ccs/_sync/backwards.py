@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ccs._core.journal import Record, parse_record
+from ccs._core.journal import MALFORMED, Record, parse_record
 from ccs._sync.place import Place
+from ccs.errors import HistoryDamaged
 
 __all__ = ["newest_first"]
 
@@ -14,7 +15,10 @@ _PAGE = 100
 
 
 def newest_first(place: Place, since: int | None, until: int | None) -> Iterator[Record]:
-    """The records after `since`, up to and including `until`, that the journal still holds."""
+    """The records after `since`, up to and including `until`, that the journal still holds.
+
+    `HistoryDamaged` where something in between is no record.
+    """
     run, journal, newest = place.connection.run, place.keys.journal, b"+"
     if until is not None and (items := run(("XRANGE", journal, f"{until}-0", "+", "COUNT", "1"))):
         newest = items[0][0]  # the item that ends there or later
@@ -23,9 +27,16 @@ def newest_first(place: Place, since: int | None, until: int | None) -> Iterator
         items = run(("XREVRANGE", journal, before, after, "COUNT", str(_PAGE)))
         for item, fields in items:
             for raw in reversed(fields[1::2]):
-                record = parse_record(raw)
+                record = _parsed(raw, item, place.address)
                 if (since or 0) < record.revision and (until is None or record.revision <= until):
                     yield record
             before = f"({item.decode()}"
         if len(items) < _PAGE:
             return
+
+
+def _parsed(raw: bytes, item: bytes, address: str) -> Record:
+    try:
+        return parse_record(raw)
+    except MALFORMED as error:
+        raise HistoryDamaged(address, int(item.split(b"-")[0])) from error

@@ -21,7 +21,7 @@ from ccs._sync.recipes.inbox import Inbox
 from ccs._sync.recipes.message import Message, send
 from ccs._sync.recipes.once import Function, Once, idempotent
 from ccs._sync.recipes.presence import Presence
-from ccs._sync.watch import EventWatch
+from ccs._sync.watch_kinds import EventWatch
 from ccs.types import ClaimInfo, Decision, Member
 
 if TYPE_CHECKING:

@@ -8,11 +8,13 @@ is loaded anew and tells what has changed on the whole.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from ccs._compat import Caller, Gate, Lock, Worker, sleep
-from ccs._core.journal import changes_of, written_by
+from ccs._core.journal import Cursor, JournalPage, check_resume
 from ccs._core.mirror import net
 from ccs._core.numbers import whole
 from ccs._core.pattern import Matcher
@@ -21,12 +23,13 @@ from ccs._core.times import Duration, seconds
 from ccs._faults import copy_of
 from ccs._log import logger
 from ccs._sync.place import Place
-from ccs._sync.watch import CommitWatch
+from ccs._sync.watch_kinds import CommitWatch
 from ccs.errors import (
     CCSError,
     ContextFinished,
     ContextGone,
     HistoryCompacted,
+    HistoryDamaged,
     HistoryForked,
     InvalidValue,
     MirrorFull,
@@ -37,8 +40,9 @@ from ccs.types import Change, Entry, Snapshot
 
 __all__ = ["Mirror"]
 
-# Seconds after an outage was told: a server that refuses us at once would do so again.
-_REST = 0.5
+# Seconds after an outage was told: a server that refuses us at once would do so again. How long a commit is waited for
+# before history is asked whether it is still there.
+_REST, _LOOK = 0.5, 1.0
 
 
 class Mirror(Mapping[str, Any]):
@@ -68,6 +72,8 @@ class Mirror(Mapping[str, Any]):
         self._watch: CommitWatch | None = None
         self._worker: Worker | None = None
         self._waiting: list[tuple[int, Gate]] = []
+        # How many reconnects there had been when history was last looked at, and when that was, as a revision.
+        self._looked = 0, 0
         self._stale: CCSError | None = None
         self._over: ContextFinished | None = None
         self._failure: Exception | None = InvalidValue("this mirror is not entered: use it in a with block")
@@ -142,7 +148,8 @@ class Mirror(Mapping[str, Any]):
     def caught_up(self, revision: int, timeout: Duration | None = None) -> None:
         """Waits until the commit of a revision is in it, anybody's, whether it matches or not.
 
-        `TimeoutError` after `timeout` seconds; `ContextFinished` or `StoreClosed` where it cannot come any more.
+        `TimeoutError` after `timeout` seconds; `ContextFinished` or `StoreClosed` where it cannot come any more, and
+        `HistoryForked` where the server has lost that commit.
 
             >>> with task.mirror("sources/*") as sources:
             ...     entry = task.set("sources/a", 1)
@@ -150,22 +157,58 @@ class Mirror(Mapping[str, Any]):
             ...     sources["sources/a"], sources.get("sources/b", "none")
             (1, 'none')
         """
-        patience = None if timeout is None else seconds(timeout, "timeout")
+        deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
+        whole("revision", revision, "the revision of a commit")
+        while True:
+            reached = self._reaches(revision, deadline)
+            late = deadline is not None and time.monotonic() >= deadline
+            if not (late and not reached) and self._is_held(revision) and reached:
+                return
+            if late:
+                raise TimeoutError(f"{self!r} has not caught up with {revision} within {timeout} s")
+
+    def _reaches(self, revision: int, deadline: float | None) -> bool:
+        """Waits for a while. Returns whether it has come that far; raises if it cannot any more."""
         gate = Gate()
-        waiting = whole("revision", revision, "the revision of a commit"), gate
+        waiting = revision, gate
         self._waiting.append(waiting)
         try:
             self._wake(self.revision)
             if self._state in ("left", "failed", "finished"):
                 gate.open()
-            if not gate.wait(patience):
-                raise TimeoutError(f"{self!r} has not caught up with {revision} within {timeout} s")
+            gate.wait(_LOOK if deadline is None else min(_LOOK, max(0.0, deadline - time.monotonic())))
         finally:
             if waiting in self._waiting:
                 self._waiting.remove(waiting)
         if self.revision < revision and self._state != "live":
             self._check()
             raise copy_of(self._over) if self._over else StoreClosed(f"{self!r} follows its context no more")
+        return self.revision >= revision
+
+    def _is_held(self, revision: int) -> bool:
+        """Raises `HistoryForked` if the server has lost a commit. Returns False if the server cannot say at present."""
+        engine = self._place.engine
+        if self._state not in ("live", "finished") or engine.closed:
+            return True
+        # A server that loses something breaks its connections, and revisions are times in microseconds: what was
+        # committed after the last look, with no reconnect since, is there.
+        if self._looked[0] == engine.stats.frozen().reconnects and self._looked[1] < revision:
+            return True
+        try:
+            page = self._look(revision)
+        except Unavailable:
+            sleep(_REST)
+            return False
+        with suppress(ContextGone, HistoryCompacted):  # too long ago for anybody to know
+            check_resume(Cursor(revision), page, self._place.address)
+        return True
+
+    def _look(self, revision: int) -> JournalPage:
+        engine = self._place.engine
+        reconnects = engine.stats.frozen().reconnects
+        page = engine.look(self._place.address, revision, 0)
+        self._looked = reconnects, page.now * 1000
+        return page
 
     def _check(self) -> None:
         if self._failure:
@@ -175,7 +218,7 @@ class Mirror(Mapping[str, Any]):
         while self._state == "live":
             try:
                 (self._start_over(self._stale) if self._stale else self._feed_next())
-            except (HistoryCompacted, HistoryForked, ContextGone) as error:
+            except (HistoryCompacted, HistoryDamaged, HistoryForked, ContextGone) as error:
                 self._stale = error
             except Unavailable as error:
                 logger.warning("%r: %s", self, error)
@@ -190,17 +233,19 @@ class Mirror(Mapping[str, Any]):
 
     def _feed_next(self) -> None:
         assert self._watch is not None
-        record = self._watch.receive()
-        self._apply(written_by(record, self._matcher), record.revision)
-        self._tell(changes_of(record, self._place.address, self._matcher))
+        committed = self._watch.receive()
+        self._apply(committed.written, committed.revision)
+        self._tell(committed.changes)
 
     def _load(self, since: int = 0) -> list[Change]:
         """Takes in what stands there now, and for what has gone since that revision; what that changes, on the whole."""
         place = self._place
-        watch = CommitWatch(place.engine, place.address, self._patterns, self._progress)
+        with_changes = self._call is not None
+        watch = CommitWatch(place.engine, place.address, self._patterns, self._progress, with_changes)
         watch.__enter__()
         self._watch = watch
         revision = max(since, watch.revision)
+        self._look(revision)
         pairs, changes = net(self._entries, watch.present(), place.address, revision)
         self._apply(pairs, revision)
         self._state = "live"
@@ -219,6 +264,8 @@ class Mirror(Mapping[str, Any]):
                 old.close()
         self.reloads += 1
         self._stale = None
+        if isinstance(error, HistoryForked):
+            self._wake(None)  # what they wait for may have been lost
         self._tell(changes)
 
     def _newest(self) -> int:

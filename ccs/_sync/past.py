@@ -35,7 +35,7 @@ def snapshot_at(place: Place, when: int | datetime, matcher: Matcher) -> Snapsho
         undo(entries, record, matcher)
         stands = record.previous
     else:
-        at = _check_reached(moment, stands, at)
+        at = _check_reached(moment, stands, at, place.address)
     alive = alive_at(entries, at) if stands else {}
     return Snapshot({path: to_entry(path, alive[path]) for path in sorted(alive)}, stands)
 
@@ -53,7 +53,7 @@ def diff(place: Place, since: int | datetime, until: int | datetime | None, matc
         records.append(record)
         stands = record.previous
     else:
-        began = _check_reached(start, stands, began)
+        began = _check_reached(start, stands, began, place.address)
     records.reverse()
     counted = (without_due(each, began) for each in records if end is None or end.covers(each))
     return net_changes(counted, place.address, matcher)
@@ -76,9 +76,9 @@ def _check_past(place: Place, moment: Moment, newest: int) -> None:
         raise InvalidValue(f"revision {moment.revision} lies ahead of {place.address}, which is at {newest}")
 
 
-def _check_reached(moment: Moment, stands: int, oldest: int) -> int:
+def _check_reached(moment: Moment, stands: int, oldest: int, address: str) -> int:
     """The journal has ended, `stands` before its oldest record: when that was, as far as is known, if it is far enough back."""
     if stands and not moment.is_reached_by(stands):
-        raise HistoryCompacted(moment.revision or 0, stands)
+        raise HistoryCompacted(moment.revision or 0, stands, address)
     # Revisions are times in microseconds, unless the clock was behind.
     return min(stands, oldest)

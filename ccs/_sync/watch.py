@@ -2,29 +2,29 @@
 """A watch: every matching change of one context after a cursor, in order, each once.
 
 Two cursors: `_read` is how far history was taken in, `_handed` how far it was handed out. Records come out of the
-mailbox while the listener is continuous; where it is not (`behind`), they are read from the journal, whose pages the
-mailbox overlaps, so that what comes twice is told by its revision.
+mailbox while it goes on from `_read` without a gap; where it does not, or something in it cannot be read, the journal is
+read, whose pages the mailbox overlaps, so that what comes twice is told by its revision. Nothing is taken in that does
+not follow `_read`: `Mailbox.continues` sees to that on the one way, `follow` on the other.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 from ccs._core.codec import decode
 from ccs._core.entry import to_entry
 from ccs._core.journal import (
+    MALFORMED,
     Cursor,
     JournalPage,
     Record,
     changes_of,
     check_resume,
-    events_of,
+    follow,
     initial_change,
-    told_by,
-    written_by,
 )
 from ccs._core.mailbox import Mailbox
 from ccs._core.numbers import whole
@@ -34,20 +34,31 @@ from ccs._core.times import Duration, seconds
 from ccs._log import logger
 from ccs._scripts import READ
 from ccs._sync.engine import Engine
-from ccs.errors import CCSError, ContextFinished, ContextGone, HistoryForked, InvalidValue, StoreClosed
-from ccs.types import Change, Entry, Event
+from ccs.errors import (
+    CCSError,
+    ContextFinished,
+    ContextGone,
+    HistoryCompacted,
+    HistoryDamaged,
+    HistoryForked,
+    InvalidValue,
+    StoreClosed,
+)
+from ccs.types import Entry
 
-__all__ = ["CommitWatch", "EntryWatch", "EventWatch", "Picture", "Tail", "Watch"]
+__all__ = ["Watch"]
 
 _PAGE = 256
+
+_ENDS = ContextGone, HistoryCompacted, HistoryDamaged, HistoryForked
 
 
 class Watch:
     """The changes of a context that match some patterns; enter it, then iterate or `receive`.
 
     Entering is when it goes live: every commit acknowledged from then on is delivered, once and in order. It ends
-    when the context is finished; `ContextGone`, `HistoryCompacted` and `HistoryForked` end it with an error, and
-    `Unavailable` may pass: ask again. It has one consumer at a time.
+    when the context is finished; `ContextGone`, `HistoryCompacted`, `HistoryForked` and `HistoryDamaged` end it with an
+    error, and `Unavailable` may pass: ask again. It has one consumer at a time.
     """
 
     def __init__(
@@ -73,7 +84,7 @@ class Watch:
         self._queue: deque[tuple[Any, Cursor | None]] = deque()
         self._read = self._handed = Cursor(since or 0)
         self._catching_up = self._entered = self._stopped = self._finished = False
-        self._outcome = b""
+        self._outcome: Any = None
         self._failure: CCSError | None = None
 
     def __repr__(self) -> str:
@@ -115,7 +126,7 @@ class Watch:
         if change is not None:
             return change
         if self._finished:
-            raise ContextFinished(self._address, decode(self._outcome) if self._outcome else None)
+            raise ContextFinished(self._address, self._outcome)
         raise StoreClosed("this watch was closed")
 
     def close(self) -> None:
@@ -145,11 +156,11 @@ class Watch:
         if self._since is None and not self._initial:
             self._read = self._handed = Cursor(page.last)
         else:
-            self._check(page)
+            check_resume(self._read, page, self._address)
         if self._read.revision != page.last or self._since is not None:
-            self._mailbox.nudge()
+            self._catch_up()
         self._finished = page.finished > 0 and page.last == self._read.revision
-        self._outcome = page.outcome
+        self._outcome = _outcome(page.outcome)
         self._engine.listener.anchor(self._address, page)
 
     def _take_snapshot(self) -> None:
@@ -195,16 +206,17 @@ class Watch:
         self._signal.wait(left)
 
     def _take_in(self) -> bool:
-        """Takes in more of history, if there is more; whether it is worth looking at the queue again."""
+        """Takes in more of history, if there is more. Returns whether it is worth looking at the queue again."""
+        record = self._mailbox.first
         if self._catching_up:
             self._read_journal()
-        elif record := self._mailbox.first:
-            self._expand(record)
-            self._mailbox.take()
+        elif not self._mailbox.continues(self._read):
+            self._catch_up()
+        elif record:
+            self._take(record)
         elif self._mailbox.behind:
             self._advance()
-            self._mailbox.begin()
-            self._catching_up = True
+            self._catch_up()
         elif error := self._mailbox.failure:
             self._mailbox.failure = None
             raise error
@@ -217,7 +229,8 @@ class Watch:
         # What the listener has seen and found not to match; read before the mailbox is found empty. Nothing is changed
         # here: in the blocking colour another thread may ask, just as a record is on its way out of the mailbox.
         seen = self._mailbox.seen
-        passed_over = self._mailbox.empty and not self._catching_up and seen.revision > self._read.revision
+        goes_on = self._mailbox.continues(self._read) and not self._catching_up
+        passed_over = goes_on and self._mailbox.empty and seen.revision > self._read.revision
         return seen if passed_over else self._read
 
     def _advance(self) -> None:
@@ -225,40 +238,62 @@ class Watch:
         if not self._queue:
             self._handed = self._read
 
+    def _catch_up(self) -> None:
+        """Reads on from the journal, and meanwhile collects anew what is heard."""
+        # In this order: an interrupt in between leaves more to read, and nothing unread.
+        self._catching_up = True
+        self._mailbox.begin()
+
     def _read_journal(self) -> None:
         page = self._engine.look(self._address, self._read.revision, _PAGE)
-        self._check(page)
-        for record in page.records:
-            self._expand(record)
-        if not page.records or page.records[-1].revision == page.last:
-            self._catching_up = False
-            self._finished = self._finished or page.finished > 0
-            self._outcome = page.outcome
-            self._engine.stats.add("resumes")
-            self._engine.listener.anchor(self._address, page)
-
-    def _check(self, page: JournalPage) -> None:
         try:
-            check_resume(self._read, page, self._address)
-        except CCSError as error:
+            for record in follow(self._read, page, self._address):
+                self._expand(record)
+        except _ENDS as error:
+            return self._fail(error)
+        if not page.records or page.records[-1].revision == page.last:
+            self._caught_up(page)
+
+    def _caught_up(self, page: JournalPage) -> None:
+        self._catching_up = False
+        self._finished = self._finished or page.finished > 0
+        self._outcome = _outcome(page.outcome)
+        self._engine.stats.add("resumes")
+        self._engine.listener.anchor(self._address, page)
+
+    def _take(self, record: Record) -> None:
+        try:
+            self._expand(record)
+        except HistoryDamaged as error:
+            # Anybody can send a message: the journal says what was committed.
+            logger.warning("%s: what was heard cannot be read, so the journal is: %s", self._address, error)
+            return self._catch_up()
+        except ContextGone as error:
             self._fail(error)
+        self._mailbox.take()
+        return None
 
     def _fail(self, error: CCSError) -> None:
+        """Ends the watch with an error, once all that was taken in is handed out."""
         if isinstance(error, HistoryForked):
             logger.error("%s: history has forked: %s", self._address, error)
+        if isinstance(error, HistoryDamaged):
+            logger.error("%s", error)
         self._failure = error
-        raise error
 
     def _expand(self, record: Record) -> None:
         # What was handed out was taken in, though who did that may have been interrupted before it was noted.
         if record.revision <= max(self._read.revision, self._handed.revision):
             return
         if record.drops or (record.previous == 0 and self._read.revision):
-            self._fail(ContextGone(self._address))
+            raise ContextGone(self._address)
+        try:
+            changes = self._changed(record)
+            outcome = _outcome(record.steps[0].after) if record.finishes else self._outcome
+        except MALFORMED as error:
+            raise HistoryDamaged(self._address, record.revision) from error
         self._finished = record.finishes
-        if record.finishes:
-            self._outcome = record.steps[0].after
-        changes = self._changed(record)
+        self._outcome = outcome
         cursors = [None] * (len(changes) - 1) + [record.cursor]
         # All at once: an interrupt leaves the whole commit there, or nothing of it.
         self._queue.extend(zip(changes, cursors, strict=False))
@@ -273,89 +308,5 @@ class Watch:
         return changes_of(record, self._address, self._matcher)
 
 
-class EntryWatch(Watch):
-    """A watch that yields paths, each with the entry as it was written, or None when it has gone."""
-
-    def _present(self, entry: Entry) -> tuple[str, Entry]:
-        return entry.path, entry
-
-    def _changed(self, record: Record) -> Sequence[tuple[str, Entry | None]]:
-        return written_by(record, self._matcher)
-
-
-class EventWatch(Watch):
-    """The events of a context whose topics match; used as a `Watch`, whose promises it keeps."""
-
-    def _changed(self, record: Record) -> Sequence[Event]:
-        return events_of(record, self._address, self._matcher)
-
-
-class Tail(Watch):
-    """A watch that yields changes and events alike: everything that is told."""
-
-    def _changed(self, record: Record) -> Sequence[Change | Event]:
-        return told_by(record, self._address, self._matcher)
-
-
-class CommitWatch(Watch):
-    """A watch that yields commits, whole, if anything in them matches; what was there before is `present`.
-
-    `on_progress(revision)` tells how far it has come when there is nothing to yield.
-    """
-
-    def __init__(
-        self, engine: Engine, address: str, patterns: tuple[str, ...], on_progress: Callable[[int], None]
-    ) -> None:
-        super().__init__(engine, address, patterns, initial=True)
-        self._on_progress = on_progress
-        self._mailbox.eager = True
-
-    def present(self) -> list[Entry]:
-        """The entries that were there when it was entered."""
-        return [self._hand_out() for _ in range(len(self._queue))]
-
-    def _advance(self) -> None:
-        super()._advance()
-        if not self._queue:
-            self._on_progress(self._read.revision)
-
-    def _present(self, entry: Entry) -> Entry:
-        return entry
-
-    def _changed(self, record: Record) -> Sequence[Record]:
-        return [record] if written_by(record, self._matcher) else []
-
-
-class Picture(EntryWatch):
-    """What stands at the paths that match, kept up to date: for who waits until it says something.
-
-    Waiting costs the server nothing: what changes is told.
-    """
-
-    def __init__(self, engine: Engine, address: str, patterns: tuple[str, ...]) -> None:
-        super().__init__(engine, address, patterns, initial=True)
-        self.entries: dict[str, Entry] = {}
-
-    def start(self) -> None:
-        """Goes live, with what is there."""
-        super().start()
-        self._draw()
-
-    def changed(self, deadline: float | None) -> None:
-        """Waits until something has changed; `TimeoutError` at the `deadline` (monotonic seconds).
-
-        `ContextFinished` and `ContextGone` where nothing can change any more.
-        """
-        path, entry = self._receive(deadline)
-        self._put(path, entry)
-        self._draw()
-
-    def _draw(self) -> None:
-        while self._queue:
-            self._put(*self._hand_out())
-
-    def _put(self, path: str, entry: Entry | None) -> None:
-        if entry is None:
-            self.entries.pop(path, None)
-        else:
-            self.entries[path] = entry
+def _outcome(raw: bytes) -> Any:
+    return decode(raw) if raw else None

@@ -19,8 +19,9 @@ from ccs._sync.past import diff, snapshot_at
 from ccs._sync.place import Place
 from ccs._sync.reads import matcher_of, typed
 from ccs._sync.subscription import Callback, ErrorCallback, Subscription, whole_of
-from ccs._sync.watch import EntryWatch, Watch
-from ccs.errors import HistoryCompacted, HistoryForked, InvalidPattern, InvalidValue
+from ccs._sync.watch import Watch
+from ccs._sync.watch_kinds import EntryWatch
+from ccs.errors import HistoryCompacted, HistoryDamaged, HistoryForked, InvalidPattern, InvalidValue
 from ccs.types import Change, Entry, Snapshot
 
 __all__ = ["Watches", "call_back", "pattern_list"]
@@ -111,7 +112,7 @@ class Watches:
         while True:
             try:
                 return self._wait_for(path, until, deadline, timeout, type)
-            except (HistoryCompacted, HistoryForked) as error:
+            except (HistoryCompacted, HistoryDamaged, HistoryForked) as error:
                 logger.info("looking anew at %s in %s: %s", path, self._place.address, error)
 
     def _wait_for(self, path: str, until: Any, deadline: float | None, timeout: Duration | None, type: Any) -> Entry:

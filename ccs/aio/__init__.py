@@ -16,7 +16,8 @@ from ccs.aio.store import Store, connect
 from ccs.aio.store_watch import StoreWatch
 from ccs.aio.subscription import Subscription
 from ccs.aio.transaction import Transaction
-from ccs.aio.watch import EventWatch, Watch
+from ccs.aio.watch import Watch
+from ccs.aio.watch_kinds import EventWatch
 from ccs.errors import (
     AlreadyClaimed,
     CCSError,
@@ -26,6 +27,7 @@ from ccs.errors import (
     ContextGone,
     EncodingError,
     HistoryCompacted,
+    HistoryDamaged,
     HistoryForked,
     IdempotencyMismatch,
     InboxFull,
@@ -82,6 +84,7 @@ __all__ = [
     "EventWatch",
     "Fact",
     "HistoryCompacted",
+    "HistoryDamaged",
     "HistoryForked",
     "IdempotencyMismatch",
     "Inbox",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from ccs._core.journal import Record, parse_record
+from ccs._core.journal import MALFORMED, Record, parse_record
 from ccs.aio.place import Place
+from ccs.errors import HistoryDamaged
 
 __all__ = ["newest_first"]
 
@@ -13,7 +14,10 @@ _PAGE = 100
 
 
 async def newest_first(place: Place, since: int | None, until: int | None) -> AsyncIterator[Record]:
-    """The records after `since`, up to and including `until`, that the journal still holds."""
+    """The records after `since`, up to and including `until`, that the journal still holds.
+
+    `HistoryDamaged` where something in between is no record.
+    """
     run, journal, newest = place.connection.run, place.keys.journal, b"+"
     if until is not None and (items := await run(("XRANGE", journal, f"{until}-0", "+", "COUNT", "1"))):
         newest = items[0][0]  # the item that ends there or later
@@ -22,9 +26,16 @@ async def newest_first(place: Place, since: int | None, until: int | None) -> As
         items = await run(("XREVRANGE", journal, before, after, "COUNT", str(_PAGE)))
         for item, fields in items:
             for raw in reversed(fields[1::2]):
-                record = parse_record(raw)
+                record = _parsed(raw, item, place.address)
                 if (since or 0) < record.revision and (until is None or record.revision <= until):
                     yield record
             before = f"({item.decode()}"
         if len(items) < _PAGE:
             return
+
+
+def _parsed(raw: bytes, item: bytes, address: str) -> Record:
+    try:
+        return parse_record(raw)
+    except MALFORMED as error:
+        raise HistoryDamaged(address, int(item.split(b"-")[0])) from error

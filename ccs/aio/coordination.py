@@ -20,7 +20,7 @@ from ccs.aio.recipes.inbox import Inbox
 from ccs.aio.recipes.message import Message, send
 from ccs.aio.recipes.once import Function, Once, idempotent
 from ccs.aio.recipes.presence import Presence
-from ccs.aio.watch import EventWatch
+from ccs.aio.watch_kinds import EventWatch
 from ccs.types import ClaimInfo, Decision, Member
 
 if TYPE_CHECKING:

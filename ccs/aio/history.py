@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ccs._core.journal import Cursor, JournalPage, Record, changes_of, check_resume
+from ccs._core.journal import MALFORMED, Cursor, JournalPage, Record, changes_of, check_resume, follow
 from ccs._core.numbers import whole
 from ccs._core.pattern import Matcher
 from ccs.aio.backwards import newest_first
 from ccs.aio.place import Place
-from ccs.errors import HistoryCompacted
+from ccs.errors import HistoryCompacted, HistoryDamaged
 from ccs.types import Change
 
 __all__ = ["History"]
@@ -55,8 +55,7 @@ class History:
         cursor = Cursor(page.oldest if self._since is None else self._since)
         while not self._full:
             page = await self._look(cursor.revision, _PAGE)
-            check_resume(cursor, page, self._place.address)
-            for record in page.records:
+            for record in follow(cursor, page, self._place.address):
                 if self._until is not None and record.revision > self._until:
                     return self._changes[: self._limit]
                 self._add(record)
@@ -70,7 +69,10 @@ class History:
         return self._limit is not None and len(self._changes) >= self._limit
 
     def _add(self, record: Record, backwards: bool = False) -> None:
-        changes: list[Any] = changes_of(record, self._place.address, self._matcher)
+        try:
+            changes: list[Any] = changes_of(record, self._place.address, self._matcher)
+        except MALFORMED as error:
+            raise HistoryDamaged(self._place.address, record.revision) from error
         self._changes.extend(reversed(changes) if backwards else changes)
 
     async def _look(self, cursor: int, count: int) -> JournalPage:

@@ -28,7 +28,7 @@ from ccs._core.commit import (
     sweep_op,
 )
 from ccs._core.feed import Feed
-from ccs._core.journal import JournalPage, Record, parse_page, parse_record
+from ccs._core.journal import MALFORMED, JournalPage, Record, parse_page, parse_record
 from ccs._core.keys import address_of_key, channel_glob, keys_of
 from ccs._core.lease import Lease, renewal_in
 from ccs._core.mailbox import Mailbox
@@ -209,8 +209,9 @@ class Listener:
         address = address_of_key(self._namespace, channel)
         try:
             record = parse_record(raw)
-        except (ValueError, IndexError) as error:
-            return logger.warning("what was said on %s is no commit, and ignored: %r", channel, error)
+        except MALFORMED as error:
+            logger.warning("what was said on %s is no commit, and ignored: %r", channel, error)
+            return self._doubt(address)
         if address is None:
             return None
         self._stats.add("bytes", record.size)
@@ -221,6 +222,11 @@ class Listener:
             for watch in self._overhearing:
                 watch.overhear(address, record)
         return None
+
+    def _doubt(self, address: str | None) -> None:
+        if address is not None and (feed := self._feeds.get(address)):
+            feed.doubt()
+            self._plan(("check", address), 0.0)
 
     def _count_gap(self, missed: bool) -> None:
         if missed:
@@ -237,7 +243,7 @@ class Listener:
         # Live again after a loss: what was said meanwhile is in the journal.
         address = address_of_key(self._namespace, channel)
         if address is not None and (feed := self._feeds.get(address)):
-            feed.heard = False
+            feed.doubt()
             self._plan(("check", address), 0.0)
         else:
             self._each_overhearing(lambda watch: watch.resync())
@@ -286,6 +292,9 @@ class Listener:
             await self._kept[kind](address)
         except CCSError as error:
             logger.warning("%s of %s failed, again in a second: %s", kind, address, error)
+            self._plan(what, 1.0)
+        except Exception:  # noqa: BLE001  # whatever it is, the other appointments are kept
+            logger.exception("%s of %s failed, again in a second", kind, address)
             self._plan(what, 1.0)
 
     async def _sweep(self, address: str) -> None:

@@ -7,11 +7,13 @@ is loaded anew and tells what has changed on the whole.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from ccs._compat import AsyncCaller, AsyncGate, AsyncWorker, Lock, async_sleep
-from ccs._core.journal import changes_of, written_by
+from ccs._core.journal import Cursor, JournalPage, check_resume
 from ccs._core.mirror import net
 from ccs._core.numbers import whole
 from ccs._core.pattern import Matcher
@@ -20,12 +22,13 @@ from ccs._core.times import Duration, seconds
 from ccs._faults import copy_of
 from ccs._log import logger
 from ccs.aio.place import Place
-from ccs.aio.watch import CommitWatch
+from ccs.aio.watch_kinds import CommitWatch
 from ccs.errors import (
     CCSError,
     ContextFinished,
     ContextGone,
     HistoryCompacted,
+    HistoryDamaged,
     HistoryForked,
     InvalidValue,
     MirrorFull,
@@ -36,8 +39,9 @@ from ccs.types import Change, Entry, Snapshot
 
 __all__ = ["Mirror"]
 
-# Seconds after an outage was told: a server that refuses us at once would do so again.
-_REST = 0.5
+# Seconds after an outage was told: a server that refuses us at once would do so again. How long a commit is waited for
+# before history is asked whether it is still there.
+_REST, _LOOK = 0.5, 1.0
 
 
 class Mirror(Mapping[str, Any]):
@@ -67,6 +71,8 @@ class Mirror(Mapping[str, Any]):
         self._watch: CommitWatch | None = None
         self._worker: AsyncWorker | None = None
         self._waiting: list[tuple[int, AsyncGate]] = []
+        # How many reconnects there had been when history was last looked at, and when that was, as a revision.
+        self._looked = 0, 0
         self._stale: CCSError | None = None
         self._over: ContextFinished | None = None
         self._failure: Exception | None = InvalidValue("this mirror is not entered: use it in a with block")
@@ -141,7 +147,8 @@ class Mirror(Mapping[str, Any]):
     async def caught_up(self, revision: int, timeout: Duration | None = None) -> None:
         """Waits until the commit of a revision is in it, anybody's, whether it matches or not.
 
-        `TimeoutError` after `timeout` seconds; `ContextFinished` or `StoreClosed` where it cannot come any more.
+        `TimeoutError` after `timeout` seconds; `ContextFinished` or `StoreClosed` where it cannot come any more, and
+        `HistoryForked` where the server has lost that commit.
 
             >>> async with task.mirror("sources/*") as sources:
             ...     entry = await task.set("sources/a", 1)
@@ -149,22 +156,58 @@ class Mirror(Mapping[str, Any]):
             ...     sources["sources/a"], sources.get("sources/b", "none")
             (1, 'none')
         """
-        patience = None if timeout is None else seconds(timeout, "timeout")
+        deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
+        whole("revision", revision, "the revision of a commit")
+        while True:
+            reached = await self._reaches(revision, deadline)
+            late = deadline is not None and time.monotonic() >= deadline
+            if not (late and not reached) and await self._is_held(revision) and reached:
+                return
+            if late:
+                raise TimeoutError(f"{self!r} has not caught up with {revision} within {timeout} s")
+
+    async def _reaches(self, revision: int, deadline: float | None) -> bool:
+        """Waits for a while. Returns whether it has come that far; raises if it cannot any more."""
         gate = AsyncGate()
-        waiting = whole("revision", revision, "the revision of a commit"), gate
+        waiting = revision, gate
         self._waiting.append(waiting)
         try:
             self._wake(self.revision)
             if self._state in ("left", "failed", "finished"):
                 gate.open()
-            if not await gate.wait(patience):
-                raise TimeoutError(f"{self!r} has not caught up with {revision} within {timeout} s")
+            await gate.wait(_LOOK if deadline is None else min(_LOOK, max(0.0, deadline - time.monotonic())))
         finally:
             if waiting in self._waiting:
                 self._waiting.remove(waiting)
         if self.revision < revision and self._state != "live":
             self._check()
             raise copy_of(self._over) if self._over else StoreClosed(f"{self!r} follows its context no more")
+        return self.revision >= revision
+
+    async def _is_held(self, revision: int) -> bool:
+        """Raises `HistoryForked` if the server has lost a commit. Returns False if the server cannot say at present."""
+        engine = self._place.engine
+        if self._state not in ("live", "finished") or engine.closed:
+            return True
+        # A server that loses something breaks its connections, and revisions are times in microseconds: what was
+        # committed after the last look, with no reconnect since, is there.
+        if self._looked[0] == engine.stats.frozen().reconnects and self._looked[1] < revision:
+            return True
+        try:
+            page = await self._look(revision)
+        except Unavailable:
+            await async_sleep(_REST)
+            return False
+        with suppress(ContextGone, HistoryCompacted):  # too long ago for anybody to know
+            check_resume(Cursor(revision), page, self._place.address)
+        return True
+
+    async def _look(self, revision: int) -> JournalPage:
+        engine = self._place.engine
+        reconnects = engine.stats.frozen().reconnects
+        page = await engine.look(self._place.address, revision, 0)
+        self._looked = reconnects, page.now * 1000
+        return page
 
     def _check(self) -> None:
         if self._failure:
@@ -174,7 +217,7 @@ class Mirror(Mapping[str, Any]):
         while self._state == "live":
             try:
                 await (self._start_over(self._stale) if self._stale else self._feed_next())
-            except (HistoryCompacted, HistoryForked, ContextGone) as error:
+            except (HistoryCompacted, HistoryDamaged, HistoryForked, ContextGone) as error:
                 self._stale = error
             except Unavailable as error:
                 logger.warning("%r: %s", self, error)
@@ -189,17 +232,19 @@ class Mirror(Mapping[str, Any]):
 
     async def _feed_next(self) -> None:
         assert self._watch is not None
-        record = await self._watch.receive()
-        self._apply(written_by(record, self._matcher), record.revision)
-        await self._tell(changes_of(record, self._place.address, self._matcher))
+        committed = await self._watch.receive()
+        self._apply(committed.written, committed.revision)
+        await self._tell(committed.changes)
 
     async def _load(self, since: int = 0) -> list[Change]:
         """Takes in what stands there now, and for what has gone since that revision; what that changes, on the whole."""
         place = self._place
-        watch = CommitWatch(place.engine, place.address, self._patterns, self._progress)
+        with_changes = self._call is not None
+        watch = CommitWatch(place.engine, place.address, self._patterns, self._progress, with_changes)
         await watch.__aenter__()
         self._watch = watch
         revision = max(since, watch.revision)
+        await self._look(revision)
         pairs, changes = net(self._entries, watch.present(), place.address, revision)
         self._apply(pairs, revision)
         self._state = "live"
@@ -218,6 +263,8 @@ class Mirror(Mapping[str, Any]):
                 await old.aclose()
         self.reloads += 1
         self._stale = None
+        if isinstance(error, HistoryForked):
+            self._wake(None)  # what they wait for may have been lost
         await self._tell(changes)
 
     async def _newest(self) -> int:

@@ -229,7 +229,9 @@ class Store:
     ) -> StoreWatch:
         """The changes that match in all contexts, new ones too; ordered within each.
 
-        Patterns are absolute: `/tasks/*/status`. The end of a context is delivered with `op="gone"`.
+        Patterns are absolute: `/tasks/*/status`. The end of a context is delivered with `op="gone"`; contexts that came and
+        went while the watch could not listen, with `op="missed"`. An error of history is raised once and carries the
+        `address` of its context; the others go on.
         """
         return StoreWatch(self._engine, patterns or ("/**",), since=since, buffer=buffer, buffer_bytes=buffer_bytes)
 

@@ -125,6 +125,10 @@ class Subscription:
             self._failure = error
             self._live.open()
             await self._report(error, None)
+        except BaseException:
+            if not self._cancelled:
+                logger.warning("subscription %s was ended from outside, with its task", self._name)
+            raise
         finally:
             self._over = True
             self._live.open()

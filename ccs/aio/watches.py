@@ -18,8 +18,9 @@ from ccs.aio.past import diff, snapshot_at
 from ccs.aio.place import Place
 from ccs.aio.reads import matcher_of, typed
 from ccs.aio.subscription import Callback, ErrorCallback, Subscription, whole_of
-from ccs.aio.watch import EntryWatch, Watch
-from ccs.errors import HistoryCompacted, HistoryForked, InvalidPattern, InvalidValue
+from ccs.aio.watch import Watch
+from ccs.aio.watch_kinds import EntryWatch
+from ccs.errors import HistoryCompacted, HistoryDamaged, HistoryForked, InvalidPattern, InvalidValue
 from ccs.types import Change, Entry, Snapshot
 
 __all__ = ["Watches", "call_back", "pattern_list"]
@@ -112,7 +113,7 @@ class Watches:
         while True:
             try:
                 return await self._wait_for(path, until, deadline, timeout, type)
-            except (HistoryCompacted, HistoryForked) as error:
+            except (HistoryCompacted, HistoryDamaged, HistoryForked) as error:
                 logger.info("looking anew at %s in %s: %s", path, self._place.address, error)
 
     async def _wait_for(

@@ -5,17 +5,22 @@
 -- REPLY  server time in ms, then, '0' where there is none:
 --        first, last, deadline of the context, time it was finished, next deadline of an entry,
 --        revision before the oldest record; then the head of the record at the cursor ('' = none), records after it,
---        and the outcome of a finished context
+--        the outcome of a finished context, and, of one that is gone, the last revision as far as it is known
+--
+-- What another program wrote into the journal is passed on as it is: the client says so.
 
 local call = redis.call
 local clock = call('TIME')
 local now = string.format('%.0f', math.floor(tonumber(clock[1]) * 1000 + tonumber(clock[2]) / 1000))
-if call('EXISTS', KEYS[2]) == 0 then return {now, '0', '0', '0', '0', '0', '0', '', {}, ''} end
-
 local meta = call('HMGET', KEYS[3], 'state', 'finished', 'outcome')
+if call('EXISTS', KEYS[2]) == 0 or not meta[1] then
+    return {now, '0', '0', '0', '0', '0', '0', '', {}, '', string.sub(meta[1] or '0', 1, 16)}
+end
+
 local last, deadline, first = string.sub(meta[1], 1, 16), string.sub(meta[1], 64, 76), string.sub(meta[1], 138, 153)
 local upcoming = call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
-local oldest = call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1][2][2]
+local oldest = call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
+oldest = string.match(oldest and oldest[2][2] or last, '^(%d+)') or '0'
 
 local records, bytes, at, cursor = {}, 0, '', tonumber(ARGV[1])
 local wanted, most_bytes = tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -29,9 +34,9 @@ end
 local page = call('XRANGE', KEYS[2], ARGV[1] .. '-0', '+', 'COUNT', 1)
 for field = 2, page[1] and #page[1][2] or 0, 2 do
     local record = page[1][2][field]
-    local revision = tonumber(string.match(record, '^%d+ (%d+)'))
-    if revision == cursor then at = string.match(record, '^[^\n]*') end
-    if revision > cursor then take(record) end
+    local revision = string.match(record, '^%d+ (%d+)')
+    if revision and tonumber(revision) == cursor then at = string.match(record, '^[^\n]*') end
+    if not revision or tonumber(revision) > cursor then take(record) end
 end
 while #page > 0 and #records < wanted and bytes < most_bytes do
     page = call('XRANGE', KEYS[2], '(' .. page[#page][1], '+', 'COUNT', 16)
@@ -39,5 +44,4 @@ while #page > 0 and #records < wanted and bytes < most_bytes do
         for field = 2, #item[2], 2 do take(item[2][field]) end
     end
 end
-return {now, first, last, deadline, meta[2] or '0', upcoming or '0', string.match(oldest, '^(%d+)'),
-    at, records, meta[3] or ''}
+return {now, first, last, deadline, meta[2] or '0', upcoming or '0', oldest, at, records, meta[3] or '', '0'}

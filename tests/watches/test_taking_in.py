@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import ccs
+from ccs._core.mailbox import Mailbox
 from ccs._sync.store_watch import StoreWatch
 from ccs._sync.watch import Watch
 from tests.support.waiting import scaled
@@ -29,8 +30,23 @@ def store_watch(store: ccs.Store) -> Any:
     return store.watch("/tasks/t/a")
 
 
-LINES = [(one_watch, Watch._expand.__code__, line) for line in range(1, 15)]
-LINES += [(store_watch, StoreWatch._expand.__code__, line) for line in range(1, 10)]
+def slow_watch(store: ccs.Store) -> Any:
+    return store.task("t").watch("a", buffer=1)
+
+
+def slow_store_watch(store: ccs.Store) -> Any:
+    return store.watch("/tasks/t/a", buffer=1)
+
+
+LINES = [(one_watch, Watch._expand.__code__, line) for line in range(1, 24)]
+LINES += [(one_watch, Watch._take.__code__, line) for line in range(1, 12)]
+LINES += [(slow_watch, Watch._expand.__code__, line) for line in range(1, 24, 3)]
+LINES += [(slow_watch, Watch._catch_up.__code__, line) for line in range(1, 5)]
+LINES += [(slow_watch, Watch._caught_up.__code__, line) for line in range(1, 6)]
+LINES += [(slow_watch, Mailbox.begin.__code__, line) for line in range(1, 7)]
+LINES += [(store_watch, StoreWatch._expand.__code__, line) for line in range(1, 17)]
+LINES += [(slow_store_watch, StoreWatch._survey.__code__, line) for line in range(1, 16)]
+LINES += [(slow_store_watch, StoreWatch._read_journal.__code__, line) for line in range(1, 18)]
 
 
 @contextmanager
@@ -51,7 +67,9 @@ def interrupted_at(code: CodeType, line: int) -> Iterator[list[int]]:
         sys.settrace(None)
 
 
-@pytest.mark.parametrize(("watching", "code", "line"), LINES, ids=[f"{c.co_qualname}+{n}" for _, c, n in LINES])
+@pytest.mark.parametrize(
+    ("watching", "code", "line"), LINES, ids=[f"{w.__name__}-{c.co_qualname}+{n}" for w, c, n in LINES]
+)
 def test_an_interrupt_while_a_commit_is_taken_in_neither_skips_nor_doubles(
     valkey: str, namespace: str, watching: Watching, code: CodeType, line: int
 ) -> None:

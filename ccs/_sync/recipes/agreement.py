@@ -12,7 +12,7 @@ from ccs._core.presence import EVERYBODY, agents_in
 from ccs._sync.engine import Engine
 from ccs._sync.entries import Entries
 from ccs._sync.recipes.steps import looking, take
-from ccs._sync.watch import Picture
+from ccs._sync.watch_kinds import Picture
 from ccs.types import Decision, Entry
 
 __all__ = ["agree"]

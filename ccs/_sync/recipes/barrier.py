@@ -15,7 +15,7 @@ from ccs._core.times import Duration, seconds
 from ccs._log import logger
 from ccs._sync.entries import Entries
 from ccs._sync.recipes.steps import looking, take
-from ccs._sync.watch import Picture
+from ccs._sync.watch_kinds import Picture
 from ccs.errors import CCSError, Conflict
 from ccs.types import Entry
 

@@ -31,7 +31,7 @@ from ccs._sync.entries import Entries
 from ccs._sync.place import Fence, Place
 from ccs._sync.reads import matcher_of
 from ccs._sync.recipes.steps import looking
-from ccs._sync.watch import Picture
+from ccs._sync.watch_kinds import Picture
 from ccs.errors import AlreadyClaimed, CCSError, ClaimLost, Conflict, ContextFinished, InvalidValue, Misuse
 from ccs.types import ClaimInfo
 

@@ -12,7 +12,7 @@ from ccs._core.commit import event_op
 from ccs._sync.entries import Entries
 from ccs._sync.reads import matcher_of
 from ccs._sync.subscription import whole_of
-from ccs._sync.watch import EventWatch
+from ccs._sync.watch_kinds import EventWatch
 from ccs._sync.watches import call_back, pattern_list
 from ccs.types import Event
 

@@ -32,12 +32,13 @@ from ccs._sync.engine import Engine
 from ccs._sync.entries import Entries
 from ccs._sync.place import Place
 from ccs._sync.recipes.message import Message, message_of
-from ccs._sync.watch import Picture
+from ccs._sync.watch_kinds import Picture
 from ccs.errors import (
     Conflict,
     ContextFinished,
     ContextGone,
     HistoryCompacted,
+    HistoryDamaged,
     HistoryForked,
     InvalidValue,
     StoreClosed,
@@ -129,7 +130,7 @@ class Inbox:
                     return self._next(deadline)
                 except TimeoutError:
                     raise TimeoutError(f"no message for {self._paths.role!r} within {timeout} seconds") from None
-                except (HistoryCompacted, HistoryForked):  # what stands there now is all that matters
+                except (HistoryCompacted, HistoryDamaged, HistoryForked):  # what stands there now is all that matters
                     self._leave()
                 except (ContextFinished, ContextGone):
                     self._leave()

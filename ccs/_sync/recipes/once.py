@@ -33,7 +33,7 @@ from ccs._log import logger
 from ccs._sync.entries import Entries
 from ccs._sync.place import Place
 from ccs._sync.recipes.steps import looking
-from ccs._sync.watch import Picture
+from ccs._sync.watch_kinds import Picture
 from ccs.errors import CCSError, ClaimLost, Conflict, InvalidValue, RetriesExhausted
 from ccs.types import Entry
 

@@ -13,8 +13,16 @@ from ccs._core.step import Step
 from ccs._log import logger
 from ccs._sync.engine import Engine
 from ccs._sync.place import Place
-from ccs._sync.watch import Picture
-from ccs.errors import Conflict, ContextFinished, ContextGone, HistoryCompacted, HistoryForked, Unavailable
+from ccs._sync.watch_kinds import Picture
+from ccs.errors import (
+    Conflict,
+    ContextFinished,
+    ContextGone,
+    HistoryCompacted,
+    HistoryDamaged,
+    HistoryForked,
+    Unavailable,
+)
 
 __all__ = ["looking", "take"]
 
@@ -36,7 +44,7 @@ def looking(
         try:
             with draw(place.engine, place.address, patterns) as picture:
                 return act(picture)
-        except (HistoryCompacted, HistoryForked) as error:
+        except (HistoryCompacted, HistoryDamaged, HistoryForked) as error:
             logger.info("looking anew at %s in %s: %s", patterns[0], place.address, error)
         except Unavailable as error:
             if time.monotonic() >= patience:

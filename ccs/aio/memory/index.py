@@ -16,14 +16,14 @@ from ccs._compat import AsyncLock, AsyncWork
 
 #| from ccs._compat import refuse_interrupter
 from ccs._core.entry import RawEntry, parse_entry
-from ccs._core.journal import Cursor, Record, check_resume, cursor_of
+from ccs._core.journal import MALFORMED, Cursor, Record, cursor_of, follow
 from ccs._core.matrix import Matrix
 from ccs._core.pattern import Below
 from ccs._core.read import page_arguments, parse_found
 from ccs._core.recall import Table
 from ccs._scripts import READ
 from ccs.aio.engine import Engine
-from ccs.errors import ContextGone, HistoryCompacted, HistoryForked
+from ccs.errors import ContextGone, HistoryCompacted, HistoryDamaged, HistoryForked
 
 __all__ = ["Index"]
 
@@ -77,11 +77,16 @@ class Index:
         if self._cursor is not None and await self._is_current(self._cursor):
             return None
         for page in chain((_PAGE, _PAGE), repeat(_WHOLE)):
+            fresh = self._cursor is None
             try:
                 cursor = await self._load(page) if self._cursor is None else self._cursor
                 return await self._read_on(cursor)
             except (ContextGone, HistoryCompacted, HistoryForked):
                 self._cursor = None
+            except HistoryDamaged:
+                self._cursor = None
+                if fresh:
+                    raise
 
     async def _is_current(self, cursor: Cursor) -> bool:
         """Whether the journal ends where the copy stands; False where only a closer look can tell."""
@@ -92,7 +97,11 @@ class Index:
         if len(found) != 1:
             return not found and cursor.revision == 0
         raws = found[0][1][1::2]
-        self._size, held = sum(map(len, raws)), cursor_of(raws[-1])
+        try:
+            held = cursor_of(raws[-1])
+        except MALFORMED:
+            return False
+        self._size = sum(map(len, raws))
         return held.revision == cursor.revision and cursor.identity in (b"", held.identity)
 
     async def _load(self, limit: int) -> Cursor:
@@ -112,15 +121,15 @@ class Index:
         """Takes in what the journal holds after the cursor."""
         while True:
             page = await self._engine.look(self._address, cursor.revision, _RECORDS)
-            check_resume(cursor, page, self._address)
+            records = list(follow(cursor, page, self._address))
             # An interrupt meanwhile could leave half of it there: then everything is read again.
             self._cursor, self._now = None, page.now
-            self._table.apply(self._written(page.records))
+            self._table.apply(self._written(records))
             cursor = cursor._replace(identity=page.identity)  # unknown until then where everything was just read
-            if page.records:
-                cursor, self._size = page.records[-1].cursor, page.records[-1].size
+            if records:
+                cursor, self._size = records[-1].cursor, records[-1].size
             self._cursor = cursor
-            if not page.records or cursor.revision >= page.last:
+            if not records or cursor.revision >= page.last:
                 return
 
     def _written(self, records: Iterable[Record]) -> dict[str, RawEntry | None]:

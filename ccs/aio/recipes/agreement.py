@@ -11,7 +11,7 @@ from ccs._core.presence import EVERYBODY, agents_in
 from ccs.aio.engine import Engine
 from ccs.aio.entries import Entries
 from ccs.aio.recipes.steps import looking, take
-from ccs.aio.watch import Picture
+from ccs.aio.watch_kinds import Picture
 from ccs.types import Decision, Entry
 
 __all__ = ["agree"]

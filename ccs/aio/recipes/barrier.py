@@ -14,7 +14,7 @@ from ccs._core.times import Duration, seconds
 from ccs._log import logger
 from ccs.aio.entries import Entries
 from ccs.aio.recipes.steps import looking, take
-from ccs.aio.watch import Picture
+from ccs.aio.watch_kinds import Picture
 from ccs.errors import CCSError, Conflict
 from ccs.types import Entry
 

@@ -30,7 +30,7 @@ from ccs.aio.entries import Entries
 from ccs.aio.place import Fence, Place
 from ccs.aio.reads import matcher_of
 from ccs.aio.recipes.steps import looking
-from ccs.aio.watch import Picture
+from ccs.aio.watch_kinds import Picture
 from ccs.errors import AlreadyClaimed, CCSError, ClaimLost, Conflict, ContextFinished, InvalidValue, Misuse
 from ccs.types import ClaimInfo
 

@@ -11,7 +11,7 @@ from ccs._core.commit import event_op
 from ccs.aio.entries import Entries
 from ccs.aio.reads import matcher_of
 from ccs.aio.subscription import whole_of
-from ccs.aio.watch import EventWatch
+from ccs.aio.watch_kinds import EventWatch
 from ccs.aio.watches import call_back, pattern_list
 from ccs.types import Event
 

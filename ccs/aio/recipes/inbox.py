@@ -31,12 +31,13 @@ from ccs.aio.engine import Engine
 from ccs.aio.entries import Entries
 from ccs.aio.place import Place
 from ccs.aio.recipes.message import Message, message_of
-from ccs.aio.watch import Picture
+from ccs.aio.watch_kinds import Picture
 from ccs.errors import (
     Conflict,
     ContextFinished,
     ContextGone,
     HistoryCompacted,
+    HistoryDamaged,
     HistoryForked,
     InvalidValue,
     StoreClosed,
@@ -128,7 +129,7 @@ class Inbox:
                     return await self._next(deadline)
                 except TimeoutError:
                     raise TimeoutError(f"no message for {self._paths.role!r} within {timeout} seconds") from None
-                except (HistoryCompacted, HistoryForked):  # what stands there now is all that matters
+                except (HistoryCompacted, HistoryDamaged, HistoryForked):  # what stands there now is all that matters
                     await self._leave()
                 except (ContextFinished, ContextGone):
                     await self._leave()

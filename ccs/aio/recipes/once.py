@@ -32,7 +32,7 @@ from ccs._log import logger
 from ccs.aio.entries import Entries
 from ccs.aio.place import Place
 from ccs.aio.recipes.steps import looking
-from ccs.aio.watch import Picture
+from ccs.aio.watch_kinds import Picture
 from ccs.errors import CCSError, ClaimLost, Conflict, InvalidValue, RetriesExhausted
 from ccs.types import Entry
 

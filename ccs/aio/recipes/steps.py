@@ -12,8 +12,16 @@ from ccs._core.step import Step
 from ccs._log import logger
 from ccs.aio.engine import Engine
 from ccs.aio.place import Place
-from ccs.aio.watch import Picture
-from ccs.errors import Conflict, ContextFinished, ContextGone, HistoryCompacted, HistoryForked, Unavailable
+from ccs.aio.watch_kinds import Picture
+from ccs.errors import (
+    Conflict,
+    ContextFinished,
+    ContextGone,
+    HistoryCompacted,
+    HistoryDamaged,
+    HistoryForked,
+    Unavailable,
+)
 
 __all__ = ["looking", "take"]
 
@@ -35,7 +43,7 @@ async def looking(
         try:
             async with draw(place.engine, place.address, patterns) as picture:
                 return await act(picture)
-        except (HistoryCompacted, HistoryForked) as error:
+        except (HistoryCompacted, HistoryDamaged, HistoryForked) as error:
             logger.info("looking anew at %s in %s: %s", patterns[0], place.address, error)
         except Unavailable as error:
             if time.monotonic() >= patience:

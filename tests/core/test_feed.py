@@ -1,0 +1,73 @@
+"""G6 in the small: what the feed of a context and the mailboxes of its watches take for continuous, and what not."""
+
+from __future__ import annotations
+
+import threading
+
+from ccs._core.feed import Feed
+from ccs._core.journal import Cursor, Record, parse_record
+from ccs._core.mailbox import Mailbox
+from ccs._core.pattern import compile_patterns
+from tests.model.world import ADDRESS, EPOCH, World, raw_record
+
+
+def record(previous: int, revision: int, path: str = "a") -> Record:
+    return parse_record(raw_record(EPOCH + previous if previous else 0, EPOCH + revision, path, revision))
+
+
+def mailbox(pattern: str = "a") -> Mailbox:
+    return Mailbox(compile_patterns((pattern,)), 10, 10_000, lambda: None)
+
+
+def feed_at(last: int, *mailboxes: Mailbox) -> Feed:
+    feed = Feed(ADDRESS, threading.Lock())
+    feed.mailboxes = mailboxes
+    feed.last = EPOCH + last
+    return feed
+
+
+def test_a_mailbox_goes_on_from_where_it_began_to_listen_or_later_but_from_nowhere_earlier() -> None:
+    """Given a mailbox that joined after revision 5, then who stands at 5 or later goes on there, who stands at 4 does not."""
+    box = mailbox()
+    assert box.continues(Cursor(0)), "nothing was heard"
+    feed = feed_at(5, box)
+    for revision, path in ((6, "b"), (7, "a"), (8, "b")):
+        assert feed.deliver(record(revision - 1, revision, path))
+    assert box.first == record(6, 7)
+    assert [box.continues(Cursor(EPOCH + at)) for at in (4, 5, 6, 8)] == [False, True, True, True]
+
+
+def test_a_mailbox_that_begins_anew_forgets_where_it_went_on_from() -> None:
+    """Given a gap, when the consumer begins anew, then only who has read the journal up to there goes on."""
+    box = mailbox()
+    feed = feed_at(5, box)
+    feed.deliver(record(5, 6))
+    assert not feed.deliver(record(7, 8)), "7 was never heard"
+    assert box.behind
+    box.begin()
+    assert feed.deliver(record(8, 9))
+    assert [box.continues(Cursor(EPOCH + at)) for at in (6, 7, 8)] == [False, False, True]
+
+
+def test_a_commit_that_passes_over_one_that_was_read_does_not_follow() -> None:
+    """Given a watch that has read a commit ahead of its message, when another comes in its place, then it was lost."""
+    box = mailbox()
+    feed, world = feed_at(5, box), World()
+    feed.anchor(EPOCH + 6)
+    assert not feed.deliver(record(5, 7))
+    assert box.behind
+    box.begin()
+    assert feed.deliver(record(7, 8)), "that was told"
+    feed.anchor(EPOCH + 9)
+    feed.doubt()
+    world.commit("a")
+    assert feed.check(world.page(0, 0)), "the newest commit is older than one that was read"
+
+
+def test_a_commit_that_was_read_before_its_message_came_follows_all_the_same() -> None:
+    """Given a watch that is ahead of the feed, when the messages come, then nothing was missed."""
+    box = mailbox()
+    feed = feed_at(5, box)
+    feed.anchor(EPOCH + 7)
+    assert all(feed.deliver(record(revision - 1, revision)) for revision in (6, 7, 8))
+    assert not box.behind
