@@ -91,13 +91,15 @@ class Commit:
 class Batch:
     """Independent commits of one context that travel in one script call, under one identity.
 
-    With `behind`, it is applied only right after the batch of that number.
+    With `behind`, it is applied only right after the batch of that number; with `latest`, until the context's clock
+    shows that time (µs): sent again, it must not be taken for a new one because its answer is forgotten by then.
     """
 
     commits: Sequence[Commit]
     client: str
     number: int
     behind: int | None = None
+    latest: int | None = None
 
 
 class NotComputable(CCSError):
@@ -208,7 +210,8 @@ def commit_arguments(batch: Batch, keys: Keys, defaults: Settings, publish: str 
     identity = f"{batch.client or '-'} {batch.number:012d}"
     this, other = _slots(batch.client, batch.number % 2)
     given = _given(batch.commits)
-    extras = "" if batch.behind is None and given is _NOTHING else _extras(batch.behind, given)
+    ordinary = batch.behind is None and batch.latest is None and given is _NOTHING
+    extras = "" if ordinary else _extras(batch.behind, batch.latest, given)
     flat: list[Argument] = [keys.channel, publish, identity, this, other, _text(defaults), extras]
     for index, commit in enumerate(batch.commits):
         guards, operations = commit.guards, commit.operations
@@ -231,15 +234,16 @@ def _slots(client: str, parity: int) -> tuple[str, str]:
 @lru_cache(maxsize=4096)
 def _head(agent: str, policies: int | None, index: int, guards: int, operations: int) -> str:
     label = f"{index:04d} {len(agent.encode()):03d}"
-    if policies is None and not guards and operations == 1:
+    alone = not guards and operations == 1
+    if policies is None and alone:
         return label
     heeded = "*" * 16 if policies is None else f"{policies:016d}"
-    return f"{label} {heeded} {guards:06d} {operations:06d}"
+    return f"{label} {heeded}" if alone else f"{label} {heeded} {guards:06d} {operations:06d}"
 
 
-def _extras(behind: int | None, given: Settings) -> str:
+def _extras(behind: int | None, latest: int | None, given: Settings) -> str:
     before = "-" * 12 if behind is None else f"{behind:012d}"
-    return f"{before} {_text(given)}" if given != _NOTHING else before
+    return f"{before} {'-' * 16 if latest is None else f'{latest:016d}'} {_text(given)}"
 
 
 @lru_cache(maxsize=256)
