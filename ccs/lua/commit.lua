@@ -57,11 +57,9 @@ local NOTHING_WRITTEN = '000000000000000 000000000000'
 
 -- What an ordinary commit does without.
 local function make_parts()
-    local part = {}
-
     -- The value after an increment or an append to the raw entry before, and the number it holds as text; nil and the answer
     -- where that is impossible. Values are msgpack.
-    function part.compute(kind, before, operand, items)
+    local function compute(kind, before, operand, items)
         local byte, char, floor = string.byte, string.char, math.floor
 
         local function unsigned(text, from, to)
@@ -146,7 +144,7 @@ local function make_parts()
     end
 
     -- The agent of a raw entry, and where its value begins.
-    function part.agent_of(raw)
+    local function agent_of(raw)
         local length, start = string.match(raw, '^(%d+) ()', 77)
         return string.sub(raw, start, start + length - 1), start + length
     end
@@ -163,7 +161,7 @@ local function make_parts()
     end
 
     -- What stands in the way of looking below a prefix, or for what is due, where something was written before: an answer.
-    function part.unlooked(kind)
+    local function unlooked(kind)
         if kind == 'w' then
             return lacks('ZRANGEBYSCORE', 3, '-inf', '0') or lacks('ZRANGE', 3, '0', '0') or other_than('zset', 3)
         end
@@ -172,7 +170,7 @@ local function make_parts()
 
     -- What stands in the way of what a commit does beside overwriting entries: an answer, or nil. It `expires` or `dates`
     -- keys that may be new.
-    function part.refusal(reads, creates, removes, dated, expires, dates)
+    local function refusal(reads, creates, removes, dated, expires, dates)
         return reads and (lacks('HGET', 1, '') or other_than('hash', 1))
             or creates and lacks('ZADD', 2, '0', '')
             or removes and (lacks('ZREM', 2, '') or lacks('HDEL', 1, ''))
@@ -184,12 +182,12 @@ local function make_parts()
     end
 
     -- Whether an answer in a context that is gone may be kept: who may not let it go again must not leave it behind.
-    function part.may_vanish()
+    local function may_vanish()
         return not lacks('PEXPIRE', 5, '0')
     end
 
     -- What stands in the way of beginning, renewing or ending the life of a context: an answer, or nil.
-    function part.no_life(kind)
+    local function no_life(kind)
         local refused = lacks('HDEL', 5, '') or lacks('HGET', 5, '') or lacks('PEXPIRE', 5, '0')
         for i = 1, 5 do
             refused = refused or lacks('PEXPIREAT', i, '0') or lacks('PERSIST', i) or kind == 'D' and i < 5 and lacks('UNLINK', i)
@@ -198,10 +196,10 @@ local function make_parts()
     end
 
     -- What stands in the way of the guards from one place in ARGV to another: an answer, or nil and an entry that is due.
-    function part.obstacle(from, to, at, wrote)
+    local function obstacle(from, to, at, wrote)
         for place = from, to, 3 do
             local kind, path, expected = ARGV[place], ARGV[place + 1], ARGV[place + 2]
-            local refused = wrote and (kind == 'n' or kind == 'c') and part.unlooked(kind)
+            local refused = wrote and (kind == 'n' or kind == 'c') and unlooked(kind)
             if refused then return refused end
             if kind == 'n' then
                 path = redis.call('ZRANGEBYLEX', KEYS[2], '[' .. path, '(' .. path .. '\255', 'LIMIT', 0, 1)[1]
@@ -216,7 +214,7 @@ local function make_parts()
                 local version, revision, expiry = string.sub(raw, 18, 27), string.sub(raw, 1, 16), string.sub(raw, 63, 75)
                 if expiry ~= '0000000000000' and expiry < at then return nil, path, raw end
                 if expected ~= (kind == 'v' and version or revision) then
-                    return table.concat({'!' .. (place - from) / 3, version, revision, part.agent_of(raw)}, ' ', 1, 4)
+                    return table.concat({'!' .. (place - from) / 3, version, revision, agent_of(raw)}, ' ', 1, 4)
                 end
             end
         end
@@ -230,14 +228,14 @@ local function make_parts()
     end
 
     -- Sends the paths that are new, and the entries that were gathered; how many wait then.
-    function part.send(entries, held, paths, added)
+    local function send(entries, held, paths, added)
         send_pieces('ZADD', KEYS[2], paths, added)
         send_pieces('HSET', KEYS[1], entries, held)
         return 0, 0
     end
 
     -- Appends the records that were gathered to the journal, as one item, and publishes each; how many fields wait then.
-    function part.tell(records, told, last)
+    local function tell(records, told, last)
         if told > 0 then redis.call('XADD', KEYS[4], last, unpack(records, 1, told)) end
         for field = 2, told, 2 do redis.call(ARGV[2], ARGV[1], records[field]) end
         return 0
@@ -254,7 +252,7 @@ local function make_parts()
     end
 
     -- The settings after some were given: "<ttl> <keep commits> <keep bytes>|<given>"; and when the journal is trimmed next.
-    function part.configure(settings, given, limits)
+    local function configure(settings, given, limits)
         local ttl, commits, bytes = string.match(settings, '^(%d+) (%d+) (%d+)')
         local new_ttl, new_commits, new_bytes = string.match(given, '^(%S+) (%S+) (%S+)$')
         local bytes_before, records_before = 0, 0
@@ -269,7 +267,7 @@ local function make_parts()
     end
 
     -- The idle deadline from now on, and until when it need not be moved.
-    function part.idle(settings, at)
+    local function idle(settings, at)
         local ttl, now = tonumber(string.match(settings, '^%d+')), string.sub(at, 1, 13)
         if ttl == 0 then return '0000000000000', '9999999999999', true end
         local slack = math.floor(ttl / 64)
@@ -279,8 +277,8 @@ local function make_parts()
     -- Trims the journal, to more than is kept at least so that it is seldom trimmed, and by whole items, of which the newest
     -- stays; when it is trimmed next. The first record of an item names the bytes and the records before it: so the item that
     -- is to be the oldest is found by looking at a few, half-way between those that are too old and those that are not.
-    function part.trim(settings, bytes, records, last, terms)
-        if lacks('XRANGE', 4, '-', '+') or lacks('XTRIM', 4, 'MINID', '0') then return string.sub(terms, 1, 28) end
+    local function trim(settings, bytes, records, last, limits)
+        if lacks('XRANGE', 4, '-', '+') or lacks('XTRIM', 4, 'MINID', '0') then return limits end
         local keep_commits, keep_bytes = string.match(settings, '^%d+ (%d+) (%d+)')
         keep_commits, keep_bytes = keep_commits + 0, keep_bytes + 0
 
@@ -312,7 +310,7 @@ local function make_parts()
     end
 
     -- Identities are kept for ten minutes, and pruned by age only, now and then: once in a hundred batches.
-    function part.prune(at)
+    local function prune(at)
         if lacks('HGETALL', 5) or lacks('HDEL', 5, '') then return end
         local now = string.sub(at, 1, 13)
         local fields = redis.call('HGETALL', KEYS[5])
@@ -325,7 +323,7 @@ local function make_parts()
 
     -- All keys of a context go at one moment; only meta stays for ten minutes more, with nothing in it that can be read.
     -- From one key to another: those that are new have no deadline yet.
-    function part.expire_keys(deadline, from, to)
+    local function expire_keys(deadline, from, to)
         for i = from, to do
             if deadline ~= '0000000000000' then
                 redis.call('PEXPIREAT', KEYS[i], i < 5 and deadline or string.format('%d', deadline + 600000))
@@ -335,7 +333,11 @@ local function make_parts()
         end
     end
 
-    return part
+    return {
+        compute = compute, agent_of = agent_of, unlooked = unlooked, refusal = refusal, may_vanish = may_vanish,
+        no_life = no_life, obstacle = obstacle, send = send, tell = tell, configure = configure, idle = idle,
+        trim = trim, prune = prune, expire_keys = expire_keys,
+    }
 end
 
 -- Has this batch been answered before?
@@ -365,29 +367,28 @@ if latest and latest ~= '----------------' and at > latest then return 'late' en
 -- records being what was ever written; the terms "<bytes> <records> <policies> <first revision> <settings>", bytes and
 -- records those at which the journal is trimmed. The idle deadline is moved seldom: it is set a sixty-fourth of the ttl
 -- too late, and again when that is used up. All that is left of a context that is gone is its last revision.
--- A dot for the blank before the deadline says that entries and paths have it already, one behind it that deadlines has:
--- a key that is emptied loses it, and may be there anew.
+-- The terms begin with a blank, or with what keys have the deadline for sure: 'e' entries and paths, 'd' deadlines, 'b'
+-- both. A key that is emptied loses it, and may be there anew.
 
 local last = state and sub(state, 1, 16) or '0'
 local alive, finished, deadline, renewed_after, terms = call('XLEN', KEYS[4]) > 0 and state, false, NONE, '', ''
-local anew, expiring, dates_expiring = true, false, false
+local anew = true
 local written, bytes, records = NOTHING_WRITTEN, 0, 0
 if alive then
-    written, deadline, renewed_after, terms = sub(state, 18, 45), sub(state, 64, 76), sub(state, 78, 90), sub(state, 92)
+    written, deadline, renewed_after, terms = sub(state, 18, 45), sub(state, 64, 76), sub(state, 78, 90), sub(state, 91)
     bytes, records = sub(written, 1, 15) + 0, sub(written, 17) + 0
     finished = renewed_after == FINISHED
     anew = given ~= '- - -' and sub(terms, -#given - 1) ~= '|' .. given
-    expiring, dates_expiring = sub(state, 63, 63) == '.', sub(state, 77, 77) == '.'
 end
 
 local reply, answers, outcome, answered, swept, touched, fresh, timed, newest = '', false, '', 0, 0, false, false, false, false
-local writes, words, body = {false, '', ''}, {false}, {false, '', ''}
+local word, writes, words, body = '', {false, '', ''}, false, {false, '', ''}
 -- Entries, new paths, and records that are written together in the end; what somebody behind in the batch may read.
 local entries, held, paths, added, seen = false, 0, false, 0, false
 local telling, told = false, 0
 -- What was written, and what was found that the caller may do.
 local wrote, created, removed, undated, may_write, may_create, may_remove, may_date = false, false, false, false, false, false, false, false
-local policies = alive and sub(terms, 30, 45) or NO_POLICIES
+local policies = alive and sub(terms, 31, 46) or NO_POLICIES
 local place, places = 8, #ARGV
 while place <= places do
     local agent, label, guards = ARGV[place], ARGV[place + 1], place + 2
@@ -432,9 +433,9 @@ while place <= places do
         due_raw, swept = due and call('HGET', KEYS[1], due), swept + 1
         answer = '+0 ' .. at .. ' ' .. (call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')[2] or '0')
     elseif kind == 'f' then
-        steps, words[1], body[1], body[2], body[3] = 1, format(' f 0 0 %d', #ARGV[from + 3]), ARGV[from + 3], '', ''
+        steps, word, body[1], body[2], body[3] = 1, format(' f 0 0 %d', #ARGV[from + 3]), ARGV[from + 3], '', ''
     elseif kind == 'D' then
-        if alive then steps, words[1], body[1], body[2], body[3] = 1, ' g 0 0 0', '', '', '' end
+        if alive then steps, word, body[1], body[2], body[3] = 1, ' g 0 0 0', '', '', '' end
     else
         for operation = from, to, 4 do
             local path, operand, before, expiry, after = ARGV[operation + 1], ARGV[operation + 2], '', '', false
@@ -489,8 +490,12 @@ while place <= places do
             if after and kind ~= 'k' then
                 local part = 3 * steps
                 steps, size = steps + 1, size + #path + #before + #after + 30
-                words[steps] = format(kind == 'd' and ' d %d %d %d'
-                    or kind == 'e' and ' e %d %d %d' or ' s %d %d %d', #path, #before, #after)
+                if steps > 1 then
+                    words = words or {}
+                    words[steps - 1] = word
+                end
+                word = format(kind == 'd' and ' d %d %d %d' or kind == 'e' and ' e %d %d %d' or ' s %d %d %d',
+                    #path, #before, #after)
                 body[part + 1], body[part + 2], body[part + 3] = path, before, after
             end
         end
@@ -504,17 +509,19 @@ while place <= places do
         creates, removes = false, true
         identity, label = '- ' .. number, '0000 ' .. #agent
         writes[1], writes[2], writes[3] = due, due_raw, ''
-        words[1], body[1], body[2], body[3] = format(' x %d %d 0', #due, #due_raw), due, due_raw, ''
+        word, body[1], body[2], body[3] = format(' x %d %d 0', #due, #due_raw), due, due_raw, ''
     end
 
     -- Whether anybody comes behind, and may read what is written here.
     local more = due or to < places
-    if (not touched or creates or removes or dated or kind == 'f' or kind == 'D') and not answer and (steps > 0 or renewed)
+    if (not touched or removes or dated or creates and not may_create or kind == 'f' or kind == 'D')
+        and not answer and (steps > 0 or renewed)
     then
-        -- May it write? An ordinary commit, alone, begins with the command that may fail: of a dated entry its date, else
-        -- of a new one its path, else the entry.
+        -- May it write? An ordinary commit, alone, begins with the command that may fail: that of its date, else that of a
+        -- path that comes or goes, else that of the entry.
         local lives = kind == 'f' or kind == 'D' or not touched and (anew or renewed_after < at)
-        local ordinary = not more and not wrote and not lives and not removes and (slots == 3 or slots > 3 and not dated)
+        local ordinary = not more and not wrote and not lives and slots > 0
+            and (not dated or slots == 3) and (not removes or slots == 3 and not dated)
         if may and not may_write then
             if steps > 0 and not may(ARGV[2], ARGV[1], '') then
                 answer = 'X' .. ARGV[2] .. ' 0'
@@ -527,16 +534,24 @@ while place <= places do
             end
             may_write = not answer and steps > 0
         end
-        local reads, expires, dates = more and not wrote and slots == 0, creates and not expiring, dated and not dates_expiring
-        local adds, drops, moves = creates and not may_create, removes and not may_remove, dated and not may_date
-        if ordinary then adds, moves = creates and dated, false end
-        if not answer and (reads or lives or adds or drops or moves or expires or dates) then
-            part = part or make_parts()
-            answer = part.refusal(reads, adds, drops, moves, expires, dates) or lives and part.no_life(kind) or false
+        if ordinary and removes then
+            if may and not may('HDEL', KEYS[1], '') then answer = 'XHDEL 1' end
+        elseif not answer and (not ordinary or creates or dated) then
+            local flag = sub(terms, 1, 1)
+            local reads = more and not wrote and slots == 0
+            local adds, drops, moves = creates and not may_create, removes and not may_remove, dated and not may_date
+            local expires = adds and (removed or flag ~= 'e' and flag ~= 'b')
+            local dates = dated and (undated or flag ~= 'd' and flag ~= 'b')
+            if ordinary then moves = false end
+            -- Of a batch too, the new paths are written first.
+            if not (wrote or lives or removes or dated) then adds = false end
+            if reads or lives or adds or drops or moves or expires or dates then
+                part = part or make_parts()
+                answer = part.refusal(reads, adds, drops, moves, expires, dates) or lives and part.no_life(kind) or false
+            end
             may_create, may_remove, may_date = may_create or creates, may_remove or removes, may_date or dated
         end
         if answer then due = false else wrote = true end
-        created, removed = created or creates and not answer, removed or removes and not answer
     end
 
     -- Settings take effect with the first thing that a batch really does, never with one that is refused.
@@ -546,13 +561,13 @@ while place <= places do
         local settings, limits
         if not alive then
             settings, limits = part.configure(ARGV[6], given)
-            terms = limits .. ' ' .. NO_POLICIES .. ' ' .. revision .. ' ' .. settings
+            terms = ' ' .. limits .. ' ' .. NO_POLICIES .. ' ' .. revision .. ' ' .. settings
             written, bytes, records, renewed_after = NOTHING_WRITTEN, 0, 0, ''
         elseif anew then
-            settings, limits = part.configure(sub(terms, 64), given, sub(terms, 1, 28))
-            terms, renewed_after = limits .. sub(terms, 29, 63) .. settings, ''
+            settings, limits = part.configure(sub(terms, 65), given, sub(terms, 2, 29))
+            terms, renewed_after = sub(terms, 1, 1) .. limits .. sub(terms, 30, 64) .. settings, ''
         end
-        if renewed_after < at then deadline, renewed_after, fresh = part.idle(sub(terms, 64), at) end
+        if renewed_after < at then deadline, renewed_after, fresh = part.idle(sub(terms, 65), at) end
         anew = false
     end
 
@@ -563,7 +578,7 @@ while place <= places do
     elseif kind == 'D' then
         deadline, touched = NONE, false
     elseif kind == 'p' and steps > 0 then
-        terms, policies = sub(terms, 1, 29) .. revision .. sub(terms, 46), revision
+        terms, policies = sub(terms, 1, 30) .. revision .. sub(terms, 47), revision
     end
     for slot = 1, slots, 3 do
         local path, before, after = writes[slot], writes[slot + 1], writes[slot + 2]
@@ -581,12 +596,16 @@ while place <= places do
             if held > 0 then held, added = part.send(entries, held, paths, added) end
             call('ZREM', KEYS[2], path)
             call('HDEL', KEYS[1], path)
+            removed, may_create = true, false
         elseif more or slots > 3 or held > 0 then
             if not entries then entries, paths = {false, false}, {} end
             entries[held + 1], entries[held + 2], held = path, after, held + 2
-            if before == '' then paths[added + 1], paths[added + 2], added = 0, path, added + 2 end
+            if before == '' then paths[added + 1], paths[added + 2], added, created = 0, path, added + 2, true end
         else
-            if before == '' then call('ZADD', KEYS[2], 0, path) end
+            if before == '' then
+                call('ZADD', KEYS[2], 0, path)
+                created = true
+            end
             call('HSET', KEYS[1], path, after)
         end
         if more then
@@ -599,9 +618,9 @@ while place <= places do
         local record = (alive and last or '0') .. ' ' .. revision .. ' ' .. at .. ' ' .. identity .. ' ' .. label .. ' '
             .. deadline .. ' ' .. written .. ' ' .. earliest
         if steps == 1 then
-            record = record .. words[1] .. '\n' .. agent .. body[1] .. body[2] .. body[3]
+            record = record .. word .. '\n' .. agent .. body[1] .. body[2] .. body[3]
         else
-            record = record .. concat(words, '', 1, steps) .. '\n' .. agent .. concat(body, '', 1, 3 * steps)
+            record = record .. concat(words, '', 1, steps - 1) .. word .. '\n' .. agent .. concat(body, '', 1, 3 * steps)
         end
         if kind == 'D' then
             told = part.tell(telling, told, last)
@@ -610,7 +629,7 @@ while place <= places do
             call('HSET', KEYS[5], 'state', revision)
             call(ARGV[2], ARGV[1], record)
             alive, finished, anew, held, added, seen, policies = false, false, true, 0, 0, false, NO_POLICIES
-            renewed_after, expiring, dates_expiring, created, removed, undated = '', false, false, false, false, false
+            renewed_after, terms, created, removed, undated, timed = '', '', false, false, false, false
         else
             if not alive then
                 -- In this order: a full server refuses to add, but no longer once something was removed.
@@ -627,6 +646,7 @@ while place <= places do
                 call(ARGV[2], ARGV[1], record)
             end
             if told > 2000 then
+                held, added = part.send(entries, held, paths, added)
                 told, written = part.tell(telling, told, revision), format('%015d %012d', bytes, records)
             end
         end
@@ -657,19 +677,25 @@ if held > 0 or told > 0 then
     part.tell(telling, told, last)
 end
 if touched then
-    if records > sub(terms, 17, 28) + 0 or bytes > sub(terms, 1, 15) + 0 then
+    if records > sub(terms, 18, 29) + 0 or bytes > sub(terms, 2, 16) + 0 then
         part = part or make_parts()
-        terms = part.trim(sub(terms, 64), bytes, records, last, terms) .. sub(terms, 29)
+        terms = sub(terms, 1, 1) .. part.trim(sub(terms, 65), bytes, records, last, sub(terms, 2, 29)) .. sub(terms, 30)
     end
     if fresh then
         part.expire_keys(deadline, 1, 5)
-    elseif deadline ~= NONE then
-        if created and not expiring then (part or make_parts()).expire_keys(deadline, 1, 2) end
-        if timed and not dates_expiring then part.expire_keys(deadline, 3, 3) end
     end
-    expiring, dates_expiring = not removed and (created or expiring), not undated and (timed or dates_expiring)
-    state = last .. format(' %015d %012d ', bytes, records) .. at .. (expiring and '.' or ' ') .. deadline
-        .. (dates_expiring and '.' or ' ') .. renewed_after .. ' ' .. terms
+    if created or timed or removed or undated then
+        local flag = sub(terms, 1, 1)
+        local expiring, dates_expiring = flag == 'e' or flag == 'b', flag == 'd' or flag == 'b'
+        if deadline ~= NONE and not fresh then
+            if created and (removed or not expiring) then part.expire_keys(deadline, 1, 2) end
+            if timed and (undated or not dates_expiring) then part.expire_keys(deadline, 3, 3) end
+        end
+        expiring, dates_expiring = created or expiring, not undated and (timed or dates_expiring)
+        if removed and expiring then expiring = (not may or may('HLEN', KEYS[1])) and call('HLEN', KEYS[1]) > 0 end
+        terms = (expiring and (dates_expiring and 'b' or 'e') or dates_expiring and 'd' or ' ') .. sub(terms, 2)
+    end
+    state = last .. format(' %015d %012d ', bytes, records) .. at .. ' ' .. deadline .. ' ' .. renewed_after .. terms
     if ARGV[4] == '' then
         call('HSET', KEYS[5], 'state', state)
     else

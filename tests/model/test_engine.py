@@ -241,7 +241,7 @@ class Machine(RuleBasedStateMachine):
         if wanted_status != "ok":
             assert engine.meta() == meta
             return self.compare()
-        engine.tombstone_from = model.now if batch.client else engine.tombstone_from
+        engine.tombstone_from = model.clock_us // 1000 if batch.client else engine.tombstone_from
         if model.touched:
             self.adopt_deadline(*before)
         heard = [told(record) for record in engine.heard(len(model.told) - said)]
