@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 from ccs._core.codec import decode
-from ccs._core.keys import Keys
+from ccs._core.keys import KEY_NAMES, Keys
 from ccs.errors import CCSError, Conflict, ContextFinished, ValueTooLarge
 
 __all__ = [
     "COMMIT_LIMIT",
+    "TOO_LATE",
     "Applied",
     "Argument",
     "Batch",
@@ -30,6 +31,7 @@ __all__ = [
     "fewer_below",
     "finish_op",
     "increment_op",
+    "latest_for",
     "nothing_below",
     "parse_answers",
     "policies_op",
@@ -43,7 +45,11 @@ __all__ = [
 
 COMMIT_LIMIT = 16 * 1024 * 1024
 KEEP = "keep"
-_PLUS = ord("+")
+TOO_LATE = b"late"
+_PLUS, _FORBIDDEN = ord("+"), ord("X")
+# Microseconds after it was first sent in which a batch may be applied: patience ends after five minutes, and the server's
+# clock may be set by two meanwhile; the answer is kept for ten.
+_RETRIED = 420_000_000
 
 # Never a number: hiredis prints those itself, and a signal at that moment (Ctrl-C) ends the process in it.
 Argument = str | bytes
@@ -267,16 +273,27 @@ def _given(commits: Sequence[Commit]) -> Settings:
 
 def was_applied(reply: bytes) -> bool:
     """Whether the answer to a batch tells what became of its commits: it came neither too late nor too early."""
-    return reply not in (b"stale", b"early")
+    return reply not in (b"stale", b"early", TOO_LATE)
 
 
-def parse_answers(batch: Batch, address: str, reply: bytes) -> list[Applied | CCSError]:
-    """What became of each commit of a batch, in order."""
+def latest_for(begun: int | None) -> int | None:
+    """Until when a batch may be applied that was first sent at that time of the server: its answer is still there."""
+    return None if begun is None else begun + _RETRIED
+
+
+def parse_answers(
+    batch: Batch, address: str, reply: bytes, forbid: Callable[[str], CCSError] = CCSError
+) -> list[Applied | CCSError]:
+    """What became of each commit of a batch, in order; `forbid` makes the error for a right that is missing."""
     count = len(batch.commits)
     lines = reply.split(b"\n", count)
     outcome = lines.pop() if len(lines) > count else b""
     return [
-        _applied(line) if line[0] == _PLUS else _refusal(line[:1].decode(), line[1:].decode(), commit, address, outcome)
+        _applied(line)
+        if line[0] == _PLUS
+        else forbid(line[1:].decode())
+        if line[0] == _FORBIDDEN
+        else _refusal(line[:1].decode(), line[1:].decode(), commit, address, outcome)
         for line, commit in zip(lines, batch.commits, strict=True)
     ]
 
@@ -300,6 +317,11 @@ def _refusal(kind: str, rest: str, commit: Commit, address: str, outcome: bytes)
         return ValueTooLarge(size, limit)
     if kind == "N":
         return NotComputable(address)
+    if kind == "T":
+        return CCSError(
+            f"{address} is not as ccs left it: its key {KEY_NAMES[int(rest) - 1]!r} holds something of another type, so"
+            " nothing was written; remove that key, or use a namespace of your own"
+        )
     return CCSError(f"the commit script answered {kind + rest!r}, which this version of ccs does not know")
 
 

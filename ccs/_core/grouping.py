@@ -41,12 +41,14 @@ class Waiting(Generic[A]):
 class Group(Generic[W]):
     """Commits that travel together, under the number that makes sending them again harmless.
 
-    With `behind`, they travel while the group of that number has no answer yet.
+    With `behind`, they travel while the group of that number has no answer yet. `begun` is what the server's clock must
+    have shown when they were first sent (µs; None: not known, or not sent yet).
     """
 
     number: int
     members: Sequence[W]
     behind: int | None = None
+    begun: int | None = None
 
     @property
     def commits(self) -> list[Commit]:

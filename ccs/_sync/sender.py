@@ -4,15 +4,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from ccs._core.commit import Applied, Batch, Settings, commit_arguments, parse_answers, was_applied
+from ccs._clock import ServerClock
+from ccs._core.commit import (
+    TOO_LATE,
+    Applied,
+    Argument,
+    Batch,
+    Settings,
+    commit_arguments,
+    latest_for,
+    parse_answers,
+    was_applied,
+)
 from ccs._core.grouping import Group
 from ccs._core.keys import Keys
+from ccs._core.rights import action_on
 from ccs._scripts import COMMIT
 from ccs._stats import Counters
 from ccs._sync.connection import Connection
-from ccs.errors import CCSError
+from ccs.errors import CCSError, Forbidden, Unavailable
 
 __all__ = ["Sender"]
 
@@ -21,9 +34,16 @@ class Sender:
     """Sends groups to one context; `defaults` are the settings that it gets if it has to be made."""
 
     def __init__(
-        self, connection: Connection, stats: Counters, address: str, keys: Keys, client: str, defaults: Settings
+        self,
+        connection: Connection,
+        clock: ServerClock,
+        stats: Counters,
+        address: str,
+        keys: Keys,
+        client: str,
+        defaults: Settings,
     ) -> None:
-        self._connection, self._stats = connection, stats
+        self._connection, self._clock, self._stats = connection, clock, stats
         self._address, self._keys, self._client, self._defaults = address, keys, client, defaults
         self._head = "EVALSHA", COMMIT.digest, str(len(keys.all)), *keys.all
 
@@ -32,13 +52,30 @@ class Sender:
 
     def send(self, sending: Group[Any], sent: bool = False) -> Sequence[Applied | CCSError]:
         """The answers to a group, tried until patience ends; `sent`: it may have been applied before."""
-        batch = Batch(sending.commits, self._client, sending.number)
-        arguments = commit_arguments(batch, self._keys, self._defaults)
-        command = (*self._head, *arguments)
-        reply = self._connection.run(command, writes=True, sent=sent, since=sending.since, text=COMMIT.text)
+        # Known before it is sent: what is seen of the clock later may be what it was set to.
+        self._connection.open()
+        batch = Batch(sending.commits, self._client, sending.number, latest=latest_for(sending.begun))
+        if sending.begun is None:
+            sending.begun = self._clock.now()
+        again = partial(self._again, sending)
+        reply = self._connection.run(
+            self._command(batch), writes=True, sent=sent, since=sending.since, text=COMMIT.text, again=again
+        )
         return self._answers(batch, reply)
 
+    def _again(self, sending: Group[Any]) -> tuple[Argument, ...]:
+        """The group once the server may have applied it: only while it would still know that."""
+        return self._command(Batch(sending.commits, self._client, sending.number, latest=latest_for(sending.begun)))
+
+    def _command(self, batch: Batch) -> tuple[Argument, ...]:
+        return (*self._head, *commit_arguments(batch, self._keys, self._defaults))
+
     def _answers(self, batch: Batch, reply: bytes) -> Sequence[Applied | CCSError]:
+        if reply == TOO_LATE:
+            reason = (
+                "its clock was set, or a reply was lost too long ago, so it may have forgotten that it has applied this"
+            )
+            raise Unavailable(self._connection.address, True, reason)
         if not was_applied(reply):
             message = (
                 f"a later batch of this client was applied to {self._address} before this one; nothing was written"
@@ -48,4 +85,12 @@ class Sender:
 
     def _parse(self, batch: Batch, reply: bytes) -> Sequence[Applied | CCSError]:
         self._stats.add_batch(len(batch.commits))
-        return parse_answers(batch, self._address, reply)
+        answers = parse_answers(batch, self._address, reply, self._forbid)
+        first = answers[0]
+        if isinstance(first, Applied) and first.revision == first.at:
+            # Else the context is ahead of the clock.
+            self._clock.see(first.at)
+        return answers
+
+    def _forbid(self, refused: str) -> Forbidden:
+        return self._connection.forbidden(action_on(self._keys, refused))

@@ -44,7 +44,7 @@ from ccs.aio.dial import Dialer
 from ccs.aio.line import Line
 from ccs.aio.link import Link
 from ccs.aio.wire import Plain
-from ccs.errors import CCSError, StoreClosed
+from ccs.errors import CCSError, Forbidden, StoreClosed
 
 __all__ = ["Listener", "Overhearing"]
 
@@ -83,7 +83,7 @@ class Listener:
     ) -> None:
         # A connection of its own, for the sweeps and the looks at the journal: it depends on nobody's commands.
         self._dialer = Dialer(target, timeout, retry_for)
-        self._connection = Connection(Link(self._dialer, stats), self._dialer.address, retry_for, stats)
+        self._connection = Connection(Link(self._dialer, stats), self._dialer.address, target.user, retry_for, stats)
         self._namespace, self._retry_for, self._stats = namespace, retry_for, stats
         self._feeds: dict[str, Feed] = {}
         # Replaced, never changed: another thread may be on its way through them.
@@ -284,6 +284,9 @@ class Listener:
         kind, address = what
         try:
             await self._kept[kind](address)
+        except Forbidden as error:
+            # A right does not come back by itself: whoever may sweeps and looks.
+            logger.warning("%s of %s is not allowed: %s", kind, address, error)
         except CCSError as error:
             logger.warning("%s of %s failed, again in a second: %s", kind, address, error)
             self._plan(what, 1.0)
@@ -292,7 +295,9 @@ class Listener:
         keys = keys_of(self._namespace, address)
         batch = Batch([Commit("", [sweep_op()])], "", 0)
         arguments = commit_arguments(batch, keys, Settings(0, 1, 1))
-        applied = parse_answers(batch, address, await self._ask(COMMIT, keys.all, arguments))[0]
+        applied = parse_answers(batch, address, await self._ask(COMMIT, keys.all, arguments), self._forbid)[0]
+        if isinstance(applied, Forbidden):
+            raise applied
         if isinstance(applied, Applied) and applied.result[0]:
             self.expect(address, applied.result[0] / 1000 - applied.at / 1_000_000)
 
@@ -313,7 +318,7 @@ class Listener:
         terms = [lease.term(sent) for lease in leases]
         batch = Batch([_renewal(lease, term) for lease, term in zip(leases, terms, strict=True)], "", 0)
         arguments = commit_arguments(batch, keys, Settings(0, 1, 1))
-        answers = parse_answers(batch, address, await self._ask(COMMIT, keys.all, arguments))
+        answers = parse_answers(batch, address, await self._ask(COMMIT, keys.all, arguments), self._forbid)
         for lease, term, answer in zip(leases, terms, answers, strict=True):
             if isinstance(answer, Applied):
                 lease.renewed(sent, term)
@@ -339,6 +344,9 @@ class Listener:
         self._each_overhearing(lambda watch: watch.resync(routine=True))
         if self._overhearing:
             self._plan(("resync", ""), RESYNC)
+
+    def _forbid(self, refused: str) -> Forbidden:
+        return self._connection.forbidden(f"run {refused.split()[0]} in a context that it writes")
 
     async def _ask(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         # One appointment after the other: none may hold up the rest for long.

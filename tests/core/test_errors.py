@@ -21,6 +21,7 @@ EXAMPLES = [
     errors.InvalidPath("no path"),
     errors.EncodingError("no type"),
     errors.StoreFull("no room"),
+    errors.Forbidden("redis://host", "app", "run PUBLISH on 'x'"),
     errors.StoreClosed("no store"),
     errors.Unavailable("redis://host", True, "no answer"),
     errors.UnsafeServer("no server"),
