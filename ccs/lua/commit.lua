@@ -176,8 +176,8 @@ local function make_parts()
             or removes and (lacks('ZREM', 2, '') or lacks('HDEL', 1, ''))
             or (creates or removes) and other_than('zset', 2)
             or dated and (lacks('ZADD', 3, '0', '') or lacks('ZREM', 3, '') or other_than('zset', 3))
-            or expires and (lacks('PEXPIREAT', 1, '0') or lacks('PEXPIREAT', 2, '0'))
-            or dates and lacks('PEXPIREAT', 3, '0')
+            or (expires or removes) and (lacks('PEXPIREAT', 1, '0') or lacks('PEXPIREAT', 2, '0'))
+            or (dates or dated) and lacks('PEXPIREAT', 3, '0')
             or nil
     end
 
@@ -387,7 +387,7 @@ local word, writes, words, body = '', {false, '', ''}, false, {false, '', ''}
 local entries, held, paths, added, seen = false, 0, false, 0, false
 local telling, told = false, 0
 -- What was written, and what was found that the caller may do.
-local wrote, created, removed, undated, may_write, may_create, may_remove, may_date = false, false, false, false, false, false, false, false
+local unproven, wrote, created, removed, undated, may_write, may_create, may_remove, may_date = false, false, false, false, false, false, false, false, false
 local policies = alive and sub(terms, 31, 46) or NO_POLICIES
 local place, places = 8, #ARGV
 while place <= places do
@@ -409,8 +409,9 @@ while place <= places do
         revision = format('%016d', number_now)
     end
     local answer, result, due, due_raw, renewed, dated = false, false, false, false, false, false
-    if held > 0 and (from > guards or kind == 'w' or held > 1000) then
+    if held > 0 and (from > guards or kind == 'w' or held > 1000 or kind == 'f') then
         held, added = part.send(entries, held, paths, added)
+        unproven = false
     end
 
     -- What stands in the way: the end of the context, policies that the client does not know, a guard.
@@ -540,16 +541,17 @@ while place <= places do
             local flag = sub(terms, 1, 1)
             local reads = more and not wrote and slots == 0
             local adds, drops, moves = creates and not may_create, removes and not may_remove, dated and not may_date
-            local expires = adds and (removed or flag ~= 'e' and flag ~= 'b')
-            local dates = dated and (undated or flag ~= 'd' and flag ~= 'b')
+            local expires, dates = adds and flag ~= 'e' and flag ~= 'b', dated and flag ~= 'd' and flag ~= 'b'
             if ordinary then moves = false end
-            -- Of a batch too, the new paths are written first.
-            if not (wrote or lives or removes or dated) then adds = false end
+            -- Of several entries too, the new paths are written first of all.
+            if adds and not (wrote or lives or removes or dated) then adds, unproven = false, true end
             if reads or lives or adds or drops or moves or expires or dates then
                 part = part or make_parts()
                 answer = part.refusal(reads, adds, drops, moves, expires, dates) or lives and part.no_life(kind) or false
             end
-            may_create, may_remove, may_date = may_create or creates, may_remove or removes, may_date or dated
+            if not answer then
+                may_create, may_remove, may_date = may_create or creates, may_remove or removes, may_date or dated
+            end
         end
         if answer then due = false else wrote = true end
     end
@@ -583,6 +585,10 @@ while place <= places do
     for slot = 1, slots, 3 do
         local path, before, after = writes[slot], writes[slot + 1], writes[slot + 2]
         if dated then
+            if unproven and held > 0 then
+                held, added = part.send(entries, held, paths, added)
+                unproven = false
+            end
             local expiry = sub(after, 63, 75)
             if expiry > NONE then
                 call('ZADD', KEYS[3], expiry, path)
@@ -596,7 +602,7 @@ while place <= places do
             if held > 0 then held, added = part.send(entries, held, paths, added) end
             call('ZREM', KEYS[2], path)
             call('HDEL', KEYS[1], path)
-            removed, may_create = true, false
+            removed = true
         elseif more or slots > 3 or held > 0 then
             if not entries then entries, paths = {false, false}, {} end
             entries[held + 1], entries[held + 2], held = path, after, held + 2
@@ -614,6 +620,10 @@ while place <= places do
         end
     end
 
+    if held > 0 and not more then
+        part = part or make_parts()
+        held, added = part.send(entries, held, paths, added)
+    end
     if steps > 0 then
         local record = (alive and last or '0') .. ' ' .. revision .. ' ' .. at .. ' ' .. identity .. ' ' .. label .. ' '
             .. deadline .. ' ' .. written .. ' ' .. earliest
@@ -628,6 +638,7 @@ while place <= places do
             call('HDEL', KEYS[5], 'created', 'finished', 'outcome')
             call('HSET', KEYS[5], 'state', revision)
             call(ARGV[2], ARGV[1], record)
+            may_create, unproven = false, false
             alive, finished, anew, held, added, seen, policies = false, false, true, 0, 0, false, NO_POLICIES
             renewed_after, terms, created, removed, undated, timed = '', '', false, false, false, false
         else

@@ -267,7 +267,7 @@ class Machine(RuleBasedStateMachine):
         ttl = model.settings.ttl
         assert ttl is not None
         if model.finished:
-            assert deadline == model.deadline
+            assert deadline == model.deadline, (deadline, model.deadline, model.now_us, model.clock_us, before)
         elif ttl == 0:
             assert deadline == 0
         else:
