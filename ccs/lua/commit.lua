@@ -381,13 +381,14 @@ if alive then
     anew = given ~= '- - -' and sub(terms, -#given - 1) ~= '|' .. given
 end
 
-local reply, answers, outcome, answered, swept, touched, fresh, timed, newest = '', false, '', 0, 0, false, false, false, false
+local reply, outcome, answered, swept, answers, touched, fresh, timed, newest = '', '', 0, 0, nil
 local word, writes, words, body = '', {false, '', ''}, false, {false, '', ''}
 -- Entries, new paths, and records that are written together in the end; what somebody behind in the batch may read.
 local entries, held, paths, added, seen = false, 0, false, 0, false
 local telling, told = false, 0
 -- What was written, and what was found that the caller may do.
-local unproven, wrote, created, removed, undated, may_write, may_create, may_remove, may_date = false, false, false, false, false, false, false, false, false
+local unproven, wrote, created, removed, undated, may_create, may_remove, may_date, may_write = nil
+may_write = not may
 local policies = alive and sub(terms, 31, 46) or NO_POLICIES
 local place, places = 8, #ARGV
 while place <= places do
@@ -408,7 +409,7 @@ while place <= places do
         number_now = (newest or last) + 1
         revision = format('%016d', number_now)
     end
-    local answer, result, due, due_raw, renewed, dated = false, false, false, false, false, false
+    local answer, result, due, due_raw, renewed, dated = nil
     if held > 0 and (from > guards or kind == 'w' or held > 1000 or kind == 'f') then
         held, added = part.send(entries, held, paths, added)
         unproven = false
@@ -515,7 +516,7 @@ while place <= places do
 
     -- Whether anybody comes behind, and may read what is written here.
     local more = due or to < places
-    if (not touched or removes or dated or creates and not may_create or kind == 'f' or kind == 'D')
+    if (not may_write or not touched or removes or dated or creates and not may_create or kind == 'f' or kind == 'D')
         and not answer and (steps > 0 or renewed)
     then
         -- May it write? An ordinary commit, alone, begins with the command that may fail: that of its date, else that of a

@@ -7,6 +7,7 @@ what the script answered.
 
 from __future__ import annotations
 
+import random
 import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
@@ -310,3 +311,26 @@ def test_every_kind_of_commit_is_applied_where_nothing_is_missing(stage: Stage) 
             ), name
             check(stage, before, answers)
             check_together(stage)
+
+
+def test_a_batch_of_any_commits_is_applied_commit_by_commit_whatever_is_missing(stage: Stage) -> None:
+    """Given any commits in one batch and any right or type that is wrong, then each is whole, and answered as it is."""
+    chosen = secrets.randbits(32)
+    dice = random.Random(chosen)
+    for number in range(counts(150, 5_000)):
+        names = dice.choices(list(SITUATIONS), k=dice.randint(2, 4))
+        denial, there = dice.choice([*DENIALS, *KEYS]), dice.random() < 0.7
+        keys = stage.begin(there)
+        if denial in KEYS:
+            stage.admin.delete(getattr(keys, denial))
+            stage.admin.rpush(getattr(keys, denial), "something else")
+        stage.deny("+@all" if denial in KEYS else denial)
+        before = stage.state()
+        answers = stage.send(stage.user, [commit for name in names for commit in SITUATIONS[name]])
+        try:
+            check(stage, before, answers)
+            if denial not in KEYS:
+                check_together(stage)
+        except AssertionError as error:
+            told = f"seed {chosen}, {number}: {names}, {'there' if there else 'not there'}, {denial}: {answers}"
+            raise AssertionError(told) from error
