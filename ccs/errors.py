@@ -113,12 +113,10 @@ class EncodingError(CCSError, TypeError):
 
 
 class ValueTooLarge(CCSError, ValueError):
-    """A value or a commit of `size` bytes is over the `limit`; split it, or store a reference to it."""
+    """A value or a commit of `size` bytes (or guards and operations) is over the `limit`; split it, or store a reference."""
 
-    def __init__(self, size: int, limit: int, what: str = "value") -> None:
-        super().__init__(
-            f"the {what} takes {size} bytes encoded, over the limit of {limit}; split it or store a reference"
-        )
+    def __init__(self, size: int, limit: int, what: str = "value", unit: str = "bytes encoded") -> None:
+        super().__init__(f"the {what} takes {size} {unit}, over the limit of {limit}; split it or store a reference")
         self.size, self.limit = size, limit
 
 

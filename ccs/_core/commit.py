@@ -44,6 +44,8 @@ __all__ = [
 ]
 
 COMMIT_LIMIT = 16 * 1024 * 1024
+# Each travels as up to four words, of which a server takes a million a command.
+PARTS_LIMIT = 250_000
 KEEP = "keep"
 TOO_LATE = b"late"
 _PLUS, _FORBIDDEN = ord("+"), ord("X")
@@ -91,6 +93,15 @@ class Commit:
     given: Settings = _NOTHING
     size: int = 0
     policies: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.parts > PARTS_LIMIT:
+            raise ValueTooLarge(self.parts, PARTS_LIMIT, "commit", "guards and operations")
+
+    @property
+    def parts(self) -> int:
+        """How many guards and operations it has."""
+        return len(self.operations) + len(self.guards)
 
 
 @dataclass(slots=True)

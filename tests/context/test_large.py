@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
+
+import pytest
 
 import ccs
 import ccs.aio
 from tests.support.threads import run_threads
-from tests.support.waiting import aeventually, eventually
+from tests.support.waiting import aeventually, counts, eventually, scaled
 
 LARGE, MANY, ON_THEIR_WAY = bytes(900_000), 30, 2
 
@@ -50,3 +53,42 @@ def test_a_thread_with_a_small_write_waits_only_for_what_is_on_its_way(connect: 
     run_threads(write, MANY + 1)
     assert meanwhile[0] < MANY // 2
     assert len(large.paths()) == MANY
+
+
+SIZES = [1, 1_999, 2_000, 2_001, 3_999, 4_000, 4_001, 7_999, 8_001]
+"""Around what Lua unpacks in one piece."""
+
+
+async def test_commits_of_any_number_of_entries_are_whole(task: Any) -> None:
+    """Given limits within the script, when as many entries are set in one commit, then all see all of them."""
+    for number, size in enumerate(counts(SIZES, [*SIZES, 50_000, 100_000])):
+        values = {f"{number}/k/{i}": i for i in range(size)}
+        async with task.watch(f"{number}/**") as changes:
+            revision = await task.set_many(values)
+            assert [(await changes.receive(timeout=scaled(10))).path for _ in values] == list(values)
+        assert await task.revision() == revision
+        assert {path: entry.value for path, entry in (await task.snapshot(f"{number}/**")).items()} == values
+        assert len(await task.history(f"{number}/**")) == size
+        assert await task.delete_matching(f"{number}/**") == size
+        assert await task.paths() == []
+
+
+async def test_many_entries_with_deadlines_and_events_are_one_commit(task: Any) -> None:
+    async with task.transaction() as tx:
+        for i in range(5_000):
+            tx.set(f"k/{i}", i, ttl=1000)
+        for i in range(5_000):
+            tx.publish(f"topic/{i}", i)
+    assert len({change.revision for change in await task.history("k/*")}) == 1
+    assert len(await task.paths()) == 5_000
+
+
+async def test_a_commit_that_is_too_large_is_refused_whole(task: Any) -> None:
+    """Given 16 MiB that do not fit, or more operations than a command can carry, then nothing of it is written."""
+    revision = await task.set_many({"a": 1})
+    with pytest.raises(ccs.ValueTooLarge):
+        await task.set_many({f"k/{i}": bytes(900_000) for i in range(19)})
+    with pytest.raises(ccs.ValueTooLarge, match="guards and operations"):
+        await task.set_many(dict.fromkeys(map(str, range(250_001)), 1))
+    assert await task.revision() == revision
+    assert await task.paths() == ["a"]

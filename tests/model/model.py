@@ -131,6 +131,8 @@ class Model:
             return "stale", []
         if batch.behind is not None and batch.behind != max(known, default=None):
             return "early", []
+        if batch.latest is not None and self.now_us > batch.latest:
+            return "late", []
         self.identity, self.touched = (batch.client, batch.number), False
         self._defaults, self._given = defaults, given
         answers = [self._commit(commit, i, hints[i]) for i, commit in enumerate(batch.commits)]
