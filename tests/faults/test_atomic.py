@@ -48,10 +48,11 @@ from tests.support.journal import raw_items
 from tests.support.waiting import counts
 
 ONE, LIST = encode(1), encode([1])
+GIVES_NOTHING = Settings(None, None, None)
 GUARDS = [version_guard("old", 1), revision_guard("none", 0), nothing_below("z/"), fewer_below("x/", 5)]
 
 
-def one(*operations: Any, guards: Sequence[Any] = (), given: Settings = Settings(None, None, None)) -> Commit:
+def one(*operations: Any, guards: Sequence[Any] = (), given: Settings = GIVES_NOTHING) -> Commit:
     return Commit("agent", operations, guards, given, policies=0)
 
 
@@ -105,9 +106,7 @@ SITUATIONS: dict[str, list[Commit]] = {
 }
 """What is asked of a context that holds `old`, `list`, `dated` and `due`, and of one that is not there."""
 
-COMMANDS = sorted(
-    {"PUBLISH", "TYPE"} | {found for found in re.findall(r"(?:call|lacks|send_pieces)\('([A-Z]+)'", COMMIT.text)}
-)
+COMMANDS = sorted({"PUBLISH", "TYPE"} | set(re.findall(r"(?:call|lacks|send_pieces)\('([A-Z]+)'", COMMIT.text)))
 KEYS = ["entries", "paths", "deadlines", "journal", "meta"]
 DENIALS = (
     [f"-{command.lower()}" for command in COMMANDS]
