@@ -19,7 +19,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from ccs._core.rights import action_denied, is_denial
+from ccs._rights import action_denied, is_denial
 from ccs.errors import CCSError, Forbidden, StoreFull, Unavailable
 
 __all__ = ["LinkDown", "copy_of", "denied", "dial_fault", "reply_fault"]

@@ -35,6 +35,7 @@ __all__ = [
     "nothing_below",
     "parse_answers",
     "policies_op",
+    "refused_action",
     "renew_op",
     "revision_guard",
     "set_op",
@@ -285,6 +286,13 @@ def _given(commits: Sequence[Commit]) -> Settings:
 def was_applied(reply: bytes) -> bool:
     """Whether the answer to a batch tells what became of its commits: it came neither too late nor too early."""
     return reply not in (b"stale", b"early", TOO_LATE)
+
+
+def refused_action(refused: str, keys: Keys) -> str:
+    """What the user may not do, by the script's `<command> <which key, 0 = the channel>`."""
+    command, index = refused.split()
+    place = int(index)
+    return f"run {command} on {keys.all[place - 1]!r}" if place else f"run {command} on the channel {keys.channel!r}"
 
 
 def latest_for(begun: int | None) -> int | None:

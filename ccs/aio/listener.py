@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 from ccs._compat import AsyncSignal, Lock, call
@@ -23,13 +24,14 @@ from ccs._core.commit import (
     Settings,
     commit_arguments,
     parse_answers,
+    refused_action,
     renew_op,
     revision_guard,
     sweep_op,
 )
 from ccs._core.feed import Feed
 from ccs._core.journal import JournalPage, Record, parse_page, parse_record
-from ccs._core.keys import address_of_key, channel_glob, keys_of
+from ccs._core.keys import Keys, address_of_key, channel_glob, keys_of
 from ccs._core.lease import Lease, renewal_in
 from ccs._core.mailbox import Mailbox
 from ccs._core.read import journal_arguments, journal_keys
@@ -295,7 +297,8 @@ class Listener:
         keys = keys_of(self._namespace, address)
         batch = Batch([Commit("", [sweep_op()])], "", 0)
         arguments = commit_arguments(batch, keys, Settings(0, 1, 1))
-        applied = parse_answers(batch, address, await self._ask(COMMIT, keys.all, arguments), self._forbid)[0]
+        reply = await self._ask(COMMIT, keys.all, arguments)
+        applied = parse_answers(batch, address, reply, partial(self._forbid, keys))[0]
         if isinstance(applied, Forbidden):
             raise applied
         if isinstance(applied, Applied) and applied.result[0]:
@@ -318,7 +321,9 @@ class Listener:
         terms = [lease.term(sent) for lease in leases]
         batch = Batch([_renewal(lease, term) for lease, term in zip(leases, terms, strict=True)], "", 0)
         arguments = commit_arguments(batch, keys, Settings(0, 1, 1))
-        answers = parse_answers(batch, address, await self._ask(COMMIT, keys.all, arguments), self._forbid)
+        answers = parse_answers(
+            batch, address, await self._ask(COMMIT, keys.all, arguments), partial(self._forbid, keys)
+        )
         for lease, term, answer in zip(leases, terms, answers, strict=True):
             if isinstance(answer, Applied):
                 lease.renewed(sent, term)
@@ -345,8 +350,8 @@ class Listener:
         if self._overhearing:
             self._plan(("resync", ""), RESYNC)
 
-    def _forbid(self, refused: str) -> Forbidden:
-        return self._connection.forbidden(f"run {refused.split()[0]} in a context that it writes")
+    def _forbid(self, keys: Keys, refused: str) -> Forbidden:
+        return self._connection.forbidden(refused_action(refused, keys))
 
     async def _ask(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         # One appointment after the other: none may hold up the rest for long.

@@ -16,11 +16,11 @@ from ccs._core.commit import (
     commit_arguments,
     latest_for,
     parse_answers,
+    refused_action,
     was_applied,
 )
 from ccs._core.grouping import Group
 from ccs._core.keys import Keys
-from ccs._core.rights import action_on
 from ccs._faults import LinkDown, copy_of
 from ccs._scripts import COMMIT
 from ccs._stats import Counters
@@ -115,4 +115,4 @@ class Sender:
         return answers
 
     def _forbid(self, refused: str) -> Forbidden:
-        return self._connection.forbidden(action_on(self._keys, refused))
+        return self._connection.forbidden(refused_action(refused, self._keys))

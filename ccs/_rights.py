@@ -1,4 +1,4 @@
-"""What a user may not do, out of what the server or a script says of it."""
+"""What a user may not do, out of what the server says of it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ccs._core.keys import Keys
-
-__all__ = ["action_denied", "action_on", "is_denial"]
+__all__ = ["action_denied", "is_denial"]
 
 # At the call; in a script, Redis 7.0; in a script, everything newer.
 _DENIALS = ("NOPERM ", "The user executing the script can't ", "ACL failure in script: ")
@@ -20,13 +18,6 @@ _CALL = re.compile(r"call\('([A-Z]+)'(?:, KEYS\[(\d)\])?")
 def is_denial(text: str) -> bool:
     """Whether an error of the server says that the user may not do something."""
     return text.removeprefix("ERR ").startswith(_DENIALS)
-
-
-def action_on(keys: Keys, refused: str) -> str:
-    """The action that the commit script refused, as `<command> <which key, 0 = the channel>`."""
-    command, index = refused.split()
-    place = int(index)
-    return f"run {command} on {keys.all[place - 1]!r}" if place else f"run {command} on the channel {keys.channel!r}"
 
 
 def action_denied(text: str, command: Sequence[Any], source: str) -> str:
