@@ -93,6 +93,7 @@ class Listener:
         self._tell = tell
         self._line = Line(self._dialer, self._on_message, self._on_live, self._on_down, retry_for, stats, tell, plain)
         self._agenda: Agenda[Appointment] = Agenda()
+        self._forbidden: set[Appointment] = set()
         self._leases: dict[Lease, str] = {}
         self._kept: dict[str, Callable[[str], Awaitable[None]]] = {
             "sweep": self._sweep,
@@ -168,7 +169,8 @@ class Listener:
 
     def expect(self, address: str, seconds: float) -> None:
         """An entry will be due in so many seconds: sweeps then, so that its end becomes a commit."""
-        self._plan(("sweep", address), seconds + GRACE)
+        if ("sweep", address) not in self._forbidden:
+            self._plan(("sweep", address), seconds + GRACE)
 
     def check_soon(self, address: str, seconds: float) -> None:
         """Looks at a context then, whether it still exists."""
@@ -287,8 +289,9 @@ class Listener:
         try:
             await self._kept[kind](address)
         except Forbidden as error:
-            # A right does not come back by itself: whoever may sweeps and looks.
-            logger.warning("%s of %s is not allowed: %s", kind, address, error)
+            # Those who may do it for all; nor is every read a reason to try again.
+            self._forbidden.add(what)
+            logger.warning("%s of %s is left to others: %s", kind, address, error)
         except CCSError as error:
             logger.warning("%s of %s failed, again in a second: %s", kind, address, error)
             self._plan(what, 1.0)

@@ -59,7 +59,13 @@ class Sender:
             sending.begun = self._clock.now()
         again = partial(self._again, sending)
         reply = await self._connection.run(
-            self._command(batch), writes=True, sent=sent, since=sending.since, text=COMMIT.text, again=again
+            self._command(batch),
+            early=True,
+            writes=True,
+            sent=sent,
+            since=sending.since,
+            text=COMMIT.text,
+            again=again,
         )
         return self._answers(batch, reply)
 

@@ -12,7 +12,7 @@ import redis
 import ccs
 from ccs._core.keys import keys_of
 from tests.support.colours import COLOURS, connect_in
-from tests.support.waiting import scaled
+from tests.support.waiting import aeventually, scaled
 
 ALL = ("reset", "on", ">pw", "~*", "&*", "+@all")
 
@@ -146,3 +146,24 @@ async def test_a_wrong_password_is_unavailable(colour: str, url: str, admin: Any
     with pytest.raises(ccs.Unavailable):
         async with connect_in(colour, url.replace("://", "://app:wrong@"), namespace=namespace):
             pass
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_a_user_that_may_not_sweep_is_told_once_and_reads_on(
+    colour: str, url: str, admin: Any, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Given an entry that is due, when a user that may only read comes upon it again and again, then one try is made."""
+    keys = keys_of(namespace, "/tasks/42")
+    async with connect_in(colour, url, namespace=namespace) as writer:
+        await writer.task("42").set("a", 1, ttl=1000)
+    admin.hset(keys.entries, "a", (raw := admin.hget(keys.entries, "a"))[:62] + b"1000000000000" + raw[75:])
+    admin.zadd(keys.deadlines, {"a": 1_000_000_000_000})
+    admin.execute_command("ACL", "SETUSER", "app", "-zrem")
+    async with as_app(colour, url, namespace) as store:
+        assert await store.task("42").get("a") is None
+        await aeventually(lambda: "left to others" in caplog.text, 5, "the refusal of the sweep")
+        for _ in range(5):
+            assert await store.task("42").get("a") is None
+            assert await store.task("42").paths() == []
+    assert caplog.text.count("left to others") == 1
+    assert admin.hexists(keys.entries, "a")
