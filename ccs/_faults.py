@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ssl import SSLCertVerificationError
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from redis.exceptions import (
     AuthenticationError,
@@ -18,15 +19,16 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from ccs.errors import CCSError, StoreFull, Unavailable
+from ccs._rights import action_denied, is_denial
+from ccs.errors import CCSError, Forbidden, StoreFull, Unavailable
 
-__all__ = ["LinkDown", "copy_of", "dial_fault", "reply_fault"]
+__all__ = ["LinkDown", "copy_of", "denied", "dial_fault", "reply_fault"]
 
 E = TypeVar("E", bound=BaseException)
 
 _PASSING = (ReadOnlyError, ClusterDownError, MasterDownError, TryAgainError)
 _PASSING_CODES = ("BUSY ", "NOREPLICAS ", "UNBLOCKED ", "LOADING ")
-_REFUSED = (AuthenticationError, AuthorizationError, NoPermissionError)
+_REFUSED = (AuthenticationError, AuthorizationError)
 _FULL_CODES = ("OOM ", "MISCONF ")
 
 
@@ -38,10 +40,12 @@ class LinkDown(Exception):
         self.sent = sent
 
 
-def dial_fault(error: Exception, address: str) -> Exception:
+def dial_fault(error: Exception, address: str, user: str) -> Exception:
     """What a failed attempt to connect means: `LinkDown` where trying again may help."""
     if isinstance(error, CCSError):
         return error
+    if denied(error):
+        return Forbidden(address, user, action_denied(str(error), ("INFO",), ""))
     if isinstance(error, _REFUSED):
         return Unavailable(address, reason=f"it refuses us: {error}")
     if isinstance(error.__context__, SSLCertVerificationError):
@@ -53,11 +57,21 @@ def dial_fault(error: Exception, address: str) -> Exception:
     return LinkDown(error, sent=False)
 
 
-def reply_fault(error: ResponseError, address: str) -> str:
-    """Why a command that the server answered with an error is tried again; raises what will not pass by itself."""
+def denied(error: Exception) -> bool:
+    """Whether an error of the server says that the user may not do something."""
+    return isinstance(error, NoPermissionError) or (isinstance(error, ResponseError) and is_denial(str(error)))
+
+
+def reply_fault(error: ResponseError, address: str, user: str, command: Sequence[Any], source: str) -> str:
+    """Why a command that the server answered with an error is tried again; raises what will not pass by itself.
+
+    `source` is that of the script that the command calls.
+    """
     text = str(error)
     if _passes(error):
         return text
+    if denied(error):
+        raise Forbidden(address, user, action_denied(text, command, source)) from error
     if isinstance(error, OutOfMemoryError) or text.startswith(_FULL_CODES):
         raise StoreFull(f"{address} takes no more writes: {text}") from error
     if isinstance(error, _REFUSED):

@@ -14,6 +14,7 @@ __all__ = [
     "ContextFinished",
     "ContextGone",
     "EncodingError",
+    "Forbidden",
     "HistoryCompacted",
     "HistoryDamaged",
     "HistoryForked",
@@ -130,12 +131,10 @@ class EncodingError(CCSError, TypeError):
 
 
 class ValueTooLarge(CCSError, ValueError):
-    """A value or a commit of `size` bytes is over the `limit`; split it, or store a reference to it."""
+    """A value or a commit of `size` bytes (or guards and operations) is over the `limit`; split it, or store a reference."""
 
-    def __init__(self, size: int, limit: int, what: str = "value") -> None:
-        super().__init__(
-            f"the {what} takes {size} bytes encoded, over the limit of {limit}; split it or store a reference"
-        )
+    def __init__(self, size: int, limit: int, what: str = "value", unit: str = "bytes encoded") -> None:
+        super().__init__(f"the {what} takes {size} {unit}, over the limit of {limit}; split it or store a reference")
         self.size, self.limit = size, limit
 
 
@@ -204,6 +203,17 @@ class Unavailable(CCSError, ConnectionError):
         doubt = "; the write may have been applied: read before you repeat it" if maybe_applied else ""
         super().__init__(f"{address} is unavailable{f': {reason}' if reason else ''}{doubt}")
         self.address, self.maybe_applied, self.reason = address, maybe_applied, reason
+
+
+class Forbidden(CCSError, PermissionError):
+    """The server at `address` does not let `user` do `action`: a right to a command, a key or a channel is missing."""
+
+    def __init__(self, address: str, user: str, action: str) -> None:
+        super().__init__(
+            f"{address} does not let the user {user!r} {action}; have whoever runs it grant that (ACL SETUSER), or connect"
+            " as another user"
+        )
+        self.address, self.user, self.action = address, user, action
 
 
 class StoreFull(CCSError):

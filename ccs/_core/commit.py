@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 from ccs._core.codec import decode
-from ccs._core.keys import Keys
+from ccs._core.keys import KEY_NAMES, Keys
 from ccs.errors import CCSError, Conflict, ContextFinished, ValueTooLarge
 
 __all__ = [
     "COMMIT_LIMIT",
+    "TOO_LATE",
     "Applied",
     "Argument",
     "Batch",
@@ -30,9 +31,11 @@ __all__ = [
     "fewer_below",
     "finish_op",
     "increment_op",
+    "latest_for",
     "nothing_below",
     "parse_answers",
     "policies_op",
+    "refused_action",
     "renew_op",
     "revision_guard",
     "set_op",
@@ -42,8 +45,14 @@ __all__ = [
 ]
 
 COMMIT_LIMIT = 16 * 1024 * 1024
+# Each travels as up to four words, of which a server takes a million a command.
+PARTS_LIMIT = 250_000
 KEEP = "keep"
-_PLUS = ord("+")
+TOO_LATE = b"late"
+_PLUS, _FORBIDDEN = ord("+"), ord("X")
+# Microseconds after it was first sent in which a batch may be applied: patience ends after five minutes, and the server's
+# clock may be set by two meanwhile; the answer is kept for ten.
+_RETRIED = 420_000_000
 
 # Never a number: hiredis prints those itself, and a signal at that moment (Ctrl-C) ends the process in it.
 Argument = str | bytes
@@ -86,18 +95,29 @@ class Commit:
     size: int = 0
     policies: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.parts > PARTS_LIMIT:
+            raise ValueTooLarge(self.parts, PARTS_LIMIT, "commit", "guards and operations")
+
+    @property
+    def parts(self) -> int:
+        """How many guards and operations it has."""
+        return len(self.operations) + len(self.guards)
+
 
 @dataclass(slots=True)
 class Batch:
     """Independent commits of one context that travel in one script call, under one identity.
 
-    With `behind`, it is applied only right after the batch of that number.
+    With `behind`, it is applied only right after the batch of that number; with `latest`, until the context's clock
+    shows that time (µs): sent again, it must not be taken for a new one because its answer is forgotten by then.
     """
 
     commits: Sequence[Commit]
     client: str
     number: int
     behind: int | None = None
+    latest: int | None = None
 
 
 class NotComputable(CCSError):
@@ -208,7 +228,8 @@ def commit_arguments(batch: Batch, keys: Keys, defaults: Settings, publish: str 
     identity = f"{batch.client or '-'} {batch.number:012d}"
     this, other = _slots(batch.client, batch.number % 2)
     given = _given(batch.commits)
-    extras = "" if batch.behind is None and given is _NOTHING else _extras(batch.behind, given)
+    ordinary = batch.behind is None and batch.latest is None and given is _NOTHING
+    extras = "" if ordinary else _extras(batch.behind, batch.latest, given)
     flat: list[Argument] = [keys.channel, publish, identity, this, other, _text(defaults), extras]
     for index, commit in enumerate(batch.commits):
         guards, operations = commit.guards, commit.operations
@@ -231,15 +252,16 @@ def _slots(client: str, parity: int) -> tuple[str, str]:
 @lru_cache(maxsize=4096)
 def _head(agent: str, policies: int | None, index: int, guards: int, operations: int) -> str:
     label = f"{index:04d} {len(agent.encode()):03d}"
-    if policies is None and not guards and operations == 1:
+    alone = not guards and operations == 1
+    if policies is None and alone:
         return label
     heeded = "*" * 16 if policies is None else f"{policies:016d}"
-    return f"{label} {heeded} {guards:06d} {operations:06d}"
+    return f"{label} {heeded}" if alone else f"{label} {heeded} {guards:06d} {operations:06d}"
 
 
-def _extras(behind: int | None, given: Settings) -> str:
+def _extras(behind: int | None, latest: int | None, given: Settings) -> str:
     before = "-" * 12 if behind is None else f"{behind:012d}"
-    return f"{before} {_text(given)}" if given != _NOTHING else before
+    return f"{before} {'-' * 16 if latest is None else f'{latest:016d}'} {_text(given)}"
 
 
 @lru_cache(maxsize=256)
@@ -263,16 +285,34 @@ def _given(commits: Sequence[Commit]) -> Settings:
 
 def was_applied(reply: bytes) -> bool:
     """Whether the answer to a batch tells what became of its commits: it came neither too late nor too early."""
-    return reply not in (b"stale", b"early")
+    return reply not in (b"stale", b"early", TOO_LATE)
 
 
-def parse_answers(batch: Batch, address: str, reply: bytes) -> list[Applied | CCSError]:
-    """What became of each commit of a batch, in order."""
+def refused_action(refused: str, keys: Keys) -> str:
+    """What the user may not do, by the script's `<command> <which key, 0 = the channel>`."""
+    command, index = refused.split()
+    place = int(index)
+    return f"run {command} on {keys.all[place - 1]!r}" if place else f"run {command} on the channel {keys.channel!r}"
+
+
+def latest_for(begun: int | None) -> int | None:
+    """Until when a batch may be applied that was first sent at that time of the server: its answer is still there."""
+    return None if begun is None else begun + _RETRIED
+
+
+def parse_answers(
+    batch: Batch, address: str, reply: bytes, forbid: Callable[[str], CCSError] = CCSError
+) -> list[Applied | CCSError]:
+    """What became of each commit of a batch, in order; `forbid` makes the error for a right that is missing."""
     count = len(batch.commits)
     lines = reply.split(b"\n", count)
     outcome = lines.pop() if len(lines) > count else b""
     return [
-        _applied(line) if line[0] == _PLUS else _refusal(line[:1].decode(), line[1:].decode(), commit, address, outcome)
+        _applied(line)
+        if line[0] == _PLUS
+        else forbid(line[1:].decode())
+        if line[0] == _FORBIDDEN
+        else _refusal(line[:1].decode(), line[1:].decode(), commit, address, outcome)
         for line, commit in zip(lines, batch.commits, strict=True)
     ]
 
@@ -296,6 +336,11 @@ def _refusal(kind: str, rest: str, commit: Commit, address: str, outcome: bytes)
         return ValueTooLarge(size, limit)
     if kind == "N":
         return NotComputable(address)
+    if kind == "T":
+        return CCSError(
+            f"{address} is not as ccs left it: its key {KEY_NAMES[int(rest) - 1]!r} holds something of another type, so"
+            " nothing was written; remove that key, or use a namespace of your own"
+        )
     return CCSError(f"the commit script answered {kind + rest!r}, which this version of ccs does not know")
 
 

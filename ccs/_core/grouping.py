@@ -11,6 +11,8 @@ from ccs._core.commit import Commit
 __all__ = ["Asking", "Group", "Waiting", "group"]
 
 _MOST, _MOST_BYTES = 512, 1024 * 1024
+# What a guard or an operation adds to the bytes of its value.
+_EACH = 100
 
 A = TypeVar("A")
 W = TypeVar("W", bound="Asking")
@@ -41,12 +43,14 @@ class Waiting(Generic[A]):
 class Group(Generic[W]):
     """Commits that travel together, under the number that makes sending them again harmless.
 
-    With `behind`, they travel while the group of that number has no answer yet.
+    With `behind`, they travel while the group of that number has no answer yet. `begun` is what the server's clock must
+    have shown when they were first sent (µs; None: not known, or not sent yet).
     """
 
     number: int
     members: Sequence[W]
     behind: int | None = None
+    begun: int | None = None
 
     @property
     def commits(self) -> list[Commit]:
@@ -63,7 +67,7 @@ def group(waiting: Sequence[W], most: int = _MOST) -> Sequence[W]:
     """The next group, from the head of the queue: bounded in number and bytes, so that nobody else waits long."""
     first, size = waiting[: min(most, _MOST)], 0
     for index, asking in enumerate(first):
-        size += asking.commit.size
+        size += asking.commit.size + _EACH * asking.commit.parts
         if size > _MOST_BYTES and index:
             return first[:index]
     return first

@@ -12,11 +12,11 @@ from functools import lru_cache
 
 from ccs.errors import InvalidValue
 
-__all__ = ["Keys", "address_of_key", "channel_glob", "check_namespace", "keys_of", "meta_glob"]
+__all__ = ["KEY_NAMES", "Keys", "address_of_key", "channel_glob", "check_namespace", "keys_of", "meta_glob"]
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 _META = ":meta"
-_NAMES = ("entries", "paths", "deadlines", "journal", "meta")
+KEY_NAMES = ("entries", "paths", "deadlines", "journal", "meta")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def check_namespace(namespace: str) -> str:
 def keys_of(namespace: str, address: str) -> Keys:
     """The keys of the context at a canonical address."""
     tag = "{" + f"{namespace}:{_escape(address)}" + "}"
-    entries, paths, deadlines, journal, meta = (f"{tag}:{name}" for name in _NAMES)
+    entries, paths, deadlines, journal, meta = (f"{tag}:{name}" for name in KEY_NAMES)
     return Keys(entries, paths, deadlines, journal, meta, channel=tag)
 
 

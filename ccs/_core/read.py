@@ -34,18 +34,20 @@ Matches = Callable[[str], bool]
 
 
 class Found(NamedTuple):
-    """Raw entries that a read found, alive at the moment after `revision`."""
+    """Raw entries that a read found, alive at the moment after `revision`; `hidden`: others there were due."""
 
     revision: int
     entries: dict[str, RawEntry]
     last_path: str | None
+    hidden: bool = False
 
 
 class Listed(NamedTuple):
-    """Paths that a read found, alive at the moment after `revision`."""
+    """Paths that a read found, alive at the moment after `revision`; `hidden`: others there were due."""
 
     revision: int
     paths: list[str]
+    hidden: bool = False
 
 
 def read_arguments(what: str, selectors: Iterable[Exact | Below]) -> list[Argument]:
@@ -66,19 +68,25 @@ def page_arguments(selector: Exact | Below, after: str, limit: int) -> list[Argu
 def parse_found(reply: Sequence[Any], matches: Matches, *, due: bool = False) -> Found:
     """The entries of a reply that match, by path; those that are past their deadline only with `due`."""
     now, flat = int(reply[1]), reply[2]
-    found, path = {}, None
+    found: dict[str, RawEntry] = {}
+    path, hidden = None, False
     for raw_path, raw in zip(flat[::2], flat[1::2], strict=True):
         path = raw_path.decode()
-        if matches(path) and (not (entry := parse_entry(raw)).due(now) or due):
+        if not matches(path):
+            continue
+        entry = parse_entry(raw)
+        if due or not entry.due(now):
             found[path] = entry
-    return Found(int(reply[0]), found, path)
+        else:
+            hidden = True
+    return Found(int(reply[0]), found, path, hidden)
 
 
 def parse_listed(reply: Sequence[Any], matches: Matches) -> Listed:
     """The paths of a reply that match and are not due, sorted."""
     due = set(reply[3])
     paths = {raw.decode() for raw in reply[2] if raw not in due}
-    return Listed(int(reply[0]), sorted(path for path in paths if matches(path)))
+    return Listed(int(reply[0]), sorted(path for path in paths if matches(path)), bool(due))
 
 
 def journal_keys(keys: Keys) -> tuple[str, str, str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from ccs.errors import Unavailable, UnsafeServer
 
-__all__ = ["check_server"]
+__all__ = ["check_server", "time_of"]
 
 _OLDEST = {"valkey": (7, 2), "redis": (7, 0)}
 
@@ -22,6 +24,12 @@ def check_server(info: object, address: str) -> None:
         raise UnsafeServer(
             f"{address} has maxmemory-policy {policy}: it may drop keys that others rely on; set it to noeviction"
         )
+
+
+def time_of(info: bytes) -> int | None:
+    """The server's time in microseconds, by the reply of `INFO`; None where it does not say."""
+    found = re.search(rb"^server_time_usec:(\d+)", info, re.MULTILINE)
+    return int(found[1]) if found else None
 
 
 def _check_version(facts: dict[str, str], address: str) -> None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from os import PathLike, fsdecode
 from typing import Literal
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
 from ccs.errors import InvalidValue
 
@@ -40,6 +40,14 @@ class Target:
     kind: Kind
     location: str
     address: str
+
+    @property
+    def user(self) -> str:
+        """Whom the server takes us for."""
+        if self.kind != "url":
+            return "default"
+        parts = urlsplit(self.location)
+        return unquote(parts.username or "") or parse_qs(parts.query).get("username", ["default"])[0]
 
 
 def parse_target(target: str | PathLike[str] | None) -> Target:

@@ -19,7 +19,7 @@ from ccs._log import logger
 from ccs._scripts import Script
 from ccs._stats import Counters
 from ccs._sync.link import Link
-from ccs.errors import Unavailable
+from ccs.errors import Forbidden, Unavailable
 
 __all__ = ["Connection"]
 
@@ -32,8 +32,8 @@ class Connection:
     `gate` is awaited before each one that is not `early`; `passable` says whether that would be at once.
     """
 
-    def __init__(self, link: Link, address: str, retry_for: float, stats: Counters) -> None:
-        self._link, self.address, self._retry_for, self._stats = link, address, retry_for, stats
+    def __init__(self, link: Link, address: str, user: str, retry_for: float, stats: Counters) -> None:
+        self._link, self.address, self._user, self._retry_for, self._stats = link, address, user, retry_for, stats
         self.gate: Callable[[], None] | None = None
         self.passable: Callable[[], bool] = lambda: False
 
@@ -50,12 +50,14 @@ class Connection:
         sent: bool = False,
         since: float | None = None,
         text: str = "",
+        again: Callable[[], Any] | None = None,
     ) -> Any:
         """The reply to a command, tried again until `retry_for` seconds after `since` (monotonic; now).
 
         `Unavailable` after that, with `maybe_applied` where it `writes` and may have been seen, now or when it was
         `sent` before; `StoreFull`. `text` is the script that the command calls: it travels where the server does not
-        know it. `call` is how it travels, ordinarily by itself.
+        know it. `call` is how it travels, ordinarily by itself. `again` gives what is sent instead once the server may
+        have seen the command. What the user may not do is `Forbidden`, at once.
         """
         call = call or self._link.call
         attempt, started = 0, time.monotonic() if since is None else since
@@ -72,14 +74,20 @@ class Connection:
             except LinkDown as error:
                 sent, reason = sent or error.sent, str(error)
             except ResponseError as error:
-                reason = reply_fault(error, self.address)
+                reason = self._reason(error, command, text, sent and writes)
+            if sent and again is not None:
+                command = again()
             self._pause(attempt, started, reason, sent and writes)
             attempt += 1
 
     def ready(self) -> None:
-        """Waits for the gate."""
-        if self.gate is not None and not self.passable():
+        """Waits until commands may be sent."""
+        if not self.passable() and self.gate is not None:
             self.gate()
+
+    def forbidden(self, action: str) -> Forbidden:
+        """The error for an action that the server does not let the user do."""
+        return Forbidden(self.address, self._user, action)
 
     def script(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], **options: Any) -> Any:
         """The reply of a script, by its digest; its text travels only where the server does not know it."""
@@ -94,6 +102,15 @@ class Connection:
     def close(self) -> None:
         """Closes the link."""
         self._link.close()
+
+    def _reason(self, error: ResponseError, command: Any, text: str, maybe_applied: bool) -> str:
+        one = command if isinstance(command[0], str) else command[0]
+        try:
+            return reply_fault(error, self.address, self._user, one, text)
+        except Forbidden as forbidden:
+            if maybe_applied:
+                raise Unavailable(self.address, maybe_applied, str(forbidden)) from forbidden
+            raise
 
     def _pause(self, attempt: int, started: float, reason: str, maybe_applied: bool) -> None:
         left = started + self._retry_for - time.monotonic()

@@ -13,8 +13,9 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from ccs import _memory
+from ccs._clock import ServerClock
 from ccs._compat import Lock, call, refuse_interrupter
-from ccs._core.server import check_server
+from ccs._core.server import check_server, time_of
 from ccs._core.target import Target, parse_target
 from ccs._faults import copy_of
 from ccs.embedded import Embedded, default_folder
@@ -34,6 +35,7 @@ class Dialer:
         self._lock = Lock()
         self._failure: CCSError | None = None
         self._failed_at = 0.0
+        self.clock = ServerClock()
 
     def __repr__(self) -> str:
         return f"<Dialer of {self.address}>"
@@ -43,6 +45,11 @@ class Dialer:
         """Where the server is, without secrets."""
         return self._target.address
 
+    @property
+    def user(self) -> str:
+        """Whom the server takes us for."""
+        return self._target.user
+
     def dial(self) -> Any:
         """A connected and checked connection of redis-py; its errors are redis-py's, `Unavailable` or `UnsafeServer`."""
         connection = self._connection()
@@ -50,7 +57,9 @@ class Dialer:
             connection.connect()
             if self._target.kind != "memory":
                 connection.send_command("INFO", "all")
-                check_server(connection.read_response(), self.address)
+                info = connection.read_response()
+                check_server(info, self.address)
+                self.clock.see(time_of(info))
         except BaseException:
             connection.disconnect()
             raise

@@ -99,7 +99,9 @@ class Engine:
         # A whole number of them: the last attempt ends when the patience does.
         timeout = max(0.1, retry_for / max(1, math.ceil(retry_for / _ANSWER)))
         self._dialer = Dialer(self.target, timeout, retry_for)
-        self.connection = Connection(Link(self._dialer, self.stats), self.address, retry_for, self.stats)
+        self.connection = Connection(
+            Link(self._dialer, self.stats), self.address, self.target.user, retry_for, self.stats
+        )
         self.connection.gate, self.connection.passable = self._gate, self._passable
         self.listener = Listener(self.target, timeout, namespace, retry_for, self.stats)
         # By identity, in order; whole copies of a dict are taken in one step, so threads need no lock.
@@ -256,7 +258,7 @@ class Engine:
         gatherer = self._gatherers.get(address)
         if gatherer is None:
             keys = self.keys(address)
-            sender = Sender(self.connection, self.stats, address, keys, self.identity, defaults)
+            sender = Sender(self.connection, self._dialer.clock, self.stats, address, keys, self.identity, defaults)
             gatherer = Gatherer(sender, self.enter, self._next_number, self.retry_for)
             self._gatherers[address] = gatherer
         self._recent[address] = gatherer

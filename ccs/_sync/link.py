@@ -168,4 +168,4 @@ def dial(dialer: Dialer) -> Any:
     try:
         return dialer.dial()
     except (RedisError, OSError) as error:
-        raise dial_fault(error, dialer.address) from error
+        raise dial_fault(error, dialer.address, dialer.user) from error

@@ -12,10 +12,11 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from ccs import _memory
+from ccs._clock import ServerClock
 from ccs._compat import AsyncLock, async_call
 
 #| from ccs._compat import refuse_interrupter
-from ccs._core.server import check_server
+from ccs._core.server import check_server, time_of
 from ccs._core.target import Target, parse_target
 from ccs._faults import copy_of
 from ccs.embedded import Embedded, default_folder
@@ -35,6 +36,7 @@ class Dialer:
         self._lock = AsyncLock()
         self._failure: CCSError | None = None
         self._failed_at = 0.0
+        self.clock = ServerClock()
 
     def __repr__(self) -> str:
         return f"<Dialer of {self.address}>"
@@ -44,6 +46,11 @@ class Dialer:
         """Where the server is, without secrets."""
         return self._target.address
 
+    @property
+    def user(self) -> str:
+        """Whom the server takes us for."""
+        return self._target.user
+
     async def dial(self) -> Any:
         """A connected and checked connection of redis-py; its errors are redis-py's, `Unavailable` or `UnsafeServer`."""
         connection = await self._connection()
@@ -51,7 +58,9 @@ class Dialer:
             await connection.connect()
             if self._target.kind != "memory":
                 await connection.send_command("INFO", "all")
-                check_server(await connection.read_response(), self.address)
+                info = await connection.read_response()
+                check_server(info, self.address)
+                self.clock.see(time_of(info))
         except BaseException:
             await connection.disconnect()
             raise

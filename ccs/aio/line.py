@@ -17,12 +17,12 @@ from redis.exceptions import RedisError
 
 from ccs._compat import call
 from ccs._core.retry import backoff
-from ccs._faults import LinkDown
+from ccs._faults import LinkDown, denied
 from ccs._log import logger
 from ccs._stats import Counters
 from ccs.aio.dial import Dialer
 from ccs.aio.wire import Plain, Wire, open_wire
-from ccs.errors import CCSError, Unavailable
+from ccs.errors import CCSError, Forbidden, Unavailable
 
 __all__ = ["Line"]
 
@@ -153,11 +153,13 @@ class Line:
 
     def _hear(self, reply: Any) -> None:
         self._heard = True
-        if isinstance(reply, RedisError):
+        if isinstance(reply, RedisError) and denied(reply):
+            self._tell(self._refused)
+        elif isinstance(reply, RedisError):
             if str(reply).startswith("MISCONF "):
                 return  # the answer to a PING where the disk is full: somebody is there
             raise reply
-        if reply[0] == b"message":
+        elif reply[0] == b"message":
             self._on_message(b"message", reply[1].decode(), reply[2])
         elif reply[0] == b"pmessage":
             self._on_message(b"pmessage", reply[2].decode(errors="replace"), reply[3])
@@ -175,6 +177,20 @@ class Line:
         if channel in self._known:
             self._on_live(channel)
         self._known.add(channel)
+
+    def _refused(self) -> None:
+        # Answers come in the order of asking: it is the first that is not live.
+        channel = next((each for each in self._channels if each not in self._live), None)
+        if channel is None:
+            return
+        del self._channels[channel]
+        self._known.discard(channel)
+        forbidden = Forbidden(self._dialer.address, self._dialer.user, f"subscribe to the channel {channel!r}")
+        joining = self._joining.pop(channel, None)
+        if joining is None:
+            self._on_down(forbidden)
+        elif not joining.done():
+            joining.set_exception(forbidden)
 
     async def _keep_alive(self) -> None:
         # A half-open connection stays silent for ever: only an answer shows that somebody is there.

@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 from ccs._compat import AsyncSignal, Lock, call
@@ -23,13 +24,14 @@ from ccs._core.commit import (
     Settings,
     commit_arguments,
     parse_answers,
+    refused_action,
     renew_op,
     revision_guard,
     sweep_op,
 )
 from ccs._core.feed import Feed
 from ccs._core.journal import MALFORMED, JournalPage, Record, parse_page, parse_record
-from ccs._core.keys import address_of_key, channel_glob, keys_of
+from ccs._core.keys import Keys, address_of_key, channel_glob, keys_of
 from ccs._core.lease import Lease, renewal_in
 from ccs._core.mailbox import Mailbox
 from ccs._core.read import journal_arguments, journal_keys
@@ -44,7 +46,7 @@ from ccs.aio.dial import Dialer
 from ccs.aio.line import Line
 from ccs.aio.link import Link
 from ccs.aio.wire import Plain
-from ccs.errors import CCSError, StoreClosed
+from ccs.errors import CCSError, Forbidden, StoreClosed
 
 __all__ = ["Listener", "Overhearing"]
 
@@ -83,7 +85,7 @@ class Listener:
     ) -> None:
         # A connection of its own, for the sweeps and the looks at the journal: it depends on nobody's commands.
         self._dialer = Dialer(target, timeout, retry_for)
-        self._connection = Connection(Link(self._dialer, stats), self._dialer.address, retry_for, stats)
+        self._connection = Connection(Link(self._dialer, stats), self._dialer.address, target.user, retry_for, stats)
         self._namespace, self._retry_for, self._stats = namespace, retry_for, stats
         self._feeds: dict[str, Feed] = {}
         # Replaced, never changed: another thread may be on its way through them.
@@ -91,6 +93,7 @@ class Listener:
         self._tell = tell
         self._line = Line(self._dialer, self._on_message, self._on_live, self._on_down, retry_for, stats, tell, plain)
         self._agenda: Agenda[Appointment] = Agenda()
+        self._forbidden: set[Appointment] = set()
         self._leases: dict[Lease, str] = {}
         self._kept: dict[str, Callable[[str], Awaitable[None]]] = {
             "sweep": self._sweep,
@@ -166,7 +169,8 @@ class Listener:
 
     def expect(self, address: str, seconds: float) -> None:
         """An entry will be due in so many seconds: sweeps then, so that its end becomes a commit."""
-        self._plan(("sweep", address), seconds + GRACE)
+        if ("sweep", address) not in self._forbidden:
+            self._plan(("sweep", address), seconds + GRACE)
 
     def check_soon(self, address: str, seconds: float) -> None:
         """Looks at a context then, whether it still exists."""
@@ -290,6 +294,10 @@ class Listener:
         kind, address = what
         try:
             await self._kept[kind](address)
+        except Forbidden as error:
+            # Those who may do it for all; nor is every read a reason to try again.
+            self._forbidden.add(what)
+            logger.warning("%s of %s is left to others: %s", kind, address, error)
         except CCSError as error:
             logger.warning("%s of %s failed, again in a second: %s", kind, address, error)
             self._plan(what, 1.0)
@@ -301,7 +309,10 @@ class Listener:
         keys = keys_of(self._namespace, address)
         batch = Batch([Commit("", [sweep_op()])], "", 0)
         arguments = commit_arguments(batch, keys, Settings(0, 1, 1))
-        applied = parse_answers(batch, address, await self._ask(COMMIT, keys.all, arguments))[0]
+        reply = await self._ask(COMMIT, keys.all, arguments)
+        applied = parse_answers(batch, address, reply, partial(self._forbid, keys))[0]
+        if isinstance(applied, Forbidden):
+            raise applied
         if isinstance(applied, Applied) and applied.result[0]:
             self.expect(address, applied.result[0] / 1000 - applied.at / 1_000_000)
 
@@ -322,7 +333,9 @@ class Listener:
         terms = [lease.term(sent) for lease in leases]
         batch = Batch([_renewal(lease, term) for lease, term in zip(leases, terms, strict=True)], "", 0)
         arguments = commit_arguments(batch, keys, Settings(0, 1, 1))
-        answers = parse_answers(batch, address, await self._ask(COMMIT, keys.all, arguments))
+        answers = parse_answers(
+            batch, address, await self._ask(COMMIT, keys.all, arguments), partial(self._forbid, keys)
+        )
         for lease, term, answer in zip(leases, terms, answers, strict=True):
             if isinstance(answer, Applied):
                 lease.renewed(sent, term)
@@ -348,6 +361,9 @@ class Listener:
         self._each_overhearing(lambda watch: watch.resync(routine=True))
         if self._overhearing:
             self._plan(("resync", ""), RESYNC)
+
+    def _forbid(self, keys: Keys, refused: str) -> Forbidden:
+        return self._connection.forbidden(refused_action(refused, keys))
 
     async def _ask(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         # One appointment after the other: none may hold up the rest for long.

@@ -95,6 +95,10 @@ class Place:
         if ttl is not None:
             self.engine.listener.expect(self.address, ttl / 1000)
 
+    def sweep(self) -> None:
+        """A read came upon an entry that is due: soon it is gone for everybody, whatever the clock does."""
+        self.engine.listener.expect(self.address, 0.0)
+
     def term(self, ttl: float) -> float:
         """For how many seconds at a time to hold what is leased for `ttl`: no longer than the agent's presence here.
 

@@ -157,12 +157,18 @@ class Reads:
         return await self._page(read_arguments("entries", selectors), matches)
 
     async def _page(self, arguments: Sequence[Any], matches: Matches) -> Found:
-        return parse_found(await self._place.connection.script(READ, self._place.keys.all, arguments), matches)
+        found = parse_found(await self._place.connection.script(READ, self._place.keys.all, arguments), matches)
+        if found.hidden:
+            self._place.sweep()
+        return found
 
     async def _list(self, selectors: Iterable[Any], matches: Matches) -> list[str]:
         arguments = read_arguments("paths", selectors)
         reply = await self._place.connection.script(READ, self._place.keys.all, arguments)
-        return parse_listed(reply, matches).paths
+        listed = parse_listed(reply, matches)
+        if listed.hidden:
+            self._place.sweep()
+        return listed.paths
 
 
 def matcher_of(patterns: tuple[str, ...]) -> Matcher:

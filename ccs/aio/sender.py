@@ -6,14 +6,26 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from ccs._core.commit import Applied, Batch, Settings, commit_arguments, parse_answers, was_applied
+from ccs._clock import ServerClock
+from ccs._core.commit import (
+    TOO_LATE,
+    Applied,
+    Argument,
+    Batch,
+    Settings,
+    commit_arguments,
+    latest_for,
+    parse_answers,
+    refused_action,
+    was_applied,
+)
 from ccs._core.grouping import Group
 from ccs._core.keys import Keys
 from ccs._faults import LinkDown, copy_of
 from ccs._scripts import COMMIT
 from ccs._stats import Counters
 from ccs.aio.connection import Connection
-from ccs.errors import CCSError
+from ccs.errors import CCSError, Forbidden, Unavailable
 
 __all__ = ["Sender"]
 
@@ -24,13 +36,14 @@ class Sender:
     def __init__(
         self,
         connection: Connection,
+        clock: ServerClock,
         stats: Counters,
         address: str,
         keys: Keys,
         client: Callable[[], str],
         defaults: Settings,
     ) -> None:
-        self._connection, self._stats = connection, stats
+        self._connection, self._clock, self._stats = connection, clock, stats
         self._address, self._keys, self._client, self._defaults = address, keys, client, defaults
         self._head = "EVALSHA", COMMIT.digest, str(len(keys.all)), *keys.all
 
@@ -39,15 +52,30 @@ class Sender:
 
     async def send(self, sending: Group[Any], sent: bool = False) -> Sequence[Applied | CCSError]:
         """The answers to a group, tried until patience ends; `sent`: it may have been applied before."""
-        # The store has to be open before there is an identity.
+        # First the store has to be open: before that there is no identity, and nothing is known of the server's clock.
+        # What is seen of the clock after the sending may be what it was set to meanwhile.
         await self._connection.ready()
-        batch = Batch(sending.commits, self._client(), sending.number)
-        arguments = commit_arguments(batch, self._keys, self._defaults)
-        command = (*self._head, *arguments)
+        batch = Batch(sending.commits, self._client(), sending.number, latest=latest_for(sending.begun))
+        if sending.begun is None:
+            sending.begun = self._clock.now()
+        again = partial(self._again, sending)
         reply = await self._connection.run(
-            command, writes=True, early=True, sent=sent, since=sending.since, text=COMMIT.text
+            self._command(batch),
+            early=True,
+            writes=True,
+            sent=sent,
+            since=sending.since,
+            text=COMMIT.text,
+            again=again,
         )
         return self._answers(batch, reply)
+
+    def _again(self, sending: Group[Any]) -> tuple[Argument, ...]:
+        """The group once the server may have applied it: only while it would still know that."""
+        return self._command(Batch(sending.commits, self._client(), sending.number, latest=latest_for(sending.begun)))
+
+    def _command(self, batch: Batch) -> tuple[Argument, ...]:
+        return (*self._head, *commit_arguments(batch, self._keys, self._defaults))
 
     # [async-only]
     def post(
@@ -60,8 +88,8 @@ class Sender:
         if not self._connection.passable():
             return False
         batch = Batch(sending.commits, self._client(), sending.number, sending.behind)
-        arguments = commit_arguments(batch, self._keys, self._defaults)
-        return self._connection.post((*self._head, *arguments), partial(self._posted, batch, on_answers))
+        sending.begun = self._clock.now()
+        return self._connection.post(self._command(batch), partial(self._posted, batch, on_answers))
 
     def _posted(self, batch: Batch, on_answers: Callable[[Any, bool], None], reply: Any) -> None:
         if not isinstance(reply, bytes) or not was_applied(reply):
@@ -74,6 +102,11 @@ class Sender:
 
     # [/async-only]
     def _answers(self, batch: Batch, reply: bytes) -> Sequence[Applied | CCSError]:
+        if reply == TOO_LATE:
+            reason = (
+                "its clock was set, or a reply was lost too long ago, so it may have forgotten that it has applied this"
+            )
+            raise Unavailable(self._connection.address, True, reason)
         if not was_applied(reply):
             message = (
                 f"a later batch of this client was applied to {self._address} before this one; nothing was written"
@@ -83,4 +116,12 @@ class Sender:
 
     def _parse(self, batch: Batch, reply: bytes) -> Sequence[Applied | CCSError]:
         self._stats.add_batch(len(batch.commits))
-        return parse_answers(batch, self._address, reply)
+        answers = parse_answers(batch, self._address, reply, self._forbid)
+        first = answers[0]
+        if isinstance(first, Applied) and first.revision == first.at:
+            # Else the context is ahead of the clock.
+            self._clock.see(first.at)
+        return answers
+
+    def _forbid(self, refused: str) -> Forbidden:
+        return self._connection.forbidden(refused_action(refused, self._keys))

@@ -46,7 +46,7 @@ async def open_wire(dialer: Dialer, on_reply: OnReply, on_lost: OnLost, plain: P
     try:
         connection = await dialer.dial()
     except (RedisError, OSError) as error:
-        raise dial_fault(error, dialer.address) from error
+        raise dial_fault(error, dialer.address, dialer.user) from error
     # A watchdog or a heartbeat looks after it from here on.
     connection.socket_timeout = None
     transport = getattr(connection._writer, "transport", None)

@@ -2,7 +2,7 @@
 --
 -- KEYS   1 deadlines  2 journal  3 meta
 -- ARGV   1 cursor: a revision   2 how many records at most   3 stop after so many bytes
--- REPLY  server time in ms, then, '0' where there is none:
+-- REPLY  time of the context in ms, then, '0' where there is none:
 --        first, last, deadline of the context, time it was finished, next deadline of an entry,
 --        revision before the oldest record; then the head of the record at the cursor ('' = none), records after it,
 --        the outcome of a finished context, and, of one that is gone, the last revision as far as it is known
@@ -11,10 +11,12 @@
 
 local call = redis.call
 local clock = call('TIME')
-local now = string.format('%.0f', math.floor(tonumber(clock[1]) * 1000 + tonumber(clock[2]) / 1000))
 local meta = call('HMGET', KEYS[3], 'state', 'finished', 'outcome')
-if call('EXISTS', KEYS[2]) == 0 or not meta[1] then
-    return {now, '0', '0', '0', '0', '0', '0', '', {}, '', string.sub(meta[1] or '0', 1, 16)}
+local past = string.sub(meta[1] or '0', 1, 16)
+-- The time of a context never goes back: not behind its last revision, in µs.
+local now = string.format('%.0f', math.floor(math.max(clock[1] * 1000 + clock[2] / 1000, past / 1000)))
+if call('XLEN', KEYS[2]) == 0 or not meta[1] then
+    return {now, '0', '0', '0', '0', '0', '0', '', {}, '', past}
 end
 
 local last, deadline, first = string.sub(meta[1], 1, 16), string.sub(meta[1], 64, 76), string.sub(meta[1], 138, 153)

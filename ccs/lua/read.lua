@@ -2,14 +2,16 @@
 --
 -- KEYS   1 entries  2 paths  3 deadlines  4 journal  5 meta
 -- ARGV   1 what: 'entries' or 'paths'   2… ranges, each: 'x' <path>, or 'b' <prefix> <after> <limit, -1 = all>
--- REPLY  revision (0: no such context), server time in ms, found, due
+-- REPLY  revision (0: no such context), time of the context in ms, found, due
 --   found   entries: path, raw entry, path, raw entry…      paths: path, path…
 --   due     paths: those of the whole context whose deadline has passed (entries tell by their own expiry)
 
 local call = redis.call
 local clock = call('TIME')
-local now = math.floor(tonumber(clock[1]) * 1000 + tonumber(clock[2]) / 1000)
-local revision = call('EXISTS', KEYS[4]) == 1 and string.match(call('HGET', KEYS[5], 'state'), '^%d+') or '0'
+local last = string.sub(call('HGET', KEYS[5], 'state') or '0', 1, 16)
+-- The time of a context never goes back: not behind its last revision, in µs.
+local now = math.floor(math.max(clock[1] * 1000 + clock[2] / 1000, last / 1000))
+local revision = call('XLEN', KEYS[4]) > 0 and last or '0'
 local with_values, found = ARGV[1] == 'entries', {}
 
 local function add(path, raw)

@@ -25,6 +25,7 @@ EXAMPLES = [
     errors.EncodingError("no type"),
     errors.EncodingError.of("object", "value[0]", "store less"),
     errors.StoreFull("no room"),
+    errors.Forbidden("redis://host", "app", "run PUBLISH on 'x'"),
     errors.StoreClosed("no store"),
     errors.Unavailable("redis://host", True, "no answer"),
     errors.UnsafeServer("no server"),

@@ -57,7 +57,7 @@ class Known:
 
 @dataclass
 class Model:
-    """One context. Times: `now_us` in microseconds, everything called deadline or expiry in milliseconds."""
+    """One context. Times: `clock_us`, of the server, and `now_us`, of the context, in microseconds, everything called deadline or expiry in milliseconds."""
 
     commit_limit: int
     entries: dict[str, RawEntry] = field(default_factory=dict)
@@ -74,6 +74,7 @@ class Model:
     outcome: bytes = b""
     policies: int = 0
     clients: dict[str, dict[int, Known]] = field(default_factory=dict)
+    clock_us: int = 0
     now_us: int = 0
     touched: bool = False
     identity: tuple[str, int] = ("", 0)
@@ -98,15 +99,20 @@ class Model:
 
     def pass_time(self, now_us: int) -> None:
         """The clock stands at another moment; what the server expires by itself is gone."""
-        self.now_us = now_us
-        if self.alive and self.deadline and self.now > self.deadline:
+        self.clock_us = now_us
+        if self.alive and self.deadline and now_us // 1000 > self.deadline:
             self._forget()
-        if self.meta_deadline and self.now > self.meta_deadline:
+        if self.meta_deadline and now_us // 1000 > self.meta_deadline:
             self.last, self.meta_deadline = 0, 0
             self.clients.clear()
+        self._tell_time()
         for batches in self.clients.values():
             for known in batches.values():
                 known.may_be_pruned = known.may_be_pruned or known.when < self.now - TOMBSTONE
+
+    def _tell_time(self) -> None:
+        """The time of a context never goes back: it is that of the clock or, if that is later, its last revision."""
+        self.now_us = max(self.clock_us, self.last)
 
     def _forget(self) -> None:
         self.entries.clear()
@@ -125,6 +131,8 @@ class Model:
             return "stale", []
         if batch.behind is not None and batch.behind != max(known, default=None):
             return "early", []
+        if batch.latest is not None and self.now_us > batch.latest:
+            return "late", []
         self.identity, self.touched = (batch.client, batch.number), False
         self._defaults, self._given = defaults, given
         answers = [self._commit(commit, i, hints[i]) for i, commit in enumerate(batch.commits)]
@@ -135,7 +143,8 @@ class Model:
         if self.touched:
             self.updated = self.now_us
         if not self.alive and batch.client:
-            self.meta_deadline = self.now + TOMBSTONE
+            self.meta_deadline = self.clock_us // 1000 + TOMBSTONE
+        self._tell_time()
         return "ok", answers
 
     def _commit(self, commit: Commit, index: int, hint: str) -> Answer:

@@ -27,6 +27,7 @@ from ccs._core.commit import (
     event_op,
     finish_op,
     increment_op,
+    latest_for,
     policies_op,
     renew_op,
     set_op,
@@ -116,6 +117,8 @@ class Machine(RuleBasedStateMachine):
         self.now = EPOCH
         self.numbers = {"one": 0, "two": 0}
         self.sent: list[Batch] = []
+        self.begun: dict[tuple[str, int], int] = {}
+        self.applied: set[tuple[str, int]] = set()
         self.highest = 0
         self.set_clock()
 
@@ -127,6 +130,7 @@ class Machine(RuleBasedStateMachine):
         self.model.pass_time(self.now)
         if self.model.last == 0:
             self.highest = 0
+            self.applied.clear()
         self.compare()
 
     @initialize(
@@ -178,7 +182,9 @@ class Machine(RuleBasedStateMachine):
     def send_again(self, data: st.DataObject) -> None:
         back = data.draw(st.integers(1, min(4, len(self.sent))))
         sent = self.sent[-back]
-        self.check(Batch(sent.commits, sent.client, sent.number))
+        # As a client does that has not heard what became of it, or any other who has nothing to lose.
+        begun = self.begun[sent.client, sent.number] if data.draw(st.booleans()) else None
+        self.check(Batch(sent.commits, sent.client, sent.number, latest=latest_for(begun)))
 
     @precondition(lambda self: self.sent and self.numbers[self.sent[-1].client] > 1)
     @rule(data=st.data(), asked=commits)
@@ -227,7 +233,8 @@ class Machine(RuleBasedStateMachine):
     # Comparing.
 
     def check(self, batch: Batch) -> None:
-        engine, model = self.engine, self.model
+        engine, model, identity = self.engine, self.model, (batch.client, batch.number)
+        self.begun.setdefault(identity, self.now)
         self.adopt_identities(batch.client)
         before, said = (model.deadline if model.alive else 0, model.settings.ttl), len(model.told)
         meta = engine.meta()
@@ -241,7 +248,9 @@ class Machine(RuleBasedStateMachine):
         if wanted_status != "ok":
             assert engine.meta() == meta
             return self.compare()
-        engine.tombstone_from = model.now if batch.client else engine.tombstone_from
+        assert batch.latest is None or identity not in self.applied, "a retry was applied a second time"
+        self.applied |= {identity} if batch.client else set()
+        engine.tombstone_from = model.clock_us // 1000 if batch.client else engine.tombstone_from
         if model.touched:
             self.adopt_deadline(*before)
         heard = [told(record) for record in engine.heard(len(model.told) - said)]

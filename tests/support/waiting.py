@@ -17,7 +17,7 @@ def scaled(seconds: float) -> float:
     return seconds * FACTOR
 
 
-def counts(short: int, long: int) -> int:
+def counts(short: T, long: T) -> T:
     """How often to do something: `short` by default, `long` with `scripts/test --long`."""
     return long if LONG else short
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from typing import Any, TypeVar
 
 from ccs._compat import Caller
@@ -13,6 +14,7 @@ from ccs._core.address import check_path, id_of
 from ccs._core.codec import decode, validate
 from ccs._core.entry import parse_entry
 from ccs._core.numbers import whole
+from ccs._core.read import last_of
 from ccs._core.scopes import MEMORY_SCOPES, memory_event, said_since
 from ccs._core.times import Duration
 from ccs._sync.entries import Entries
@@ -134,10 +136,14 @@ class Memory:
     def _first(self, key: str, scope: str | None) -> bytes | None:
         places = [entries.place for entries in self._named(scope).values()]
         connection = places[0].connection
-        *stored, clock = connection.run_all([*(("HGET", place.keys.entries, key) for place in places), ("TIME",)])
+        looks = [(("HGET", place.keys.entries, key), ("HGET", place.keys.meta, "state")) for place in places]
+        clock, *replies = connection.run_all([("TIME",), *chain.from_iterable(looks)])
         now = int(clock[0]) * 1000 + int(clock[1]) // 1000
-        entries = (parse_entry(raw) for raw in stored if raw is not None)
-        return next((entry.value for entry in entries if not entry.due(now)), None)
+        for raw, state in zip(replies[::2], replies[1::2], strict=True):
+            # The time of a context never goes back, not behind its last revision.
+            if raw is not None and not (entry := parse_entry(raw)).due(max(now, last_of(state or b"0") // 1000)):
+                return entry.value
+        return None
 
 
 def _tell(call: Caller, scope: str, change: Change) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from typing import Any, TypeVar
 
 from ccs._compat import AsyncCaller
@@ -12,6 +13,7 @@ from ccs._core.address import check_path, id_of
 from ccs._core.codec import decode, validate
 from ccs._core.entry import parse_entry
 from ccs._core.numbers import whole
+from ccs._core.read import last_of
 from ccs._core.scopes import MEMORY_SCOPES, memory_event, said_since
 from ccs._core.times import Duration
 from ccs.aio.entries import Entries
@@ -133,10 +135,14 @@ class Memory:
     async def _first(self, key: str, scope: str | None) -> bytes | None:
         places = [entries.place for entries in self._named(scope).values()]
         connection = places[0].connection
-        *stored, clock = await connection.run_all([*(("HGET", place.keys.entries, key) for place in places), ("TIME",)])
+        looks = [(("HGET", place.keys.entries, key), ("HGET", place.keys.meta, "state")) for place in places]
+        clock, *replies = await connection.run_all([("TIME",), *chain.from_iterable(looks)])
         now = int(clock[0]) * 1000 + int(clock[1]) // 1000
-        entries = (parse_entry(raw) for raw in stored if raw is not None)
-        return next((entry.value for entry in entries if not entry.due(now)), None)
+        for raw, state in zip(replies[::2], replies[1::2], strict=True):
+            # The time of a context never goes back, not behind its last revision.
+            if raw is not None and not (entry := parse_entry(raw)).due(max(now, last_of(state or b"0") // 1000)):
+                return entry.value
+        return None
 
 
 async def _tell(call: AsyncCaller, scope: str, change: Change) -> None:
