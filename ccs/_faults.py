@@ -1,33 +1,21 @@
-"""What errors of redis-py mean for us: try again, or which of our errors; and one error for several callers."""
+"""What goes wrong on a connection, and what it means: try again, or which of our errors; one error for several callers."""
 
 from __future__ import annotations
 
 from ssl import SSLCertVerificationError
 from typing import TypeVar
 
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    ClusterDownError,
-    InvalidResponse,
-    MasterDownError,
-    NoPermissionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    ResponseError,
-    TryAgainError,
-)
-
+from ccs._replies import InvalidReply, ServerError
 from ccs.errors import CCSError, StoreFull, Unavailable
 
 __all__ = ["LinkDown", "copy_of", "dial_fault", "reply_fault"]
 
 E = TypeVar("E", bound=BaseException)
 
-_PASSING = (ReadOnlyError, ClusterDownError, MasterDownError, TryAgainError)
-_PASSING_CODES = ("BUSY ", "NOREPLICAS ", "UNBLOCKED ", "LOADING ")
-_REFUSED = (AuthenticationError, AuthorizationError, NoPermissionError)
-_FULL_CODES = ("OOM ", "MISCONF ")
+_PASSING = ("BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOREPLICAS", "READONLY", "TRYAGAIN", "UNBLOCKED")
+_CROWDED = "max number of clients reached"
+_REFUSED = ("NOAUTH", "NOPERM", "WRONGPASS")
+_FULL = ("MISCONF", "OOM")
 
 
 class LinkDown(Exception):
@@ -42,31 +30,30 @@ def dial_fault(error: Exception, address: str) -> Exception:
     """What a failed attempt to connect means: `LinkDown` where trying again may help."""
     if isinstance(error, CCSError):
         return error
-    if isinstance(error, _REFUSED):
-        return Unavailable(address, reason=f"it refuses us: {error}")
-    if isinstance(error.__context__, SSLCertVerificationError):
+    if isinstance(error, SSLCertVerificationError):
         return Unavailable(address, reason=f"its certificate is not trusted: {error}")
-    if isinstance(error, InvalidResponse):
+    if isinstance(error, InvalidReply):
         return Unavailable(address, reason=f"no Redis or Valkey speaks there: {error}")
-    if isinstance(error, ResponseError) and not _passes(error):
+    if isinstance(error, ServerError) and error.code in _REFUSED:
+        return Unavailable(address, reason=f"it refuses us: {error}")
+    if isinstance(error, ServerError) and not _passes(error):
         return Unavailable(address, reason=f"it refuses to begin: {error}")
     return LinkDown(error, sent=False)
 
 
-def reply_fault(error: ResponseError, address: str) -> str:
+def reply_fault(error: ServerError, address: str) -> str:
     """Why a command that the server answered with an error is tried again; raises what will not pass by itself."""
-    text = str(error)
     if _passes(error):
-        return text
-    if isinstance(error, OutOfMemoryError) or text.startswith(_FULL_CODES):
-        raise StoreFull(f"{address} takes no more writes: {text}") from error
-    if isinstance(error, _REFUSED):
-        raise Unavailable(address, reason=f"it refuses us: {text}") from error
-    raise CCSError(f"{address} answered: {text}") from error
+        return str(error)
+    if error.code in _FULL:
+        raise StoreFull(f"{address} takes no more writes: {error}") from error
+    if error.code in _REFUSED:
+        raise Unavailable(address, reason=f"it refuses us: {error}") from error
+    raise CCSError(f"{address} answered: {error}") from error
 
 
-def _passes(error: ResponseError) -> bool:
-    return isinstance(error, _PASSING) or str(error).startswith(_PASSING_CODES)
+def _passes(error: ServerError) -> bool:
+    return error.code in _PASSING or str(error).startswith(_CROWDED)
 
 
 def copy_of(error: E) -> E:

@@ -1,20 +1,35 @@
-"""Replies of a server out of the bytes that it sends."""
+"""Commands as bytes, and replies out of the bytes that a server sends."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import hiredis
-from redis.connection import DefaultParser
-from redis.exceptions import InvalidResponse
 
-__all__ = ["NOTHING_YET", "reply_reader"]
+__all__ = ["NOTHING_YET", "InvalidReply", "ServerError", "pack", "reply_reader"]
 
 NOTHING_YET = object()
 """What the reader gives while a reply is not complete."""
 
+InvalidReply = hiredis.ProtocolError
+"""Raised where the bytes are none that a Redis would send."""
 
-def reply_reader() -> Any:
-    """A reader of replies: `feed` it bytes, `gets` the next reply; errors of the server are redis-py's exceptions."""
-    errors: Any = DefaultParser.parse_error
-    return hiredis.Reader(protocolError=InvalidResponse, replyError=errors, notEnoughData=NOTHING_YET)
+
+class ServerError(Exception):
+    """An error that the server answered with: a `code`, such as `NOSCRIPT` or `ERR`, and the text that says more."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text.removeprefix("ERR "))
+        self.code = text.partition(" ")[0]
+
+
+def pack(command: Sequence[Any]) -> bytes:
+    """A command as it travels."""
+    packed: bytes = hiredis.pack_command(tuple(command))
+    return packed
+
+
+def reply_reader() -> hiredis.Reader:
+    """A reader of replies: `feed` it bytes, `gets` the next reply; what the server refuses comes as a `ServerError`."""
+    return hiredis.Reader(replyError=ServerError, notEnoughData=NOTHING_YET)

@@ -18,9 +18,10 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from ccs._compat import Signal
+from ccs.aio.sockets import Socket
 from ccs.aio.wire import OnLost, OnReply, SocketWire
 
 __all__ = ["LEADS", "LeadingSignal", "LedWire", "OnLost", "OnReply"]
@@ -69,13 +70,13 @@ class LeadingSignal(Signal):
 class LedWire(SocketWire):
     """A connection without TLS."""
 
-    def __init__(self, connection: Any, on_reply: OnReply, on_lost: OnLost, tell: Callable[..., object]) -> None:
+    def __init__(self, transport: Socket, on_reply: OnReply, on_lost: OnLost, tell: Callable[..., object]) -> None:
         # First the descriptors: there may be too few left. One of our own of the socket: the transport closes its own at
         # any time.
-        self._socket = self._owned(os.dup(connection._writer.transport.get_extra_info("socket").fileno()))
+        self._socket = self._owned(os.dup(transport.get_extra_info("socket").fileno()))
         self._bell = self._owned(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
         self._watched, self._led = select.epoll(), select.epoll()
-        super().__init__(connection, on_reply, on_lost)
+        super().__init__(transport, on_reply, on_lost)
         self._tell, self._loop = tell, asyncio.get_running_loop()
         self._transport.pause_reading()
         # Owned by a thread: to let go of what one does not have is an error, and no harm.
