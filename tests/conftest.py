@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import secrets
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -29,6 +30,13 @@ def pytest_configure() -> None:
     """A job in the background of a shell is told to ignore Ctrl-C, and hands that down; the tests press it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(obj: object) -> None:
+    """Each coroutine function among the tests is run by anyio, whose older versions have no setting for that."""
+    if inspect.iscoroutinefunction(obj):
+        pytest.mark.anyio(obj)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -29,6 +29,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Any, Final, NoReturn
 from uuid import UUID
 
@@ -44,6 +45,7 @@ MAX_DEPTH: Final = 256
 """How deep values of any kind may nest; those that are all lists and maps of plain scalars may go somewhat deeper."""
 
 _BIG_INT, _DATETIME, _UUID, _DECIMAL, _SET = 1, 2, 3, 4, 5
+_ADDRESSES = (IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network)
 
 
 def encode(value: object, limit: int | None = None) -> bytes:
@@ -280,6 +282,8 @@ def _json_form(value: object) -> Any:
 
 
 def _leaf_form(value: object) -> Any:
+    if isinstance(value, _ADDRESSES):
+        return str(value)  # pydantic knows them by themselves since 2.13 only
     try:
         return to_jsonable_python(value)
     except (ValueError, TypeError) as error:
