@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import hiredis
@@ -11,6 +11,9 @@ __all__ = ["NOTHING_YET", "InvalidReply", "ServerError", "pack", "reply_reader"]
 
 NOTHING_YET = object()
 """What the reader gives while a reply is not complete."""
+
+pack: Callable[[tuple[Any, ...]], bytes] = hiredis.pack_command
+"""A command as it travels."""
 
 InvalidReply = hiredis.ProtocolError
 """Raised where the bytes are none that a Redis would send."""
@@ -22,12 +25,6 @@ class ServerError(Exception):
     def __init__(self, text: str) -> None:
         super().__init__(text.removeprefix("ERR "))
         self.code = text.partition(" ")[0]
-
-
-def pack(command: Sequence[Any]) -> bytes:
-    """A command as it travels."""
-    packed: bytes = hiredis.pack_command(tuple(command))
-    return packed
 
 
 def reply_reader() -> hiredis.Reader:

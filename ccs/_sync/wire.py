@@ -132,14 +132,15 @@ class LedWire(SocketWire):
     def _receive(self) -> bool:
         """Hands out what has come; whether there may be more."""
         try:
-            self.take(os.read(self._socket, _CHUNK) or self._ended())
+            data = os.read(self._socket, _CHUNK) or self._ended()
+            self.take(data, len(data))
         except BlockingIOError:
             return True  # only a ring
         except Exception as error:  # noqa: BLE001  # whatever it is, it ends the connection
             self._tell(self.lose, error)
             return False
         except BaseException:
-            self._reader = None  # nobody may go on in the middle of a message
+            self._feed = self._broken  # nobody may go on in the middle of a message
             self._tell(self.lose, ConnectionError("interrupted while it was read"))
             raise
         return True
@@ -148,6 +149,9 @@ class LedWire(SocketWire):
         # Closed not before nobody can read or ring any more.
         weakref.finalize(self, os.close, descriptor).atexit = False
         return descriptor
+
+    def _broken(self, *_: object) -> NoReturn:
+        raise ConnectionError("interrupted while it was read")
 
     def _ended(self) -> NoReturn:
         raise ConnectionError("the server closed the connection")

@@ -15,6 +15,8 @@ from ccs.errors import CCSError
 
 __all__ = ["OnLost", "OnReply", "Plain", "SocketWire", "Wire", "open_wire"]
 
+_BUFFER = 65536
+
 OnReply = Callable[[Any], None]
 OnLost = Callable[[BaseException], None]
 
@@ -56,28 +58,35 @@ async def open_wire(dialer: Dialer, on_reply: OnReply, on_lost: OnLost, plain: P
         raise
 
 
-class SocketWire(asyncio.Protocol):
-    """One with a socket."""
+class SocketWire(asyncio.BufferedProtocol):
+    """One with a socket. It reads into a buffer of its own: a new one for each reply costs as much as a command."""
 
     def __init__(self, transport: Socket, on_reply: OnReply, on_lost: OnLost) -> None:
         self._transport, self._on_reply, self._on_lost = transport, on_reply, on_lost
-        self._reader: Any = reply_reader()
+        reader = reply_reader()
+        self._feed: Callable[..., object] = reader.feed  # it takes a bytearray too, which its stub does not know
+        self._next_reply = reader.gets
+        self._buffer = bytearray(_BUFFER)
         self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         transport.set_protocol(self)
         self.write = transport.write
         self.up = True
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Where the transport puts what it reads."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Hands out the replies that are complete."""
         try:
-            self.take(data)
+            self.take(self._buffer, nbytes)
         except (ServerError, InvalidReply, IndexError) as error:
             self.lose(error)
 
-    def take(self, data: bytes) -> None:
+    def take(self, data: bytes | bytearray, size: int) -> None:
         """Hands out the replies that are complete; raises what says that the connection has to end."""
-        self._reader.feed(data)
-        while (reply := self._reader.gets()) is not NOTHING_YET:
+        self._feed(data, 0, size)
+        while (reply := self._next_reply()) is not NOTHING_YET:
             if isinstance(reply, ServerError) and reply.code == "NOAUTH":
                 raise reply  # this connection is of no use; a new one logs in again
             self._on_reply(reply)
