@@ -182,7 +182,7 @@ def test_a_store_whose_loop_ended_holds_up_nobody() -> None:
     assert left.address == target
 
 
-async def test_a_call_that_is_cancelled_leaves_the_connection_in_order() -> None:
+async def test_a_call_in_memory_that_is_cancelled_leaves_the_connection_in_order() -> None:
     """Given calls of which every other one is cancelled at once, then the others get their own answers."""
     async with ccs.aio.connect("memory://") as store:
         task = store.task("42")
