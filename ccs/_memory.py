@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -26,15 +27,17 @@ class _Server:
     """A server, and whom to wake when something has happened there. Used by any thread."""
 
     def __init__(self) -> None:
-        self.fake = _fakeredis().FakeServer(version=(7,))
+        with _blamed():
+            self.fake = _fakeredis().FakeServer(version=(7,))
         # A dict is changed, and copied whole, in one step each.
         self.listeners: dict[Callable[[], None], None] = {}
 
     def connection(self) -> Any:
         """A connection, by what fakeredis and redis-py offer to everybody."""
-        connection = _fakeredis().FakeRedis(server=self.fake, protocol=2).connection_pool.make_connection()
-        connection.connect()
-        return connection
+        with _blamed():
+            connection = _fakeredis().FakeRedis(server=self.fake, protocol=2).connection_pool.make_connection()
+            connection.connect()
+            return connection
 
 
 _servers: dict[str, _Server] = {}
@@ -56,7 +59,7 @@ def forget(name: str) -> None:
 
 
 class MemoryConnection:
-    """A connection to the server of a name; `on_ready` is called, in any thread, when there is something to receive."""
+    """A connection to the server of a name; `on_ready` is called, in any thread, when there may be something to receive."""
 
     def __init__(self, name: str, on_ready: Callable[[], None] | None = None) -> None:
         self._server, self._on_ready = _servers[name], on_ready
@@ -66,10 +69,8 @@ class MemoryConnection:
 
     def send(self, packed: bytes) -> None:
         """Has commands executed; when this returns, their replies can be received."""
-        try:
+        with _blamed():
             self._connection.send_packed_command((packed,), check_health=False)
-        except Exception as error:
-            raise _broken(error) from error
         for wake in list(self._server.listeners):
             wake()
 
@@ -80,14 +81,13 @@ class MemoryConnection:
 
     def receive(self) -> Any:
         """The next reply or message, errors of the server included; it must be there."""
-        if not self.ready:
-            raise _broken(RuntimeError("a command was not answered"))
-        try:
-            return self._connection.read_response(disable_decoding=True)
-        except _response_error() as error:
-            return _server_error(error)
-        except Exception as error:
-            raise _broken(error) from error
+        with _blamed():
+            if not self.ready:
+                raise RuntimeError("a command was not answered")
+            try:
+                return self._connection.read_response(disable_decoding=True)
+            except _response_error() as error:
+                return _server_error(error)
 
     def close(self) -> None:
         """Ends the connection."""
@@ -103,16 +103,29 @@ def _server_error(error: Exception) -> ServerError:
 
 
 @cache
+def _try_out() -> None:
+    """Whether what is installed works together is found out here, and not by the first command."""
+    name = f"{_PRIVATE}trial"
+    _servers[name] = _Server()
+    connection = MemoryConnection(name)
+    connection.send(pack(("EVAL", "return {KEYS[1], 1}", "1", "a")))
+    with _blamed():
+        answer = connection.receive()
+        if answer != [b"a", 1]:
+            raise RuntimeError(f"a script was answered with {answer!r}")
+    connection.close()
+    forget(name)
+
+
+@cache
 def _fakeredis() -> Any:
     # An extra, so imported only when somebody asks for it.
     try:
         return importlib.import_module("fakeredis")
     except ModuleNotFoundError as error:
         if error.name != "fakeredis":
-            raise _broken(error) from error
+            raise
         raise Unavailable("memory://", reason=f"fakeredis is not installed: {_INSTALL}") from None
-    except Exception as error:
-        raise _broken(error) from error
 
 
 @cache
@@ -120,20 +133,15 @@ def _response_error() -> Any:
     return importlib.import_module("redis.exceptions").ResponseError
 
 
-@cache
-def _try_out() -> None:
-    """Whether what is installed works together is found out here, and not by the first command."""
+@contextmanager
+def _blamed() -> Iterator[None]:
+    """Whatever goes wrong in other packages is told with their versions, and what to do about it."""
     try:
-        connection = _Server().connection()
-        connection.send_packed_command((pack(("EVAL", "return {KEYS[1], 1}", "1", "a")),), check_health=False)
-        answer = connection.read_response(disable_decoding=True) if connection.can_read(0) else None
-        connection.disconnect()
+        yield
     except Unavailable:
         raise
     except Exception as error:
         raise _broken(error) from error
-    if answer != [b"a", 1]:
-        raise _broken(RuntimeError(f"a script was answered with {answer!r}"))
 
 
 def _broken(error: Exception) -> Unavailable:
