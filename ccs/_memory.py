@@ -62,7 +62,8 @@ class MemoryConnection:
     """A connection to the server of a name; `on_ready` is called, in any thread, when there may be something to receive."""
 
     def __init__(self, name: str, on_ready: Callable[[], None] | None = None) -> None:
-        self._server, self._on_ready = _servers[name], on_ready
+        self._server = _servers[name]
+        self._on_ready = on_ready
         self._connection = self._server.connection()
         if on_ready:
             self._server.listeners[on_ready] = None

@@ -134,6 +134,22 @@ def own_server(tmp_path: Path) -> Iterator[PrivateServer]:
 
 
 @pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., PrivateServer]]:
+    """Starts servers with options of the test's own."""
+    started: list[PrivateServer] = []
+
+    def make(*options: str, kind: str = "valkey") -> PrivateServer:
+        folder = tmp_path / str(len(started))
+        folder.mkdir()
+        started.append(PrivateServer(binary_of(kind), folder, *options).start())
+        return started[-1]
+
+    yield make
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
 def answer_within(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Makes stores that are connected from now on give up a silent connection sooner than after five seconds."""
 

@@ -17,7 +17,8 @@ _VERIFIED = ("none", "optional", "required")
 # As the module ssl numbers them: TLS 1.0 to 1.3.
 _VERSIONS = range(769, 773)
 _FLAGS = re.compile(r"\[?((?:\s*VERIFY_[A-Z0-9_]+\s*,?)*)\]?")
-_YES, _NO = ("1", "t", "true", "y", "yes"), ("0", "f", "false", "n", "no")
+_YES = ("1", "t", "true", "y", "yes")
+_NO = ("0", "f", "false", "n", "no")
 
 # A store has its own time-outs, retries, protocol and connections: these change nothing.
 _IGNORED = frozenset(
@@ -73,7 +74,9 @@ class Endpoint:
 def parse_endpoint(url: str) -> Endpoint:
     """The server that a `redis://`, `rediss://` or `unix://` URL means; `InvalidValue` names what it cannot mean."""
     parts = urlsplit(url)
-    options, tls = _options(parts.query)
+    found = _options(parts.query)
+    options = {_OPTIONS[name][0]: value for name, value in found.items() if not name.startswith("ssl_")}
+    tls = {_OPTIONS[name][0]: value for name, value in found.items() if name.startswith("ssl_")}
     if parts.username:
         options["user"] = unquote(parts.username)
     if parts.password:
@@ -88,18 +91,16 @@ def parse_endpoint(url: str) -> Endpoint:
     return Endpoint(host=_host(unquote(parts.hostname or "localhost")), port=parts.port or 6379, **options)
 
 
-def _options(query: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    found: tuple[dict[str, Any], dict[str, Any]] = {}, {}
+def _options(query: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name in _IGNORED:
             continue
         if name not in _OPTIONS:
             raise InvalidValue(_refusal(name))
-        kind, parse = _OPTIONS[name]
-        target = found[name.startswith("ssl_")]
-        if kind in target:
+        if name in found:
             raise InvalidValue(f"the option {name} stands in the URL twice")
-        target[kind] = parse(name, value)
+        found[name] = _OPTIONS[name][1](name, value)
     return found
 
 
@@ -173,6 +174,7 @@ def _flags(name: str, value: str) -> tuple[str, ...]:
     return tuple(found[1].replace(",", " ").split())
 
 
+# Each option: the field that it fills, and how its value is read.
 _OPTIONS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "db": ("db", _number),
     "username": ("user", _plain),

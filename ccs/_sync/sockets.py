@@ -53,7 +53,8 @@ def _unix(path: str, timeout: float) -> Socket:
 
 
 def _greet(sock: Socket, greeting: Greeting) -> None:
-    reader, done = reply_reader(), False
+    reader = reply_reader()
+    done = False
     sock.sendall(greeting.packed)
     while not done:
         while (reply := reader.gets()) is NOTHING_YET:

@@ -54,7 +54,8 @@ class _Greeter(asyncio.Protocol):
     """Speaks first on a new connection; `greeted` is done when the server has answered as it should."""
 
     def __init__(self, greeting: Greeting) -> None:
-        self._greeting, self._reader = greeting, reply_reader()
+        self._greeting = greeting
+        self._reader = reply_reader()
         self._transport: Socket | None = None
         self.greeted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 

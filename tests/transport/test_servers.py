@@ -10,7 +10,7 @@ import shutil
 import socket
 import subprocess
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +25,6 @@ from tests.support.waiting import aeventually, bounded, scaled
 PASSWORD = "tops3cret"
 
 pytestmark = pytest.mark.parametrize("colour", COLOURS)
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., PrivateServer]]:
-    """Starts servers with options of the test's own."""
-    started: list[PrivateServer] = []
-
-    def make(*options: str, kind: str = "valkey") -> PrivateServer:
-        folder = tmp_path / str(len(started))
-        folder.mkdir()
-        started.append(PrivateServer(binary_of(kind), folder, *options).start())
-        return started[-1]
-
-    yield make
-    for server in started:
-        server.stop()
 
 
 async def works(colour: str, url: str, **options: Any) -> None:
