@@ -1,4 +1,4 @@
-"""What errors of redis-py mean for us: try again, or which of our errors; and one error for several callers."""
+"""What goes wrong on a connection, and what it means: try again, or which of our errors; one error for several callers."""
 
 from __future__ import annotations
 
@@ -6,19 +6,7 @@ from collections.abc import Sequence
 from ssl import SSLCertVerificationError
 from typing import Any, TypeVar
 
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    ClusterDownError,
-    InvalidResponse,
-    MasterDownError,
-    NoPermissionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    ResponseError,
-    TryAgainError,
-)
-
+from ccs._replies import InvalidReply, ServerError
 from ccs._rights import action_denied, is_denial
 from ccs.errors import CCSError, Forbidden, StoreFull, Unavailable
 
@@ -26,10 +14,10 @@ __all__ = ["LinkDown", "copy_of", "denied", "dial_fault", "reply_fault"]
 
 E = TypeVar("E", bound=BaseException)
 
-_PASSING = (ReadOnlyError, ClusterDownError, MasterDownError, TryAgainError)
-_PASSING_CODES = ("BUSY ", "NOREPLICAS ", "UNBLOCKED ", "LOADING ")
-_REFUSED = (AuthenticationError, AuthorizationError)
-_FULL_CODES = ("OOM ", "MISCONF ")
+_PASSING = ("BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOREPLICAS", "READONLY", "TRYAGAIN", "UNBLOCKED")
+_CROWDED = "max number of clients reached"
+_REFUSED = ("NOAUTH", "WRONGPASS")
+_FULL = ("MISCONF", "OOM")
 
 
 class LinkDown(Exception):
@@ -46,41 +34,40 @@ def dial_fault(error: Exception, address: str, user: str) -> Exception:
         return error
     if denied(error):
         return Forbidden(address, user, action_denied(str(error), ("INFO",), ""))
-    if isinstance(error, _REFUSED):
-        return Unavailable(address, reason=f"it refuses us: {error}")
-    if isinstance(error.__context__, SSLCertVerificationError):
+    if isinstance(error, SSLCertVerificationError):
         return Unavailable(address, reason=f"its certificate is not trusted: {error}")
-    if isinstance(error, InvalidResponse):
+    if isinstance(error, InvalidReply):
         return Unavailable(address, reason=f"no Redis or Valkey speaks there: {error}")
-    if isinstance(error, ResponseError) and not _passes(error):
+    if isinstance(error, ServerError) and error.code in _REFUSED:
+        return Unavailable(address, reason=f"it refuses us: {error}")
+    if isinstance(error, ServerError) and not _passes(error):
         return Unavailable(address, reason=f"it refuses to begin: {error}")
     return LinkDown(error, sent=False)
 
 
-def denied(error: Exception) -> bool:
+def denied(error: object) -> bool:
     """Whether an error of the server says that the user may not do something."""
-    return isinstance(error, NoPermissionError) or (isinstance(error, ResponseError) and is_denial(str(error)))
+    return isinstance(error, ServerError) and is_denial(str(error))
 
 
-def reply_fault(error: ResponseError, address: str, user: str, command: Sequence[Any], source: str) -> str:
+def reply_fault(error: ServerError, address: str, user: str, command: Sequence[Any], source: str) -> str:
     """Why a command that the server answered with an error is tried again; raises what will not pass by itself.
 
     `source` is that of the script that the command calls.
     """
-    text = str(error)
     if _passes(error):
-        return text
+        return str(error)
     if denied(error):
-        raise Forbidden(address, user, action_denied(text, command, source)) from error
-    if isinstance(error, OutOfMemoryError) or text.startswith(_FULL_CODES):
-        raise StoreFull(f"{address} takes no more writes: {text}") from error
-    if isinstance(error, _REFUSED):
-        raise Unavailable(address, reason=f"it refuses us: {text}") from error
-    raise CCSError(f"{address} answered: {text}") from error
+        raise Forbidden(address, user, action_denied(str(error), command, source)) from error
+    if error.code in _FULL:
+        raise StoreFull(f"{address} takes no more writes: {error}") from error
+    if error.code in _REFUSED:
+        raise Unavailable(address, reason=f"it refuses us: {error}") from error
+    raise CCSError(f"{address} answered: {error}") from error
 
 
-def _passes(error: ResponseError) -> bool:
-    return isinstance(error, _PASSING) or str(error).startswith(_PASSING_CODES)
+def _passes(error: ServerError) -> bool:
+    return error.code in _PASSING or str(error).startswith(_CROWDED)
 
 
 def copy_of(error: E) -> E:

@@ -1,24 +1,58 @@
-"""`memory://`: servers of fakeredis in this process, for tests. A name is shared; without one, a server is private."""
+"""`memory://`: servers of fakeredis in this process, for tests. A name is shared; without one, a server is private.
+
+Commands run where they are sent, also with asyncio, and their replies are there at once; messages for others too. So
+after each command those who listen are woken, and nobody has to look now and then.
+"""
 
 from __future__ import annotations
 
 import importlib
 import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from threading import get_ident
 from typing import Any
 
+from ccs._compat import calls_below, interrupter_refused
+from ccs._replies import ServerError, pack
 from ccs.errors import Unavailable
 
-__all__ = ["async_connection", "connection", "forget", "register"]
+__all__ = ["MemoryConnection", "forget", "register"]
 
 _PRIVATE = "\0private "
-_servers: dict[str, Any] = {}
+_INSTALL = "pip install 'collaborative-context-store[testing]'"
+
+
+class _Server:
+    """A server, and whom to wake when something has happened there. Used by any thread."""
+
+    def __init__(self) -> None:
+        with _blamed():
+            self.fake = _fakeredis().FakeServer(version=(7,))
+        # A dict is changed, and copied whole, in one step each.
+        self.listeners: dict[Callable[[], None], None] = {}
+
+    def connection(self) -> Any:
+        """A connection, by what fakeredis and redis-py offer to everybody."""
+        with _blamed():
+            connection = _fakeredis().FakeRedis(server=self.fake, protocol=2).connection_pool.make_connection()
+            connection.connect()
+            return connection
+
+
+_servers: dict[str, _Server] = {}
+# The threads that send, and perhaps some whose sending was interrupted.
+_sending: set[int] = set()
 
 
 def register(name: str) -> str:
     """The name under which the connections of a store find their server; a new one where none is given."""
+    _try_out()
     name = name or _PRIVATE + secrets.token_hex(8)
     if name not in _servers:
-        _servers[name] = _fakeredis().FakeServer(version=(7,))
+        _servers[name] = _Server()
     return name
 
 
@@ -28,20 +62,101 @@ def forget(name: str) -> None:
         _servers.pop(name, None)
 
 
-def connection(name: str) -> Any:
-    """A blocking connection to the server of a name."""
-    return _fakeredis().FakeRedisConnection(server=_servers[name], protocol=2, driver_info=None)
+class MemoryConnection:
+    """A connection to the server of a name; `on_ready` is called, in any thread, when there may be something to receive."""
+
+    def __init__(self, name: str, on_ready: Callable[[], None] | None = None) -> None:
+        self._server = _servers[name]
+        self._on_ready = on_ready
+        self._connection = self._server.connection()
+        if on_ready:
+            self._server.listeners[on_ready] = None
+
+    def send(self, packed: bytes) -> None:
+        """Has commands executed; when this returns, their replies can be received."""
+        with _blamed():
+            self._connection.send_packed_command((packed,), check_health=False)
+        for wake in list(self._server.listeners):
+            wake()
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to receive."""
+        return bool(self._connection.can_read(0))
+
+    def receive(self) -> Any:
+        """The next reply or message, errors of the server included; it must be there."""
+        with _blamed():
+            if not self.ready:
+                raise RuntimeError("a command was not answered")
+            try:
+                return self._connection.read_response(disable_decoding=True)
+            except _response_error() as error:
+                return _server_error(error)
+
+    def close(self) -> None:
+        """Ends the connection."""
+        if self._on_ready:
+            self._server.listeners.pop(self._on_ready, None)
+        self._connection.disconnect()
 
 
-def async_connection(name: str) -> Any:
-    """An asyncio connection to the server of a name."""
-    return _fakeredis().FakeAsyncRedisConnection(server=_servers[name], protocol=2, driver_info=None)
+def _server_error(error: Exception) -> ServerError:
+    # redis-py keeps the code of an error in its class.
+    code = "NOSCRIPT " if type(error).__name__ == "NoScriptError" else ""
+    return ServerError(f"{code}{error}")
 
 
+@cache
+def _try_out() -> None:
+    """Whether what is installed works together is found out here, and not by the first command."""
+    name = f"{_PRIVATE}trial"
+    _servers[name] = _Server()
+    connection = MemoryConnection(name)
+    connection.send(pack(("EVAL", "return {KEYS[1], 1}", "1", "a")))
+    with _blamed():
+        answer = connection.receive()
+        if answer != [b"a", 1]:
+            raise RuntimeError(f"a script was answered with {answer!r}")
+    connection.close()
+    forget(name)
+
+
+@cache
 def _fakeredis() -> Any:
     # An extra, so imported only when somebody asks for it.
     try:
         return importlib.import_module("fakeredis")
-    except ImportError:
-        reason = "fakeredis is not installed: pip install 'collaborative-context-store[testing]'"
-        raise Unavailable("memory://", reason=reason) from None
+    except ModuleNotFoundError as error:
+        if error.name != "fakeredis":
+            raise
+        raise Unavailable("memory://", reason=f"fakeredis is not installed: {_INSTALL}") from None
+
+
+@cache
+def _response_error() -> Any:
+    return importlib.import_module("redis.exceptions").ResponseError
+
+
+@contextmanager
+def _blamed() -> Iterator[None]:
+    """Whatever goes wrong in other packages is told with their versions, and what to do about it."""
+    try:
+        yield
+    except Unavailable:
+        raise
+    except Exception as error:
+        raise _broken(error) from error
+
+
+def _broken(error: Exception) -> Unavailable:
+    found = ", ".join(f"{name} {_version(name)}" for name in ("fakeredis", "redis", "lupa"))
+    reason = f"what is installed does not work together ({found}): {error!r}; {_INSTALL} installs what does"
+    return Unavailable("memory://", reason=reason)
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,20 +1,32 @@
-"""Replies of a server out of the bytes that it sends."""
+"""Commands as bytes, and replies out of the bytes that a server sends."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import hiredis
-from redis.connection import DefaultParser
-from redis.exceptions import InvalidResponse
 
-__all__ = ["NOTHING_YET", "reply_reader"]
+__all__ = ["NOTHING_YET", "InvalidReply", "ServerError", "pack", "reply_reader"]
 
 NOTHING_YET = object()
 """What the reader gives while a reply is not complete."""
 
+pack: Callable[[tuple[Any, ...]], bytes] = hiredis.pack_command
+"""A command as it travels."""
 
-def reply_reader() -> Any:
-    """A reader of replies: `feed` it bytes, `gets` the next reply; errors of the server are redis-py's exceptions."""
-    errors: Any = DefaultParser.parse_error
-    return hiredis.Reader(protocolError=InvalidResponse, replyError=errors, notEnoughData=NOTHING_YET)
+InvalidReply = hiredis.ProtocolError
+"""Raised where the bytes are none that a Redis would send."""
+
+
+class ServerError(Exception):
+    """An error that the server answered with: a `code`, such as `NOSCRIPT` or `ERR`, and the text that says more."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text.removeprefix("ERR "))
+        self.code = text.partition(" ")[0]
+
+
+def reply_reader() -> hiredis.Reader:
+    """A reader of replies: `feed` it bytes, `gets` the next reply; what the server refuses comes as a `ServerError`."""
+    return hiredis.Reader(replyError=ServerError, notEnoughData=NOTHING_YET)

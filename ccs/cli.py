@@ -38,8 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] in (["demo"], ["bench"]):
-        # An extra may be missing, and only these need it.
-        return int(import_module(f"ccs.{given[0]}.cli").main(given[1:]))
+        return _program(given[0], given[1:])
     options = _parser().parse_args(given)
     try:
         return _tail(options)
@@ -52,6 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ccs.CCSError as error:
         print(f"ccs: {error}", file=sys.stderr)
         return 1
+
+
+def _program(name: str, arguments: Sequence[str]) -> int:
+    # An extra may be missing, and only these need it.
+    try:
+        program = import_module(f"ccs.{name}.cli")
+    except ModuleNotFoundError as error:
+        print(f"ccs {name} needs {error.name}: pip install 'collaborative-context-store[{name}]'", file=sys.stderr)
+        return 2
+    return int(program.main(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import secrets
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -29,6 +30,13 @@ def pytest_configure() -> None:
     """A job in the background of a shell is told to ignore Ctrl-C, and hands that down; the tests press it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(obj: object) -> None:
+    """Each coroutine function among the tests is run by anyio, whose older versions have no setting for that."""
+    if inspect.iscoroutinefunction(obj):
+        pytest.mark.anyio(obj)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -123,6 +131,22 @@ def own_server(tmp_path: Path) -> Iterator[PrivateServer]:
     server = PrivateServer(binary_of("valkey"), tmp_path).start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., PrivateServer]]:
+    """Starts servers with options of the test's own."""
+    started: list[PrivateServer] = []
+
+    def make(*options: str, kind: str = "valkey") -> PrivateServer:
+        folder = tmp_path / str(len(started))
+        folder.mkdir()
+        started.append(PrivateServer(binary_of(kind), folder, *options).start())
+        return started[-1]
+
+    yield make
+    for server in started:
+        server.stop()
 
 
 @pytest.fixture

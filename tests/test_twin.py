@@ -74,8 +74,6 @@ def test_the_committed_twin_is_current() -> None:
         ("await x.aclose()\n", "x.close()\n"),
         ("from ccs._compat import AsyncEvent, async_sleep\n", "from ccs._compat import Event, sleep\n"),
         ("from ccs.aio.watch import Watch\n", "from ccs._sync.watch import Watch\n"),
-        ("import redis.asyncio\n", "import redis\n"),
-        ("from redis.asyncio.client import PubSub\n", "from redis.client import PubSub\n"),
         ("f: Callable[[int], Awaitable[dict[str, T]]]\n", "f: Callable[[int], dict[str, T]]\n"),
         ("def f() -> int | Awaitable[\n    int\n]: ...\n", "def f() -> int | (\n    int\n): ...\n"),
         ("def f() -> AsyncIterator[int]: ...\n", "def f() -> Iterator[int]: ...\n"),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from os import PathLike, fsdecode
-from typing import Literal
-from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
+from typing import Any, Literal
+from urllib.parse import parse_qsl, urlsplit
 
+from ccs._core.endpoint import Endpoint, parse_endpoint
 from ccs.errors import InvalidValue
 
-__all__ = ["Target", "parse_target"]
+__all__ = ["Target", "parse_target", "with_credentials"]
 
 Kind = Literal["default", "folder", "url", "memory"]
 
@@ -35,19 +36,21 @@ _DATABASE = re.compile(r"/?|/[0-9]+/?")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A parsed target: `location` is a folder, a redis-py URL or a name in memory; `address` may be shown to anyone."""
+    """A parsed target, which decides how it is connected to; `address` may be shown to anyone.
+
+    `location` is a folder or a name in memory; a URL has an `endpoint`, and may have a provider of `credentials`.
+    """
 
     kind: Kind
     location: str
     address: str
+    endpoint: Endpoint = field(default_factory=Endpoint)
+    credentials: Any = field(default=None, repr=False)
 
     @property
     def user(self) -> str:
-        """Whom the server takes us for."""
-        if self.kind != "url":
-            return "default"
-        parts = urlsplit(self.location)
-        return unquote(parts.username or "") or parse_qs(parts.query).get("username", ["default"])[0]
+        """Whom the server takes us for, as far as it is known here."""
+        return self.endpoint.user or ("default" if self.credentials is None else "the credential provider's")
 
 
 def parse_target(target: str | PathLike[str] | None) -> Target:
@@ -68,13 +71,29 @@ def parse_target(target: str | PathLike[str] | None) -> Target:
     return Target("folder", text, text)
 
 
+def with_credentials(target: Target, provider: Any) -> Target:
+    """The target, whose server is logged in to with what the provider gives; None changes nothing."""
+    if provider is None:
+        return target
+    if not hasattr(provider, "get_credentials") and not hasattr(provider, "get_credentials_async"):
+        raise InvalidValue(f"{type(provider).__name__} is no credential provider: it has no get_credentials")
+    if target.kind in ("folder", "memory"):
+        raise InvalidValue(f"{target.address} takes no credentials: a credential_provider is for the URL of a server")
+    if target.endpoint.credentials:
+        raise InvalidValue(
+            "credentials stand in the URL, and there is a credential_provider too: leave one of them out"
+        )
+    return replace(target, credentials=provider)
+
+
 def _url(scheme: str, rest: str, text: str) -> Target:
     if scheme == "memory":
         return Target("memory", rest, text)
     if scheme not in _SCHEMES:
         known = ", ".join(f"{name}://" for name in [*_SCHEMES, "memory"])
         raise InvalidValue(f"{scheme}:// is no scheme of ccs: use one of {known}, or the path of a folder")
-    return Target("url", f"{_SCHEMES[scheme]}://{rest}", _without_secrets(scheme, text))
+    address = _without_secrets(scheme, text)
+    return Target("url", "", address, parse_endpoint(f"{_SCHEMES[scheme]}://{rest}"))
 
 
 def _without_secrets(scheme: str, text: str) -> str:

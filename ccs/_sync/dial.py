@@ -5,32 +5,31 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
-
-import redis.connection as redis_connection
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from ccs import _memory
 from ccs._clock import ServerClock
 from ccs._compat import Lock, call, refuse_interrupter
-from ccs._core.server import check_server, time_of
-from ccs._core.target import Target, parse_target
-from ccs._faults import copy_of
+from ccs._core.endpoint import Endpoint
+from ccs._core.greeting import Greeting
+from ccs._core.server import time_of
+from ccs._core.target import Target, parse_target, with_credentials
+from ccs._credentials import credentials_of
+from ccs._faults import copy_of, dial_fault
+from ccs._replies import InvalidReply, ServerError
+from ccs._sockets import tls_context
+from ccs._sync.sockets import Socket, open_socket
 from ccs.embedded import Embedded, default_folder
-from ccs.errors import CCSError, InvalidValue, Misuse
+from ccs.errors import CCSError, Misuse
 
 __all__ = ["Dialer", "resolve"]
 
 
 class Dialer:
-    """Knows how to reach a target: by URL, through the embedded server of a folder, or in memory."""
+    """Knows how to reach a target: by URL, or through the embedded server of a folder."""
 
     def __init__(self, target: Target, timeout: float, patience: float) -> None:
-        self._target = target
+        self.target = target
         self.timeout, self._patience = timeout, patience
-        self._kind, self._options = _options(target, timeout)
         self._embedded: Embedded | None = None
         self._lock = Lock()
         self._failure: CCSError | None = None
@@ -43,39 +42,39 @@ class Dialer:
     @property
     def address(self) -> str:
         """Where the server is, without secrets."""
-        return self._target.address
+        return self.target.address
 
     @property
     def user(self) -> str:
         """Whom the server takes us for."""
-        return self._target.user
+        return self.target.user
 
-    def dial(self) -> Any:
-        """A connected and checked connection of redis-py; its errors are redis-py's, `Unavailable` or `UnsafeServer`."""
-        connection = self._connection()
+    def dial(self) -> Socket:
+        """A new connection to a server that was greeted and found fit; `LinkDown` where trying again may help."""
         try:
-            connection.connect()
-            if self._target.kind != "memory":
-                connection.send_command("INFO", "all")
-                info = connection.read_response()
-                check_server(info, self.address)
-                self.clock.see(time_of(info))
-        except BaseException:
-            connection.disconnect()
-            raise
-        return connection
+            endpoint = self._endpoint()
+            context = call(tls_context, endpoint.tls, self.address) if endpoint.tls else None
+            greeting = Greeting(endpoint, self._credentials(), self.address)
+            socket = open_socket(endpoint, context, greeting, self.timeout)
+        except (InvalidReply, ServerError, OSError) as error:
+            raise dial_fault(error, self.address, self.user) from error
+        self.clock.see(time_of(greeting.info))
+        return socket
 
     def close(self) -> None:
         """Lets go of the embedded server, which ends when nobody is left."""
         if self._embedded:
             call(self._embedded.close)
 
-    def _connection(self) -> Any:
-        if self._target.kind == "memory":
-            return _memory.connection(self._target.location)
-        if self._target.kind == "folder":
-            return self._kind(**self._options, path=self._ensure())
-        return self._kind(**self._options)
+    def _endpoint(self) -> Endpoint:
+        if self.target.kind == "folder":
+            return Endpoint(path=self._ensure())
+        return self.target.endpoint
+
+    def _credentials(self) -> tuple[str, ...]:
+        if self.target.credentials is None:
+            return self.target.endpoint.credentials
+        return credentials_of(self.target.credentials)
 
     def _ensure(self) -> str:
         refuse_interrupter(self._ensure)
@@ -85,7 +84,7 @@ class Dialer:
                 # Who had to wait for somebody else's attempt has seen it fail: nobody waits for all of them in turn.
                 raise copy_of(self._failure)
             if self._embedded is None:
-                self._embedded = call(Embedded, self._target.location)
+                self._embedded = call(Embedded, self.target.location)
             try:
                 return call(self._embedded.open, self._patience)
             except Misuse:
@@ -99,34 +98,8 @@ def resolve(target: Target) -> Target:
     """What the target means here and now: `$CCS_URL`, the default folder, a server in memory."""
     if target.kind == "default":
         url = os.environ.get("CCS_URL")
-        return resolve(parse_target(url)) if url else parse_target(default_folder())
+        found = resolve(parse_target(url)) if url else parse_target(default_folder())
+        return with_credentials(found, target.credentials)
     if target.kind == "memory":
         return Target("memory", _memory.register(target.location), target.address)
     return target
-
-
-def _options(target: Target, timeout: float) -> tuple[Any, dict[str, Any]]:
-    # redis-py's defaults are not ours: it would retry by itself, end blocking reads, change shapes with RESP3, and look
-    # up its own version on disk for every connection.
-    fixed = {
-        "protocol": 2,
-        "retry": Retry(NoBackoff(), 0),
-        "health_check_interval": 0,
-        "decode_responses": False,
-        "driver_info": None,
-        "socket_timeout": timeout,
-    }
-    if target.kind != "url":
-        return redis_connection.UnixDomainSocketConnection, fixed
-    try:
-        parse_url: Any = redis_connection.parse_url
-        asked: dict[str, Any] = dict(parse_url(target.location))
-        kind = asked.pop("connection_class", redis_connection.Connection)
-        # Those of redis-py's pools, which we do without.
-        asked.pop("max_connections", None)
-        asked.pop("timeout", None)
-        options = {"socket_connect_timeout": timeout, **asked, **fixed}
-        kind(**options)
-    except (TypeError, ValueError, RedisError) as error:
-        raise InvalidValue(f"{target.address} is no URL that redis-py understands: {error}") from None
-    return kind, options

@@ -1,7 +1,6 @@
 """How commands travel, blocking: each thread takes a connection while it talks, and puts it back.
 
-Written by hand; the asyncio twin shares one connection among all tasks. redis-py opens the connections; from then on
-their sockets are spoken to directly, which takes a third of the time.
+Written by hand; the asyncio twin shares one connection among all tasks.
 """
 
 from __future__ import annotations
@@ -11,31 +10,30 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
-import hiredis
-from redis.exceptions import RedisError, ResponseError
-
 from ccs._core.commit import Argument
-from ccs._faults import LinkDown, dial_fault
-from ccs._replies import NOTHING_YET, reply_reader
+from ccs._faults import LinkDown
+from ccs._memory import MemoryConnection
+from ccs._replies import NOTHING_YET, InvalidReply, ServerError, pack, reply_reader
 from ccs._stats import Counters
 from ccs._sync.dial import Dialer
-from ccs.errors import StoreClosed
+from ccs._sync.sockets import CHUNK, Socket
+from ccs.errors import CCSError, StoreClosed
 
-__all__ = ["Link", "dial"]
+__all__ = ["Link"]
 
-_MOST, _CHUNK = 64, 65536
+_MOST = 64
 
 
 class _Wire:
     """One open connection."""
 
-    __slots__ = ("connection", "feed", "next_reply", "receive", "send")
+    __slots__ = ("close", "feed", "next_reply", "receive", "send")
 
-    def __init__(self, connection: Any) -> None:
-        self.connection = connection
-        reader, sock = reply_reader(), connection._sock
-        self.send: Callable[[bytes], object] = sock.sendall
-        self.receive: Callable[[int], bytes] = sock.recv
+    def __init__(self, socket: Socket) -> None:
+        reader = reply_reader()
+        self.close = socket.close
+        self.send: Callable[[bytes], object] = socket.sendall
+        self.receive: Callable[[int], bytes] = socket.recv
         self.feed, self.next_reply = reader.feed, reader.gets
 
     def talk(self, packed: bytes, count: int) -> list[Any]:
@@ -44,32 +42,23 @@ class _Wire:
         replies: list[Any] = []
         while len(replies) < count:
             while (reply := self.next_reply()) is NOTHING_YET:
-                chunk = self.receive(_CHUNK)
+                chunk = self.receive(CHUNK)
                 if not chunk:
                     raise ConnectionError("the server closed the connection")
                 self.feed(chunk)
-            if isinstance(reply, RedisError) and not isinstance(reply, ResponseError):
-                raise reply  # one that says that this connection is of no use, as redis-py sees it
+            if isinstance(reply, ServerError) and reply.code == "NOAUTH":
+                raise reply  # this connection is of no use; a new one logs in again
             replies.append(reply)
         return replies
 
 
-class _MemoryWire:
-    """One connection to a server of fakeredis, which has no socket."""
-
-    def __init__(self, connection: Any) -> None:
-        self.connection = connection
+class _MemoryWire(MemoryConnection):
+    """One connection to a server in this process."""
 
     def talk(self, packed: bytes, count: int) -> list[Any]:
         """The replies to so many commands, errors of the server included."""
-        self.connection.send_packed_command((packed,), check_health=False)
-        return [self._read() for _ in range(count)]
-
-    def _read(self) -> Any:
-        try:
-            return self.connection.read_response()
-        except ResponseError as error:
-            return error
+        self.send(packed)
+        return [self.receive() for _ in range(count)]
 
 
 class Link:
@@ -89,12 +78,12 @@ class Link:
         return f"<Link to {self._dialer.address}, {len(self._idle)} connections idle>"
 
     def call(self, command: tuple[Argument, ...]) -> Any:
-        """The reply to one command; `LinkDown` where there is none, redis-py's errors for those of the server."""
-        return self._exchange(_pack(command), 1)[0]
+        """The reply to one command; `LinkDown` where there is none, `ServerError` where the server refuses."""
+        return self._exchange(pack(command), 1)[0]
 
     def call_all(self, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
         """The replies to several commands, sent one right after the other; the first error of the server is raised."""
-        return self._exchange(b"".join(map(_pack, commands)), len(commands))
+        return self._exchange(b"".join(map(pack, commands)), len(commands))
 
     def close(self) -> None:
         """Closes what is idle; what is in use is closed when its caller is done."""
@@ -111,19 +100,19 @@ class Link:
             self._room.put(None)
         self._stats.add("bytes", len(packed))
         for reply in replies:
-            if isinstance(reply, ResponseError):
+            if isinstance(reply, ServerError):
                 raise reply
         return replies
 
     def _talk(self, wire: _Wire | _MemoryWire, packed: bytes, count: int) -> list[Any]:
         try:
             replies = wire.talk(packed, count)
-        except (RedisError, OSError) as error:
+        except (ServerError, InvalidReply, OSError) as error:
             self._discard(wire)
-            raise LinkDown(error, sent=True) from error
+            raise (error if isinstance(error, CCSError) else LinkDown(error, sent=True)) from error
         except BaseException:
             # Somebody interrupted us between a command and its reply: nobody else may read that reply as theirs.
-            wire.connection.disconnect()
+            wire.close()
             raise
         self._idle.append(wire)
         if self._closed:
@@ -139,7 +128,7 @@ class Link:
     def _discard(self, wire: _Wire | _MemoryWire) -> None:
         # A server that went away took the idle connections with it.
         self._broken = True
-        wire.connection.disconnect()
+        wire.close()
         self._drain()
 
     def _drain(self) -> None:
@@ -148,24 +137,12 @@ class Link:
                 wire = self._idle.pop()
             except IndexError:
                 return
-            with suppress(RedisError, OSError):
-                wire.connection.disconnect()
+            with suppress(OSError):
+                wire.close()
 
     def _open(self) -> _Wire | _MemoryWire:
-        connection = dial(self._dialer)
+        target = self._dialer.target
+        wire = _MemoryWire(target.location) if target.kind == "memory" else _Wire(self._dialer.dial())
         self._stats.add("reconnects", int(self._broken))
         self._broken = False
-        return _Wire(connection) if hasattr(connection._sock, "recv") else _MemoryWire(connection)
-
-
-def _pack(command: tuple[Argument, ...]) -> bytes:
-    packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub knows only tuples of one
-    return packed
-
-
-def dial(dialer: Dialer) -> Any:
-    """A new connection; `LinkDown` where trying again may help."""
-    try:
-        return dialer.dial()
-    except (RedisError, OSError) as error:
-        raise dial_fault(error, dialer.address, dialer.user) from error
+        return wire

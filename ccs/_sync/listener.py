@@ -21,6 +21,7 @@ from ccs._stats import Counters
 from ccs._sync.wire import LEADS, LeadingSignal, LedWire, OnLost, OnReply
 from ccs.aio.listener import Listener as AsyncListener
 from ccs.aio.listener import Overhearing
+from ccs.aio.sockets import Socket
 from ccs.errors import Misuse, StoreClosed
 
 __all__ = ["Listener", "Overhearing"]
@@ -111,8 +112,8 @@ class Listener:
         await self._listener.aclose()
         self._wire = None
 
-    def _led(self, connection: Any, on_reply: OnReply, on_lost: OnLost) -> LedWire:
-        self._wire = LedWire(connection, on_reply, on_lost, self._tell)
+    def _led(self, transport: Socket, on_reply: OnReply, on_lost: OnLost) -> LedWire:
+        self._wire = LedWire(transport, on_reply, on_lost, self._tell)
         return self._wire
 
     def _tell(self, fn: Callable[..., object], *args: object) -> None:

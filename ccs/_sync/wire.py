@@ -18,9 +18,10 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from ccs._compat import Signal, calls_below, interrupter_refused
+from ccs.aio.sockets import Socket
 from ccs.aio.wire import OnLost, OnReply, SocketWire
 
 __all__ = ["LEADS", "LeadingSignal", "LedWire", "OnLost", "OnReply"]
@@ -69,13 +70,13 @@ class LeadingSignal(Signal):
 class LedWire(SocketWire):
     """A connection without TLS."""
 
-    def __init__(self, connection: Any, on_reply: OnReply, on_lost: OnLost, tell: Callable[..., object]) -> None:
+    def __init__(self, transport: Socket, on_reply: OnReply, on_lost: OnLost, tell: Callable[..., object]) -> None:
         # First the descriptors: there may be too few left. One of our own of the socket: the transport closes its own at
         # any time.
-        self._socket = self._owned(os.dup(connection._writer.transport.get_extra_info("socket").fileno()))
+        self._socket = self._owned(os.dup(transport.get_extra_info("socket").fileno()))
         self._bell = self._owned(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
         self._watched, self._led = select.epoll(), select.epoll()
-        super().__init__(connection, on_reply, on_lost)
+        super().__init__(transport, on_reply, on_lost)
         self._tell, self._loop = tell, asyncio.get_running_loop()
         self._loop_thread = self._reader_thread = threading.get_ident()
         self._transport.pause_reading()
@@ -142,14 +143,15 @@ class LedWire(SocketWire):
     def _receive(self) -> bool:
         """Hands out what has come; whether there may be more."""
         try:
-            self.take(os.read(self._socket, _CHUNK) or self._ended())
+            data = os.read(self._socket, _CHUNK) or self._ended()
+            self.take(data, len(data))
         except BlockingIOError:
             return True  # only a ring
         except Exception as error:  # noqa: BLE001  # whatever it is, it ends the connection
             self._tell(self.lose, error)
             return False
         except BaseException:
-            self._reader = None  # nobody may go on in the middle of a message
+            self._feed = self._broken  # nobody may go on in the middle of a message
             self._tell(self.lose, ConnectionError("interrupted while it was read"))
             raise
         return True
@@ -158,6 +160,9 @@ class LedWire(SocketWire):
         # Closed not before nobody can read or ring any more.
         weakref.finalize(self, os.close, descriptor).atexit = False
         return descriptor
+
+    def _broken(self, *_: object) -> NoReturn:
+        raise ConnectionError("interrupted while it was read")
 
     def _ended(self) -> NoReturn:
         raise ConnectionError("the server closed the connection")

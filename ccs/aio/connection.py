@@ -8,13 +8,12 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from redis.exceptions import NoScriptError, ResponseError
-
 from ccs._compat import async_sleep
 from ccs._core.commit import Argument
 from ccs._core.retry import backoff
 from ccs._faults import LinkDown, reply_fault
 from ccs._log import logger
+from ccs._replies import ServerError
 from ccs._scripts import Script
 from ccs._stats import Counters
 from ccs.aio.link import Link
@@ -65,14 +64,14 @@ class Connection:
         while True:
             try:
                 return await call(command)
-            except NoScriptError:
-                command = "EVAL", text, *command[2:]
-                continue
             except Unavailable as error:
                 raise Unavailable(error.address, sent and writes, error.reason) from error
             except LinkDown as error:
                 sent, reason = sent or error.sent, str(error)
-            except ResponseError as error:
+            except ServerError as error:
+                if error.code == "NOSCRIPT":
+                    command = "EVAL", text, *command[2:]
+                    continue
                 reason = self._reason(error, command, text, sent and writes)
             if sent and again is not None:
                 command = again()
@@ -111,7 +110,7 @@ class Connection:
         """Closes the link."""
         await self._link.aclose()
 
-    def _reason(self, error: ResponseError, command: Any, text: str, maybe_applied: bool) -> str:
+    def _reason(self, error: ServerError, command: Any, text: str, maybe_applied: bool) -> str:
         one = command if isinstance(command[0], str) else command[0]
         try:
             return reply_fault(error, self.address, self._user, one, text)

@@ -12,13 +12,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import hiredis
-from redis.exceptions import RedisError
-
 from ccs._compat import call
 from ccs._core.retry import backoff
 from ccs._faults import LinkDown, denied
 from ccs._log import logger
+from ccs._replies import ServerError, pack
 from ccs._stats import Counters
 from ccs.aio.dial import Dialer
 from ccs.aio.wire import Plain, Wire, open_wire
@@ -100,7 +98,7 @@ class Line:
 
     def _say(self, *command: str) -> None:
         if self._wire and self._wire.up:
-            self._wire.write(hiredis.pack_command(command))  # type: ignore[arg-type]  # its stub knows tuples of one
+            self._wire.write(pack(command))
 
     async def _keep_up(self) -> None:
         attempt, down_since = 0, time.monotonic()
@@ -109,7 +107,7 @@ class Line:
                 lost = await self._connect()
                 attempt = 0
                 raise LinkDown(await lost, sent=False)
-            except (LinkDown, RedisError, OSError, CCSError) as error:
+            except (LinkDown, OSError, CCSError) as error:
                 down_since = down_since if attempt else time.monotonic()
                 await self._hang_up()
                 self._lost(error, attempt, down_since)
@@ -153,10 +151,10 @@ class Line:
 
     def _hear(self, reply: Any) -> None:
         self._heard = True
-        if isinstance(reply, RedisError) and denied(reply):
+        if denied(reply):
             self._tell(self._refused)
-        elif isinstance(reply, RedisError):
-            if str(reply).startswith("MISCONF "):
+        elif isinstance(reply, ServerError):
+            if reply.code == "MISCONF":
                 return  # the answer to a PING where the disk is full: somebody is there
             raise reply
         elif reply[0] == b"message":

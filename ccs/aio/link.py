@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import hiredis
-
 from ccs._core.commit import Argument
 from ccs._faults import LinkDown, copy_of
+from ccs._replies import pack
 from ccs._stats import Counters
 from ccs.aio.dial import Dialer
 from ccs.aio.wire import OnReply, Wire, open_wire
-from ccs.errors import StoreClosed
+from ccs.errors import CCSError, StoreClosed
 
 __all__ = ["Link"]
 
@@ -38,7 +37,7 @@ class Link:
         return f"<Link to {self._dialer.address}, {'up' if self._talk and self._talk.wire.up else 'down'}>"
 
     async def call(self, command: tuple[Argument, ...]) -> Any:
-        """The reply to one command; `LinkDown` where there is none, redis-py's errors for those of the server."""
+        """The reply to one command; `LinkDown` where there is none, `ServerError` where the server refuses."""
         talk = self._talk if self._talk and self._talk.wire.up else await self._open()
         return await talk.call(command)
 
@@ -117,7 +116,7 @@ class _Talk:
         What is in flight is bounded by those who wait for it, so there is no need to drain.
         """
         # First this: a command that cannot be packed must not leave anybody behind who waits for a reply.
-        packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub knows only tuples of one
+        packed = pack(command)
         self._waiting.append(on_reply)
         self.wire.write(packed)
         # The rest is done while the server works.
@@ -145,7 +144,7 @@ class _Talk:
         if self._watchdog:
             self._watchdog.cancel()
         while self._waiting:
-            self._waiting.popleft()(LinkDown(reason, sent=True))
+            self._waiting.popleft()(reason if isinstance(reason, CCSError) else LinkDown(reason, sent=True))
 
     def _watch(self) -> None:
         # A timer that still runs looks again by itself.

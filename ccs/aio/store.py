@@ -14,7 +14,7 @@ from ccs._core.keys import check_namespace
 from ccs._core.numbers import whole
 from ccs._core.pattern import compile_addresses
 from ccs._core.scopes import MEMORY_SCOPES
-from ccs._core.target import parse_target
+from ccs._core.target import parse_target, with_credentials
 from ccs._core.times import Duration, millis, seconds
 from ccs.aio.context import Context
 from ccs.aio.engine import Engine
@@ -40,13 +40,15 @@ def connect(
     retry_for: Duration = 30.0,
     max_value_bytes: int = 1_048_576,
     embed: Callable[[list[str]], Any] | None = None,
+    credential_provider: Any = None,
 ) -> Store:
     """A store on a server: a folder's own (`"./brain"`; by default the user's), one by URL, or `memory://`.
 
     Nothing is done until it is entered, or first used. `agent` is written into everything that this store writes.
     After `retry_for` seconds (at most 300) without an answer, calls are `Unavailable`. `embed` makes a vector of each of
     a list of texts, for memories that are searched by similarity; with asyncio it may be a coroutine function, and a plain
-    one runs in a worker thread.
+    one runs in a worker thread. `credential_provider` is one of redis-py's, or has its methods `get_credentials` or
+    `get_credentials_async`: it is asked for a user and a password whenever a connection is made.
 
         >>> import ccs.aio as ccs
         >>> async with ccs.connect("memory://", agent="gatherer") as store:
@@ -60,7 +62,8 @@ def connect(
             f"retry_for is {retry_for!r}: at most 300 seconds, since identities are kept for ten minutes"
         )
     limit, work = _positive("max_value_bytes", max_value_bytes), None if embed is None else AsyncWork(embed)
-    engine = Engine(parse_target(target), check_namespace(namespace), patience, limit, work)
+    where = with_credentials(parse_target(target), credential_provider)
+    engine = Engine(where, check_namespace(namespace), patience, limit, work)
     return Store(engine, check_agent(agent) if agent else None)
 
 

@@ -1,27 +1,30 @@
-"""One open connection, asyncio: bytes go out, replies come in, without a task in between where there is a socket."""
+"""One open connection, asyncio: bytes go out, replies come in, without a task in between."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
-from redis.exceptions import RedisError, ResponseError
-
-from ccs._faults import dial_fault
-from ccs._replies import NOTHING_YET, reply_reader
+from ccs._memory import MemoryConnection
+from ccs._replies import NOTHING_YET, InvalidReply, ServerError, reply_reader
 from ccs.aio.dial import Dialer
+from ccs.aio.sockets import Socket
+from ccs.errors import CCSError
 
 __all__ = ["OnLost", "OnReply", "Plain", "SocketWire", "Wire", "open_wire"]
+
+_BUFFER = 65536
 
 OnReply = Callable[[Any], None]
 OnLost = Callable[[BaseException], None]
 
 
 class Wire(Protocol):
-    """A connection that redis-py has opened, from then on without it.
+    """An open connection.
 
-    Each reply is given to `on_reply`, errors of the server too. What that raises, be it one of redis-py's errors or an
+    Each reply is given to `on_reply`, errors of the server too. What that raises, be it a `ServerError` or an
     `IndexError` (a reply that nobody has asked for), ends the connection. `on_lost` is called once: when it has ended.
     """
 
@@ -37,55 +40,55 @@ class Wire(Protocol):
         """Ends the connection, and waits until nothing is left of it."""
 
 
-Plain = Callable[[Any, OnReply, OnLost], Wire]
-"""What makes a wire of a connection to which nothing but a socket belongs."""
+Plain = Callable[[Socket, OnReply, OnLost], Wire]
+"""What makes a wire of a socket without TLS."""
 
 
 async def open_wire(dialer: Dialer, on_reply: OnReply, on_lost: OnLost, plain: Plain | None = None) -> Wire:
     """A new connection, which waits for replies without end; `LinkDown` where trying again may help."""
+    target = dialer.target
+    if target.kind == "memory":
+        return _MemoryWire(target.location, on_reply, on_lost)
+    socket = await dialer.dial()
+    kind = SocketWire if target.endpoint.tls else plain or SocketWire
     try:
-        connection = await dialer.dial()
-    except (RedisError, OSError) as error:
-        raise dial_fault(error, dialer.address, dialer.user) from error
-    # A watchdog or a heartbeat looks after it from here on.
-    connection.socket_timeout = None
-    transport = getattr(connection._writer, "transport", None)
-    if transport is None:
-        return _MemoryWire(connection, on_reply, on_lost)
-    kind = SocketWire if transport.get_extra_info("ssl_object") else plain or SocketWire
-    try:
-        return kind(connection, on_reply, on_lost)
+        return kind(socket, on_reply, on_lost)
     except BaseException:
-        connection._close()
+        socket.abort()
         raise
 
 
-class SocketWire(asyncio.Protocol):
-    """One with a socket."""
+class SocketWire(asyncio.BufferedProtocol):
+    """One with a socket. It reads into a buffer of its own: a new one for each reply costs as much as a command."""
 
-    def __init__(self, connection: Any, on_reply: OnReply, on_lost: OnLost) -> None:
-        self._connection, self._on_reply, self._on_lost = connection, on_reply, on_lost
-        self._reader = reply_reader()
+    def __init__(self, transport: Socket, on_reply: OnReply, on_lost: OnLost) -> None:
+        self._transport, self._on_reply, self._on_lost = transport, on_reply, on_lost
+        reader = reply_reader()
+        self._feed: Callable[..., object] = reader.feed  # it takes a bytearray too, which its stub does not know
+        self._next_reply = reader.gets
+        self._buffer = bytearray(_BUFFER)
         self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._transport = connection._writer.transport
-        self._transport.set_protocol(self)
-        # Not with `send_command`: cancelled in its drain, it would close a connection that others share.
-        self.write = self._transport.write
+        transport.set_protocol(self)
+        self.write = transport.write
         self.up = True
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Where the transport puts what it reads."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Hands out the replies that are complete."""
         try:
-            self.take(data)
-        except (RedisError, IndexError) as error:
+            self.take(self._buffer, nbytes)
+        except (ServerError, InvalidReply, IndexError) as error:
             self.lose(error)
 
-    def take(self, data: bytes) -> None:
+    def take(self, data: bytes | bytearray, size: int) -> None:
         """Hands out the replies that are complete; raises what says that the connection has to end."""
-        self._reader.feed(data)
-        while (reply := self._reader.gets()) is not NOTHING_YET:
-            if isinstance(reply, RedisError) and not isinstance(reply, ResponseError):
-                raise reply  # one that says that this connection is of no use, as redis-py sees it
+        self._feed(data, 0, size)
+        while (reply := self._next_reply()) is not NOTHING_YET:
+            if isinstance(reply, ServerError) and reply.code == "NOAUTH":
+                raise reply  # this connection is of no use; a new one logs in again
             self._on_reply(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -99,7 +102,6 @@ class SocketWire(asyncio.Protocol):
         if self.up:
             self.up = False
             self._transport.abort()
-            self._connection._close()
             self._on_lost(reason)
 
     async def aclose(self, reason: BaseException) -> None:
@@ -109,37 +111,38 @@ class SocketWire(asyncio.Protocol):
 
 
 class _MemoryWire:
-    """One to a server of fakeredis, which has no socket."""
+    """One to a server in this process."""
 
-    def __init__(self, connection: Any, on_reply: OnReply, on_lost: OnLost) -> None:
-        self._connection, self._on_reply, self._on_lost = connection, on_reply, on_lost
-        self._reader = asyncio.create_task(self._read(), name="ccs link")
+    def __init__(self, name: str, on_reply: OnReply, on_lost: OnLost) -> None:
+        self._on_reply, self._on_lost = on_reply, on_lost
+        self._loop = asyncio.get_running_loop()
+        self._connection = MemoryConnection(name, self._wake)
         self.up = True
 
     def write(self, packed: bytes) -> None:
-        self._connection._writer.writelines((packed,))
+        try:
+            self._connection.send(packed)
+        except CCSError as error:
+            self._loop.call_soon(self.lose, error)
 
     def lose(self, reason: BaseException) -> None:
         if self.up:
             self.up = False
-            self._reader.cancel()
+            self._connection.close()
             self._on_lost(reason)
 
     async def aclose(self, reason: BaseException) -> None:
         self.lose(reason)
-        await asyncio.wait([self._reader])
-        await self._connection.disconnect()
 
-    async def _read(self) -> None:
+    def _wake(self) -> None:
+        # In the thread of whoever has sent something to the server.
+        if self._connection.ready:
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._receive)
+
+    def _receive(self) -> None:
         try:
-            while True:
-                self._on_reply(await self._reply())
-        except (RedisError, OSError, IndexError) as error:
+            while self.up and self._connection.ready:
+                self._on_reply(self._connection.receive())
+        except (ServerError, CCSError, IndexError) as error:
             self.lose(error)
-            await self._connection.disconnect(nowait=True)
-
-    async def _reply(self) -> Any:
-        try:
-            return await self._connection.read_response()
-        except ResponseError as error:
-            return error

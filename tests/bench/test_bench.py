@@ -21,7 +21,7 @@ from ccs.bench.outcome import FigureOutcome, Outcome
 from tests.support.servers import PrivateServer
 from tests.support.waiting import eventually, scaled
 
-OURS = {"ccs", "ccs.aio", "naive", "naive.aio", "bare", "bare.aio"}  # with nothing but what CCS itself needs
+OURS = {"ccs", "ccs.aio", "naive", "naive.aio", "bare", "bare.aio"}  # with nothing but what the tests need
 
 
 @dataclass

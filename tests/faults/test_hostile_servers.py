@@ -77,22 +77,6 @@ def bulk(text: str) -> bytes:
     return f"${len(text)}\r\n{text}\r\n".encode()
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., PrivateServer]]:
-    """Starts servers with options of the test's own."""
-    started: list[PrivateServer] = []
-
-    def make(*options: str, kind: str = "valkey") -> PrivateServer:
-        folder = tmp_path / str(len(started))
-        folder.mkdir()
-        started.append(PrivateServer(binary_of(kind), folder, *options).start())
-        return started[-1]
-
-    yield make
-    for server in started:
-        server.stop()
-
-
 async def both(url: str, error: type[Exception], **options: object) -> list[Exception]:
     """What entering a store raises, in either colour; the type is checked, and that no password is told."""
     caught = []

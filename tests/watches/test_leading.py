@@ -32,6 +32,9 @@ from tests.watches.breakage import cutting, losing
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the loop reads, always")
 
+PACKAGE = os.path.join(os.path.dirname(ccs.__file__), "")
+"""What is ours, whatever the clone is called and whatever stands above it."""
+
 SOON = 1.0
 """Seconds: before a heartbeat, a look at what is silent or a reconnect could have mended anything."""
 
@@ -444,7 +447,7 @@ class Interruption:
         sys.setprofile(None)
 
     def __call__(self, frame: FrameType, event: str, argument: object) -> None:
-        if event in ("call", "c_return") and "/ccs/" in frame.f_code.co_filename:
+        if event in ("call", "c_return") and frame.f_code.co_filename.startswith(PACKAGE):
             self.left -= 1
             if self.left == 0:
                 self.where = f"{event} in {frame.f_code.co_qualname}, line {frame.f_lineno}, {argument}"

@@ -1,0 +1,199 @@
+"""`memory://`: what is installed is tried out, and its servers deliver between threads, loops and colours."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import re
+import secrets
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+
+import ccs
+import ccs.aio
+from tests.support.waiting import bounded, counts, scaled
+
+PACKAGE = Path(ccs.__file__).parent
+FOREIGN = {"fakeredis", "hiredis", "redis"}
+
+
+def run(program: str, *paths: Path) -> str:
+    """What a program prints in a process of its own, which finds modules in these folders first."""
+    path = [str(path) for path in (*paths, PACKAGE.parent)]
+    code = f"import sys; sys.path[:0] = {path!r}\n{textwrap.dedent(program)}"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def text_of_connecting(*paths: Path) -> str:
+    return run(
+        """
+        import ccs, ccs.aio
+        for connect in (ccs.connect, ccs.aio.connect):
+            try:
+                connect("memory://")
+            except ccs.Unavailable as error:
+                print(error)
+        """,
+        *paths,
+    )
+
+
+# What is loaded, and what is asked of it.
+
+
+def test_redis_py_is_loaded_for_memory_only() -> None:
+    """Given a store in a folder or by URL, when `ccs` is imported and a store made, then redis-py is not loaded."""
+    loaded = run(
+        """
+        import sys, ccs, ccs.aio
+        ccs.connect("redis://box"), ccs.aio.connect("rediss://box"), ccs.connect("./brain")
+        print({"redis", "fakeredis", "lupa"} & set(sys.modules))
+        """
+    )
+    assert loaded.strip() == "set()"
+
+
+def test_nothing_private_of_a_dependency_is_touched() -> None:
+    """Given the modules that import redis-py, hiredis or fakeredis, then only two do, and read no private attribute."""
+    importers = {}
+    for path in PACKAGE.rglob("*.py"):
+        name, tree = path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text("utf-8"))
+        if any(FOREIGN & set(names_in(node)) for node in ast.walk(tree)) and not name.startswith("bench/"):
+            importers[name] = tree
+    assert set(importers) == {"_memory.py", "_replies.py"}
+    for tree in importers.values():
+        attributes = [
+            node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and re.match("_[^_]", node.attr)
+        ]
+        assert all(isinstance(node.value, ast.Name) and node.value.id == "self" for node in attributes)
+
+
+def names_in(node: ast.AST) -> list[str]:
+    """The modules that a statement imports, or that a call of `import_module` does."""
+    found: list[str | None] = []
+    if isinstance(node, ast.Import):
+        found = [each.name for each in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        found = [node.module]
+    elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+        found = [ast.literal_eval(node.args[0])] if isinstance(node.args[0], ast.Constant) else []
+    return [name.partition(".")[0] for name in found if name]
+
+
+# What is missing or broken.
+
+
+def test_without_fakeredis_it_says_what_to_install(tmp_path: Path) -> None:
+    """Given no fakeredis, when `memory://` is asked for, then the error names the extra."""
+    (tmp_path / "fakeredis.py").write_text("raise ModuleNotFoundError('no', name='fakeredis')")
+    said = text_of_connecting(tmp_path).splitlines()
+    assert len(said) == 2
+    assert all("not installed" in line and "collaborative-context-store[testing]" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "raise ModuleNotFoundError('No module named lupa', name='lupa')",
+        "class FakeServer:\n    def __init__(self, version): pass\nclass FakeRedis:\n    def __init__(self, **_): pass",
+        """
+        class FakeServer:
+            def __init__(self, version): pass
+        class FakeRedis:
+            def __init__(self, **_): self.connection_pool = self
+            def make_connection(self): return self
+            def connect(self): pass
+            def send_packed_command(self, packed, check_health): pass
+            def can_read(self, timeout): return False
+            def disconnect(self): pass
+        """,
+    ],
+    ids=["no lupa", "no pool", "no answer"],
+)
+def test_a_fakeredis_that_does_not_work_is_named_at_once(tmp_path: Path, broken: str) -> None:
+    """Given a fakeredis that fails, when `memory://` is asked for, then the error names versions and what to install."""
+    (tmp_path / "fakeredis.py").write_text(textwrap.dedent(broken))
+    said = text_of_connecting(tmp_path).splitlines()
+    assert len(said) == 2
+    for line in said:
+        assert "redis " in line
+        assert "lupa " in line
+        assert "pip install 'collaborative-context-store[testing]'" in line
+
+
+# Who hears whom.
+
+
+def test_a_name_is_shared_between_threads_loops_and_colours() -> None:
+    """Given stores of one name on several threads and loops, when all write, then a watch of each colour sees all."""
+    target = f"memory://{secrets.token_hex(4)}"
+    rounds, writers = counts(10, 200), 3
+
+    def write(number: int) -> None:
+        with ccs.connect(target) as store:
+            for turn in range(rounds):
+                store.task("42").set(f"{number}/{turn}", turn)
+
+    async def see() -> list[str]:
+        async with ccs.aio.connect(target) as store, store.task("42").watch("*/*") as changes:
+            seeing.wait()
+            return [(await changes.receive(timeout=scaled(30))).path for _ in range(rounds * writers)]
+
+    def see_blocking() -> None:
+        with ccs.connect(target) as store, store.task("42").watch("*/*") as changes:
+            seeing.wait()
+            seen.append([changes.receive(timeout=scaled(30)).path for _ in range(rounds * writers)])
+
+    seen: list[list[str]] = []
+    seeing = threading.Barrier(4)
+    watchers = [threading.Thread(target=see_blocking)]
+    watchers += [threading.Thread(target=lambda: seen.append(asyncio.run(see()))) for _ in range(2)]
+    for thread in watchers:
+        thread.start()
+    seeing.wait(scaled(10))
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(writers)]
+    for thread in threads:
+        thread.start()
+    for thread in [*threads, *watchers]:
+        thread.join()
+    assert len(seen) == 3
+    assert seen[0] == seen[1] == seen[2]
+    assert sorted(seen[0]) == sorted(f"{number}/{turn}" for number in range(writers) for turn in range(rounds))
+
+
+def test_a_store_whose_loop_ended_holds_up_nobody() -> None:
+    """Given a store that was not closed before its loop was, when another one writes, then it goes through."""
+    target = f"memory://{secrets.token_hex(4)}"
+
+    async def leave_open() -> ccs.aio.Store:
+        store = ccs.aio.connect(target)
+        await store.task("42").watch("**").__aenter__()
+        await store.task("42").set("a", 1)
+        return store
+
+    left = asyncio.run(leave_open())
+    with ccs.connect(target) as store:
+        assert store.task("42").set("a", 2).version == 2
+    assert left.address == target
+
+
+async def test_a_call_in_memory_that_is_cancelled_leaves_the_connection_in_order() -> None:
+    """Given calls of which every other one is cancelled at once, then the others get their own answers."""
+    async with ccs.aio.connect("memory://") as store:
+        task = store.task("42")
+        await task.set_many({f"n/{number}": number for number in range(100)})
+
+        async def ask(number: int) -> int | None:
+            asking = asyncio.ensure_future(task.get(f"n/{number}"))
+            await asyncio.sleep(0)
+            if number % 2:
+                asking.cancel()
+            return (await asyncio.gather(asking, return_exceptions=True))[0]
+
+        found = await bounded(asyncio.gather(*map(ask, range(100))))
+        assert found[::2] == list(range(0, 100, 2))
