@@ -17,7 +17,7 @@ from typing import Any
 
 from ccs._compat import calls_below, interrupter_refused
 from ccs._replies import ServerError, pack
-from ccs.errors import Unavailable
+from ccs.errors import CCSError, Unavailable
 
 __all__ = ["MemoryConnection", "forget", "register"]
 
@@ -73,9 +73,19 @@ class MemoryConnection:
             self._server.listeners[on_ready] = None
 
     def send(self, packed: bytes) -> None:
-        """Has commands executed; when this returns, their replies can be received."""
-        with _blamed():
-            self._connection.send_packed_command((packed,), check_health=False)
+        """Has commands executed; when this returns, their replies can be received.
+
+        `Misuse` for a signal handler or a finalizer in the middle of another command: the server would wait for that one.
+        """
+        thread = get_ident()
+        if thread in _sending and calls_below(self.send, of_any=True) > 1:
+            raise interrupter_refused()
+        try:
+            _sending.add(thread)
+            with _blamed():
+                self._connection.send_packed_command((packed,), check_health=False)
+        finally:
+            _sending.discard(thread)
         for wake in list(self._server.listeners):
             wake()
 
@@ -143,7 +153,7 @@ def _blamed() -> Iterator[None]:
     """Whatever goes wrong in other packages is told with their versions, and what to do about it."""
     try:
         yield
-    except Unavailable:
+    except CCSError:
         raise
     except Exception as error:
         raise _broken(error) from error

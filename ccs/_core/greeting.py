@@ -19,7 +19,7 @@ class Greeting:
         self._address = address
         self._unanswered = deque(_commands(endpoint, credentials))
         self.packed = b"".join(map(pack, self._unanswered))
-        self.info: object = b""
+        self.info = b""
 
     def take(self, reply: object) -> bool:
         """Judges the next reply. Returns whether it was the last; raises what the server refuses, or is unfit for."""
@@ -28,7 +28,7 @@ class Greeting:
             raise reply
         if command[0] == "INFO":
             check_server(reply, self._address)
-            self.info = reply
+            self.info = reply if isinstance(reply, bytes) else b""
         elif reply != b"OK":
             raise Unavailable(self._address, reason="no Redis or Valkey speaks there")
         return not self._unanswered
