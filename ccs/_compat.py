@@ -10,7 +10,6 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
-from types import MethodType
 from typing import Any, TypeVar
 
 import anyio.to_thread
@@ -157,17 +156,17 @@ class AsyncGate:
         return self.is_open
 
 
-def calls_below(method: Callable[..., object], *, of_any: bool = False) -> int:
-    """How many calls of a method this thread is in the middle of, of its object or `of_any`.
+def calls_below(function: Callable[..., object], *, of_any: bool = False) -> int:
+    """How many calls of a function this thread is in the middle of; of a method, those of its object or `of_any`.
 
     Signal handlers and finalizers run on top of whatever their thread was doing.
     """
-    assert isinstance(method, MethodType)
-    code = method.__func__.__code__
+    plain: Any = inspect.unwrap(getattr(function, "__func__", function))
+    owner = None if of_any else getattr(function, "__self__", None)
     frame = inspect.currentframe()
     calls = 0
     while frame:
-        calls += frame.f_code is code and (of_any or frame.f_locals.get("self") is method.__self__)
+        calls += frame.f_code is plain.__code__ and (owner is None or frame.f_locals.get("self") is owner)
         frame = frame.f_back
     return calls
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import importlib
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from threading import get_ident
@@ -17,9 +17,9 @@ from typing import Any
 
 from ccs._compat import calls_below, interrupter_refused
 from ccs._replies import ServerError, pack
-from ccs.errors import CCSError, Unavailable
+from ccs.errors import CCSError, Misuse, Unavailable
 
-__all__ = ["MemoryConnection", "forget", "register"]
+__all__ = ["MemoryConnection", "forget", "interrupts", "register"]
 
 _PRIVATE = "\0private "
 _INSTALL = "pip install 'collaborative-context-store[testing]'"
@@ -29,22 +29,23 @@ class _Server:
     """A server, and whom to wake when something has happened there. Used by any thread."""
 
     def __init__(self) -> None:
-        with _blamed():
-            self.fake = _fakeredis().FakeServer(version=(7,))
+        self.fake = _ask(lambda: _fakeredis().FakeServer(version=(7,)))
         # A dict is changed, and copied whole, in one step each.
         self.listeners: dict[Callable[[], None], None] = {}
 
     def connection(self) -> Any:
         """A connection, by what fakeredis and redis-py offer to everybody."""
-        with _blamed():
-            connection = _fakeredis().FakeRedis(server=self.fake, protocol=2).connection_pool.make_connection()
-            connection.connect()
-            return connection
+        return _ask(self._connected)
+
+    def _connected(self) -> Any:
+        connection = _fakeredis().FakeRedis(server=self.fake, protocol=2).connection_pool.make_connection()
+        connection.connect()
+        return connection
 
 
 _servers: dict[str, _Server] = {}
-# The threads that send, and perhaps some whose sending was interrupted.
-_sending: set[int] = set()
+# The threads in the middle of a call into fakeredis, and perhaps some whose call was interrupted.
+_asking: set[int] = set()
 
 
 def register(name: str) -> str:
@@ -73,42 +74,39 @@ class MemoryConnection:
             self._server.listeners[on_ready] = None
 
     def send(self, packed: bytes) -> None:
-        """Has commands executed; when this returns, their replies can be received.
-
-        `Misuse` for a signal handler or a finalizer in the middle of another command: the server would wait for that one.
-        """
-        thread = get_ident()
-        if thread in _sending and calls_below(self.send, of_any=True) > 1:
-            raise interrupter_refused()
-        try:
-            _sending.add(thread)
-            with _blamed():
-                self._connection.send_packed_command((packed,), check_health=False)
-        finally:
-            _sending.discard(thread)
+        """Has commands executed; when this returns, their replies can be received."""
+        _ask(lambda: self._connection.send_packed_command((packed,), check_health=False))
         for wake in list(self._server.listeners):
             wake()
 
     @property
     def ready(self) -> bool:
         """Whether there is something to receive."""
-        return bool(self._connection.can_read(0))
+        return bool(_ask(lambda: self._connection.can_read(0)))
 
     def receive(self) -> Any:
         """The next reply or message, errors of the server included; it must be there."""
-        with _blamed():
-            if not self.ready:
-                raise RuntimeError("a command was not answered")
-            try:
-                return self._connection.read_response(disable_decoding=True)
-            except _response_error() as error:
-                return _server_error(error)
+        try:
+            return _ask(self._next_reply)
+        except _response_error() as error:
+            return _server_error(error)
+
+    def _next_reply(self) -> Any:
+        if not self._connection.can_read(0):
+            raise RuntimeError("a command was not answered")
+        return self._connection.read_response(disable_decoding=True)
 
     def close(self) -> None:
         """Ends the connection."""
         if self._on_ready:
             self._server.listeners.pop(self._on_ready, None)
-        self._connection.disconnect()
+        with suppress(Misuse):  # then it goes with its server
+            _ask(self._connection.disconnect)
+
+
+def interrupts() -> bool:
+    """Whether the caller runs on top of a call into fakeredis: whoever waits for that server waits for this thread."""
+    return get_ident() in _asking and calls_below(_ask) > 0
 
 
 def _server_error(error: Exception) -> ServerError:
@@ -124,10 +122,9 @@ def _try_out() -> None:
     _servers[name] = _Server()
     connection = MemoryConnection(name)
     connection.send(pack(("EVAL", "return {KEYS[1], 1}", "1", "a")))
-    with _blamed():
-        answer = connection.receive()
-        if answer != [b"a", 1]:
-            raise RuntimeError(f"a script was answered with {answer!r}")
+    answer = connection.receive()
+    if answer != [b"a", 1]:
+        raise _broken(RuntimeError(f"a script was answered with {answer!r}"))
     connection.close()
     forget(name)
 
@@ -148,15 +145,24 @@ def _response_error() -> Any:
     return importlib.import_module("redis.exceptions").ResponseError
 
 
-@contextmanager
-def _blamed() -> Iterator[None]:
-    """Whatever goes wrong in other packages is told with their versions, and what to do about it."""
+def _ask(call: Callable[[], Any]) -> Any:
+    """The result of a call into other packages; what goes wrong there is told with their versions, and what to do about it.
+
+    `Misuse` for a signal handler or a finalizer in the middle of another such call: a server has a lock, for which it
+    would wait.
+    """
+    if interrupts():
+        raise interrupter_refused()
+    thread = get_ident()
     try:
-        yield
-    except CCSError:
-        raise
+        _asking.add(thread)
+        return call()
     except Exception as error:
+        if isinstance(error, (CCSError, _response_error())):
+            raise
         raise _broken(error) from error
+    finally:
+        _asking.discard(thread)
 
 
 def _broken(error: Exception) -> Unavailable:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from weakref import WeakSet, WeakValueDictionary
 
 from ccs import _memory
-from ccs._compat import Lock, Work, here
+from ccs._compat import Lock, Work, here, interrupter_refused
 from ccs._core.commit import Settings
 from ccs._core.journal import JournalPage, parse_page
 from ccs._core.keys import Keys, keys_of
@@ -120,6 +120,7 @@ class Engine:
         self._home: Home | None = None
         self._homes: dict[str, Home] = {}
         self._is_open = self.closed = False
+        self._in_memory = self.target.kind == "memory"
         _engines.add(self)
 
     def __repr__(self) -> str:
@@ -212,7 +213,9 @@ class Engine:
         self._gate()
 
     def _passable(self) -> bool:
-        return self._is_open and not self._starting and not self.closed and self._is_home()
+        if not self._is_open or self._starting or self.closed or not self._is_home():
+            return False
+        return not (self._in_memory and _memory.interrupts())
 
     def _gate(self) -> None:
         if self._passable():
@@ -233,9 +236,14 @@ class Engine:
             self.check()
 
     def check(self) -> None:
-        """Raises `StoreClosed` where the store is closed, or belongs to another process or event loop."""
+        """Raises `StoreClosed` where the store is closed, or belongs to another process or event loop.
+
+        `Misuse` for a signal handler or a finalizer on top of a call to a server in this process.
+        """
         if self.closed:
             raise StoreClosed(f"the store at {self.address} is closed; connect anew")
+        if self._in_memory and _memory.interrupts():
+            raise interrupter_refused()
         if not self._is_home():
             where = "another process" if self.inherited else "another event loop"
             raise StoreClosed(f"the store at {self.address} belongs to {where}; connect anew in this one")

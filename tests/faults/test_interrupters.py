@@ -65,6 +65,11 @@ def signalled(handler: Handler) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+def possible(store: ccs.Store) -> set[str]:
+    """How a call may end that waits for nothing but the server: one in this process waits for the thread that it serves."""
+    return {"done", "refused"} if store.address.startswith("memory") else {"done"}
+
+
 def busily(call: Callable[[], object], handler: Handler, rounds: int) -> int:
     """Calls on and on until the handler has run so often; how many calls were made."""
     done = 0
@@ -110,8 +115,9 @@ def test_a_signal_handler_is_refused_only_what_would_wait_for_its_own_thread(con
     assert dict(done) == {"n": task.get("n"), "m": task.get("m")}
     for name in ("write", "update", "claim", "message"):
         assert "refused" in handler.outcome(name)
-    for name in ("elsewhere", "read", "listing", "counting", "subscription"):
-        assert handler.outcome(name) == {"done"}
+    for name in ("elsewhere", "read", "listing", "subscription"):
+        assert handler.outcome(name) <= possible(store)
+    assert handler.outcome("counting") == {"done"}
     assert all(isinstance(refused, RuntimeError) and "another thread" in str(refused) for refused in handler.refusals)
     assert handler.longest < scaled(2)
 
@@ -259,7 +265,7 @@ def test_a_finalizer_is_refused_only_what_would_wait_for_its_own_thread(store: c
     gc.collect()
     assert task.get("n") == done
     assert task.get("collected", 0) == handler.outcomes["write", "done"]
-    assert handler.outcome("read") == {"done"}
+    assert handler.outcome("read") <= possible(store)
 
 
 def test_a_gate_can_be_opened_on_top_of_a_thread_that_waits_for_it() -> None:
