@@ -14,7 +14,7 @@ from ccs._core.greeting import Greeting
 from ccs._core.target import parse_target, with_credentials
 from ccs._faults import dial_fault
 from ccs._replies import ServerError, pack
-from ccs.errors import InvalidValue, Unavailable, UnsafeServer
+from ccs.errors import Forbidden, InvalidValue, Unavailable, UnsafeServer
 
 SECRET = "tops3cret"
 INFO = b"# Server\r\nvalkey_version:9.1.2\r\nmaxmemory_policy:noeviction\r\n"
@@ -196,13 +196,14 @@ def test_a_server_that_is_none_or_unfit_is_found_out_by_its_answers() -> None:
         ("ERR max number of clients reached", True, "max number of clients"),
         ("MASTERDOWN Link with MASTER is down", True, "MASTERDOWN"),
         ("WRONGPASS invalid username-password pair or user is disabled.", False, "it refuses us: WRONGPASS"),
-        ("NOPERM User ann has no permissions to run the 'info' command", False, "it refuses us: NOPERM"),
+        ("NOPERM User ann has no permissions to run the 'info' command", False, "INFO"),
         ("NOAUTH Authentication required.", False, "it refuses us: NOAUTH"),
         ("ERR DB index is out of range", False, "it refuses to begin: DB index"),
         ("ERR AUTH <password> called without any password configured", False, "it refuses to begin: AUTH"),
     ],
 )
 def test_what_a_server_answers_to_the_greeting_passes_or_does_not(text: str, passes: bool, said: str) -> None:
-    fault = dial_fault(ServerError(text), "redis://box")
+    fault = dial_fault(ServerError(text), "redis://box", "ann")
     assert said in str(fault)
-    assert isinstance(fault, Unavailable) != passes
+    assert isinstance(fault, (Forbidden, Unavailable)) != passes
+    assert isinstance(fault, Forbidden) == text.startswith("NOPERM")

@@ -27,6 +27,7 @@ EXAMPLES = [
     errors.StoreFull("no room"),
     errors.Forbidden("redis://host", "app", "run PUBLISH on 'x'"),
     errors.StoreClosed("no store"),
+    errors.Misuse("not now"),
     errors.Unavailable("redis://host", True, "no answer"),
     errors.UnsafeServer("no server"),
     errors.ValueTooLarge(2, 1),
