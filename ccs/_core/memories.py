@@ -2,13 +2,14 @@
 
 They are maps with short keys, which other programs can read:
 
-    @semantic/<id>              content metadata dimension vector, and superseded_by agent stored_at once that is so
+    @semantic/<id>              content metadata dimension vector, and superseded_by once that is so
     @episodes/<time>/<id>       description metadata (dimension vector)
     @episode-ids/<id>           path: where the episode of an id that was given lies, so that there is one of each id
     @procedures/<id>            name steps confidence successes failures agent dimension vector
-    @embeddings                 dimension: that of all vectors of the context
+    @embeddings                 dimension: that of all vectors of the context; closed while it is settled anew
 
-A vector is packed as float32, little-endian.
+A vector is packed as float32, little-endian. What was written again, since it was superseded or embedded anew, also
+says by which agent it was stored, and when: stored_at, in µs.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from ccs._core.codec import decode
 from ccs._core.entry import RawEntry
 from ccs._core.names import name_of, system_path
 from ccs._core.numbers import real
-from ccs._core.times import to_micros
+from ccs._core.times import from_micros, from_millis, to_micros
 from ccs._core.vectors import FLOAT_BYTES
 from ccs.errors import InvalidValue
-from ccs.types import Episode
+from ccs.types import Episode, Fact, Procedure
 
 __all__ = [
+    "EMBEDDED",
     "EMBEDDINGS",
     "EPISODES",
     "EPISODE_IDS",
@@ -35,20 +37,28 @@ __all__ = [
     "Kept",
     "episode_of",
     "episode_path",
+    "fact_of",
     "fresh",
     "kept_in",
     "map_of",
     "named",
+    "procedure_of",
+    "reembedded",
     "reinforced",
     "share",
+    "signed",
     "stamp",
     "steps_of",
+    "text_in",
     "text_of",
+    "text_of_procedure",
     "with_vector",
 ]
 
 SEMANTIC, EPISODES, EPISODE_IDS, PROCEDURES = "@semantic", "@episodes", "@episode-ids", "@procedures"
 EMBEDDINGS = "@embeddings"
+EMBEDDED = SEMANTIC, EPISODES, PROCEDURES
+"""Where memories with a vector lie."""
 
 
 class Kept(NamedTuple):
@@ -121,6 +131,29 @@ def with_vector(value: dict[str, Any], vector: bytes) -> dict[str, Any]:
     return {**value, "dimension": len(vector) // FLOAT_BYTES, "vector": vector} if vector else value
 
 
+def signed(value: Mapping[str, Any], agent: str, stored: int) -> dict[str, Any]:
+    """A stored value that is written again, by whoever: it says who stored it, and when (µs)."""
+    return {"agent": agent, "stored_at": stored, **value}
+
+
+def text_in(path: str, value: Mapping[str, Any]) -> str:
+    """The text of a memory, which is what is embedded of it."""
+    root = path.split("/", 1)[0]
+    if root == PROCEDURES:
+        return text_of_procedure(value["name"], value["steps"])
+    return str(value["content" if root == SEMANTIC else "description"])
+
+
+def text_of_procedure(name: str, steps: Iterable[Any]) -> str:
+    """What is embedded of a procedure: its name and its steps, a line each."""
+    return "\n".join(map(str, (name, *steps)))
+
+
+def reembedded(raw: RawEntry, vector: bytes) -> dict[str, Any]:
+    """The value of a memory with another vector."""
+    return with_vector(signed(decode(raw.value), raw.agent, raw.updated), vector)
+
+
 def fresh(value: Any) -> Any:
     """A copy of a value as it was decoded: nobody shares a mutable one."""
     if type(value) is dict:
@@ -128,6 +161,35 @@ def fresh(value: Any) -> Any:
     if type(value) is list:
         return [fresh(each) for each in value]
     return set(value) if type(value) is set else value
+
+
+def fact_of(memory: Kept) -> Fact:
+    """The fact that users see."""
+    value = memory.value
+    return Fact(
+        memory.id,
+        value["content"],
+        fresh(value["metadata"]),
+        memory.agent,
+        from_micros(memory.stored),
+        from_millis(memory.expiry) if memory.expiry else None,
+        value.get("superseded_by"),
+    )
+
+
+def procedure_of(memory: Kept, score: float | None = None) -> Procedure:
+    """The procedure that users see."""
+    value = memory.value
+    return Procedure(
+        memory.id,
+        value["name"],
+        fresh(value["steps"]),
+        value["confidence"],
+        memory.agent,
+        score,
+        value["successes"],
+        value["failures"],
+    )
 
 
 def episode_of(memory: Kept) -> Episode:

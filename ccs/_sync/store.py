@@ -184,7 +184,7 @@ class Store:
             'prices'
         """
         ids = {"workflow": workflow, "session": session, "actor": actor}
-        addresses = {scope: scope_address(scope, id) for scope, id in ids.items() if not isinstance(id, EllipsisType)}
+        addresses = {scope: scope_address(scope, each) for scope, each in ids.items() if each is not ...}
         addresses["global"] = GLOBAL
         return Memory({scope: self.context(address, agent=agent) for scope, address in addresses.items()})
 

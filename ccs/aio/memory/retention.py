@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import secrets
+from collections.abc import Iterable
 from datetime import datetime
 from itertools import accumulate
 from typing import NamedTuple
@@ -24,15 +25,13 @@ from ccs._core.commit import (
 from ccs._core.entry import RawEntry
 from ccs._core.memories import EPISODE_IDS, EPISODES, episode_of, episode_path, kept_in, named, stamp, text_of
 from ccs._core.names import system_path
-from ccs._core.pattern import Below
-from ccs._core.read import Found, page_arguments, parse_found
 from ccs._core.retry import jitter
-from ccs._scripts import READ
 from ccs.aio.memory.space import Space
+from ccs.aio.memory.stored import page
 from ccs.aio.place import Place
 from ccs.errors import Conflict
 
-__all__ = ["NewEpisode", "keep", "prune"]
+__all__ = ["NewEpisode", "keep", "prune", "removal"]
 
 _BELOW = f"{EPISODES}/"
 # How many are read, and pruned, at a time, and their bytes: what a commit removes stands in its record.
@@ -87,7 +86,7 @@ async def prune(space: Space, place: Place, before: datetime, summarize: AsyncWo
     bound, pruned, lost = _BELOW + stamp(before), 0, 0
     while old := await _earlier(place, bound, whole=summarize is not None):
         summary = None if summarize is None else await _summary(space, before, old, summarize)
-        operations, vector, size = _removal(old), b"", 0
+        operations, vector, size = removal(old), b"", 0
         if summary:
             operations, vector, size = [*summary.operations, *operations], summary.vector, summary.size
         try:
@@ -118,12 +117,12 @@ async def _summary(space: Space, before: datetime, old: Stored, summarize: Async
 async def _make_room(place: Place, episode: NewEpisode, most: int) -> tuple[list[Operation], list[Guard]]:
     """What brings an episode in among the latest; without it where it is too early, and nothing where all is well."""
     present = await _present(place)
-    first = await _page(place, "", max(1, present + 1 - most))
+    first = await page(place, EPISODES, "", max(1, present + 1 - most))
     leaving = sorted([*first.entries, episode.path])[: max(0, present + 1 - most)]
     removed = {path: first.entries[path] for path in leaving if path != episode.path}
     guards = [*episode.guards, fewer_below(_BELOW, present + 1)]
     guards += [revision_guard(path, raw.revision) for path, raw in removed.items()]
-    return [*(() if episode.path in leaving else episode.operations), *_removal(removed)], guards
+    return [*(() if episode.path in leaving else episode.operations), *removal(removed)], guards
 
 
 async def _present(place: Place) -> int:
@@ -142,9 +141,9 @@ async def _earlier(place: Place, bound: str, *, whole: bool) -> Stored:
     old: Stored = {}
     after: str | None = ""
     while after is not None and after < bound and (whole or not old):
-        found = await _page(place, after, _PAGE)
+        found = await page(place, EPISODES, after, _PAGE)
         old |= {path: raw for path, raw in found.entries.items() if path < bound}
-        after = found.last_path
+        after = found.last
     return old if whole else _bounded(old)
 
 
@@ -153,12 +152,7 @@ def _bounded(old: Stored) -> Stored:
     return {path: old[path] for path, size in zip(list(old), sizes, strict=True) if size <= _PAGE_BYTES}
 
 
-async def _page(place: Place, after: str, limit: int) -> Found:
-    arguments = page_arguments(Below(_BELOW), after, limit)
-    return parse_found(await place.connection.script(READ, place.keys.all, arguments), lambda _: True)
-
-
-def _removal(old: Stored) -> list[Operation]:
+def removal(old: Iterable[str]) -> list[Operation]:
     """The end of episodes, and of their ids where those were given."""
     ids = [system_path(EPISODE_IDS, named(path)[0]) for path in old]
     return [delete_op(path) for path in (*old, *ids)]

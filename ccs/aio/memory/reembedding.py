@@ -1,0 +1,94 @@
+"""Embedding anew: the memories of a context get vectors of another model, in place, while everybody goes on.
+
+The dimension changes first, so that from then on nothing is stored with another one; then all memories are gone through
+in the order of their paths, some at a time, each some in one commit. So when that is done nothing of before is left, and
+what is broken off can be begun again. A search finds meanwhile what has vectors of the dimension that it asks with.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping
+
+from ccs._compat import AsyncWork, async_sleep
+from ccs._core.codec import encode
+from ccs._core.commit import revision_guard, set_op
+from ccs._core.entry import RawEntry
+from ccs._core.memories import EMBEDDED, kept_in, reembedded, text_in
+from ccs._core.retry import jitter
+from ccs._core.vectors import pack_all
+from ccs._log import logger
+from ccs.aio.memory.space import Space
+from ccs.aio.memory.stored import stretch
+from ccs.aio.place import Place
+from ccs.errors import Conflict
+
+__all__ = ["Reembedding"]
+
+
+class Reembedding:
+    """One run through all memories of a context."""
+
+    def __init__(self, space: Space, place: Place, embed: AsyncWork) -> None:
+        self._space, self._place, self._embed = space, place, embed
+        self._vectors: dict[str, bytes] = {}
+        self._settled = False
+
+    def __repr__(self) -> str:
+        return f"<Reembedding of {self._place.address}>"
+
+    async def run(self) -> int:
+        """Gives every memory that can be searched a new vector. Returns how many these were."""
+        done = 0
+        for root in EMBEDDED:
+            last: str | None = ""
+            while last is not None:
+                count, last = await self._step(root, last)
+                done += count
+                logger.info("embedded %d memories anew in %s, now at %r", done, self._place.address, last)
+        return done
+
+    async def _step(self, root: str, after: str) -> tuple[int, str | None]:
+        """Embeds and commits the next ones, again where they changed meanwhile; how many, and where that ended."""
+        lost = 0
+        self._vectors.clear()
+        while True:
+            entries, last = await stretch(self._place, root, after)
+            texts = _texts(entries)
+            try:
+                await self._commit(entries, texts)
+            except Conflict as conflict:
+                if conflict.path not in texts:
+                    raise
+                await async_sleep(jitter(lost, random.random()))
+                lost += 1
+            else:
+                return len(texts), last
+
+    async def _commit(self, entries: Mapping[str, RawEntry], texts: Mapping[str, str]) -> None:
+        if not texts:
+            return
+        await self._make_vectors(texts.values())
+        vectors = {path: self._vectors[text] for path, text in texts.items()}
+        vector = next(iter(vectors.values()))
+        if not self._settled:  # only once: of two runs with different dimensions, one fails
+            await self._space.settle(vector)
+            self._settled = True
+        limit = self._place.engine.max_value_bytes
+        values = {path: encode(reembedded(entries[path], vectors[path]), limit) for path in texts}
+        operations = [set_op(path, raw, keep_ttl=True) for path, raw in values.items()]
+        guards = [revision_guard(path, entries[path].revision) for path in texts]
+        await self._space.commit(vector, operations, guards, sum(map(len, values.values())))
+
+    async def _make_vectors(self, texts: Iterable[str]) -> None:
+        """Embeds the texts, each once."""
+        missing = sorted(set(texts) - self._vectors.keys())
+        if missing:
+            vectors = pack_all(await self._embed(missing), len(missing))
+            self._vectors.update(zip(missing, vectors, strict=True))
+
+
+def _texts(entries: Mapping[str, RawEntry]) -> dict[str, str]:
+    """The texts of those memories that have a vector, by path."""
+    memories = {path: kept_in(path, raw) for path, raw in entries.items()}
+    return {path: text_in(path, memory.value) for path, (memory, vector) in memories.items() if vector}
