@@ -128,7 +128,8 @@ def _present(place: Place) -> int:
     """How many there are; what is due by now is expired first, and not counted."""
     keys = place.keys
     count = "ZLEXCOUNT", keys.paths, f"[{_BELOW}", b"(" + _BELOW.encode() + b"\xff"
-    present, deadlines = place.connection.run_all([count, ("ZCARD", keys.deadlines)])
+    # In this order: counted before somebody else sweeps, what has expired would be taken for present.
+    deadlines, present = place.connection.run_all([("ZCARD", keys.deadlines), count])
     if deadlines:
         place.commit([sweep_op()], [], 0, heeding=False)
         present = place.connection.run(count)

@@ -129,7 +129,8 @@ async def _present(place: Place) -> int:
     """How many there are; what is due by now is expired first, and not counted."""
     keys = place.keys
     count = "ZLEXCOUNT", keys.paths, f"[{_BELOW}", b"(" + _BELOW.encode() + b"\xff"
-    present, deadlines = await place.connection.run_all([count, ("ZCARD", keys.deadlines)])
+    # In this order: counted before somebody else sweeps, what has expired would be taken for present.
+    deadlines, present = await place.connection.run_all([("ZCARD", keys.deadlines), count])
     if deadlines:
         await place.commit([sweep_op()], [], 0, heeding=False)
         present = await place.connection.run(count)
