@@ -133,7 +133,7 @@ def test_vectors_of_several_dimensions_are_searched_each_among_its_own() -> None
     with pytest.raises(ccs.InvalidValue, match="has 3 numbers, the embeddings here have 1 or 2"):
         matrices.nearest(pack([1.0, 2.0, 3.0]), 5)
     matrices.update({"a": pack([5.0])})
-    with pytest.raises(ccs.InvalidValue, match="the embeddings here have 1$"):
+    with pytest.raises(ccs.InvalidValue, match=r"the embeddings here have 1$"):
         matrices.nearest(pack([1.0, 0.0]), 5)
     matrices.update(dict.fromkeys("abcd", b""))
     assert matrices.nearest(pack([1.0, 0.0]), 5) == []
