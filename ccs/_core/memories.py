@@ -14,6 +14,7 @@ says by which agent it was stored, and when: stored_at, in µs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Set
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -35,10 +36,12 @@ __all__ = [
     "PROCEDURES",
     "SEMANTIC",
     "Kept",
+    "episode_id",
     "episode_of",
     "episode_path",
     "fact_of",
     "fresh",
+    "is_ours",
     "kept_in",
     "map_of",
     "named",
@@ -103,6 +106,16 @@ def stamp(at: datetime) -> str:
         return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     except OverflowError:
         raise InvalidValue(f"{at!r} is outside of the years 1 to 9999 in UTC") from None
+
+
+def episode_id(moment: int, noise: str, *, first: bool = False) -> str:
+    """An id of our making, of eight hex digits of noise: such ids sort as they were made, in ns; `first`: before all."""
+    return f"{'!' * first}{moment:016x}{noise}"
+
+
+def is_ours(id: object) -> bool:
+    """Whether the id of an episode is of the form that we make."""
+    return isinstance(id, str) and re.fullmatch("!?[0-9a-f]{24}", id) is not None
 
 
 def episode_path(at: datetime, id: str) -> str:

@@ -102,7 +102,7 @@ class Timeline(Table):
         names = sorted(self._paths)
         later = (self._paths[name] for name in islice(names, bisect_right(names, after), None))
         alive = (path for path in later if not self._memories[path].due(now))
-        return [self._show(path) for path in islice(alive, count)]
+        return [episode_of(self._memories[path]) for path in islice(alive, count)]
 
     def _show(self, path: str) -> Episode:
         return self._shown.setdefault(path, episode_of(self._memories[path]))

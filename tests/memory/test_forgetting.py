@@ -93,6 +93,18 @@ async def test_of_many_who_forget_one_forgot_it(mind: Any, open_store: Open) -> 
             assert sum(await asyncio.gather(*(each.forget(chosen) for each in (memory, theirs) * 4))) == 1
 
 
+async def test_an_id_of_our_making_is_taken_too(mind: Any, open_store: Open) -> None:
+    """Given an episode, when its id is given to another one, then that is a `Conflict`, as for any id."""
+    other = (await open_store(embed=embed)).task("t")
+    await mind.episodic.record("old", at=NOON)
+    await mind.episodic.prune(NOON + timedelta(minutes=1), summarize=lambda old: "summary")
+    await mind.episodic.record("new")
+    for task in (mind, other):
+        for each in await mind.episodic.list():
+            await unchanged(task, task.episodic.record("again", id=each.id), ccs.Conflict)
+    assert len(await mind.episodic.list()) == 2
+
+
 async def test_an_episode_recorded_anew_at_another_moment_is_the_one_that_is_had(mind: Any, open_store: Open) -> None:
     other = (await open_store(embed=embed)).task("t")
     for minutes in (5, 1, 9):

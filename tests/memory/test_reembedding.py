@@ -115,6 +115,26 @@ async def test_of_two_who_change_the_dimension_at_once_one_wins(open_store: Open
         assert len(found) == sum(each == dimension for each in taken)
 
 
+async def test_who_knew_another_dimension_looks_again(mind: Any, open_store: Open) -> None:
+    """Given a store that stored with the old dimension, when another process embeds anew, then it may store with the new."""
+    knowing = (await open_store()).task("t")
+    for i in range(150):
+        await knowing.semantic.store(f"{i}", id=f"{i:03}", embedding=[1.0] * DIMENSION)
+    calls = count()
+
+    def failing(texts: list[str]) -> Any:
+        if next(calls) == 1:
+            raise ConnectionError("the provider is away")
+        return newer(texts)
+
+    with pytest.raises(ConnectionError):
+        await mind.semantic.reembed(failing)
+    await knowing.semantic.store("new", embedding=[1.0] * 3)
+    await unchanged(knowing, knowing.semantic.store("new", embedding=[1.0] * DIMENSION), ccs.InvalidValue)
+    assert await knowing.semantic.reembed(lambda texts: [[1.0] * 5] * len(texts)) == 151
+    assert await mind.semantic.reembed() == 151
+
+
 async def test_who_closed_the_dimension_and_died_hinders_nobody(mind: Any, open_store: Open) -> None:
     """Given a process that was killed between closing and opening, then the next one, whoever it is, goes on."""
     for next_one in (None, AXES):

@@ -19,9 +19,11 @@ from ccs._core.memories import (
     EPISODE_IDS,
     EPISODES,
     Kept,
+    episode_id,
     episode_of,
     episode_path,
     fresh,
+    is_ours,
     kept_in,
     map_of,
     stamp,
@@ -82,9 +84,10 @@ class Episodic:
         """
         most = None if max_entries is None else whole("max_entries", max_entries, "how many to keep, at least 1", 1)
         value = {"description": text_of(description, "description"), "metadata": map_of(metadata, "metadata")}
-        # Such ids sort as they were made: of one moment, what was recorded first comes first.
-        chosen = f"{time.time_ns():016x}{secrets.token_hex(4)}" if id is None else id
+        chosen = episode_id(time.time_ns(), secrets.token_hex(4)) if id is None else id
         deadline = None if ttl is None else millis(ttl)
+        if is_ours(id):
+            self._check_free(chosen)
         vector, raw = self._space.remember(value, description, embedding, needed=False)
         path = episode_path(self._now() if at is None else at, chosen)
         keep(self._space, self._place, NewEpisode.of(path, id, vector, raw, deadline), most)
@@ -191,6 +194,12 @@ class Episodic:
             return None
         raw = stored_at(self._place, path)
         return None if raw is None else (path, raw)
+
+    def _check_free(self, id: str) -> None:
+        """`Conflict` if the id is that of an episode to which we gave it: no entry stands for those."""
+        if found := self._find(id):
+            path, raw = found
+            raise Conflict(path, 0, raw.version, raw.revision, raw.agent)
 
     def _now(self) -> datetime:
         seconds, micros = self._place.connection.run(("TIME",))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import secrets
+import time
 from collections.abc import Iterable
 from datetime import datetime
 from itertools import accumulate
@@ -24,7 +25,17 @@ from ccs._core.commit import (
     version_guard,
 )
 from ccs._core.entry import RawEntry
-from ccs._core.memories import EPISODE_IDS, EPISODES, episode_of, episode_path, kept_in, named, stamp, text_of
+from ccs._core.memories import (
+    EPISODE_IDS,
+    EPISODES,
+    episode_id,
+    episode_of,
+    episode_path,
+    kept_in,
+    named,
+    stamp,
+    text_of,
+)
 from ccs._core.names import system_path
 from ccs._core.retry import jitter
 from ccs._sync.memory.space import Space
@@ -109,8 +120,8 @@ def _summary(space: Space, before: datetime, old: Stored, summarize: Work) -> Ne
     said = text_of(summarize([episode_of(kept_in(path, raw)[0]) for path, raw in old.items()]), "summary")
     value = {"description": said, "metadata": {"summarizes": len(old)}}
     vector, raw = space.remember(value, said, None, needed=False)
-    # Sorts before what happened at that very moment.
-    return NewEpisode.of(episode_path(before, f"!{secrets.token_hex(12)}"), None, vector, raw, None)
+    chosen = episode_id(time.time_ns(), secrets.token_hex(4), first=True)
+    return NewEpisode.of(episode_path(before, chosen), None, vector, raw, None)
 
 
 def _make_room(place: Place, episode: NewEpisode, most: int) -> tuple[list[Operation], list[Guard]]:

@@ -93,29 +93,29 @@ class Space:
     def settle(self, vector: bytes) -> None:
         """Makes the dimension of a vector that of the context, whatever there is: who calls embeds that anew."""
         width = len(vector) // FLOAT_BYTES
-        while True:
-            known = self._agreed.known or self._look()
-            if known.is_for(width):
-                return
+        while not (known := self._look()).is_for(width):
             try:
                 self._agree(known, width)
-            except Conflict:
-                self._agreed.known = None
+            except Conflict as conflict:
+                if conflict.path != EMBEDDINGS:
+                    raise
 
     def _admits(self, known: _Dimension, width: int) -> bool:
-        """Whether a vector may be committed now; False where something must be looked at again first."""
+        """Whether a vector may be committed now, on the strength of what is known; False if that has changed by now."""
         if known.size in (0, width):
             return True
-        left = self._has_others(width)
-        if known.closed and not left:
-            return True
-        if not left:
-            self._agree(known, known.size, closed=True)
+        if self._look() != known:
             return False
-        if known.closed:
-            self._agree(known, known.size)
-        theirs = f"the others in {self._place.address} have {known.size}"
-        raise InvalidValue(f"the embedding has {width} numbers, {theirs}: forget all of them, or call semantic.reembed")
+        if self._has_others(width):
+            if known.closed:
+                self._agree(known, known.size)
+            theirs = f"the others in {self._place.address} have {known.size}"
+            raise InvalidValue(
+                f"the embedding has {width} numbers, {theirs}: forget all of them, or call semantic.reembed"
+            )
+        if not known.closed:
+            self._agree(known, known.size, closed=True)
+        return known.closed
 
     def _has_others(self, width: int) -> bool:
         """Whether there is a vector of another dimension."""
