@@ -109,7 +109,7 @@ def stamp(at: datetime) -> str:
 
 
 def episode_id(moment: int, noise: str, *, first: bool = False) -> str:
-    """An id of our making, of eight hex digits of noise: such ids sort as they were made, in ns; `first`: before all."""
+    """An id of our making, from a time in ns and eight hex digits of noise: they sort by that time; `first` before all others."""
     return f"{'!' * first}{moment:016x}{noise}"
 
 
@@ -145,7 +145,7 @@ def with_vector(value: dict[str, Any], vector: bytes) -> dict[str, Any]:
 
 
 def signed(value: Mapping[str, Any], agent: str, stored: int) -> dict[str, Any]:
-    """A stored value that is written again, by whoever: it says who stored it, and when (µs)."""
+    """A stored value that is about to be written again: it says itself who stored it, and when (µs)."""
     return {"agent": agent, "stored_at": stored, **value}
 
 

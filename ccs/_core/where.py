@@ -1,14 +1,14 @@
-"""What `where` says of metadata: `{"source": "seen", "year": {"$gte": 2020, "$lt": 2030}}`.
+"""Conditions on metadata: `where={"source": "seen", "year": {"$gte": 2020, "$lt": 2030}}`.
 
-Under each key of the metadata stands a value that it equals, or a map of operators that all hold:
+Under each key stands a value to equal, or a map of operators. All of it must hold.
 
-    $eq $ne             equal or not; two maps or two lists are equal when all in them is
-    $gt $gte $lt $lte   numbers, texts, bytes, dates, times or durations, each with its own kind; others never match
-    $in $nin            equal to one of a list, or to none
-    $exists             True or False: whether the key is there
+    $eq $ne             the value is equal, or not; maps and lists are compared as a whole
+    $gt $gte $lt $lte   the value is of the operand's kind and so ordered: numbers, texts, bytes, dates, times, durations
+    $in $nin            the value is equal to one of a list, or to none
+    $exists             the key is there (True) or not (False)
 
-`1` equals `1.0`, but True is not 1. A missing key equals nothing, so `$ne` and `$nin` hold for it. Whatever else begins
-with `$`, and an operator in any other place, is refused: it would match nothing, or everything, in silence.
+`1` equals `1.0`, but True is not 1. A missing key equals nothing, so `$ne` and `$nin` hold for it. Any other name with a
+`$`, and an operator in any other place, is refused: it would match nothing, or everything, in silence.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Accept = Callable[[Kept], bool]
 Test = Callable[[Any], bool]
 
 _MISSING, _TRUE, _FALSE = object(), object(), object()
-# What can be ordered, and with what: for the rest Python has no order, or none that anybody means.
+# The types that can be ordered, each with those of its kind.
 _KINDS: dict[type, str] = {
     int: "number",
     float: "number",
@@ -39,7 +39,7 @@ _KINDS: dict[type, str] = {
 
 
 def having(where: Mapping[str, Any] | None) -> Accept | None:
-    """Accepts the memories whose metadata is so; None where all will do. `InvalidValue` for what means nothing."""
+    """What accepts the memories whose metadata matches; None without a condition. `InvalidValue` for one that is none."""
     # As it would be stored: a tuple is a list there.
     wanted = decode(encode(map_of(where, "where")))
     if not wanted:
@@ -52,7 +52,7 @@ def having(where: Mapping[str, Any] | None) -> Accept | None:
             for key, test in tests:  # all(…) takes four times as long, and it is asked of every memory
                 if not test(metadata.get(key, _MISSING)):
                     return False
-        except ArithmeticError:  # a signalling NaN among Decimals compares with nothing
+        except ArithmeticError:  # a Decimal that is a signalling NaN cannot be compared
             return False
         return True
 
@@ -60,15 +60,15 @@ def having(where: Mapping[str, Any] | None) -> Accept | None:
 
 
 def some_of(where: Mapping[str, Any]) -> Accept:
-    """As `having`, of what is to be removed: `InvalidValue` where nothing is said, which would be all."""
+    """As `having`, for a removal: `InvalidValue` without a condition, which would remove everything."""
     accept = having(where)
     if accept is None:
-        raise InvalidValue(f"where is {where!r}: say at least one thing of what is to be removed")
+        raise InvalidValue(f"where is {where!r}: give at least one condition, else everything would be removed")
     return accept
 
 
 def _tests(key: Any, wanted: Any) -> list[Test]:
-    """What the value under a key must pass."""
+    """The tests that the value under a key must pass."""
     if _is_operator(key):
         raise InvalidValue(
             f"where has {key!r} in the place of a key; operators stand under one: {{'year': {{'$gt': 1}}}}"
@@ -99,10 +99,10 @@ def _check_plain(key: Any, wanted: Any) -> None:
 
 
 def _equals(wanted: Any) -> Test:
-    if type(wanted) is str:
-        return lambda value: bool(value == wanted)
-    marked = _marked(wanted)
-    return lambda value: bool(_marked(value) == marked)
+    if isinstance(wanted, (bool, dict, list, set)):
+        marked = _marked(wanted)
+        return lambda value: bool(_marked(value) == marked)
+    return lambda value: bool(value == wanted) and not isinstance(value, bool)
 
 
 def _differs(wanted: Any) -> Test:

@@ -153,7 +153,7 @@ def test_what_would_match_nothing_in_silence_is_refused(where: Any) -> None:
 
 @pytest.mark.parametrize("where", [None, {}], ids=repr)
 def test_what_is_removed_must_be_said(where: Any) -> None:
-    with pytest.raises(ccs.InvalidValue, match="at least one thing"):
+    with pytest.raises(ccs.InvalidValue, match="at least one condition"):
         some_of(where)
 
 

@@ -14,21 +14,29 @@ import ccs
 from ccs._core.codec import encode
 from ccs._core.commit import set_op
 from tests.context.probes import Open, unchanged
-from tests.memory.minds import DIMENSION, check_found, contents, embed, ranking, vector_of
+from tests.memory.minds import DIMENSION, check_found, contents, embed, newer, ranking, vector_of
 from tests.support.waiting import aeventually, scaled
 
 NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
 AXES = [1.0, 0.0]
 
 
-def newer(texts: list[str]) -> list[list[float]]:
-    """The embedder of another model, with vectors of three numbers."""
-    return [vector_of(f"newer {text}")[:3] for text in texts]
-
-
 def shuffled(texts: list[str]) -> list[list[float]]:
     """One with as many numbers as before, but other ones."""
     return [vector_of(text)[::-1] for text in texts]
+
+
+async def break_off(task: Any) -> None:
+    """Embeds the memories of a task anew, with an embedder that fails when it is asked for the second time."""
+    calls = count()
+
+    def failing(texts: list[str]) -> Any:
+        if next(calls) == 1:
+            raise ConnectionError("the provider is away")
+        return newer(texts)
+
+    with pytest.raises(ConnectionError):
+        await task.semantic.reembed(failing)
 
 
 @pytest.fixture
@@ -120,15 +128,7 @@ async def test_who_knew_another_dimension_looks_again(mind: Any, open_store: Ope
     knowing = (await open_store()).task("t")
     for i in range(150):
         await knowing.semantic.store(f"{i}", id=f"{i:03}", embedding=[1.0] * DIMENSION)
-    calls = count()
-
-    def failing(texts: list[str]) -> Any:
-        if next(calls) == 1:
-            raise ConnectionError("the provider is away")
-        return newer(texts)
-
-    with pytest.raises(ConnectionError):
-        await mind.semantic.reembed(failing)
+    await break_off(mind)
     await knowing.semantic.store("new", embedding=[1.0] * 3)
     await unchanged(knowing, knowing.semantic.store("new", embedding=[1.0] * DIMENSION), ccs.InvalidValue)
     assert await knowing.semantic.reembed(lambda texts: [[1.0] * 5] * len(texts)) == 151
@@ -250,15 +250,7 @@ async def test_what_was_broken_off_can_be_begun_again(mind: Any, open_store: Ope
     """Given an embedder that fails halfway: each search finds its own part; begun again, all is found."""
     for i in range(150):
         await mind.semantic.store(f"{i}", id=f"{i:03}")
-    calls = count()
-
-    def failing(texts: list[str]) -> Any:
-        if next(calls) == 1:
-            raise ConnectionError("the provider is away")
-        return newer(texts)
-
-    with pytest.raises(ConnectionError):
-        await mind.semantic.reembed(failing)
+    await break_off(mind)
     task = (await open_store(embed=newer)).task("t")
     old = {match.id for match in await mind.semantic.query("1", 1000)}
     new = {match.id for match in await task.semantic.query("1", 1000)}

@@ -131,7 +131,7 @@ class Procedural:
         return forget(self._place, system_path(PROCEDURES, id))
 
     def list(self, *, limit: int = 100, after: str | None = None) -> builtins.list[Procedure]:
-        """At most `limit` procedures, in the order of their ids (of their paths, to be exact); pages as those of facts."""
+        """At most `limit` procedures, in the order of their ids; the next page begins `after` the last id of this one."""
         return [procedure_of(kept) for kept in listed(self._place, PROCEDURES, limit, after)]
 
     def _index(self) -> Index:

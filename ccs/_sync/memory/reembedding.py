@@ -1,9 +1,9 @@
 # Generated from ccs/aio/memory/reembedding.py by scripts/twin. Do not edit.
-"""Embedding anew: the memories of a context get vectors of another model, in place, while everybody goes on.
+"""Embedding anew: the memories of a context get vectors of another model, in place, while others read and write.
 
-The dimension changes first, so that from then on nothing is stored with another one; then all memories are gone through
-in the order of their paths, some at a time, each some in one commit. So when that is done nothing of before is left, and
-what is broken off can be begun again. A search finds meanwhile what has vectors of the dimension that it asks with.
+The dimension changes first, so from then on nothing is stored with the old one. Then all memories are visited in the order
+of their paths, a few dozen in each commit. Hence nothing of the old dimension is left at the end, and a run that was broken
+off can be begun again. Meanwhile a search finds the memories of the dimension that it asks with.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Reembedding:
         return f"<Reembedding of {self._place.address}>"
 
     def run(self) -> int:
-        """Gives every memory that can be searched a new vector. Returns how many these were."""
+        """Gives a new vector to every memory that has one. Returns how many these were."""
         done = 0
         for root in EMBEDDED:
             last: str | None = ""
@@ -50,7 +50,7 @@ class Reembedding:
         return done
 
     def _step(self, root: str, after: str) -> tuple[int, str | None]:
-        """Embeds and commits the next ones, again where they changed meanwhile; how many, and where that ended."""
+        """Embeds and commits the next memories, again if they changed. Returns how many, and where the next step begins."""
         lost = 0
         self._vectors.clear()
         while True:
@@ -72,7 +72,7 @@ class Reembedding:
         self._make_vectors(texts.values())
         vectors = {path: self._vectors[text] for path, text in texts.items()}
         vector = next(iter(vectors.values()))
-        if not self._settled:  # only once: of two runs with different dimensions, one fails
+        if not self._settled:  # only once, so that of two runs with different dimensions one fails
             self._space.settle(vector)
             self._settled = True
         limit = self._place.engine.max_value_bytes
@@ -90,6 +90,6 @@ class Reembedding:
 
 
 def _texts(entries: Mapping[str, RawEntry]) -> dict[str, str]:
-    """The texts of those memories that have a vector, by path."""
+    """The text of each memory that has a vector, by path."""
     memories = {path: kept_in(path, raw) for path, raw in entries.items()}
     return {path: text_in(path, memory.value) for path, (memory, vector) in memories.items() if vector}

@@ -104,10 +104,12 @@ class Semantic:
     ) -> builtins.list[Match]:
         """The `top_k` facts most similar to a text or an embedding, the best first; equal ones in order of their ids.
 
-        `where` keeps only facts whose metadata has these keys with equal values, or values for which operators hold:
-        `{"year": {"$gte": 2020, "$lt": 2030}}`. There are `$eq $ne $gt $gte $lt $lte $in $nin $exists`; whatever else
-        begins with `$` is an `InvalidValue`. True is not 1; what cannot be ordered beside an operand does not match; a
-        missing key equals nothing, so `$ne` and `$nin` hold for it. The score is the cosine of the angle
+        `where` keeps only facts whose metadata has these keys with equal values, or with values for which operators hold:
+        `{"year": {"$gte": 2020, "$lt": 2030}}`. The operators are `$eq $ne $gt $gte $lt $lte $in $nin $exists`; any other
+        name with a `$` is an `InvalidValue`. True is not 1. A value of another kind than the operand never matches `$gt`
+        and the like. A missing key equals nothing, so `$ne` and `$nin` hold for it.
+
+        The score is the cosine of the angle
         between the two; `min_score` leaves out what scores less. `NoEmbedder` if a text is asked for and there is none.
 
             >>> id = task.semantic.store("Redis is fast", embedding=[1, 0], metadata={"about": "redis"})
@@ -150,10 +152,10 @@ class Semantic:
         return self.forget(id)
 
     def delete_matching(self, where: Mapping[str, Any]) -> int:
-        """Removes the facts whose metadata is so, superseded ones too. Returns how many these were.
+        """Removes the facts whose metadata matches, superseded ones too. Returns how many these were.
 
-        `where` is as for `query`, and says at least one thing, else `InvalidValue`. Facts go in steps of some dozens,
-        each one commit. What matched from before the call until its step is gone; what is stored meanwhile may stay.
+        `where` is as for `query`, and holds at least one condition, else `InvalidValue`. It works in steps of some dozens,
+        each one commit. A fact that is stored or changed meanwhile is removed if it matches when its step looks.
 
             >>> id = task.semantic.store("Ann lives in Delft", embedding=[1, 0], metadata={"about": "ann"})
             >>> id = task.semantic.store("Bob lives in Bonn", embedding=[0, 1], metadata={"about": "bob"})
@@ -167,10 +169,10 @@ class Semantic:
     def list(
         self, *, where: Mapping[str, Any] | None = None, limit: int = 100, after: str | None = None
     ) -> builtins.list[Fact]:
-        """At most `limit` facts, superseded ones too, in the order of their ids (of their paths, to be exact).
+        """At most `limit` facts, superseded ones too, in the order of their ids (to be exact, of their paths).
 
-        `where` is as for `query`. The next page begins `after` the last id of this one, also if that has been forgotten
-        meanwhile. No embedding is needed, and no copy is kept.
+        `where` is as for `query`. For the next page, give the last id of this one as `after`, even if that fact has been
+        forgotten since. Needs neither numpy nor a copy of the facts.
 
             >>> for name in ("a", "b", "c"):
             ...     id = task.semantic.store(name, id=name, embedding=[1, 0])
@@ -182,18 +184,20 @@ class Semantic:
         return [fact_of(kept) for kept in listed(self._place, SEMANTIC, limit, after, having(where))]
 
     def reembed(self, embed: Callable[[builtins.list[str]], Any] | None = None) -> int:
-        """Gives everything in this context that can be searched a vector of another model. Returns how much that was.
+        """Embeds all memories of this context anew, with another model. Returns how many these were.
 
-        That are facts, episodes and procedures, since all share one dimension, each by its text, also where its embedding
-        was given; what has no vector, or is superseded, stays as it is. `embed` is as for `connect`, by default
-        the store's own; what it raises ends the call.
+        These are facts, episodes and procedures, since they share one dimension. Each gets a vector of its text, even if
+        its embedding was given; what has no vector, or is superseded, stays as it is. `embed` is as for `connect`; without
+        it the store's own is used, or `NoEmbedder` raised. Whatever `embed` raises ends the call.
 
-        It may have another dimension. That holds from the first step on: other embeddings are an `InvalidValue` from
-        then on, and a search finds what has the dimension that it asks with, old or new, until nothing old is left. With
-        the same dimension, old and new vectors are compared meanwhile, and who stores with the old model leaves
-        an old vector: change over who stores first, then call this. Each step is one commit of some dozens, keeps who
-        stored a memory and when, and gives way to who changes it meanwhile. After an error or a crash, call it again. Of
-        two calls at once to different dimensions, one is an `InvalidValue`.
+        It works in steps of some dozens, each one commit, which keeps the author, time and deadline of a memory.
+        A memory that changes meanwhile is embedded as it is then. After an error or a crash, call it again.
+
+        The new vectors may have another dimension. From the first step on, an embedding that is stored must have the new
+        one, else `InvalidValue`, and a search finds the memories of the dimension that it asks with, old or new. Of two
+        calls at once to different dimensions, one raises `InvalidValue`. If the dimension stays the same, old and
+        new vectors are compared with each other until the end, and a process that still stores with the old model leaves old
+        vectors behind: change those processes first.
 
             >>> id = task.semantic.store("The sky is blue", embedding=[1, 0])
             >>> task.semantic.reembed(lambda texts: [[len(text), 1, 2] for text in texts])

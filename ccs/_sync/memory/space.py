@@ -1,10 +1,11 @@
 # Generated from ccs/aio/memory/space.py by scripts/twin. Do not edit.
 """The embeddings of one context: how texts become vectors, and the dimension that all of them share.
 
-The dimension stands in an entry of its own, and every commit with a vector is guarded by it: so it holds for all who
-write, whoever was first. It can change once nothing with another one is left. Who wants that closes the entry first, so
-that nobody adds a vector meanwhile, and looks then: if nothing is left, its own commit opens the entry with the new
-dimension. Who finds it closed, after a crash say, does the same.
+The dimension stands in an entry of its own, and every commit with a vector is guarded by that entry's revision: so it holds
+for all writers. It can change when no vector of another dimension is left. A writer that wants this first closes the entry,
+then looks for such vectors. If there are none, its commit opens the entry with the new dimension. Every commit with a vector
+opens a closed entry, so if one came between, the guard fails and the writer looks again. A writer that finds the entry
+closed, after a crash say, goes on in the same way.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class Space:
                 self._agreed.known = None
 
     def settle(self, vector: bytes) -> None:
-        """Makes the dimension of a vector that of the context, whatever there is: who calls embeds that anew."""
+        """Makes the dimension of a vector that of the context. The caller then embeds what has another one."""
         width = len(vector) // FLOAT_BYTES
         while not (known := self._look()).is_for(width):
             try:
@@ -101,7 +102,7 @@ class Space:
                     raise
 
     def _admits(self, known: _Dimension, width: int) -> bool:
-        """Whether a vector may be committed now, on the strength of what is known; False if that has changed by now."""
+        """Returns whether a vector may be committed under what is known, else False: look again. May raise `InvalidValue`."""
         if known.size in (0, width):
             return True
         if self._look() != known:

@@ -146,10 +146,10 @@ class Episodic:
         return False
 
     async def list(self, *, limit: int = 100, after: str | None = None) -> builtins.list[Episode]:
-        """At most `limit` episodes, in the order of their ids; for that of their time there is `recent`.
+        """At most `limit` episodes, in the order of their ids; `recent` has them by their time.
 
-        Ids of our making are in the order of recording. The next page begins `after` the last id of this one, also if
-        that has been forgotten meanwhile.
+        Ids of our making are in the order of recording. For the next page, give the last id of this one as `after`, even if
+        that episode has been forgotten since.
         """
         count = whole("limit", limit, "how many, at least 1", 1)
         if after is not None:
@@ -195,7 +195,7 @@ class Episodic:
         return None if raw is None else (path, raw)
 
     async def _check_free(self, id: str) -> None:
-        """`Conflict` if the id is that of an episode to which we gave it: no entry stands for those."""
+        """Raises `Conflict` if an episode has this id, which we gave to it: no entry guards such ids."""
         if found := await self._find(id):
             path, raw = found
             raise Conflict(path, 0, raw.version, raw.revision, raw.agent)

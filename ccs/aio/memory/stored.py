@@ -23,12 +23,12 @@ from ccs.errors import Conflict
 
 __all__ = ["Stretch", "forget", "forget_matching", "listed", "page", "stored_at", "stretch"]
 
-# What is read at a time, and what may well be written at a time, in entries and bytes: it stands in the journal too.
+# How many memories are read in a page, and how many memories and bytes are written in a commit: the journal keeps them too.
 _PAGE, _STRETCH, _STRETCH_BYTES = 256, 64, 4 * 1024 * 1024
 
 
 class Stretch(NamedTuple):
-    """Memories of one kind, by path; `last` is where the next ones begin, None at the end."""
+    """Memories of one kind, by path. The next ones come after the path `last`; it is None at the end."""
 
     entries: dict[str, RawEntry]
     last: str | None
@@ -88,7 +88,7 @@ async def listed(place: Place, root: str, limit: int, after: str | None, accept:
 
 
 async def stretch(place: Place, root: str, after: str) -> Stretch:
-    """The next memories of a kind, as many as one commit may well write: at least one, if there are any."""
+    """The next memories of a kind, as many as fit into one commit: at least one, if there are any."""
     entries, last = await page(place, root, after, _STRETCH)
     sizes = accumulate(len(raw.value) for raw in entries.values())
     fitting = sum(size <= _STRETCH_BYTES for size in sizes) or 1
@@ -99,7 +99,7 @@ async def stretch(place: Place, root: str, after: str) -> Stretch:
 
 
 async def page(place: Place, root: str, after: str, limit: int) -> Stretch:
-    """A page of the memories of a kind: those whose paths come after that one."""
+    """The next memories of a kind: at most `limit` whose paths come after that one."""
     arguments = page_arguments(Below(f"{root}/"), after, limit)
     found = parse_found(await place.connection.script(READ, place.keys.all, arguments), _any)
     return Stretch(found.entries, found.last_path)
