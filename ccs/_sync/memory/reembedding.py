@@ -26,6 +26,9 @@ from ccs.errors import Conflict
 
 __all__ = ["Reembedding"]
 
+# As many texts as an embedder well takes at once, and as leave a commit room for longer vectors.
+_AT_A_TIME = 64
+
 
 class Reembedding:
     """One run through all memories of a context."""
@@ -54,7 +57,7 @@ class Reembedding:
         lost = 0
         self._vectors.clear()
         while True:
-            entries, last = stretch(self._place, root, after)
+            entries, last = stretch(self._place, root, after, _AT_A_TIME)
             texts = _texts(entries)
             try:
                 self._commit(entries, texts)

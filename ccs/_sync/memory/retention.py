@@ -8,7 +8,6 @@ import secrets
 import time
 from collections.abc import Iterable
 from datetime import datetime
-from itertools import accumulate
 from typing import NamedTuple
 
 from ccs._compat import Work, sleep
@@ -39,15 +38,13 @@ from ccs._core.memories import (
 from ccs._core.names import system_path
 from ccs._core.retry import jitter
 from ccs._sync.memory.space import Space
-from ccs._sync.memory.stored import page
+from ccs._sync.memory.stored import page, stretch
 from ccs._sync.place import Place
 from ccs.errors import Conflict
 
 __all__ = ["NewEpisode", "keep", "prune", "removal"]
 
 _BELOW = f"{EPISODES}/"
-# How many are read, and pruned, at a time, and their bytes: what a commit removes stands in its record.
-_PAGE, _PAGE_BYTES = 256, 4 * 1024 * 1024
 
 Stored = dict[str, RawEntry]
 
@@ -152,15 +149,10 @@ def _earlier(place: Place, bound: str, *, whole: bool) -> Stored:
     old: Stored = {}
     after: str | None = ""
     while after is not None and after < bound and (whole or not old):
-        found = page(place, EPISODES, after, _PAGE)
+        found = stretch(place, EPISODES, after)
         old |= {path: raw for path, raw in found.entries.items() if path < bound}
         after = found.last
-    return old if whole else _bounded(old)
-
-
-def _bounded(old: Stored) -> Stored:
-    sizes = accumulate(len(raw.value) for raw in old.values())
-    return {path: old[path] for path, size in zip(list(old), sizes, strict=True) if size <= _PAGE_BYTES}
+    return old
 
 
 def removal(old: Iterable[str]) -> list[Operation]:

@@ -154,8 +154,8 @@ class Semantic:
     def delete_matching(self, where: Mapping[str, Any]) -> int:
         """Removes the facts whose metadata matches, superseded ones too. Returns how many these were.
 
-        `where` is as for `query`, and holds at least one condition, else `InvalidValue`. It works in steps of some dozens,
-        each one commit. A fact that is stored or changed meanwhile is removed if it matches when its step looks.
+        `where` is as for `query`, and holds at least one condition, else `InvalidValue`. It works in steps, each
+        one commit. A fact that is stored or changed meanwhile is removed if it matches when its step looks.
 
             >>> id = task.semantic.store("Ann lives in Delft", embedding=[1, 0], metadata={"about": "ann"})
             >>> id = task.semantic.store("Bob lives in Bonn", embedding=[0, 1], metadata={"about": "bob"})

@@ -23,8 +23,8 @@ from ccs.errors import Conflict
 
 __all__ = ["Stretch", "forget", "forget_matching", "listed", "page", "stored_at", "stretch"]
 
-# How many memories are read in a page, and how many memories and bytes are written in a commit: the journal keeps them too.
-_PAGE, _STRETCH, _STRETCH_BYTES = 256, 64, 4 * 1024 * 1024
+# How many memories are read at a time, and how many bytes a commit may well change: the journal keeps what was there too.
+_PAGE, _COMMIT_BYTES = 256, 4 * 1024 * 1024
 
 
 class Stretch(NamedTuple):
@@ -87,11 +87,11 @@ async def listed(place: Place, root: str, limit: int, after: str | None, accept:
     return found[:wanted]
 
 
-async def stretch(place: Place, root: str, after: str) -> Stretch:
-    """The next memories of a kind, as many as fit into one commit: at least one, if there are any."""
-    entries, last = await page(place, root, after, _STRETCH)
+async def stretch(place: Place, root: str, after: str, most: int = _PAGE) -> Stretch:
+    """The next memories of a kind, as many as fit into one commit, at most `most`: at least one, if there are any."""
+    entries, last = await page(place, root, after, most)
     sizes = accumulate(len(raw.value) for raw in entries.values())
-    fitting = sum(size <= _STRETCH_BYTES for size in sizes) or 1
+    fitting = sum(size <= _COMMIT_BYTES for size in sizes) or 1
     if fitting >= len(entries):
         return Stretch(entries, last)
     paths = list(entries)[:fitting]
