@@ -28,7 +28,9 @@ __all__ = ["Accept", "having", "some_of"]
 Accept = Callable[[Kept], bool]
 Test = Callable[[Any], bool]
 
-_MISSING, _TRUE, _FALSE = object(), object(), object()
+_MISSING = object()
+_TRUE = object()
+_FALSE = object()
 # The types that can be ordered, each with those of its kind.
 _KINDS: dict[type, str] = {
     int: "number",

@@ -60,7 +60,8 @@ class Machine(RuleBasedStateMachine):
     def store(self, agent: int, even: bool) -> None:
         text = self.new()
         name = self.tasks[agent].semantic.store(text, metadata={"even": even})
-        self.facts[name], self.even[name] = (text, False), even
+        self.facts[name] = text, False
+        self.even[name] = even
 
     @rule(agent=agents, name=ids, replace=st.booleans())
     def store_as(self, agent: int, name: str, replace: bool) -> None:

@@ -11,8 +11,10 @@ import pytest
 from anyio import to_thread
 
 import ccs
+import ccs.aio
 from ccs._core.codec import encode
 from ccs._core.commit import set_op
+from ccs.aio.memory.space import Space
 from tests.context.probes import Open, unchanged
 from tests.memory.minds import DIMENSION, check_found, contents, embed, newer, ranking, vector_of
 from tests.support.waiting import aeventually, scaled
@@ -121,6 +123,32 @@ async def test_of_two_who_change_the_dimension_at_once_one_wins(open_store: Open
         (dimension,) = {each for each in taken if each}
         found = await task.semantic.query([1.0] * dimension)
         assert len(found) == sum(each == dimension for each in taken)
+
+
+@pytest.mark.parametrize("look", [0, 1], ids=["before it is closed", "while it is closed"])
+async def test_a_vector_that_comes_between_the_look_and_the_commit_is_not_overlooked(
+    valkey: str, namespace: str, monkeypatch: pytest.MonkeyPatch, look: int
+) -> None:
+    """G4: given a store that finds nothing of the old dimension, when another one stores such a vector just then."""
+    has_others, looks = Space._has_others, count()
+
+    async def looks_and_is_overtaken(space: Space, width: int) -> bool:
+        found = await has_others(space, width)
+        if next(looks) == look:
+            await theirs.semantic.store("just then", embedding=[1.0] * 7)
+        return found
+
+    async with (
+        ccs.aio.connect(valkey, namespace=namespace) as one,
+        ccs.aio.connect(valkey, namespace=namespace) as other,
+    ):
+        mine, theirs = one.task("t"), other.task("t")
+        await mine.semantic.forget(await theirs.semantic.store("old", embedding=[1.0] * 7))
+        monkeypatch.setattr(Space, "_has_others", looks_and_is_overtaken)
+        with pytest.raises(ccs.InvalidValue, match="the others in /tasks/t have 7"):
+            await mine.semantic.store("new", embedding=AXES)
+        assert contents(await mine.semantic.query([1.0] * 7)) == ["just then"]
+        await theirs.semantic.store("another", embedding=[1.0] * 7)
 
 
 async def test_who_knew_another_dimension_looks_again(mind: Any, open_store: Open) -> None:

@@ -34,7 +34,9 @@ class Reembedding:
     """One run through all memories of a context."""
 
     def __init__(self, space: Space, place: Place, embed: Work) -> None:
-        self._space, self._place, self._embed = space, place, embed
+        self._space = space
+        self._place = place
+        self._embed = embed
         self._vectors: dict[str, bytes] = {}
         self._settled = False
 

@@ -48,7 +48,8 @@ async def forget(place: Place, path: str) -> bool:
 
 async def forget_matching(place: Place, root: str, accept: Accept) -> int:
     """Removes the memories of a kind that are accepted, step by step, each step one commit. Returns how many these were."""
-    gone, lost = 0, 0
+    gone = 0
+    lost = 0
     last: str | None = ""
     while last is not None:
         entries, end = await stretch(place, root, last)
