@@ -153,7 +153,7 @@ def support(target: str) -> list[str]:
     workflow = f"support-{multiprocessing.current_process().pid}"
     spawn = multiprocessing.get_context("spawn")
     with ccs.connect(target, agent="shop") as store:
-        store.memory().set("language", "en")
+        store.memory().set("language", "en", scope="global")
         for customer, language in LANGUAGES.items():
             store.memory(actor=customer).set("language", language)
         task = store.task(workflow)

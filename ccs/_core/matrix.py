@@ -54,8 +54,7 @@ class Matrix:
         if not vectors:
             return
         width = self.dimension or len(next(iter(vectors.values()))) // FLOAT_BYTES
-        fitting = {key: raw for key, raw in vectors.items() if len(raw) == width * FLOAT_BYTES}
-        self._append(list(fitting), self._unpack(b"".join(fitting.values()), width))
+        self._append(list(vectors), self._unpack(b"".join(vectors.values()), width))
 
     def nearest(self, query: bytes, count: int, accept: Callable[[str], bool] | None = None) -> list[tuple[float, str]]:
         """The `count` most similar of those accepted: score and key, the best first, equal ones in order of their keys.

@@ -2,17 +2,19 @@
 
 They are maps with short keys, which other programs can read:
 
-    @semantic/<id>              content metadata dimension vector, and superseded_by agent stored_at once that is so
+    @semantic/<id>              content metadata dimension vector, and superseded_by once that is so
     @episodes/<time>/<id>       description metadata (dimension vector)
     @episode-ids/<id>           path: where the episode of an id that was given lies, so that there is one of each id
     @procedures/<id>            name steps confidence successes failures agent dimension vector
-    @embeddings                 dimension: that of all vectors of the context
+    @embeddings                 dimension: that of all vectors of the context; closed while it is settled anew
 
-A vector is packed as float32, little-endian.
+A vector is packed as float32, little-endian. What was written again, since it was superseded or embedded anew, also
+says by which agent it was stored, and when: stored_at, in µs.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Set
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -21,34 +23,45 @@ from ccs._core.codec import decode
 from ccs._core.entry import RawEntry
 from ccs._core.names import name_of, system_path
 from ccs._core.numbers import real
-from ccs._core.times import to_micros
+from ccs._core.times import from_micros, from_millis, to_micros
 from ccs._core.vectors import FLOAT_BYTES
 from ccs.errors import InvalidValue
-from ccs.types import Episode
+from ccs.types import Episode, Fact, Procedure
 
 __all__ = [
+    "EMBEDDED",
     "EMBEDDINGS",
     "EPISODES",
     "EPISODE_IDS",
     "PROCEDURES",
     "SEMANTIC",
     "Kept",
+    "episode_id",
     "episode_of",
     "episode_path",
+    "fact_of",
     "fresh",
+    "is_ours",
     "kept_in",
     "map_of",
     "named",
+    "procedure_of",
+    "reembedded",
     "reinforced",
     "share",
+    "signed",
     "stamp",
     "steps_of",
+    "text_in",
     "text_of",
+    "text_of_procedure",
     "with_vector",
 ]
 
 SEMANTIC, EPISODES, EPISODE_IDS, PROCEDURES = "@semantic", "@episodes", "@episode-ids", "@procedures"
 EMBEDDINGS = "@embeddings"
+EMBEDDED = SEMANTIC, EPISODES, PROCEDURES
+"""Where memories with a vector lie."""
 
 
 class Kept(NamedTuple):
@@ -95,6 +108,16 @@ def stamp(at: datetime) -> str:
         raise InvalidValue(f"{at!r} is outside of the years 1 to 9999 in UTC") from None
 
 
+def episode_id(moment: int, noise: str, *, first: bool = False) -> str:
+    """An id of our making, from a time in ns and eight hex digits of noise: they sort by that time; `first` before all others."""
+    return f"{'!' * first}{moment:016x}{noise}"
+
+
+def is_ours(id: object) -> bool:
+    """Whether the id of an episode is of the form that we make."""
+    return isinstance(id, str) and re.fullmatch("!?[0-9a-f]{24}", id) is not None
+
+
 def episode_path(at: datetime, id: str) -> str:
     """Where the episode of a moment and an id lies."""
     return system_path(f"{EPISODES}/{stamp(at)}", id)
@@ -121,6 +144,29 @@ def with_vector(value: dict[str, Any], vector: bytes) -> dict[str, Any]:
     return {**value, "dimension": len(vector) // FLOAT_BYTES, "vector": vector} if vector else value
 
 
+def signed(value: Mapping[str, Any], agent: str, stored: int) -> dict[str, Any]:
+    """A stored value that is about to be written again: it says itself who stored it, and when (µs)."""
+    return {"agent": agent, "stored_at": stored, **value}
+
+
+def text_in(path: str, value: Mapping[str, Any]) -> str:
+    """The text of a memory, which is what is embedded of it."""
+    root = path.split("/", 1)[0]
+    if root == PROCEDURES:
+        return text_of_procedure(value["name"], value["steps"])
+    return str(value["content" if root == SEMANTIC else "description"])
+
+
+def text_of_procedure(name: str, steps: Iterable[Any]) -> str:
+    """What is embedded of a procedure: its name and its steps, a line each."""
+    return "\n".join(map(str, (name, *steps)))
+
+
+def reembedded(raw: RawEntry, vector: bytes) -> dict[str, Any]:
+    """The value of a memory with another vector."""
+    return with_vector(signed(decode(raw.value), raw.agent, raw.updated), vector)
+
+
 def fresh(value: Any) -> Any:
     """A copy of a value as it was decoded: nobody shares a mutable one."""
     if type(value) is dict:
@@ -128,6 +174,35 @@ def fresh(value: Any) -> Any:
     if type(value) is list:
         return [fresh(each) for each in value]
     return set(value) if type(value) is set else value
+
+
+def fact_of(memory: Kept) -> Fact:
+    """The fact that users see."""
+    value = memory.value
+    return Fact(
+        memory.id,
+        value["content"],
+        fresh(value["metadata"]),
+        memory.agent,
+        from_micros(memory.stored),
+        from_millis(memory.expiry) if memory.expiry else None,
+        value.get("superseded_by"),
+    )
+
+
+def procedure_of(memory: Kept, score: float | None = None) -> Procedure:
+    """The procedure that users see."""
+    value = memory.value
+    return Procedure(
+        memory.id,
+        value["name"],
+        fresh(value["steps"]),
+        value["confidence"],
+        memory.agent,
+        score,
+        value["successes"],
+        value["failures"],
+    )
 
 
 def episode_of(memory: Kept) -> Episode:

@@ -2,50 +2,29 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice, takewhile
-from typing import Any
 
-from ccs._core.codec import decode, encode
 from ccs._core.entry import RawEntry
-from ccs._core.matrix import Matrix
-from ccs._core.memories import Kept, episode_of, kept_in, map_of
+from ccs._core.matrices import Matrices
+from ccs._core.memories import Kept, episode_of, kept_in
+from ccs._core.where import Accept
 from ccs.types import Episode
 
-__all__ = ["Accept", "Table", "Timeline", "having"]
-
-Accept = Callable[[Kept], bool]
-
-
-def having(wanted: Mapping[str, Any] | None) -> Accept | None:
-    """Accepts what has this metadata; None where all will do."""
-    # As it would be stored: a tuple is a list there.
-    stored = decode(encode(map_of(wanted, "where")))
-    if not stored:
-        return None
-    items, missing = stored.items(), object()
-
-    def has_them(memory: Kept) -> bool:
-        metadata = memory.value["metadata"]
-        for key, value in items:  # noqa: SIM110  # all(…) takes four times as long, and it is asked of every memory
-            if metadata.get(key, missing) != value:
-                return False
-        return True
-
-    return has_them
+__all__ = ["Table", "Timeline"]
 
 
 class Table:
-    """The memories of a kind, by path; with a matrix, also searchable by similarity."""
+    """The memories of a kind, by path; with matrices, also searchable by similarity."""
 
-    def __init__(self, matrix: Matrix | None) -> None:
+    def __init__(self, matrices: Matrices | None) -> None:
         self._memories: dict[str, Kept] = {}
         self._expiring: set[str] = set()
-        self.matrix = matrix
+        self.matrices = matrices
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {len(self)} memories, {self.matrix}>"
+        return f"<{type(self).__name__} of {len(self)} memories, {self.matrices}>"
 
     def __len__(self) -> int:
         return len(self._memories)
@@ -58,14 +37,14 @@ class Table:
     def apply(self, written: Mapping[str, RawEntry | None]) -> None:
         """Puts in what was written at each path; takes out where that is None."""
         vectors = {path: self._put(path, raw) if raw else self._remove(path) for path, raw in written.items()}
-        if self.matrix is not None:
-            self.matrix.update(vectors)
+        if self.matrices is not None:
+            self.matrices.update(vectors)
 
     def nearest(self, query: bytes, count: int, now: int, accept: Accept | None = None) -> list[tuple[float, Kept]]:
         """The `count` memories most similar to the query of those accepted and alive: score and memory, the best first."""
-        if self.matrix is None:
+        if self.matrices is None:
             return []
-        found = self.matrix.nearest(query, count, self._filter(now, accept))
+        found = self.matrices.nearest(query, count, self._filter(now, accept))
         return [(score, self._memories[path]) for score, path in found]
 
     def _filter(self, now: int, accept: Accept | None) -> Callable[[str], bool] | None:
@@ -97,9 +76,10 @@ class Table:
 class Timeline(Table):
     """Episodes, which also have an order: that of their paths."""
 
-    def __init__(self, matrix: Matrix | None) -> None:
-        super().__init__(matrix)
+    def __init__(self, matrices: Matrices | None) -> None:
+        super().__init__(matrices)
         self._order: list[str] = []
+        self._paths: dict[str, str] = {}
         self._shown: dict[str, Episode] = {}
 
     def latest(self, count: int, now: int, since: str) -> list[Episode]:
@@ -113,6 +93,17 @@ class Timeline(Table):
             paths = islice((path for path in later if not self._memories[path].due(now)), count)
         return [self._shown.get(path) or self._show(path) for path in paths]
 
+    def path_of(self, id: str) -> str | None:
+        """Where the episode of an id lies; None where there is none, as far as is known here."""
+        return self._paths.get(id)
+
+    def listed(self, count: int, now: int, after: str) -> list[Episode]:
+        """At most `count` of those alive, in the order of their ids, from the first whose id comes after `after`."""
+        names = sorted(self._paths)
+        later = (self._paths[name] for name in islice(names, bisect_right(names, after), None))
+        alive = (path for path in later if not self._memories[path].due(now))
+        return [episode_of(self._memories[path]) for path in islice(alive, count)]
+
     def _show(self, path: str) -> Episode:
         return self._shown.setdefault(path, episode_of(self._memories[path]))
 
@@ -120,11 +111,16 @@ class Timeline(Table):
         if path not in self._memories:
             insort(self._order, path)
         self._shown.pop(path, None)
-        return super()._put(path, raw)
+        vector = super()._put(path, raw)
+        self._paths[self._memories[path].id] = path
+        return vector
 
     def _remove(self, path: str) -> bytes:
         if path in self._memories:
             del self._order[bisect_left(self._order, path)]
+            name = self._memories[path].id
+            if self._paths.get(name) == path:  # else it was recorded anew, at another moment
+                del self._paths[name]
         self._shown.pop(path, None)
         return super()._remove(path)
 

@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from ccs._core.address import address_of
 from ccs._core.past import Moment
+from ccs.errors import InvalidPath
 from ccs.types import Change, MemoryEvent
 
-__all__ = ["MEMORY_SCOPES", "memory_event", "said_since"]
+__all__ = ["MEMORY_SCOPES", "memory_event", "said_since", "scope_address"]
 
 MEMORY_SCOPES = {"workflow": "tasks", "session": "sessions", "actor": "actors", "global": ""}
 """The kind of context that each is, from the most specific to the widest."""
+
+
+def scope_address(scope: str, id: object) -> str:
+    """The address of the context of a scope and an id; `InvalidPath` unless the id is some text."""
+    if not isinstance(id, str) or not id:
+        raise InvalidPath(f"{scope}={id!r} is no id: give some text, or leave {scope} out if there is none")
+    return address_of(MEMORY_SCOPES[scope], id)
 
 
 def memory_event(change: Change, scope: str, scope_id: str) -> MemoryEvent:

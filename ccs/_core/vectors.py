@@ -10,7 +10,7 @@ from typing import Any
 
 from ccs.errors import InvalidValue
 
-__all__ = ["FLOAT_BYTES", "only_vector", "pack"]
+__all__ = ["FLOAT_BYTES", "pack", "pack_all"]
 
 FLOAT_BYTES = 4
 
@@ -29,17 +29,20 @@ def pack(vector: Any) -> bytes:
     return values.tobytes()
 
 
-def only_vector(vectors: Any) -> bytes:
-    """The embedding of the one text that an embedder was asked for; `InvalidValue` if it gave none, or several."""
+def pack_all(vectors: Any, count: int) -> list[bytes]:
+    """What an embedder made of so many texts; `InvalidValue` unless there is a vector for each, of one dimension."""
     try:
         found = list(vectors)
     except TypeError:
         raise InvalidValue(
             f"embed= gave {type(vectors).__name__}: it takes texts and returns a vector for each"
         ) from None
-    if len(found) != 1:
-        raise InvalidValue(f"embed= gave {len(found)} vectors for one text: it returns one for each")
-    return pack(found[0])
+    if len(found) != count:
+        raise InvalidValue(f"embed= gave {len(found)} vectors, asked for {count}: it returns one for each text")
+    packed = list(map(pack, found))
+    if len(set(map(len, packed))) > 1:
+        raise InvalidValue("embed= gave vectors of several dimensions: all that it returns have the same")
+    return packed
 
 
 def _floats(vector: Any) -> array[float]:

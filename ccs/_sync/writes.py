@@ -31,7 +31,7 @@ from ccs._core.retry import jitter
 from ccs._core.scalars import from_numpy
 from ccs._core.times import Duration, from_micros, from_millis, millis
 from ccs._sync.reads import Reads, matcher_of
-from ccs.errors import Conflict, InvalidValue
+from ccs.errors import Conflict, InvalidPattern, InvalidValue
 from ccs.types import Entry
 
 __all__ = ["Writes"]
@@ -90,9 +90,13 @@ class Writes(Reads):
         return applied.result == (1,)
 
     def delete_matching(self, *patterns: str) -> int:
-        """Removes what matches, in one commit: all that matched when it looked. How many that were."""
-        matcher = matcher_of(patterns)
+        """Removes what matches, in one commit: all that matched when it looked. How many that were.
 
+        It wants at least one pattern, else `InvalidPattern`: an empty list of them removes nothing. `**` is everything.
+        """
+        if not patterns:
+            raise InvalidPattern("delete_matching got no pattern: give at least one; ** matches everything")
+        matcher = matcher_of(patterns)
         lost = 0
         while True:
             found = self._find(matcher.selectors, matcher.matches)

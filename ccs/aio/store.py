@@ -13,7 +13,7 @@ from ccs._core.commit import Settings
 from ccs._core.keys import check_namespace
 from ccs._core.numbers import whole
 from ccs._core.pattern import compile_addresses
-from ccs._core.scopes import MEMORY_SCOPES
+from ccs._core.scopes import scope_address
 from ccs._core.target import parse_target, with_credentials
 from ccs._core.times import Duration, millis, seconds
 from ccs.aio.context import Context
@@ -64,7 +64,7 @@ def connect(
     limit, work = _positive("max_value_bytes", max_value_bytes), None if embed is None else AsyncWork(embed)
     where = with_credentials(parse_target(target), credential_provider)
     engine = Engine(where, check_namespace(namespace), patience, limit, work)
-    return Store(engine, check_agent(agent) if agent else None)
+    return Store(engine, None if agent is None else check_agent(agent))
 
 
 class ContextSettings(TypedDict, total=False):
@@ -169,14 +169,15 @@ class Store:
     def memory(
         self,
         *,
-        workflow: str | None = None,
-        session: str | None = None,
-        actor: str | None = None,
+        workflow: str | EllipsisType = ...,
+        session: str | EllipsisType = ...,
+        actor: str | EllipsisType = ...,
         agent: str | None = None,
     ) -> Memory:
         """Memory with look-up order: the workflow's, then the session's, the actor's, and everybody's.
 
-        Any of the three may be left out; the global one is always there. An id that is empty is an `InvalidPath`.
+        Any of the three may be left out; the global one is always there. Where all are left out, writing wants
+        `scope="global"`. An id that is given and empty, or None, is an `InvalidPath`: never everybody's memory.
 
             >>> memory = store.memory(workflow="w1", session="s1")
             >>> entry = await memory.set("topic", "prices")
@@ -184,12 +185,9 @@ class Store:
             'prices'
         """
         ids = {"workflow": workflow, "session": session, "actor": actor}
-        addresses = {
-            scope: address_of(MEMORY_SCOPES[scope], given) for scope, given in ids.items() if given is not None
-        }
-        return Memory(
-            {scope: self.context(address, agent=agent) for scope, address in {**addresses, "global": GLOBAL}.items()}
-        )
+        addresses = {scope: scope_address(scope, each) for scope, each in ids.items() if each is not ...}
+        addresses["global"] = GLOBAL
+        return Memory({scope: self.context(address, agent=agent) for scope, address in addresses.items()})
 
     async def contexts(self, pattern: str = "/**") -> list[ContextInfo]:
         """What is known of each context whose address matches, sorted by address."""

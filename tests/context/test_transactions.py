@@ -22,6 +22,14 @@ async def test_set_many_is_one_commit(task: Any) -> None:
     assert await task.set_many({}) == revision
 
 
+async def test_an_empty_list_of_patterns_deletes_nothing(task: Any) -> None:
+    """Given no pattern, one that is empty or none at all, when they are unpacked, then that is an error."""
+    await task.set("a", 1)
+    for patterns in ([], [""], [None], [[]], ["a", ""], ["users//**"]):
+        await unchanged(task, task.delete_matching(*patterns), ccs.InvalidPattern)
+    assert await task.paths() == ["a"]
+
+
 async def test_delete_matching_is_one_commit(task: Any) -> None:
     """G1."""
     await task.set_many({"a/1": 1, "a/2": 2, "a/2/x": 3, "b": 4})
@@ -36,7 +44,7 @@ async def test_delete_matching_is_one_commit(task: Any) -> None:
     revision = await task.revision()
     assert await task.delete_matching("nothing/**") == 0
     assert await task.revision() == revision
-    assert await task.delete_matching() == 2
+    assert await task.delete_matching("**") == 2
     assert await task.paths() == []
 
 

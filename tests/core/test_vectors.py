@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 import ccs
+from ccs._core.matrices import Matrices
 from ccs._core.matrix import Matrix
-from ccs._core.vectors import only_vector, pack
+from ccs._core.vectors import pack, pack_all
 from tests.memory.minds import check_found, ranking
 from tests.support.waiting import counts
 
@@ -30,11 +31,12 @@ def test_a_vector_is_packed_as_it_is_or_refused(values: list[float]) -> None:
             pack(values)
 
 
-def test_an_embedder_gives_one_vector_for_one_text() -> None:
-    assert only_vector(iter([[1.0]])) == only_vector([(1,)]) == pack([1.0])
-    for answer in ([], [[1.0], [1.0]], 1.0, None):
+def test_an_embedder_gives_one_vector_for_each_text() -> None:
+    assert pack_all(iter([[1.0]]), 1) == pack_all([(1,)], 1) == [pack([1.0])]
+    assert pack_all([[1.0, 2.0], [3.0, 4.0]], 2) == [pack([1.0, 2.0]), pack([3.0, 4.0])]
+    for count, answer in (1, []), (1, [[1.0], [1.0]]), (1, 1.0), (1, None), (2, [[1.0]]), (2, [[1.0], [1.0, 2.0]]):
         with pytest.raises(ccs.InvalidValue, match="embed="):
-            only_vector(answer)
+            pack_all(answer, count)
 
 
 class Hit:
@@ -118,6 +120,23 @@ def test_vectors_of_another_dimension_replace_all_that_there_were() -> None:
     assert matrix.nearest(pack([2.0]), 5) == [(1.0, "b")]
     matrix.update({"b": b""})
     assert matrix.nearest(pack([1.0, 2.0, 3.0]), 5) == []
+
+
+def test_vectors_of_several_dimensions_are_searched_each_among_its_own() -> None:
+    """Given both while a context changes from one to the other, then each query finds those of its own, and no more."""
+    matrices = Matrices()
+    assert matrices.nearest(pack([1.0]), 5) == []
+    matrices.update({"a": pack([1.0, 0.0]), "b": pack([1.0, 0.0]), "c": b""})
+    matrices.update({"b": pack([2.0]), "d": pack([3.0])})
+    assert matrices.nearest(pack([1.0, 0.0]), 5) == [(1.0, "a")]
+    assert matrices.nearest(pack([1.0]), 5) == [(1.0, "b"), (1.0, "d")]
+    with pytest.raises(ccs.InvalidValue, match="has 3 numbers, the embeddings here have 1 or 2"):
+        matrices.nearest(pack([1.0, 2.0, 3.0]), 5)
+    matrices.update({"a": pack([5.0])})
+    with pytest.raises(ccs.InvalidValue, match=r"the embeddings here have 1$"):
+        matrices.nearest(pack([1.0, 0.0]), 5)
+    matrices.update(dict.fromkeys("abcd", b""))
+    assert matrices.nearest(pack([1.0, 0.0]), 5) == []
 
 
 def test_a_score_never_exceeds_one() -> None:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tests.memory.minds import embed
+from tests.memory.minds import embed, newer
 from tests.support.blocked import open_in
 
 
@@ -33,6 +33,14 @@ def remember_for_ever(colour: str, url: str, namespace: str, ledger: Path) -> No
             told.write(f"fact {task.semantic.store(f'fact {i} of {os.getpid()}')}\n")
             told.write(f"event {task.episodic.record(f'event {i} of {os.getpid()}')}\n")
             told.flush()
+
+
+def reembed_for_ever(colour: str, url: str, namespace: str) -> None:
+    """Embeds all anew, with one model and the other in turns."""
+    with open_in(colour, url, namespace=namespace, embed=embed) as store:
+        while True:
+            store.task("t").semantic.reembed(newer)
+            store.task("t").semantic.reembed()
 
 
 def acknowledged(ledger: Path, kind: str) -> set[str]:

@@ -252,6 +252,15 @@ def test_large_episodes_are_pruned_too(valkey: str, namespace: str) -> None:
         assert len(task.episodic.recent(100)) == 1
 
 
+def test_an_episode_that_is_larger_than_a_step_is_pruned_too(namespace: str) -> None:
+    with ccs.connect("memory://", namespace=namespace, max_value_bytes=8_000_000) as store:
+        task = store.task("t")
+        for i in range(3):
+            task.episodic.record("x" * 5_000_000, at=minute(i))
+        assert task.episodic.prune(minute(2)) == 2
+        assert len(task.episodic.recent()) == 1
+
+
 async def test_a_summary_takes_the_place_of_what_it_sums_up_in_one_commit(mind: Any) -> None:
     """G1."""
     for i in range(5):

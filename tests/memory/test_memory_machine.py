@@ -6,6 +6,7 @@ Little history is kept, so that the copies that searches are answered from are l
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -43,16 +44,24 @@ class Machine(RuleBasedStateMachine):
         self.facts: dict[str, tuple[str, bool]] = {}  # the content, and whether it was superseded
         self.episodes: dict[str, tuple[datetime, str]] = {}
         self.procedures: dict[str, tuple[str, float]] = {}
+        self.even: dict[str, bool] = {}  # the metadata of those facts that have some
+        self.turned: set[str] = set()  # what has been embedded anew, the other way round
 
     def new(self) -> str:
         return f"text {next(self.said)}"
+
+    def vectors(self, texts: dict[str, str]) -> dict[str, list[float]]:
+        """By which vector each is found now."""
+        return {name: turned(text) if name in self.turned else vector_of(text) for name, text in texts.items()}
 
     # Facts.
 
     @rule(agent=agents, even=st.booleans())
     def store(self, agent: int, even: bool) -> None:
         text = self.new()
-        self.facts[self.tasks[agent].semantic.store(text, metadata={"even": even})] = text, False
+        name = self.tasks[agent].semantic.store(text, metadata={"even": even})
+        self.facts[name] = text, False
+        self.even[name] = even
 
     @rule(agent=agents, name=ids, replace=st.booleans())
     def store_as(self, agent: int, name: str, replace: bool) -> None:
@@ -65,6 +74,7 @@ class Machine(RuleBasedStateMachine):
         else:
             assert replace or name not in self.facts
             self.facts[name] = text, False
+            self.turned.discard(name)
 
     @rule(agent=agents, name=ids)
     def supersede(self, agent: int, name: str) -> None:
@@ -83,8 +93,26 @@ class Machine(RuleBasedStateMachine):
     def delete(self, agent: int, index: int) -> None:
         if self.facts:
             name = sorted(self.facts)[index % len(self.facts)]
+            assert self.tasks[agent].semantic.get(name).content == self.facts[name][0]
             del self.facts[name]
-            assert self.tasks[agent].semantic.delete(name)
+            self.turned.discard(name)
+            assert self.tasks[agent].semantic.forget(name)
+            assert not self.tasks[agent].semantic.forget(name)
+
+    @rule(agent=agents, even=st.booleans())
+    def delete_matching(self, agent: int, even: bool) -> None:
+        old = {name for name in self.facts if self.even.get(name) is even}
+        assert self.tasks[agent].semantic.delete_matching({"even": even}) == len(old)
+        self.facts = {name: each for name, each in self.facts.items() if name not in old}
+
+    @rule(agent=agents, limit=st.integers(1, 4), even=st.none() | st.booleans())
+    def list_facts(self, agent: int, limit: int, even: bool | None) -> None:
+        where = None if even is None else {"even": {"$eq": even}}
+        found = pages(self.tasks[agent].semantic.list, limit, where=where)
+        wanted = sorted(name for name in self.facts if even is None or self.even.get(name) is even)
+        assert [(fact.id, fact.content, fact.superseded_by is not None) for fact in found] == [
+            (name, *self.facts[name]) for name in wanted
+        ]
 
     @rule(agent=agents, name=ids, reader=agents)
     def store_briefly(self, agent: int, name: str, reader: int) -> None:
@@ -92,12 +120,13 @@ class Machine(RuleBasedStateMachine):
         task = self.tasks[agent]
         task.semantic.store("brief", id=name, replace=True, ttl=0.03)
         self.facts.pop(name, None)
+        self.turned.discard(name)
         self.tasks[reader].semantic.query("asked")
         eventually(lambda: task.semantic.get(name) is None)
 
     @rule(agent=agents, count=st.integers(1, 6))
     def query(self, agent: int, count: int) -> None:
-        vectors = {name: vector_of(text) for name, (text, superseded) in self.facts.items() if not superseded}
+        vectors = self.vectors({name: text for name, (text, superseded) in self.facts.items() if not superseded})
         found = self.tasks[agent].semantic.query("asked", count)
         check_found(found, ranking(vector_of("asked"), vectors)[:count])
         assert all(match.content == self.facts[match.id][0] for match in found)
@@ -139,9 +168,23 @@ class Machine(RuleBasedStateMachine):
 
     @rule(agent=agents, count=st.integers(1, 6))
     def recall_similar(self, agent: int, count: int) -> None:
-        vectors = {name: vector_of(text) for name, (_, text) in self.episodes.items()}
+        vectors = self.vectors({name: text for name, (_, text) in self.episodes.items()})
         found = self.tasks[agent].episodic.recall_similar("asked", count)
         check_found(found, ranking(vector_of("asked"), vectors)[:count])
+
+    @rule(agent=agents, index=st.integers(0, 9))
+    def forget_episode(self, agent: int, index: int) -> None:
+        if self.episodes:
+            name = sorted(self.episodes)[index % len(self.episodes)]
+            found = self.tasks[agent].episodic.get(name)
+            assert (found.at, found.description) == self.episodes.pop(name)
+            assert self.tasks[agent].episodic.forget(name)
+            assert not self.tasks[agent].episodic.forget(name)
+
+    @rule(agent=agents, limit=st.integers(1, 4))
+    def list_episodes(self, agent: int, limit: int) -> None:
+        found = pages(self.tasks[agent].episodic.list, limit)
+        assert [(each.id, (each.at, each.description)) for each in found] == sorted(self.episodes.items())
 
     # Procedures.
 
@@ -161,10 +204,34 @@ class Machine(RuleBasedStateMachine):
 
     @rule(agent=agents, least=st.sampled_from([0.0, 0.5, 0.55]))
     def recall(self, agent: int, least: float) -> None:
-        vectors = {name: vector_of(text) for name, (text, trust) in self.procedures.items() if trust >= least}
+        vectors = self.vectors({name: text for name, (text, trust) in self.procedures.items() if trust >= least})
         found = self.tasks[agent].procedural.recall("asked", 100, min_confidence=least)
         check_found(found, ranking(vector_of("asked"), vectors))
         assert all(each.confidence == self.procedures[each.id][1] for each in found)
+
+    @rule(agent=agents, index=st.integers(0, 9))
+    def forget_procedure(self, agent: int, index: int) -> None:
+        if self.procedures:
+            name = sorted(self.procedures)[index % len(self.procedures)]
+            found = self.tasks[agent].procedural.get(name)
+            assert (found.name, found.confidence) == self.procedures.pop(name)
+            assert self.tasks[agent].procedural.forget(name)
+            assert not self.tasks[agent].procedural.forget(name)
+
+    @rule(agent=agents, limit=st.integers(1, 4))
+    def list_procedures(self, agent: int, limit: int) -> None:
+        found = pages(self.tasks[agent].procedural.list, limit)
+        assert [(each.id, (each.name, each.confidence)) for each in found] == sorted(self.procedures.items())
+
+    # All of them.
+
+    @rule(agent=agents, turn=st.booleans())
+    def reembed(self, agent: int, turn: bool) -> None:
+        searched = {name for name, (_, superseded) in self.facts.items() if not superseded}
+        searched |= self.episodes.keys() | self.procedures.keys()
+        made = self.tasks[agent].semantic.reembed((lambda texts: list(map(turned, texts))) if turn else None)
+        assert made == len(searched)
+        self.turned = searched if turn else set()
 
     # The rest of the world.
 
@@ -177,6 +244,19 @@ class Machine(RuleBasedStateMachine):
     def drop(self, agent: int) -> None:
         self.tasks[agent].drop()
         self.facts, self.episodes, self.procedures = {}, {}, {}
+
+
+def turned(text: str) -> list[float]:
+    """What another model makes of a text."""
+    return vector_of(text)[::-1]
+
+
+def pages(list_of: Callable[..., list[Any]], limit: int, **options: Any) -> list[Any]:
+    """All that there is, page by page."""
+    found: list[Any] = []
+    while page := list_of(limit=limit, after=found[-1].id if found else None, **options):
+        found += page
+    return found
 
 
 @pytest.mark.parametrize("colour", COLOURS)

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+import ccs
 from tests.embedded.players import crowd
-from tests.memory.memory_players import acknowledged, known, remember, remember_for_ever
-from tests.memory.minds import contents, embed
+from tests.memory.memory_players import acknowledged, known, reembed_for_ever, remember, remember_for_ever
+from tests.memory.minds import contents, embed, newer
 from tests.support.blocked import open_in
 from tests.support.colours import COLOURS
 from tests.support.servers import PrivateServer
@@ -113,6 +114,34 @@ def test_a_writer_that_is_killed_loses_nothing_that_was_acknowledged(
         assert acknowledged(ledger, "event") <= events
     # Nothing half-written: what is found is what stands there, and nothing else.
     assert {f"@semantic/{name}" for name in facts} == set(task.paths("@semantic/*"))
+
+
+def test_who_embeds_anew_and_is_killed_leaves_everything_to_be_found_and_embedded(
+    colour: str, url: str, namespace: str, task: Any
+) -> None:
+    """G1: wherever it is killed, each memory has one vector, of one model or the other, and the next one can go on."""
+    facts = {task.semantic.store(f"{i}") for i in range(200)}
+    for _ in range(counts(2, 40)):
+        with crowd(1) as (player,):
+            player.begin(reembed_for_ever, colour, url, namespace)
+            revision = task.revision()
+            eventually(lambda revision=revision: task.revision() != revision)
+            player.kill()
+        old, new = found_by(task, embed), found_by(task, newer)
+        assert (old | new, old & new) == (facts, set())
+    assert task.semantic.reembed(newer) == 200
+    assert (found_by(task, embed), found_by(task, newer)) == (set(), facts)
+    with open_in(colour, url, namespace=namespace, embed=newer) as store:
+        facts.add(store.task("t").semantic.store("one more"))
+    assert found_by(task, newer) == facts
+
+
+def found_by(task: Any, model: Callable[[list[str]], list[list[float]]]) -> set[str]:
+    """The ids of the facts that a model finds."""
+    try:
+        return {match.id for match in task.semantic.query(model(["anything"])[0], 1000)}
+    except ccs.InvalidValue:  # there are none of its dimension
+        return set()
 
 
 @each_colour

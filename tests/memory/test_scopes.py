@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any
 
 import pydantic
@@ -76,12 +77,37 @@ async def test_a_scope_that_was_not_given_is_an_error_never_everyones(store: Any
     ):
         with pytest.raises(ccs.InvalidValue):
             await call()
-    for wrong in ("", 5, b"w"):
-        with pytest.raises(ccs.InvalidPath):
-            store.memory(workflow=wrong)
     for key in ("", "/a", "@claims/a", "a//b"):
         with pytest.raises(ccs.CCSError):
             await memory.set(key, 1)
+
+
+@pytest.mark.parametrize("connect", [ccs.connect, ccs.aio.connect], ids=COLOURS)
+def test_an_id_that_is_given_and_names_nobody_is_an_error(connect: Callable[..., Any]) -> None:
+    """A session without a user, say; beside an id that is fine, too."""
+    store = connect("memory://")
+    for scope, wrong, ids in product(IDS, ("", None, 5, b"w", False), ({}, IDS)):
+        with pytest.raises(ccs.InvalidPath, match=f"{scope}={wrong!r} is no id"):
+            store.memory(**{**ids, scope: wrong})
+    for get in (store.task, store.session, store.actor):
+        with pytest.raises(ccs.InvalidPath):
+            get(None)
+    for agent in ("", 5):
+        with pytest.raises(ccs.InvalidValue, match="agent"):
+            connect("memory://", agent=agent)
+
+
+async def test_where_no_id_was_given_a_write_for_everybody_says_so(store: Any) -> None:
+    """Given nobody's memory, then it reads what is everybody's, and writes it only by name."""
+    memory = store.memory()
+    await memory.set("key", "for all", scope="global")
+    for write in (lambda: memory.set("key", "private"), lambda: memory.delete("key")):
+        with pytest.raises(ccs.InvalidValue, match='scope="global"'):
+            await write()
+    assert await memory.get("key") == await store.memory(actor="ann").get("key") == "for all"
+    assert await memory.exists("key")
+    assert await memory.keys() == ["key"]
+    assert await memory.delete("key", scope="global")
 
 
 @pytest.mark.parametrize(

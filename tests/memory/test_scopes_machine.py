@@ -67,6 +67,10 @@ class Machine(RuleBasedStateMachine):
         ids = {**MEMORIES[number], "global": ""}
         return [(name, ids[name]) for name in SCOPES if name in ids and scope in (None, name)]
 
+    def written_through(self, number: int, scope: str | None) -> list[Scope]:
+        """The same of a write: nothing is everybody's unless that is said."""
+        return self.looked_through(number, scope) if MEMORIES[number] or scope else []
+
     def write(self, scope: Scope, key: str, action: str, value: Any) -> None:
         present = self.present.setdefault(scope, {})
         self.past.setdefault(scope, []).append((key, value, present.get(key), action))
@@ -76,7 +80,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(agent=agents, number=memories, scope=scopes, key=keys, value=values)
     def set(self, agent: int, number: int, scope: str | None, key: str, value: Any) -> None:
-        through = self.looked_through(number, scope)
+        through = self.written_through(number, scope)
         if not through:
             with pytest.raises(ccs.InvalidValue):
                 self.memory(agent, number).set(key, value, scope=scope)
@@ -86,7 +90,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(agent=agents, number=memories, scope=scopes, key=keys)
     def delete(self, agent: int, number: int, scope: str | None, key: str) -> None:
-        through = self.looked_through(number, scope)
+        through = self.written_through(number, scope)
         if not through:
             with pytest.raises(ccs.InvalidValue):
                 self.memory(agent, number).delete(key, scope=scope)

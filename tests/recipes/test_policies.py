@@ -142,7 +142,7 @@ async def test_one_path_that_is_forbidden_refuses_the_whole_commit(task: Any) ->
     await task.set_policy("fixed", "write-once")
     error = await unchanged(task, task.set_many({"free": 2, "new": 2, "fixed": 2}), ccs.Conflict)
     assert error.path == "fixed"
-    assert (await unchanged(task, task.delete_matching(), ccs.Conflict)).path == "fixed"
+    assert (await unchanged(task, task.delete_matching("**"), ccs.Conflict)).path == "fixed"
 
 
 async def test_renewals_expiry_events_and_the_end_of_the_context_are_free(task: Any) -> None:

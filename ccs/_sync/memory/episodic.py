@@ -3,21 +3,42 @@
 
 from __future__ import annotations
 
+import builtins
 import secrets
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from ccs._compat import Work
-from ccs._core.memories import EPISODES, Kept, episode_path, fresh, map_of, stamp, text_of
+from ccs._core.codec import decode
+from ccs._core.commit import revision_guard
+from ccs._core.entry import RawEntry
+from ccs._core.memories import (
+    EPISODE_IDS,
+    EPISODES,
+    Kept,
+    episode_id,
+    episode_of,
+    episode_path,
+    fresh,
+    is_ours,
+    kept_in,
+    map_of,
+    stamp,
+    text_of,
+)
+from ccs._core.names import system_path
 from ccs._core.numbers import whole
 from ccs._core.recall import Timeline
 from ccs._core.times import Duration, from_micros, millis
 from ccs._sync.entries import Entries
 from ccs._sync.memory.index import Index
-from ccs._sync.memory.retention import NewEpisode, keep, prune
+from ccs._sync.memory.retention import NewEpisode, keep, prune, removal
 from ccs._sync.memory.space import Space
+from ccs._sync.memory.stored import stored_at
+from ccs.errors import Conflict
 from ccs.types import Episode, Match
 
 __all__ = ["Episodic"]
@@ -63,16 +84,17 @@ class Episodic:
         """
         most = None if max_entries is None else whole("max_entries", max_entries, "how many to keep, at least 1", 1)
         value = {"description": text_of(description, "description"), "metadata": map_of(metadata, "metadata")}
-        # Such ids sort as they were made: of one moment, what was recorded first comes first.
-        chosen = f"{time.time_ns():016x}{secrets.token_hex(4)}" if id is None else id
+        chosen = episode_id(time.time_ns(), secrets.token_hex(4)) if id is None else id
         deadline = None if ttl is None else millis(ttl)
+        if is_ours(id):
+            self._check_free(chosen)
         vector, raw = self._space.remember(value, description, embedding, needed=False)
         path = episode_path(self._now() if at is None else at, chosen)
         keep(self._space, self._place, NewEpisode.of(path, id, vector, raw, deadline), most)
         self._place.expect(deadline)
         return chosen
 
-    def recent(self, limit: int = 10, *, since: datetime | None = None) -> list[Episode]:
+    def recent(self, limit: int = 10, *, since: datetime | None = None) -> builtins.list[Episode]:
         """The `limit` latest episodes by their own time, the newest first; with `since`, none that happened earlier.
 
         They are the same objects for all who ask in this store: do not change their metadata.
@@ -80,12 +102,12 @@ class Episodic:
         count = whole("limit", limit, "how many, at least 1", 1)
         first = "" if since is None else f"{EPISODES}/{stamp(since)}"
 
-        def latest(table: Timeline, now: int) -> list[Episode]:
+        def latest(table: Timeline, now: int) -> builtins.list[Episode]:
             return table.latest(count, now, first)
 
         return self._shared().ask(latest)
 
-    def recall_similar(self, text_or_embedding: Any, top_k: int = 10) -> list[Match]:
+    def recall_similar(self, text_or_embedding: Any, top_k: int = 10) -> builtins.list[Match]:
         """The `top_k` episodes most similar to a text or an embedding, the best first, as a query of facts finds them.
 
         >>> id = task.episodic.record("Compared frameworks", embedding=[1, 0])
@@ -96,10 +118,48 @@ class Episodic:
         count = whole("top_k", top_k, "how many, at least 1", 1)
         query = self._space.query(text_or_embedding)
 
-        def nearest(table: Timeline, now: int) -> list[tuple[float, Kept]]:
+        def nearest(table: Timeline, now: int) -> builtins.list[tuple[float, Kept]]:
             return table.nearest(query, count, now)
 
         return [_match(score, found) for score, found in self._shared().ask(nearest, searches=True)]
+
+    def get(self, id: str) -> Episode | None:
+        """The episode of an id; None where there is none."""
+        found = self._find(id)
+        return None if found is None else episode_of(kept_in(*found)[0])
+
+    def forget(self, id: str) -> bool:
+        """Removes an episode. Returns whether it existed.
+
+        >>> id = task.episodic.record("Ann called")
+        >>> task.episodic.forget(id), task.episodic.forget(id), task.episodic.recent()
+        (True, False, [])
+        """
+        while found := self._find(id):
+            path, raw = found
+            try:
+                self._place.commit(removal([path]), [revision_guard(path, raw.revision)], 0, heeding=False)
+            except Conflict as conflict:
+                if conflict.path != path:
+                    raise
+            else:
+                return True
+        return False
+
+    def list(self, *, limit: int = 100, after: str | None = None) -> builtins.list[Episode]:
+        """At most `limit` episodes, in the order of their ids; `recent` has them by their time.
+
+        Ids of our making are in the order of recording. For the next page, give the last id of this one as `after`, even if
+        that episode has been forgotten since.
+        """
+        count = whole("limit", limit, "how many, at least 1", 1)
+        if after is not None:
+            system_path(EPISODES, after)
+
+        def listed(table: Timeline, now: int) -> builtins.list[Episode]:
+            return table.listed(count, now, after or "")
+
+        return self._shared().ask(listed)
 
     def prune(self, before: datetime, *, summarize: Summarize | None = None) -> int:
         """Removes what happened before a moment; how many episodes that were.
@@ -125,9 +185,29 @@ class Episodic:
     def _index(self) -> Index:
         return Index(self._place.engine, self._place.address, EPISODES, Timeline)
 
+    def _find(self, id: str) -> tuple[str, RawEntry] | None:
+        """Where the episode of an id lies, and what stands there; None where there is none."""
+        named = stored_at(self._place, system_path(EPISODE_IDS, id))
+        # Only ids that were given have an entry that says where; the others are looked up in the copy.
+        path = decode(named.value)["path"] if named else self._shared().ask(partial(_path_of, id))
+        if path is None:
+            return None
+        raw = stored_at(self._place, path)
+        return None if raw is None else (path, raw)
+
+    def _check_free(self, id: str) -> None:
+        """Raises `Conflict` if an episode has this id, which we gave to it: no entry guards such ids."""
+        if found := self._find(id):
+            path, raw = found
+            raise Conflict(path, 0, raw.version, raw.revision, raw.agent)
+
     def _now(self) -> datetime:
         seconds, micros = self._place.connection.run(("TIME",))
         return from_micros(int(seconds) * 1_000_000 + int(micros))
+
+
+def _path_of(id: str, table: Timeline, _: int) -> str | None:
+    return table.path_of(id)
 
 
 def _match(score: float, memory: Kept) -> Match:

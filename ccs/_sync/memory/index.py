@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from ccs._compat import Lock, Work, refuse_interrupter
 from ccs._core.entry import RawEntry, parse_entry
 from ccs._core.journal import MALFORMED, Cursor, Record, cursor_of, follow
-from ccs._core.matrix import Matrix
+from ccs._core.matrices import Matrices
 from ccs._core.pattern import Below
 from ccs._core.read import page_arguments, parse_found
 from ccs._core.recall import Table
@@ -55,15 +55,15 @@ class Index:
     def ask(self, question: Callable[[Any, int], T], *, searches: bool = False) -> T:
         """`question(table, now)`, the table holding every commit acknowledged before, and the server's time in ms.
 
-        For who `searches`, the table has a matrix. `now` is 0 where nothing in the table has a deadline.
+        For who `searches`, the table has vectors too. `now` is 0 where nothing in the table has a deadline.
         """
         refuse_interrupter(self.ask)
         self._engine.ready()
         # A look that begins from now on will do: all who wait for the lock meanwhile share one.
         wanted = self._begun + 1
         with self._lock:
-            if searches and self._table.matrix is None:
-                self._table, self._cursor = self._kind(Matrix()), None
+            if searches and self._table.matrices is None:
+                self._table, self._cursor = self._kind(Matrices()), None
             if self._done < wanted or self._cursor is None:
                 self._begun += 1
                 self._catch_up()
@@ -106,7 +106,7 @@ class Index:
     def _load(self, limit: int) -> Cursor:
         """Reads everything; the revision at which that began."""
         keys, start = self._engine.keys(self._address), -1
-        table = self._kind(None if self._table.matrix is None else Matrix())
+        table = self._kind(None if self._table.matrices is None else Matrices())
         after: str | None = ""
         while after is not None:
             arguments = page_arguments(Below(self._prefix), after, limit)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import builtins
 import random
 import secrets
 from collections.abc import Iterable
@@ -11,14 +12,26 @@ from typing import Any
 from ccs._compat import sleep
 from ccs._core.codec import encode
 from ccs._core.commit import revision_guard, set_op, version_guard
-from ccs._core.memories import PROCEDURES, Kept, fresh, reinforced, share, steps_of, text_of
+from ccs._core.memories import (
+    PROCEDURES,
+    Kept,
+    kept_in,
+    procedure_of,
+    reinforced,
+    share,
+    steps_of,
+    text_of,
+    text_of_procedure,
+)
 from ccs._core.names import system_path
 from ccs._core.numbers import whole
-from ccs._core.recall import Accept, Table
+from ccs._core.recall import Table
 from ccs._core.retry import jitter
+from ccs._core.where import Accept
 from ccs._sync.entries import Entries
 from ccs._sync.memory.index import Index
 from ccs._sync.memory.space import Space
+from ccs._sync.memory.stored import forget, listed, stored_at
 from ccs.errors import Conflict, InvalidValue
 from ccs.types import Procedure
 
@@ -57,11 +70,13 @@ class Procedural:
         path, done = system_path(PROCEDURES, chosen), steps_of(steps)
         value = {"name": text_of(name, "name"), "steps": done, "confidence": share("confidence", confidence)}
         value |= {"successes": 0, "failures": 0, "agent": self._place.agent}
-        vector, raw = self._space.remember(value, "\n".join(map(str, (name, *done))), embedding)
+        vector, raw = self._space.remember(value, text_of_procedure(name, done), embedding)
         self._space.commit(vector, [set_op(path, raw)], [version_guard(path, 0)], len(raw))
         return chosen
 
-    def recall(self, text_or_embedding: Any, top_k: int = 5, *, min_confidence: float = 0.0) -> list[Procedure]:
+    def recall(
+        self, text_or_embedding: Any, top_k: int = 5, *, min_confidence: float = 0.0
+    ) -> builtins.list[Procedure]:
         """The `top_k` procedures most similar to what is to be done, of those trusted at least so much; the best first.
 
         It sees what was learned and reinforced before, by anybody. `NoEmbedder` if a text is asked for and there is none.
@@ -70,10 +85,10 @@ class Procedural:
         query = self._space.query(text_or_embedding)
         index: Index = self._place.engine.shared((PROCEDURES, self._place.address), self._index)
 
-        def nearest(table: Table, now: int) -> list[tuple[float, Kept]]:
+        def nearest(table: Table, now: int) -> builtins.list[tuple[float, Kept]]:
             return table.nearest(query, count, now, _trusted(least))
 
-        return [_procedure(score, found) for score, found in index.ask(nearest, searches=True)]
+        return [procedure_of(found, score) for score, found in index.ask(nearest, searches=True)]
 
     def reinforce(self, id: str, success: bool) -> float:
         """Trusts a procedure more after a success (0.1), less after a failure (0.05), within 0 and 1; the new confidence.
@@ -100,23 +115,28 @@ class Procedural:
             sleep(jitter(lost, random.random()))
             lost += 1
 
+    def get(self, id: str) -> Procedure | None:
+        """The procedure of an id; None where there is none."""
+        path = system_path(PROCEDURES, id)
+        raw = stored_at(self._place, path)
+        return None if raw is None else procedure_of(kept_in(path, raw)[0])
+
+    def forget(self, id: str) -> bool:
+        """Removes a procedure. Returns whether it existed.
+
+        >>> id = task.procedural.learn("deploy", ["build", "ship"], embedding=[1, 0])
+        >>> task.procedural.forget(id), task.procedural.forget(id), task.procedural.list()
+        (True, False, [])
+        """
+        return forget(self._place, system_path(PROCEDURES, id))
+
+    def list(self, *, limit: int = 100, after: str | None = None) -> builtins.list[Procedure]:
+        """At most `limit` procedures, in the order of their ids; the next page begins `after` the last id of this one."""
+        return [procedure_of(kept) for kept in listed(self._place, PROCEDURES, limit, after)]
+
     def _index(self) -> Index:
         return Index(self._place.engine, self._place.address, PROCEDURES, Table)
 
 
 def _trusted(least: float) -> Accept | None:
     return (lambda memory: bool(memory.value["confidence"] >= least)) if least else None
-
-
-def _procedure(score: float, memory: Kept) -> Procedure:
-    value = memory.value
-    return Procedure(
-        memory.id,
-        value["name"],
-        fresh(value["steps"]),
-        value["confidence"],
-        memory.agent,
-        score,
-        value["successes"],
-        value["failures"],
-    )

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import random
 import secrets
+import time
+from collections.abc import Iterable
 from datetime import datetime
-from itertools import accumulate
 from typing import NamedTuple
 
 from ccs._compat import Work, sleep
@@ -23,21 +24,27 @@ from ccs._core.commit import (
     version_guard,
 )
 from ccs._core.entry import RawEntry
-from ccs._core.memories import EPISODE_IDS, EPISODES, episode_of, episode_path, kept_in, named, stamp, text_of
+from ccs._core.memories import (
+    EPISODE_IDS,
+    EPISODES,
+    episode_id,
+    episode_of,
+    episode_path,
+    kept_in,
+    named,
+    stamp,
+    text_of,
+)
 from ccs._core.names import system_path
-from ccs._core.pattern import Below
-from ccs._core.read import Found, page_arguments, parse_found
 from ccs._core.retry import jitter
-from ccs._scripts import READ
 from ccs._sync.memory.space import Space
+from ccs._sync.memory.stored import page, stretch
 from ccs._sync.place import Place
 from ccs.errors import Conflict
 
-__all__ = ["NewEpisode", "keep", "prune"]
+__all__ = ["NewEpisode", "keep", "prune", "removal"]
 
 _BELOW = f"{EPISODES}/"
-# How many are read, and pruned, at a time, and their bytes: what a commit removes stands in its record.
-_PAGE, _PAGE_BYTES = 256, 4 * 1024 * 1024
 
 Stored = dict[str, RawEntry]
 
@@ -88,7 +95,7 @@ def prune(space: Space, place: Place, before: datetime, summarize: Work | None) 
     bound, pruned, lost = _BELOW + stamp(before), 0, 0
     while old := _earlier(place, bound, whole=summarize is not None):
         summary = None if summarize is None else _summary(space, before, old, summarize)
-        operations, vector, size = _removal(old), b"", 0
+        operations, vector, size = removal(old), b"", 0
         if summary:
             operations, vector, size = [*summary.operations, *operations], summary.vector, summary.size
         try:
@@ -110,26 +117,27 @@ def _summary(space: Space, before: datetime, old: Stored, summarize: Work) -> Ne
     said = text_of(summarize([episode_of(kept_in(path, raw)[0]) for path, raw in old.items()]), "summary")
     value = {"description": said, "metadata": {"summarizes": len(old)}}
     vector, raw = space.remember(value, said, None, needed=False)
-    # Sorts before what happened at that very moment.
-    return NewEpisode.of(episode_path(before, f"!{secrets.token_hex(12)}"), None, vector, raw, None)
+    chosen = episode_id(time.time_ns(), secrets.token_hex(4), first=True)
+    return NewEpisode.of(episode_path(before, chosen), None, vector, raw, None)
 
 
 def _make_room(place: Place, episode: NewEpisode, most: int) -> tuple[list[Operation], list[Guard]]:
     """What brings an episode in among the latest; without it where it is too early, and nothing where all is well."""
     present = _present(place)
-    first = _page(place, "", max(1, present + 1 - most))
+    first = page(place, EPISODES, "", max(1, present + 1 - most))
     leaving = sorted([*first.entries, episode.path])[: max(0, present + 1 - most)]
     removed = {path: first.entries[path] for path in leaving if path != episode.path}
     guards = [*episode.guards, fewer_below(_BELOW, present + 1)]
     guards += [revision_guard(path, raw.revision) for path, raw in removed.items()]
-    return [*(() if episode.path in leaving else episode.operations), *_removal(removed)], guards
+    return [*(() if episode.path in leaving else episode.operations), *removal(removed)], guards
 
 
 def _present(place: Place) -> int:
     """How many there are; what is due by now is expired first, and not counted."""
     keys = place.keys
     count = "ZLEXCOUNT", keys.paths, f"[{_BELOW}", b"(" + _BELOW.encode() + b"\xff"
-    present, deadlines = place.connection.run_all([count, ("ZCARD", keys.deadlines)])
+    # In this order: counted before somebody else sweeps, what has expired would be taken for present.
+    deadlines, present = place.connection.run_all([("ZCARD", keys.deadlines), count])
     if deadlines:
         place.commit([sweep_op()], [], 0, heeding=False)
         present = place.connection.run(count)
@@ -141,23 +149,13 @@ def _earlier(place: Place, bound: str, *, whole: bool) -> Stored:
     old: Stored = {}
     after: str | None = ""
     while after is not None and after < bound and (whole or not old):
-        found = _page(place, after, _PAGE)
+        found = stretch(place, EPISODES, after)
         old |= {path: raw for path, raw in found.entries.items() if path < bound}
-        after = found.last_path
-    return old if whole else _bounded(old)
+        after = found.last
+    return old
 
 
-def _bounded(old: Stored) -> Stored:
-    sizes = accumulate(len(raw.value) for raw in old.values())
-    return {path: old[path] for path, size in zip(list(old), sizes, strict=True) if size <= _PAGE_BYTES}
-
-
-def _page(place: Place, after: str, limit: int) -> Found:
-    arguments = page_arguments(Below(_BELOW), after, limit)
-    return parse_found(place.connection.script(READ, place.keys.all, arguments), lambda _: True)
-
-
-def _removal(old: Stored) -> list[Operation]:
+def removal(old: Iterable[str]) -> list[Operation]:
     """The end of episodes, and of their ids where those were given."""
     ids = [system_path(EPISODE_IDS, named(path)[0]) for path in old]
     return [delete_op(path) for path in (*old, *ids)]

@@ -3,22 +3,27 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from ccs._compat import Work
 from ccs._core.codec import encode
-from ccs._core.commit import Guard, Operation, delete_op, revision_guard, set_op, version_guard
-from ccs._core.memories import SEMANTIC, Kept, fresh, map_of, text_of
+from ccs._core.commit import Guard, Operation, revision_guard, set_op, version_guard
+from ccs._core.memories import SEMANTIC, Kept, fact_of, fresh, kept_in, map_of, signed, text_of
 from ccs._core.names import system_path
 from ccs._core.numbers import real, whole
-from ccs._core.recall import Table, having
+from ccs._core.recall import Table
 from ccs._core.times import Duration, from_micros, millis, to_micros
+from ccs._core.where import having, some_of
 from ccs._sync.entries import Entries
 from ccs._sync.memory.index import Index
+from ccs._sync.memory.reembedding import Reembedding
 from ccs._sync.memory.space import Space
-from ccs.errors import Conflict, InvalidValue
+from ccs._sync.memory.stored import forget, forget_matching, listed, stored_at
+from ccs.errors import Conflict, InvalidValue, NoEmbedder
 from ccs.types import Entry, Fact, Match
 
 __all__ = ["Semantic"]
@@ -96,10 +101,15 @@ class Semantic:
         *,
         where: Mapping[str, Any] | None = None,
         min_score: float | None = None,
-    ) -> list[Match]:
+    ) -> builtins.list[Match]:
         """The `top_k` facts most similar to a text or an embedding, the best first; equal ones in order of their ids.
 
-        `where` keeps only facts whose metadata has these keys with equal values. The score is the cosine of the angle
+        `where` keeps only facts whose metadata has these keys with equal values, or with values for which operators hold:
+        `{"year": {"$gte": 2020, "$lt": 2030}}`. The operators are `$eq $ne $gt $gte $lt $lte $in $nin $exists`; any other
+        name with a `$` is an `InvalidValue`. True is not 1. A value of another kind than the operand never matches `$gt`
+        and the like. A missing key equals nothing, so `$ne` and `$nin` hold for it.
+
+        The score is the cosine of the angle
         between the two; `min_score` leaves out what scores less. `NoEmbedder` if a text is asked for and there is none.
 
             >>> id = task.semantic.store("Redis is fast", embedding=[1, 0], metadata={"about": "redis"})
@@ -108,13 +118,15 @@ class Semantic:
             [('Redis is fast', 1.0)]
             >>> [match.content for match in task.semantic.query([1, 0], where={"about": "ants"})]
             ['Ants are strong']
+            >>> task.semantic.query([1, 0], where={"about": {"$nin": ["ants", "redis"]}})
+            []
         """
         count = whole("top_k", top_k, "how many matches, at least 1", 1)
         least = -math.inf if min_score is None else real("min_score", min_score, "a number", -math.inf, math.inf)
         query, accept = self._space.query(text_or_embedding), having(where)
         index: Index = self._place.engine.shared((SEMANTIC, self._place.address), self._index)
 
-        def nearest(table: Table, now: int) -> list[tuple[float, Kept]]:
+        def nearest(table: Table, now: int) -> builtins.list[tuple[float, Kept]]:
             return table.nearest(query, count, now, accept)
 
         found = index.ask(nearest, searches=True)
@@ -123,14 +135,80 @@ class Semantic:
     def get(self, id: str) -> Fact | None:
         """The fact of an id, superseded or not; None where there is none."""
         path = system_path(SEMANTIC, id)
-        entry = self._entries.entry(path)
-        return None if entry is None else _fact(id, entry)
+        raw = stored_at(self._place, path)
+        return None if raw is None else fact_of(kept_in(path, raw)[0])
+
+    def forget(self, id: str) -> bool:
+        """Removes a fact. Returns whether it existed. What it superseded stays so.
+
+        >>> id = task.semantic.store("Ann lives in Delft", embedding=[1, 0])
+        >>> task.semantic.forget(id), task.semantic.forget(id), task.semantic.get(id)
+        (True, False, None)
+        """
+        return forget(self._place, system_path(SEMANTIC, id))
 
     def delete(self, id: str) -> bool:
-        """Removes a fact; whether it was there. What it superseded stays so."""
-        path = system_path(SEMANTIC, id)
-        applied = self._place.commit([delete_op(path)], [], len(path), heeding=False)
-        return applied.result == (1,)
+        """As `forget`."""
+        return self.forget(id)
+
+    def delete_matching(self, where: Mapping[str, Any]) -> int:
+        """Removes the facts whose metadata matches, superseded ones too. Returns how many these were.
+
+        `where` is as for `query`, and holds at least one condition, else `InvalidValue`. It works in steps, each
+        one commit. A fact that is stored or changed meanwhile is removed if it matches when its step looks.
+
+            >>> id = task.semantic.store("Ann lives in Delft", embedding=[1, 0], metadata={"about": "ann"})
+            >>> id = task.semantic.store("Bob lives in Bonn", embedding=[0, 1], metadata={"about": "bob"})
+            >>> task.semantic.delete_matching({"about": "ann"})
+            1
+            >>> [fact.content for fact in task.semantic.list()]
+            ['Bob lives in Bonn']
+        """
+        return forget_matching(self._place, SEMANTIC, some_of(where))
+
+    def list(
+        self, *, where: Mapping[str, Any] | None = None, limit: int = 100, after: str | None = None
+    ) -> builtins.list[Fact]:
+        """At most `limit` facts, superseded ones too, in the order of their ids (to be exact, of their paths).
+
+        `where` is as for `query`. For the next page, give the last id of this one as `after`, even if that fact has been
+        forgotten since. Needs neither numpy nor a copy of the facts.
+
+            >>> for name in ("a", "b", "c"):
+            ...     id = task.semantic.store(name, id=name, embedding=[1, 0])
+            >>> first = task.semantic.list(limit=2)
+            >>> second = task.semantic.list(limit=2, after=first[-1].id)
+            >>> [fact.id for fact in first], [fact.id for fact in second]
+            (['a', 'b'], ['c'])
+        """
+        return [fact_of(kept) for kept in listed(self._place, SEMANTIC, limit, after, having(where))]
+
+    def reembed(self, embed: Callable[[builtins.list[str]], Any] | None = None) -> int:
+        """Embeds all memories of this context anew, with another model. Returns how many these were.
+
+        These are facts, episodes and procedures, since they share one dimension. Each gets a vector of its text, even if
+        its embedding was given; what has no vector, or is superseded, stays as it is. `embed` is as for `connect`; without
+        it the store's own is used, or `NoEmbedder` raised. Whatever `embed` raises ends the call.
+
+        It works in steps of some dozens, each one commit, which keeps the author, time and deadline of a memory.
+        A memory that changes meanwhile is embedded as it is then. After an error or a crash, call it again.
+
+        The new vectors may have another dimension. From the first step on, an embedding that is stored must have the new
+        one, else `InvalidValue`, and a search finds the memories of the dimension that it asks with, old or new. Of two
+        calls at once to different dimensions, one raises `InvalidValue`. If the dimension stays the same, old and
+        new vectors are compared with each other until the end, and a process that still stores with the old model leaves old
+        vectors behind: change those processes first.
+
+            >>> id = task.semantic.store("The sky is blue", embedding=[1, 0])
+            >>> task.semantic.reembed(lambda texts: [[len(text), 1, 2] for text in texts])
+            1
+            >>> [match.content for match in task.semantic.query([15, 1, 2])]
+            ['The sky is blue']
+        """
+        work = self._place.engine.embed if embed is None else Work(embed)
+        if work is None:
+            raise NoEmbedder
+        return Reembedding(self._space, self._place, work).run()
 
     def _index(self) -> Index:
         return Index(self._place.engine, self._place.address, SEMANTIC, Table)
@@ -156,15 +234,7 @@ class Semantic:
 
 def _superseded(entry: Entry, by: str) -> dict[str, Any]:
     """A fact whose place another one has taken; who wrote it, and when, is no longer in its header."""
-    stored = {"agent": entry.agent, "stored_at": to_micros(entry.updated_at)}
-    return {**entry.value, **stored, "superseded_by": by}
-
-
-def _fact(id: str, entry: Entry) -> Fact:
-    value = entry.value
-    stored = from_micros(value["stored_at"]) if "stored_at" in value else entry.updated_at
-    author = value.get("agent", entry.agent)
-    return Fact(id, value["content"], value["metadata"], author, stored, entry.expires_at, value.get("superseded_by"))
+    return {**signed(entry.value, entry.agent, to_micros(entry.updated_at)), "superseded_by": by}
 
 
 def _match(score: float, fact: Kept) -> Match:

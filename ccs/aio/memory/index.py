@@ -17,7 +17,7 @@ from ccs._compat import AsyncLock, AsyncWork
 #| from ccs._compat import refuse_interrupter
 from ccs._core.entry import RawEntry, parse_entry
 from ccs._core.journal import MALFORMED, Cursor, Record, cursor_of, follow
-from ccs._core.matrix import Matrix
+from ccs._core.matrices import Matrices
 from ccs._core.pattern import Below
 from ccs._core.read import page_arguments, parse_found
 from ccs._core.recall import Table
@@ -56,15 +56,15 @@ class Index:
     async def ask(self, question: Callable[[Any, int], T], *, searches: bool = False) -> T:
         """`question(table, now)`, the table holding every commit acknowledged before, and the server's time in ms.
 
-        For who `searches`, the table has a matrix. `now` is 0 where nothing in the table has a deadline.
+        For who `searches`, the table has vectors too. `now` is 0 where nothing in the table has a deadline.
         """
         #| refuse_interrupter(self.ask)
         await self._engine.ready()
         # A look that begins from now on will do: all who wait for the lock meanwhile share one.
         wanted = self._begun + 1
         async with self._lock:
-            if searches and self._table.matrix is None:
-                self._table, self._cursor = self._kind(Matrix()), None
+            if searches and self._table.matrices is None:
+                self._table, self._cursor = self._kind(Matrices()), None
             if self._done < wanted or self._cursor is None:
                 self._begun += 1
                 await self._catch_up()
@@ -107,7 +107,7 @@ class Index:
     async def _load(self, limit: int) -> Cursor:
         """Reads everything; the revision at which that began."""
         keys, start = self._engine.keys(self._address), -1
-        table = self._kind(None if self._table.matrix is None else Matrix())
+        table = self._kind(None if self._table.matrices is None else Matrices())
         after: str | None = ""
         while after is not None:
             arguments = page_arguments(Below(self._prefix), after, limit)

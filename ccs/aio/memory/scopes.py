@@ -32,8 +32,9 @@ class Memory:
 
     Each scope is the context that `store.task`, `.session`, `.actor` and `.global_context` give, and goes with it. A
     read looks from the most specific scope to the widest and takes the first that has the key, all in one round trip;
-    a write goes to the most specific scope that was given, unless one is named. An error in reading a scope is raised,
-    never taken for "not there".
+    a write goes to the most specific scope that was given, unless one is named. Where no id was given, a write names
+    `scope="global"`, else `InvalidValue`: nothing becomes everybody's by accident. An error in reading a scope is
+    raised, never taken for "not there".
     """
 
     def __init__(self, scopes: Mapping[str, Entries]) -> None:
@@ -51,7 +52,7 @@ class Memory:
         >>> await memory.get("language"), await memory.get("language", scope="global")
         ('Dutch', 'English')
         """
-        return await self._scope(scope).set(key, value, ttl=ttl)
+        return await self._written(scope).set(key, value, ttl=ttl)
 
     async def get(self, key: str, default: Any = None, *, scope: str | None = None, type: Any = None) -> Any:
         """The value of the first scope that has the key, or of the one that is named; `default` where there is none."""
@@ -67,7 +68,7 @@ class Memory:
 
     async def delete(self, key: str, *, scope: str | None = None) -> bool:
         """Forgets a key in the most specific scope, or in the one that is named; whether it was there."""
-        return await self._scope(scope).delete(key)
+        return await self._written(scope).delete(key)
 
     async def keys(self, pattern: str = "**", *, scope: str | None = None) -> list[str]:
         """The keys that match, sorted, each once."""
@@ -123,9 +124,18 @@ class Memory:
     def _named(self, scope: str | None) -> Mapping[str, Entries]:
         return self._scopes if scope is None else {scope: self._scope(scope)}
 
-    def _scope(self, name: str | None) -> Entries:
-        if name is None:
-            return next(iter(self._scopes.values()))
+    def _written(self, scope: str | None) -> Entries:
+        """Where a write goes."""
+        if scope is not None:
+            return self._scope(scope)
+        if len(self._scopes) == 1:
+            raise InvalidValue(
+                'store.memory() was given no id: name scope="global" to write for everybody, '
+                "or give the id of a workflow, a session or an actor"
+            )
+        return next(iter(self._scopes.values()))
+
+    def _scope(self, name: str) -> Entries:
         if name not in MEMORY_SCOPES:
             raise InvalidValue(f"{name!r} is no scope: there are {', '.join(MEMORY_SCOPES)}")
         if name not in self._scopes:
