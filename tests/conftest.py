@@ -35,7 +35,8 @@ def pytest_configure() -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makeitem(obj: object) -> None:
     """Each coroutine function among the tests is run by anyio, whose older versions have no setting for that."""
-    if inspect.iscoroutinefunction(obj):
+    property_of = getattr(obj, "hypothesis", None)
+    if inspect.iscoroutinefunction(property_of.inner_test if property_of else obj):
         pytest.mark.anyio(obj)
 
 

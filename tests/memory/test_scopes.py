@@ -179,7 +179,7 @@ async def test_one_look_through_all_scopes_is_one_round_trip(valkey: str, namesp
         call_all = link.call_all
         link.call_all = lambda commands: asked.append(len(commands)) or call_all(commands)
         await memory.get("key")
-        assert asked == [5]
+        assert len(asked) == 1
 
 
 @pytest.mark.parametrize("colour", COLOURS)
