@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 __all__ = [
     "AlreadyClaimed",
@@ -50,27 +50,41 @@ def _made_anew(kind: type[CCSError], args: tuple[Any, ...]) -> CCSError:
     return error
 
 
+GuardKind = Literal["version", "revision", "below"]
+_PRESENT = {
+    "version": "exists already (the guard was version 0)",
+    "revision": "exists already (the guard was revision 0)",
+    "below": "has something below it",
+}
+
+
 class Conflict(CCSError):
     """A guard did not hold, so nothing of the commit was applied. Read again, decide again, write again.
 
-    `path` is the guarded path and `expected` the version or revision that was asked for; `version`,
-    `revision` (both 0 where nothing is there) and `agent` say what stands there now and who wrote it. `policy` is the
-    policy of the context that asked for the guard, None where the writer did.
+    `path` is the guarded path, `guard` what was guarded of it ("version", "revision", or "below": that there is nothing
+    below it), and `expected` the version or revision that was asked for. `version`, `revision` (both 0 where nothing is
+    there) and `agent` say what stands there now and who wrote it. `policy` is the policy of the context that asked for
+    the guard, None where the writer did.
     """
 
     def __init__(
-        self, path: str, expected: int, version: int, revision: int, agent: str | None, policy: str | None = None
+        self,
+        path: str,
+        expected: int,
+        version: int,
+        revision: int,
+        agent: str | None,
+        policy: str | None = None,
+        guard: GuardKind = "version",
     ) -> None:
         found = f"version {version}, revision {revision}, written by {agent!r}" if revision else "nothing is there"
-        # A revision is a time in microseconds, a version a small number.
-        wanted = f"is not at {'revision' if expected > 1_000_000_000 else 'version'} {expected}"
-        held = wanted if expected else "exists already"
+        held = f"is not at {guard} {expected}" if expected else _PRESENT[guard]
         refused = (
             f"the policy {policy!r} of its path forbids to change it so" if policy else "read it again and decide anew"
         )
         super().__init__(f"{path!r} {held}: {found}; {refused}")
         self.path, self.expected, self.version, self.revision, self.agent = path, expected, version, revision, agent
-        self.policy = policy
+        self.policy, self.guard = policy, guard
 
 
 class ContextFinished(CCSError):
