@@ -33,12 +33,14 @@ __all__ = [
     "Worker",
     "async_call",
     "async_here",
+    "async_home",
     "async_maybe",
     "async_sleep",
     "async_whole",
     "call",
     "calls_below",
     "here",
+    "home",
     "interrupter_refused",
     "maybe",
     "refuse_interrupter",
@@ -197,6 +199,22 @@ def async_here() -> object:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+def home() -> object:
+    """As `here`, where a store is about to be used."""
+    return None
+
+
+def async_home() -> object:
+    """The running event loop, to which a store that is used here belongs; `Misuse` where asyncio runs none."""
+    loop = async_here()
+    if loop is None:
+        raise Misuse(
+            "no event loop of asyncio runs here (is it trio, or no coroutine?), and ccs.aio needs one: use asyncio.run(),"
+            " or the blocking ccs, in a worker thread where another kind of loop runs"
+        )
+    return loop
 
 
 def call(fn: Callable[..., T], *args: object) -> T:

@@ -24,6 +24,7 @@ __all__ = [
     "InvalidPattern",
     "InvalidValue",
     "MirrorFull",
+    "MissingExtra",
     "Misuse",
     "NoEmbedder",
     "ReservedPath",
@@ -167,15 +168,15 @@ class HistoryCompacted(CCSError):
 
 
 class HistoryForked(CCSError):
-    """The server lost acknowledged commits (a failover or a crash): what was seen after `since` may not exist.
+    """`since` is no revision of the context at `address`, whose newest is `last`. What was seen after it may not exist.
 
-    `address` is the context, `last` its newest revision now.
+    Either the server lost acknowledged commits (a failover or a crash), or there never was such a revision here.
     """
 
     def __init__(self, since: int, last: int, address: str = "") -> None:
         super().__init__(
-            f"revision {since} is not in the history{_of(address)} that now ends at {last}: the server has lost"
-            " acknowledged commits (or the revision is from elsewhere); read a snapshot and reconcile"
+            f"revision {since} is not in the history{_of(address)} that now ends at {last}: either the server has lost"
+            " acknowledged commits, or there never was such a revision here; read a snapshot and reconcile"
         )
         self.since, self.last, self.address = since, last, address
 
@@ -208,6 +209,14 @@ class MirrorFull(CCSError):
 
 class Misuse(CCSError, RuntimeError):
     """An object was used in a state in which it cannot be, or at a moment at which it would wait for itself."""
+
+
+class MissingExtra(CCSError, ImportError):
+    """What was asked for needs the package `name`, which is not installed; the extra `extra` of ccs brings it."""
+
+    def __init__(self, what: str, name: str, extra: str) -> None:
+        super().__init__(f"{what} needs {name}: pip install 'collaborative-context-store[{extra}]'")
+        self.name, self.extra = name, extra
 
 
 class Unavailable(CCSError, ConnectionError):

@@ -22,6 +22,7 @@ from ccs._core.read import (
     read_arguments,
 )
 from ccs._core.tree import nest
+from ccs._local import Local
 from ccs._scripts import INFO, READ
 from ccs._sync.place import Place
 from ccs.errors import InvalidPattern, InvalidValue
@@ -33,7 +34,7 @@ T = TypeVar("T")
 D = TypeVar("D")
 
 
-class Reads:
+class Reads(Local):
     """The reading half of a context."""
 
     _place: Place

@@ -23,6 +23,7 @@ from ccs._core.journal import MALFORMED, Cursor, JournalPage, Record, changes_of
 from ccs._core.numbers import whole
 from ccs._core.pattern import Matcher, compile_addresses
 from ccs._core.times import Duration, from_micros, from_millis, seconds
+from ccs._local import Local
 from ccs._log import logger
 from ccs._sync.engine import Engine
 from ccs._sync.survey import addresses
@@ -33,7 +34,7 @@ from ccs.errors import (
     HistoryDamaged,
     HistoryForked,
     InvalidValue,
-    StoreClosed,
+    Misuse,
 )
 from ccs.types import Change
 
@@ -47,7 +48,7 @@ _REMEMBERED, _ON_ITS_WAY = 540.0, 0.25
 Mark = tuple[str, int]
 
 
-class StoreWatch:
+class StoreWatch(Local):
     """The changes that match, of all contexts: ordered within each. Enter it, then iterate or `receive`.
 
     `revision` is its cursor, a mapping of address to revision. The end of a context is a change with `op="gone"`. Contexts
@@ -98,7 +99,7 @@ class StoreWatch:
 
     def __enter__(self) -> StoreWatch:
         if self._entered:
-            raise InvalidValue("a watch is entered once; make another one")
+            raise Misuse("a watch is entered once; make another one")
         self._entered = True
         self._engine.ready()
         self._engine.listener.overhear(self)
@@ -126,7 +127,10 @@ class StoreWatch:
         deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
         change: Change | None = self._next(deadline)
         if change is None:
-            raise StoreClosed("this watch was closed")
+            self._engine.check()
+            raise Misuse(
+                "this watch was closed, so nothing more comes of it; make another one, with since= its revision"
+            )
         return change
 
     def close(self) -> None:
@@ -202,7 +206,7 @@ class StoreWatch:
 
     def _next(self, deadline: float | None) -> Any:
         if not self._entered:
-            raise InvalidValue("this watch is not entered, so it hears nothing: use it in a with block")
+            raise Misuse("this watch is not entered, so it hears nothing: use it in a with block")
         while not self._stopped:
             self._engine.check()
             if self._queue:

@@ -62,7 +62,9 @@ async def test_an_update_that_always_loses_ends_after_its_attempts(task: Any, ou
 async def test_an_update_that_always_loses_ends_after_its_timeout(task: Any, outrun: Any) -> None:
     lost = await outrun(task, "a", 1)
     started = time.monotonic()
-    with pytest.raises(TimeoutError, match=rf"update of 'a' was given up after {SHORT} s.*\d+ times.*'rival'") as caught:
+    with pytest.raises(
+        TimeoutError, match=rf"update of 'a' was given up after {SHORT} s.*\d+ times.*'rival'"
+    ) as caught:
         await task.update("a", lambda value: "mine", timeout=SHORT)
     assert SHORT <= time.monotonic() - started < FOREVER
     assert "nothing was written" in str(caught.value)
@@ -101,7 +103,7 @@ async def test_a_transaction_that_always_loses_ends_after_its_attempts_or_its_ti
     with pytest.raises(ccs.Conflict):
         await task.transact(lose, attempts=2)
     assert tries == 2
-    with pytest.raises(TimeoutError, match="the transaction was given up after .* nothing was written"):
+    with pytest.raises(TimeoutError, match=r"the transaction was given up after .* nothing was written"):
         await task.transact(lose, attempts=None, timeout=SHORT)
     assert await task.get("a") == tries
 
@@ -124,7 +126,9 @@ UNBOUNDED: dict[str, tuple[Any, Callable[[Any], Any]]] = {
 
 
 @pytest.mark.parametrize("call", UNBOUNDED)
-async def test_what_takes_no_bounds_ends_with_the_patience_of_its_store(open_store: Open, outrun: Any, call: str) -> None:
+async def test_what_takes_no_bounds_ends_with_the_patience_of_its_store(
+    open_store: Open, outrun: Any, call: str
+) -> None:
     task = (await open_store(retry_for=SHORT)).task("t")
     value, lose = UNBOUNDED[call]
     lost = await outrun(task, "a", value)

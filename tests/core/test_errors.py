@@ -33,6 +33,7 @@ EXAMPLES = [
     errors.ValueTooLarge(2, 1),
     errors.MirrorFull("/tasks/1", 3),
     errors.Misuse("entered twice"),
+    errors.MissingExtra("searching", "numpy", "semantic"),
     errors.AlreadyClaimed("r", "somebody", datetime(2026, 1, 2, tzinfo=UTC)),
     errors.ClaimLost("r"),
     errors.IdempotencyMismatch("k"),

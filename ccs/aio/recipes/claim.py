@@ -24,6 +24,7 @@ from ccs._core.commit import Guard, Operation, delete_op, nothing_below, renew_o
 from ccs._core.lease import Lease
 from ccs._core.read import parse_listed, read_arguments
 from ccs._core.times import Duration, millis, seconds
+from ccs._local import Local
 from ccs._log import logger
 from ccs._scripts import READ
 from ccs.aio.entries import Entries
@@ -43,7 +44,7 @@ __all__ = ["Claim", "claim_any", "claims_of"]
 _SHORTEST, _TICKET, _PATIENCE = 0.01, 10.0, 1.0
 
 
-class Claim:
+class Claim(Local):
     """An exclusive hold on a resource, for `ttl` seconds at a time, renewed in the background while it is held.
 
     Use it in a with block, or `acquire` and `release` it, by whatever task or thread, and again after that. The hold
@@ -175,12 +176,12 @@ class Claim:
 
     def _last_hold(self) -> Lease:
         if self._lease is None:
-            raise InvalidValue(f"{self!r} was not acquired yet: use it in a with block, or acquire() it first")
+            raise Misuse(f"{self!r} was not acquired yet: use it in a with block, or acquire() it first")
         return self._lease
 
     async def _obtain(self, take: Callable[[str], Awaitable[Lease]]) -> None:
         if self.held or self._acquiring:
-            raise InvalidValue(f"{self!r} is in use: release it first, or make another claim on the resource")
+            raise Misuse(f"{self!r} is in use: release it first, or make another claim on the resource")
         attempt = secrets.token_hex(8)
         try:
             self._acquiring = True
