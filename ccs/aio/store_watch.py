@@ -18,7 +18,7 @@ from typing import Any, Literal
 from ccs._core.address import canonical
 from ccs._core.agenda import Agenda
 from ccs._core.ends import Ends
-from ccs._core.journal import MALFORMED, Cursor, JournalPage, Record, changes_of, follow, told_by
+from ccs._core.journal import MALFORMED, Cursor, JournalPage, Record, changes_of, check_since, follow, told_by
 from ccs._core.numbers import whole
 from ccs._core.pattern import Matcher, compile_addresses
 from ccs._core.times import Duration, from_micros, from_millis, seconds
@@ -181,8 +181,14 @@ class StoreWatch(Local):
         # What ended before this moment was over before the watch began.
         clock = await self._engine.connection.run(("TIME",), early=True)
         self._now = int(clock[0]) * 1_000_000 + int(clock[1])
+        await self._check_since()
         self._ends.begin(self._now)
         self._heard_at = time.monotonic()
+
+    async def _check_since(self) -> None:
+        for address, revision in (self._since or {}).items():
+            if revision > self._now:  # or else the clock was set back
+                check_since(revision, await self._engine.look(address, revision, 0), address)
 
     async def _stand_at_present(self) -> None:
         async for address in addresses(self._engine):
