@@ -228,7 +228,7 @@ async def test_closing_a_watch_ends_whoever_waits_in_it(astore: ccs.aio.Store) -
     await aeventually(lambda: "live" in repr(watch))
     await watch.aclose()
     assert await bounded(iterating, 5) == []
-    with pytest.raises(ccs.StoreClosed):
+    with pytest.raises(ccs.Misuse):
         await watch.receive(timeout=1)
 
 
