@@ -127,7 +127,7 @@ class Memory(Local):
     def _scope(self, name: str | None) -> Entries:
         if name is None:
             return next(iter(self._scopes.values()))
-        if name not in MEMORY_SCOPES:
+        if not isinstance(name, str) or name not in MEMORY_SCOPES:
             raise InvalidValue(f"{name!r} is no scope: there are {', '.join(MEMORY_SCOPES)}")
         if name not in self._scopes:
             raise InvalidValue(f"this memory has no {name}: give its id to store.memory({name}=…)")
