@@ -38,6 +38,7 @@ __all__ = [
     "async_sleep",
     "async_whole",
     "call",
+    "callable_of",
     "calls_below",
     "here",
     "home",
@@ -269,14 +270,15 @@ def _is_coroutine_function(callback: Callable[..., object]) -> bool:
     return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(type(callback).__call__)
 
 
-def _callable(callback: Callable[..., T]) -> Callable[..., T]:
+def callable_of(callback: Callable[..., T]) -> Callable[..., T]:
+    """The function itself; `InvalidValue` if it cannot be called."""
     if not callable(callback):
         raise InvalidValue(f"{callback!r} cannot be called: give a function")
     return callback
 
 
 def _plain(callback: Callable[..., T]) -> Callable[..., T]:
-    if _is_coroutine_function(_callable(callback)):
+    if _is_coroutine_function(callable_of(callback)):
         raise _WrongColour(f"{callback!r} is a coroutine function: give ccs a plain one, or use ccs.aio")
     return callback
 
@@ -316,7 +318,7 @@ class AsyncCaller:
     """
 
     def __init__(self, callback: Callable[..., object]) -> None:
-        self._callback = _callable(callback)
+        self._callback = callable_of(callback)
         self._plain = not _is_coroutine_function(callback)
         self._limiter: CapacityLimiter | None = None
 
@@ -361,7 +363,7 @@ class AsyncWork:
     """
 
     def __init__(self, fn: Callable[..., Any]) -> None:
-        self._fn, self.stops = _callable(fn), _is_coroutine_function(fn)
+        self._fn, self.stops = callable_of(fn), _is_coroutine_function(fn)
 
     async def __call__(self, *args: Any, **named: Any) -> Any:
         if self.stops:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from ccs._compat import maybe
+from ccs._compat import callable_of, maybe
 from ccs._core.times import Duration
 from ccs._sync.place import Place
 from ccs._sync.race import Race
@@ -46,6 +46,7 @@ class Entries(Writes, Watches):
         `fn` may be called several times: it should do nothing but read and write in `tx`. `TimeoutError` after `timeout`
         seconds, those of `fn` included; nothing was written then.
         """
+        callable_of(fn)
         race = Race("transaction", attempts=attempts, timeout=timeout)
         while True:
             try:

@@ -70,7 +70,8 @@ class StoreWatch(Local):
     ) -> None:
         self._engine, self._patterns = engine, patterns
         self._matcher, self._since = compile_addresses(patterns), None if since is None else _checked(since)
-        self._limit, self._limit_bytes = max(1, buffer), max(1, buffer_bytes)
+        self._limit = max(1, whole("buffer", buffer, "how many changes to hold"))
+        self._limit_bytes = max(1, whole("buffer_bytes", buffer_bytes, "how many bytes of changes to hold"))
         self._records: deque[tuple[str, Record]] = deque()
         self._put = self._taken = 0
         self._signal = engine.listener.signal()

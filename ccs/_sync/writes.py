@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from ccs._compat import callable_of
 from ccs._core.address import check_writable
 from ccs._core.codec import decode, encode
 from ccs._core.commit import (
@@ -141,6 +142,7 @@ class Writes(Reads):
         """
         check_writable(path)
         deadline = None if ttl is None else millis(ttl)
+        callable_of(fn)
         race = Race(f"update of {path!r}", attempts=attempts, timeout=timeout)
         return self._replace(path, fn, default, race, deadline)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from ccs._compat import async_maybe
+from ccs._compat import async_maybe, callable_of
 from ccs._core.times import Duration
 from ccs.aio.place import Place
 from ccs.aio.race import Race
@@ -45,6 +45,7 @@ class Entries(Writes, Watches):
         `fn` may be called several times: it should do nothing but read and write in `tx`. `TimeoutError` after `timeout`
         seconds, those of `fn` included; nothing was written then.
         """
+        callable_of(fn)
         race = Race("transaction", attempts=attempts, timeout=timeout)
         while True:
             try:

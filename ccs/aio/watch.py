@@ -81,7 +81,9 @@ class Watch(Local):
         self._matcher = compile_patterns(patterns)
         self._since, self._initial = since, initial
         self._signal = engine.listener.signal()
-        self._mailbox = Mailbox(self._matcher, max(1, buffer), max(1, buffer_bytes), self._signal.set)
+        most = whole("buffer", buffer, "how many changes to hold")
+        most_bytes = whole("buffer_bytes", buffer_bytes, "how many bytes of changes to hold")
+        self._mailbox = Mailbox(self._matcher, max(1, most), max(1, most_bytes), self._signal.set)
         self._queue: deque[tuple[Any, Cursor | None]] = deque()
         self._read = self._handed = Cursor(since or 0)
         self._catching_up = self._entered = self._stopped = self._finished = False

@@ -22,6 +22,7 @@ from ccs._core.claim import CLAIMS, Site, Turn, free_of, info_of, site_of, turn_
 from ccs._core.codec import encode
 from ccs._core.commit import Guard, Operation, delete_op, nothing_below, renew_op, revision_guard, set_op, version_guard
 from ccs._core.lease import Lease
+from ccs._core.numbers import listed
 from ccs._core.read import parse_listed, read_arguments
 from ccs._core.times import Duration, millis, seconds
 from ccs._local import Local
@@ -32,7 +33,7 @@ from ccs.aio.place import Fence, Place
 from ccs.aio.reads import matcher_of
 from ccs.aio.recipes.steps import looking
 from ccs.aio.watch_kinds import Picture
-from ccs.errors import AlreadyClaimed, CCSError, ClaimLost, Conflict, ContextFinished, InvalidValue, Misuse
+from ccs.errors import AlreadyClaimed, CCSError, ClaimLost, Conflict, ContextFinished, Misuse
 from ccs.types import ClaimInfo
 
 if TYPE_CHECKING:
@@ -304,9 +305,8 @@ class Claim(Local):
 
 async def claim_any(place: Place, resources: Iterable[str], claim: Callable[[str], Claim]) -> Claim | None:
     """A claim on the first of the resources that is free, held already; None if none is."""
-    if isinstance(resources, str):
-        raise InvalidValue(f"{resources!r} is one resource: give a list of them, or use claim")
-    sites = [site_of(resource) for resource in resources]
+    wanted = listed("resources", resources, "a list of resources, or use claim for one")
+    sites = [site_of(resource) for resource in wanted]
     while free := await _free(place, sites):
         for site in free:
             if await (taken := claim(site.resource)).seize():
