@@ -169,7 +169,7 @@ async def test_it_is_entered_once(task: Any) -> None:
     never = task.join()
     assert "not entered" in repr(never)
     await never.leave()
-    with pytest.raises(ccs.InvalidValue):
+    with pytest.raises(ccs.Misuse):
         await never.enter()
     assert await task.members() == []
 
