@@ -78,7 +78,11 @@ GIVEN: dict[str, Any] = {
     "limit": 1,
     "revision": 1,
 }
-OPTIONS = {"barrier": {"parties": 1, "name": "b"}, "claim_any": {"resources": ["r"]}, "claim": {"wait": 0}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "barrier": {"parties": 1, "name": "b"},
+    "claim_any": {"resources": ["r"]},
+    "claim": {"wait": 0},
+}
 """What a method is given beside, or instead of, what its parameters are given everywhere."""
 
 LEFT_OUT = {"aclose", "close", "drop", "finish", "scan"}

@@ -69,9 +69,9 @@ async def test_a_mirror_is_entered_once_and_read_after_that(task: Any) -> None:
 
 async def test_a_claim_is_acquired_first_and_by_one(task: Any) -> None:
     claim = task.claim("a")
-    for early in (lambda: bare(claim).token, lambda: bare(claim).context):
+    for early in ("token", "context"):
         with pytest.raises(ccs.Misuse, match="not acquired yet"):
-            early()
+            getattr(bare(claim), early)
     await _refused(claim.release(), "not acquired yet")
     async with claim:
         await _refused(claim.acquire(), "in use")
@@ -204,11 +204,7 @@ async def test_a_cursor_that_no_commit_has_may_be_lost_or_never_was(task: Any) -
 
 
 def test_under_another_event_loop_than_asyncios_it_says_so(target: str) -> None:
-    for use in (
-        lambda store: store.__aenter__(),
-        lambda store: store.task("t").set("a", 1),
-        lambda store: store.task("t").get("a"),
-    ):
-        coroutine = use(ccs.aio.connect(target))
+    entered, written, read = (ccs.aio.connect(target) for _ in range(3))
+    for coroutine in (entered.__aenter__(), written.task("t").set("a", 1), read.task("t").get("a")):
         with pytest.raises(ccs.Misuse, match="asyncio"):
             coroutine.send(None)  # as any loop begins a coroutine
