@@ -32,12 +32,15 @@ __all__ = [
     "Worker",
     "async_call",
     "async_here",
+    "async_home",
     "async_maybe",
     "async_sleep",
     "async_whole",
     "call",
+    "callable_of",
     "calls_below",
     "here",
+    "home",
     "interrupter_refused",
     "maybe",
     "refuse_interrupter",
@@ -198,6 +201,22 @@ def async_here() -> object:
         return None
 
 
+def home() -> object:
+    """As `here`, where a store is about to be used."""
+    return None
+
+
+def async_home() -> object:
+    """The running event loop, to which a store that is used here belongs; `Misuse` where asyncio runs none."""
+    loop = async_here()
+    if loop is None:
+        raise Misuse(
+            "no event loop of asyncio runs here (is it trio, or no coroutine?), and ccs.aio needs one: use asyncio.run(),"
+            " or the blocking ccs, in a worker thread where another kind of loop runs"
+        )
+    return loop
+
+
 def call(fn: Callable[..., T], *args: object) -> T:
     """Calls what may block."""
     return fn(*args)
@@ -250,14 +269,15 @@ def _is_coroutine_function(callback: Callable[..., object]) -> bool:
     return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(type(callback).__call__)
 
 
-def _callable(callback: Callable[..., T]) -> Callable[..., T]:
+def callable_of(callback: Callable[..., T]) -> Callable[..., T]:
+    """The function itself; `InvalidValue` if it cannot be called."""
     if not callable(callback):
         raise InvalidValue(f"{callback!r} cannot be called: give a function")
     return callback
 
 
 def _plain(callback: Callable[..., T]) -> Callable[..., T]:
-    if _is_coroutine_function(_callable(callback)):
+    if _is_coroutine_function(callable_of(callback)):
         raise _WrongColour(f"{callback!r} is a coroutine function: give ccs a plain one, or use ccs.aio")
     return callback
 
@@ -297,7 +317,7 @@ class AsyncCaller:
     """
 
     def __init__(self, callback: Callable[..., object]) -> None:
-        self._callback = _callable(callback)
+        self._callback = callable_of(callback)
         self._plain = not _is_coroutine_function(callback)
         self._limiter: CapacityLimiter | None = None
 
@@ -342,7 +362,7 @@ class AsyncWork:
     """
 
     def __init__(self, fn: Callable[..., Any]) -> None:
-        self._fn, self.stops = _callable(fn), _is_coroutine_function(fn)
+        self._fn, self.stops = callable_of(fn), _is_coroutine_function(fn)
 
     async def __call__(self, *args: Any, **named: Any) -> Any:
         if self.stops:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 __all__ = [
     "AlreadyClaimed",
@@ -24,6 +24,7 @@ __all__ = [
     "InvalidPattern",
     "InvalidValue",
     "MirrorFull",
+    "MissingExtra",
     "Misuse",
     "NoEmbedder",
     "ReservedPath",
@@ -50,27 +51,41 @@ def _made_anew(kind: type[CCSError], args: tuple[Any, ...]) -> CCSError:
     return error
 
 
+GuardKind = Literal["version", "revision", "below"]
+_PRESENT = {
+    "version": "exists already (the guard was version 0)",
+    "revision": "exists already (the guard was revision 0)",
+    "below": "has something below it",
+}
+
+
 class Conflict(CCSError):
     """A guard did not hold, so nothing of the commit was applied. Read again, decide again, write again.
 
-    `path` is the guarded path and `expected` the version or revision that was asked for; `version`,
-    `revision` (both 0 where nothing is there) and `agent` say what stands there now and who wrote it. `policy` is the
-    policy of the context that asked for the guard, None where the writer did.
+    `path` is the guarded path, `guard` what was guarded of it ("version", "revision", or "below": that there is nothing
+    below it), and `expected` the version or revision that was asked for. `version`, `revision` (both 0 where nothing is
+    there) and `agent` say what stands there now and who wrote it. `policy` is the policy of the context that asked for
+    the guard, None where the writer did.
     """
 
     def __init__(
-        self, path: str, expected: int, version: int, revision: int, agent: str | None, policy: str | None = None
+        self,
+        path: str,
+        expected: int,
+        version: int,
+        revision: int,
+        agent: str | None,
+        policy: str | None = None,
+        guard: GuardKind = "version",
     ) -> None:
         found = f"version {version}, revision {revision}, written by {agent!r}" if revision else "nothing is there"
-        # A revision is a time in microseconds, a version a small number.
-        wanted = f"is not at {'revision' if expected > 1_000_000_000 else 'version'} {expected}"
-        held = wanted if expected else "exists already"
+        held = f"is not at {guard} {expected}" if expected else _PRESENT[guard]
         refused = (
             f"the policy {policy!r} of its path forbids to change it so" if policy else "read it again and decide anew"
         )
         super().__init__(f"{path!r} {held}: {found}; {refused}")
         self.path, self.expected, self.version, self.revision, self.agent = path, expected, version, revision, agent
-        self.policy = policy
+        self.policy, self.guard = policy, guard
 
 
 class ContextFinished(CCSError):
@@ -153,15 +168,15 @@ class HistoryCompacted(CCSError):
 
 
 class HistoryForked(CCSError):
-    """The server lost acknowledged commits (a failover or a crash): what was seen after `since` may not exist.
+    """`since` is no revision of the context at `address`, whose newest is `last`. What was seen after it may not exist.
 
-    `address` is the context, `last` its newest revision now.
+    Either the server lost acknowledged commits (a failover or a crash), or there never was such a revision here.
     """
 
     def __init__(self, since: int, last: int, address: str = "") -> None:
         super().__init__(
-            f"revision {since} is not in the history{_of(address)} that now ends at {last}: the server has lost"
-            " acknowledged commits (or the revision is from elsewhere); read a snapshot and reconcile"
+            f"revision {since} is not in the history{_of(address)} that now ends at {last}: either the server has lost"
+            " acknowledged commits, or there never was such a revision here; read a snapshot and reconcile"
         )
         self.since, self.last, self.address = since, last, address
 
@@ -194,6 +209,14 @@ class MirrorFull(CCSError):
 
 class Misuse(CCSError, RuntimeError):
     """An object was used in a state in which it cannot be, or at a moment at which it would wait for itself."""
+
+
+class MissingExtra(CCSError, ImportError):
+    """What was asked for needs the package `name`, which is not installed; the extra `extra` of ccs brings it."""
+
+    def __init__(self, what: str, name: str, extra: str) -> None:
+        super().__init__(f"{what} needs {name}: pip install 'collaborative-context-store[{extra}]'")
+        self.name, self.extra = name, extra
 
 
 class Unavailable(CCSError, ConnectionError):

@@ -16,6 +16,7 @@ from ccs._core.address import check_agent, check_path
 from ccs._core.codec import encode
 from ccs._core.commit import delete_op, set_op
 from ccs._core.names import as_segment
+from ccs._core.numbers import listed
 from ccs._core.presence import agents_in
 from ccs._core.step import Step, unchanged
 from ccs._core.times import Duration, millis
@@ -65,9 +66,7 @@ class Verdict(NamedTuple):
 
 def ballot_of(name: str, parties: Iterable[str], party: str, vote: bool, timeout: Duration) -> Ballot:
     """A ballot, if it makes sense; `InvalidValue` or `InvalidPath` otherwise."""
-    if isinstance(parties, str):
-        raise InvalidValue(f"parties is {parties!r}, one text: give a list of agents")
-    named = tuple(sorted({check_agent(each) for each in parties}))
+    named = tuple(sorted({check_agent(each) for each in listed("parties", parties, "a list of agents")}))
     if party not in named:
         raise InvalidValue(f"{party!r} is none of the parties {', '.join(map(repr, named))}: only they can agree")
     if not isinstance(vote, bool):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ccs._core.codec import decode
 from ccs._core.keys import KEY_NAMES, Keys
-from ccs.errors import CCSError, Conflict, ContextFinished, ValueTooLarge
+from ccs.errors import CCSError, Conflict, ContextFinished, GuardKind, ValueTooLarge
 
 __all__ = [
     "COMMIT_LIMIT",
@@ -57,6 +57,9 @@ _RETRIED = 420_000_000
 # Never a number: hiredis prints those itself, and a signal at that moment (Ctrl-C) ends the process in it.
 Argument = str | bytes
 Operation = tuple[str, str, str, str | bytes]
+
+
+_GUARDED: dict[str, GuardKind] = {"v": "version", "r": "revision", "n": "below"}
 
 
 class Guard(NamedTuple):
@@ -349,4 +352,5 @@ def _conflict(commit: Commit, rest: str) -> CCSError:
     guard = commit.guards[int(index)]
     if guard.kind == "c":
         return Crowded(guard.path, guard.expected)
-    return Conflict(guard.path, guard.expected, int(version), int(revision), agent or None)
+    found = int(version), int(revision), agent or None
+    return Conflict(guard.path, guard.expected, *found, guard=_GUARDED[guard.kind])

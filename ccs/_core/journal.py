@@ -24,7 +24,7 @@ from ccs._core.codec import decode
 from ccs._core.entry import parse_entry, to_entry
 from ccs._core.pattern import Matcher
 from ccs._core.times import from_micros
-from ccs.errors import ContextGone, HistoryCompacted, HistoryDamaged, HistoryForked
+from ccs.errors import ContextGone, HistoryCompacted, HistoryDamaged, HistoryForked, InvalidValue
 from ccs.types import Change, Entry, Event, Operation
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "Step",
     "changes_of",
     "check_resume",
+    "check_since",
     "cursor_of",
     "events_of",
     "follow",
@@ -313,6 +314,15 @@ def follow(cursor: Cursor, page: JournalPage, address: str) -> Iterator[Record]:
         at = record.revision
     if page.damaged:
         raise HistoryDamaged(address, at)
+
+
+def check_since(since: int, page: JournalPage, address: str) -> None:
+    """Raises `InvalidValue` where a caller gives a revision that lies ahead: no commit of the context can have had it."""
+    if since >= (page.now + 1) * 1000:
+        raise InvalidValue(
+            f"since is {since}, which lies ahead of the server's clock, so it is no revision that {address} has had: give"
+            " one that a change, an entry or a watch has told, or 0"
+        )
 
 
 def check_resume(cursor: Cursor, page: JournalPage, address: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ccs._core.vectors import FLOAT_BYTES
-from ccs.errors import InvalidValue
+from ccs.errors import InvalidValue, MissingExtra
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,5 +149,4 @@ def _numpy() -> Any:
     try:
         return importlib.import_module("numpy")
     except ImportError:
-        needed = "searching by similarity needs numpy: pip install 'collaborative-context-store[semantic]'"
-        raise ImportError(needed, name="numpy") from None
+        raise MissingExtra("searching by similarity", "numpy", "semantic") from None

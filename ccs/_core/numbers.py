@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from numbers import Real
+from typing import Any
 
 from ccs.errors import InvalidValue
 
-__all__ = ["real", "whole"]
+__all__ = ["listed", "real", "whole"]
+
+
+def listed(name: str, value: object, wanted: str) -> list[Any]:
+    """What is in the value, if it is a collection and no text; else `InvalidValue`, which says what is `wanted`."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise InvalidValue(f"{name} is {value!r}: give {wanted}")
+    return list(value)
 
 
 def whole(name: str, value: object, wanted: str, least: int = 0) -> int:

@@ -113,9 +113,16 @@ def compile_patterns(patterns: tuple[str, ...]) -> Matcher:
     return _matcher(tuple(plain for pattern in patterns or ("**",) for plain in _relative(pattern)))
 
 
-@lru_cache(maxsize=1_024)
 def compile_addresses(patterns: tuple[str, ...]) -> AddressMatcher:
     """The matcher of what fits any of these absolute patterns, each beginning with `/`; of all, if there is none."""
+    for pattern in patterns:
+        if not isinstance(pattern, str):  # perhaps a list, which could not be looked up
+            raise InvalidPattern(f"{pattern!r} is no pattern: give text, several of them one by one")
+    return _address_matcher(patterns)
+
+
+@lru_cache(maxsize=1_024)
+def _address_matcher(patterns: tuple[str, ...]) -> AddressMatcher:
     return AddressMatcher(plain for pattern in patterns or ("/**",) for plain in _absolute(pattern))
 
 

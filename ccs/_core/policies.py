@@ -93,7 +93,7 @@ class Plan(NamedTuple):
         if policy is None or conflict.expected or _of(conflict) in self._asked():
             return conflict
         found = conflict.version, conflict.revision, conflict.agent
-        return Conflict(conflict.path, conflict.expected, *found, policy)
+        return Conflict(conflict.path, conflict.expected, *found, policy, conflict.guard)
 
     def _asked(self) -> set[tuple[str, int]]:
         return {_named(guard) for guard in self.asked.guards}

@@ -47,6 +47,13 @@ def _read_loosely(value: object, type_: Any, stored_form: Callable[[Any], bytes]
 
 def _adapter(type_: Any) -> TypeAdapter[Any]:
     try:
+        return _made(type_)
+    except (KeyError, IndexError, UnicodeError) as error:  # of what pydantic took for a type, and is none
+        raise InvalidValue(f"{_name(type_)!r} is no type that pydantic can validate") from error
+
+
+def _made(type_: Any) -> TypeAdapter[Any]:
+    try:
         return _cached_adapter(type_, repr(type_))
     except TypeError:  # unhashable, `Annotated` with a list in it for example
         return TypeAdapter(type_)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from weakref import WeakSet, WeakValueDictionary
 
 from ccs import _memory
-from ccs._compat import Lock, Work, here, interrupter_refused
+from ccs._compat import Lock, Work, here, home, interrupter_refused
 from ccs._core.commit import Settings
 from ccs._core.journal import JournalPage, parse_page
 from ccs._core.keys import Keys, keys_of
@@ -230,9 +230,9 @@ class Engine:
         """Raises as `check`; the first caller decides to which process and event loop the store belongs."""
         self.check()
         if self._home is None:
-            home = Home(os.getpid(), here(), secrets.token_hex(8), _default_agent())
+            first = Home(os.getpid(), home(), secrets.token_hex(8), _default_agent())
             # In one step: of several threads that come first, one decides for all.
-            self._home = self._homes.setdefault("first", home)
+            self._home = self._homes.setdefault("first", first)
             self.check()
 
     def check(self) -> None:

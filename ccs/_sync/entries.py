@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import TypeVar
 
-from ccs._compat import maybe, sleep
-from ccs._core.numbers import whole
-from ccs._core.retry import jitter
+from ccs._compat import callable_of, maybe
+from ccs._core.times import Duration
 from ccs._sync.place import Place
+from ccs._sync.race import Race
 from ccs._sync.transaction import Transaction
 from ccs._sync.watches import Watches
 from ccs._sync.writes import Writes
@@ -39,17 +38,21 @@ class Entries(Writes, Watches):
         """
         return Transaction(self)
 
-    def transact(self, fn: Callable[[Transaction], T], *, attempts: int = 10) -> T:
-        """`fn(tx)` in a transaction, again on `Conflict`, `attempts` times in all; what `fn` returns.
+    def transact(
+        self, fn: Callable[[Transaction], T], *, attempts: int | None = 10, timeout: Duration | None = None
+    ) -> T:
+        """`fn(tx)` in a transaction, again on `Conflict`, `attempts` times in all (None: no bound); what `fn` returns.
 
-        `fn` may be called several times: it should do nothing but read and write in `tx`.
+        `fn` may be called several times: it should do nothing but read and write in `tx`. `TimeoutError` after `timeout`
+        seconds, those of `fn` included; nothing was written then.
         """
-        for lost in range(whole("attempts", attempts, "at least one", 1)):
+        callable_of(fn)
+        race = Race("transaction", attempts=attempts, timeout=timeout)
+        while True:
             try:
                 with self.transaction() as tx:
-                    return maybe(fn(tx))
+                    result = maybe(fn(tx))
+                    race.check()
+                return result
             except Conflict as conflict:
-                if conflict.policy or lost + 1 == attempts:
-                    raise
-                sleep(jitter(lost, random.random()))
-        raise AssertionError("unreachable")
+                race.lose(conflict)

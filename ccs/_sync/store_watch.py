@@ -19,10 +19,11 @@ from typing import Any, Literal
 from ccs._core.address import canonical
 from ccs._core.agenda import Agenda
 from ccs._core.ends import Ends
-from ccs._core.journal import MALFORMED, Cursor, JournalPage, Record, changes_of, follow, told_by
+from ccs._core.journal import MALFORMED, Cursor, JournalPage, Record, changes_of, check_since, follow, told_by
 from ccs._core.numbers import whole
 from ccs._core.pattern import Matcher, compile_addresses
 from ccs._core.times import Duration, from_micros, from_millis, seconds
+from ccs._local import Local
 from ccs._log import logger
 from ccs._sync.engine import Engine
 from ccs._sync.survey import addresses
@@ -33,7 +34,7 @@ from ccs.errors import (
     HistoryDamaged,
     HistoryForked,
     InvalidValue,
-    StoreClosed,
+    Misuse,
 )
 from ccs.types import Change
 
@@ -47,7 +48,7 @@ _REMEMBERED, _ON_ITS_WAY = 540.0, 0.25
 Mark = tuple[str, int]
 
 
-class StoreWatch:
+class StoreWatch(Local):
     """The changes that match, of all contexts: ordered within each. Enter it, then iterate or `receive`.
 
     `revision` is its cursor, a mapping of address to revision. The end of a context is a change with `op="gone"`. Contexts
@@ -69,7 +70,8 @@ class StoreWatch:
     ) -> None:
         self._engine, self._patterns = engine, patterns
         self._matcher, self._since = compile_addresses(patterns), None if since is None else _checked(since)
-        self._limit, self._limit_bytes = max(1, buffer), max(1, buffer_bytes)
+        self._limit = max(1, whole("buffer", buffer, "how many changes to hold"))
+        self._limit_bytes = max(1, whole("buffer_bytes", buffer_bytes, "how many bytes of changes to hold"))
         self._records: deque[tuple[str, Record]] = deque()
         self._put = self._taken = 0
         self._signal = engine.listener.signal()
@@ -98,7 +100,7 @@ class StoreWatch:
 
     def __enter__(self) -> StoreWatch:
         if self._entered:
-            raise InvalidValue("a watch is entered once; make another one")
+            raise Misuse("a watch is entered once; make another one")
         self._entered = True
         self._engine.ready()
         self._engine.listener.overhear(self)
@@ -126,7 +128,10 @@ class StoreWatch:
         deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
         change: Change | None = self._next(deadline)
         if change is None:
-            raise StoreClosed("this watch was closed")
+            self._engine.check()
+            raise Misuse(
+                "this watch was closed, so nothing more comes of it; make another one, with since= its revision"
+            )
         return change
 
     def close(self) -> None:
@@ -178,8 +183,14 @@ class StoreWatch:
         # What ended before this moment was over before the watch began.
         clock = self._engine.connection.run(("TIME",), early=True)
         self._now = int(clock[0]) * 1_000_000 + int(clock[1])
+        self._check_since()
         self._ends.begin(self._now)
         self._heard_at = time.monotonic()
+
+    def _check_since(self) -> None:
+        for address, revision in (self._since or {}).items():
+            if revision > self._now:  # or else the clock was set back
+                check_since(revision, self._engine.look(address, revision, 0), address)
 
     def _stand_at_present(self) -> None:
         for address in addresses(self._engine):
@@ -202,7 +213,7 @@ class StoreWatch:
 
     def _next(self, deadline: float | None) -> Any:
         if not self._entered:
-            raise InvalidValue("this watch is not entered, so it hears nothing: use it in a with block")
+            raise Misuse("this watch is not entered, so it hears nothing: use it in a with block")
         while not self._stopped:
             self._engine.check()
             if self._queue:

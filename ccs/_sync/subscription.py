@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from ccs._compat import Caller, Gate, Worker, sleep
 from ccs._core.times import Duration, seconds
+from ccs._local import Local
 from ccs._log import logger
 from ccs._stats import Counters
 from ccs.errors import CCSError, Unavailable
@@ -44,7 +45,7 @@ class Source(Protocol):
         """Lets `__next__` end."""
 
 
-class Subscription:
+class Subscription(Local):
     """Calls back with each change or event of a watch, one after the other; an error of the callback stops nothing."""
 
     def __init__(

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from weakref import WeakSet, WeakValueDictionary
 
 from ccs import _memory
-from ccs._compat import AsyncLock, AsyncWork, Lock, async_here, interrupter_refused
+from ccs._compat import AsyncLock, AsyncWork, Lock, async_here, async_home, interrupter_refused
 from ccs._core.commit import Settings
 from ccs._core.journal import JournalPage, parse_page
 from ccs._core.keys import Keys, keys_of
@@ -229,9 +229,9 @@ class Engine:
         """Raises as `check`; the first caller decides to which process and event loop the store belongs."""
         self.check()
         if self._home is None:
-            home = Home(os.getpid(), async_here(), secrets.token_hex(8), _default_agent())
+            first = Home(os.getpid(), async_home(), secrets.token_hex(8), _default_agent())
             # In one step: of several threads that come first, one decides for all.
-            self._home = self._homes.setdefault("first", home)
+            self._home = self._homes.setdefault("first", first)
             self.check()
 
     def check(self) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import TypeVar
 
-from ccs._compat import async_maybe, async_sleep
-from ccs._core.numbers import whole
-from ccs._core.retry import jitter
+from ccs._compat import async_maybe, callable_of
+from ccs._core.times import Duration
 from ccs.aio.place import Place
+from ccs.aio.race import Race
 from ccs.aio.transaction import Transaction
 from ccs.aio.watches import Watches
 from ccs.aio.writes import Writes
@@ -38,17 +37,21 @@ class Entries(Writes, Watches):
         """
         return Transaction(self)
 
-    async def transact(self, fn: Callable[[Transaction], T], *, attempts: int = 10) -> T:
-        """`fn(tx)` in a transaction, again on `Conflict`, `attempts` times in all; what `fn` returns.
+    async def transact(
+        self, fn: Callable[[Transaction], T], *, attempts: int | None = 10, timeout: Duration | None = None
+    ) -> T:
+        """`fn(tx)` in a transaction, again on `Conflict`, `attempts` times in all (None: no bound); what `fn` returns.
 
-        `fn` may be called several times: it should do nothing but read and write in `tx`.
+        `fn` may be called several times: it should do nothing but read and write in `tx`. `TimeoutError` after `timeout`
+        seconds, those of `fn` included; nothing was written then.
         """
-        for lost in range(whole("attempts", attempts, "at least one", 1)):
+        callable_of(fn)
+        race = Race("transaction", attempts=attempts, timeout=timeout)
+        while True:
             try:
                 async with self.transaction() as tx:
-                    return await async_maybe(fn(tx))
+                    result = await async_maybe(fn(tx))
+                    race.check()
+                return result
             except Conflict as conflict:
-                if conflict.policy or lost + 1 == attempts:
-                    raise
-                await async_sleep(jitter(lost, random.random()))
-        raise AssertionError("unreachable")
+                await race.lose(conflict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ccs._core.journal import MALFORMED, Cursor, JournalPage, Record, changes_of, check_resume, follow
+from ccs._core.journal import MALFORMED, Cursor, JournalPage, Record, changes_of, check_resume, check_since, follow
 from ccs._core.numbers import whole
 from ccs._core.pattern import Matcher
 from ccs.aio.backwards import newest_first
@@ -47,11 +47,14 @@ class History:
                 break
         if self._since is not None:
             # Held still, after all that was read: so nothing was trimmed before it could be read.
-            check_resume(Cursor(self._since), await self._look(self._since, 0), self._place.address)
+            page = await self._look(self._since, 0)
+            check_since(self._since, page, self._place.address)
+            check_resume(Cursor(self._since), page, self._place.address)
         return self._changes[: self._limit]
 
     async def _forwards(self) -> list[Change]:
         page = await self._look(self._since or 0, 0)
+        check_since(self._since or 0, page, self._place.address)
         cursor = Cursor(page.oldest if self._since is None else self._since)
         while not self._full:
             page = await self._look(cursor.revision, _PAGE)

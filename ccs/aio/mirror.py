@@ -20,6 +20,7 @@ from ccs._core.pattern import Matcher
 from ccs._core.read import last_of
 from ccs._core.times import Duration, seconds
 from ccs._faults import copy_of
+from ccs._local import Local
 from ccs._log import logger
 from ccs.aio.place import Place
 from ccs.aio.watch_kinds import CommitWatch
@@ -30,8 +31,8 @@ from ccs.errors import (
     HistoryCompacted,
     HistoryDamaged,
     HistoryForked,
-    InvalidValue,
     MirrorFull,
+    Misuse,
     StoreClosed,
     Unavailable,
 )
@@ -44,7 +45,7 @@ __all__ = ["Mirror"]
 _REST, _LOOK = 0.5, 1.0
 
 
-class Mirror(Mapping[str, Any]):
+class Mirror(Local, Mapping[str, Any]):
     """The values at the paths that match, live, as a mapping; enter it, then read it like a dict.
 
     It never goes backwards and never shows half of a commit: `revision` is the newest commit that is in it, matching or
@@ -75,7 +76,7 @@ class Mirror(Mapping[str, Any]):
         self._looked = 0, 0
         self._stale: CCSError | None = None
         self._over: ContextFinished | None = None
-        self._failure: Exception | None = InvalidValue("this mirror is not entered: use it in a with block")
+        self._failure: Exception | None = Misuse("this mirror is not entered: use it in a with block")
         self._state = "not entered"
         self.revision = 0
         self.reloads = 0
@@ -114,7 +115,7 @@ class Mirror(Mapping[str, Any]):
 
     async def __aenter__(self) -> Mirror:
         if self._state != "not entered":
-            raise InvalidValue("a mirror is entered once; make another one")
+            raise Misuse("a mirror is entered once; make another one")
         try:
             await self._load()
         except BaseException:
@@ -147,7 +148,7 @@ class Mirror(Mapping[str, Any]):
     async def caught_up(self, revision: int, timeout: Duration | None = None) -> None:
         """Waits until the commit of a revision is in it, anybody's, whether it matches or not.
 
-        `TimeoutError` after `timeout` seconds; `ContextFinished` or `StoreClosed` where it cannot come any more, and
+        `TimeoutError` after `timeout` seconds; `ContextFinished`, `StoreClosed` or `Misuse` where it cannot come any more (the mirror was left), and
         `HistoryForked` where the server has lost that commit.
 
             >>> async with task.mirror("sources/*") as sources:
@@ -181,7 +182,10 @@ class Mirror(Mapping[str, Any]):
                 self._waiting.remove(waiting)
         if self.revision < revision and self._state != "live":
             self._check()
-            raise copy_of(self._over) if self._over else StoreClosed(f"{self!r} follows its context no more")
+            if self._over:
+                raise copy_of(self._over)
+            self._place.engine.check()
+            raise Misuse(f"{self!r} was left, so it follows its context no more; make another one")
         return self.revision >= revision
 
     async def _is_held(self, revision: int) -> bool:
@@ -224,7 +228,7 @@ class Mirror(Mapping[str, Any]):
                 await async_sleep(_REST)
             except ContextFinished as error:
                 self._finish(error)
-            except StoreClosed:
+            except (Misuse, StoreClosed):  # it was left, or its store
                 self._state = "left"
             except Exception as error:  # noqa: BLE001  # not swallowed: every read raises it
                 self._fail(error)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, overload
 from ccs._core.address import check_path
 from ccs._core.codec import decode, validate
 from ccs._core.entry import RawEntry, parse_entry, to_entry
+from ccs._core.numbers import listed
 from ccs._core.pattern import Below, Exact, Matcher, compile_patterns, escape
 from ccs._core.read import (
     Found,
@@ -21,6 +22,7 @@ from ccs._core.read import (
     read_arguments,
 )
 from ccs._core.tree import nest
+from ccs._local import Local
 from ccs._scripts import INFO, READ
 from ccs.aio.place import Place
 from ccs.errors import InvalidPattern, InvalidValue
@@ -32,7 +34,7 @@ T = TypeVar("T")
 D = TypeVar("D")
 
 
-class Reads:
+class Reads(Local):
     """The reading half of a context."""
 
     _place: Place
@@ -67,9 +69,7 @@ class Reads:
         >>> await task.get_many(["a", "b", "c"])
         {'a': 1, 'b': None}
         """
-        if isinstance(paths, str):
-            raise InvalidValue(f"{paths!r} is one path: give a list of them, or use get")
-        wanted = [check_path(path) for path in paths]
+        wanted = [check_path(path) for path in listed("paths", paths, "a list of paths, or use get for one")]
         found = await self._find([Exact(path) for path in wanted], _any)
         return {path: _typed(found.entries[path].value, type) for path in wanted if path in found.entries}
 
@@ -113,7 +113,7 @@ class Reads:
         >>> await task.tree()
         {'sources': {'a': {'': 1, 'status': 'read'}}, 'status': 3}
         """
-        base = escape(check_path(prefix)) if prefix else ""
+        base = "" if prefix == "" else escape(check_path(prefix))
         snapshot = await self.snapshot(*((base, f"{base}/**") if prefix else ()))
         return nest((path[len(prefix) :].removeprefix("/"), entry.value) for path, entry in snapshot.items())
 

@@ -16,6 +16,7 @@ from ccs._core.pattern import compile_addresses
 from ccs._core.scopes import scope_address
 from ccs._core.target import parse_target, with_credentials
 from ccs._core.times import Duration, millis, seconds
+from ccs._local import Local
 from ccs.aio.context import Context
 from ccs.aio.engine import Engine
 from ccs.aio.memory.scopes import Memory
@@ -76,7 +77,7 @@ class ContextSettings(TypedDict, total=False):
     keep_bytes: int | None
 
 
-class Store:
+class Store(Local):
     """A connection to one deployment; hands out contexts, and does no I/O in doing so.
 
     Entering it connects, checks the server (`UnsafeServer`, `Unavailable`) and starts the subscriptions made so far.

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from ccs._compat import AsyncCaller, AsyncGate, AsyncWorker, async_sleep
 from ccs._core.times import Duration, seconds
+from ccs._local import Local
 from ccs._log import logger
 from ccs._stats import Counters
 from ccs.errors import CCSError, Unavailable
@@ -43,7 +44,7 @@ class Source(Protocol):
         """Lets `__anext__` end."""
 
 
-class Subscription:
+class Subscription(Local):
     """Calls back with each change or event of a watch, one after the other; an error of the callback stops nothing."""
 
     def __init__(

@@ -13,8 +13,9 @@ from ccs._core.codec import decode, encode, validate
 from ccs._core.commit import Crowded, Guard, Operation, delete_op, event_op, revision_guard, set_op
 from ccs._core.outbox import INBOX_LIMIT, Draft, Outbox
 from ccs._core.times import Duration, millis
+from ccs._local import Local
 from ccs.aio.reads import Reads, typed
-from ccs.errors import InvalidValue
+from ccs.errors import Misuse
 from ccs.types import Entry
 
 __all__ = ["Transaction"]
@@ -22,7 +23,7 @@ __all__ = ["Transaction"]
 _DELETED = object()
 
 
-class Transaction:
+class Transaction(Local):
     """What is read is guarded, missing included; what is written is seen by its own reads, and by others at the end.
 
     Leaving it commits, unless an exception passes through: then nothing is written. If anything that was read has
@@ -35,7 +36,7 @@ class Transaction:
         self._writes: dict[str, tuple[Any, int | None]] = {}
         self._more: list[tuple[Operation, Sequence[Guard], int]] = []
         self._outbox = Outbox(secrets.token_hex(8), self._place.engine.max_value_bytes)
-        self._open = False
+        self._open = self._entered = False
         self.revision = 0
 
     def __repr__(self) -> str:
@@ -43,7 +44,9 @@ class Transaction:
         return f"<Transaction on {self._place.address}, {len(self._seen)} read, {len(self._writes)} written, {state}>"
 
     async def __aenter__(self) -> Transaction:
-        self._open = True
+        if self._entered:
+            raise Misuse("a transaction is entered once; make another one")
+        self._open = self._entered = True
         return self
 
     async def __aexit__(self, kind: object, error: object, trace: object) -> None:
@@ -78,6 +81,7 @@ class Transaction:
 
     async def exists(self, path: str) -> bool:
         """Whether there is an entry at a path as this transaction sees it."""
+        self._check_open()
         if path in self._writes:
             return self._writes[path][0] is not _DELETED
         return await self.entry(path) is not None
@@ -129,7 +133,7 @@ class Transaction:
 
     def _check_open(self) -> None:
         if not self._open:
-            raise InvalidValue("this transaction is not open: use it inside its with block")
+            raise Misuse("this transaction is not open: use it inside its with block")
 
     def _written(self, path: str, raw: bytes, ttl: int | None) -> Entry:
         before, now = self._seen[path], datetime.now(UTC)

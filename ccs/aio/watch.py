@@ -22,6 +22,7 @@ from ccs._core.journal import (
     Record,
     changes_of,
     check_resume,
+    check_since,
     follow,
     initial_change,
 )
@@ -30,6 +31,7 @@ from ccs._core.numbers import whole
 from ccs._core.pattern import compile_patterns
 from ccs._core.read import parse_found, read_arguments
 from ccs._core.times import Duration, seconds
+from ccs._local import Local
 from ccs._log import logger
 from ccs._scripts import READ
 from ccs.aio.engine import Engine
@@ -41,7 +43,7 @@ from ccs.errors import (
     HistoryDamaged,
     HistoryForked,
     InvalidValue,
-    StoreClosed,
+    Misuse,
 )
 from ccs.types import Entry
 
@@ -52,7 +54,7 @@ _PAGE = 256
 _ENDS = ContextGone, HistoryCompacted, HistoryDamaged, HistoryForked
 
 
-class Watch:
+class Watch(Local):
     """The changes of a context that match some patterns; enter it, then iterate or `receive`.
 
     Entering is when it goes live: every commit acknowledged from then on is delivered, once and in order. It ends
@@ -79,7 +81,9 @@ class Watch:
         self._matcher = compile_patterns(patterns)
         self._since, self._initial = since, initial
         self._signal = engine.listener.signal()
-        self._mailbox = Mailbox(self._matcher, max(1, buffer), max(1, buffer_bytes), self._signal.set)
+        most = whole("buffer", buffer, "how many changes to hold")
+        most_bytes = whole("buffer_bytes", buffer_bytes, "how many bytes of changes to hold")
+        self._mailbox = Mailbox(self._matcher, max(1, most), max(1, most_bytes), self._signal.set)
         self._queue: deque[tuple[Any, Cursor | None]] = deque()
         self._read = self._handed = Cursor(since or 0)
         self._catching_up = self._entered = self._stopped = self._finished = False
@@ -97,7 +101,7 @@ class Watch:
 
     async def __aenter__(self) -> Self:
         if self._entered:
-            raise InvalidValue("a watch is entered once; make another one")
+            raise Misuse("a watch is entered once; make another one")
         self._entered = True
         # The store's own gate first: it opens a store that nobody has entered.
         await self._engine.ready()
@@ -117,7 +121,10 @@ class Watch:
         return change
 
     async def receive(self, timeout: Duration | None = None) -> Any:
-        """The next change; `TimeoutError` after `timeout` seconds, `ContextFinished` once there are no more."""
+        """The next change; `TimeoutError` after `timeout` seconds, `ContextFinished` once there are no more.
+
+        `Misuse` of a watch that is not entered, or was closed: iterating one that was closed just ends.
+        """
         return await self._receive(None if timeout is None else time.monotonic() + seconds(timeout, "timeout"))
 
     async def _receive(self, deadline: float | None) -> Any:
@@ -126,7 +133,8 @@ class Watch:
             return change
         if self._finished:
             raise ContextFinished(self._address, self._outcome)
-        raise StoreClosed("this watch was closed")
+        self._engine.check()
+        raise Misuse("this watch was closed, so nothing more comes of it; make another one, with since= its revision")
 
     async def aclose(self) -> None:
         """Ends the watch; what is waiting in it is dropped."""
@@ -155,6 +163,7 @@ class Watch:
         if self._since is None and not self._initial:
             self._read = self._handed = Cursor(page.last)
         else:
+            check_since(self._since or 0, page, self._address)
             check_resume(self._read, page, self._address)
         if self._read.revision != page.last or self._since is not None:
             self._catch_up()
@@ -176,7 +185,7 @@ class Watch:
 
     async def _next(self, deadline: float | None) -> Any:
         if not self._entered:
-            raise InvalidValue("this watch is not entered, so it hears nothing: use it in a with block")
+            raise Misuse("this watch is not entered, so it hears nothing: use it in a with block")
         while True:
             if self._stopped:
                 return None

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-import random
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from ccs._compat import async_sleep
+from ccs._compat import callable_of
 from ccs._core.address import check_writable
 from ccs._core.codec import decode, encode
 from ccs._core.commit import (
@@ -26,9 +25,9 @@ from ccs._core.commit import (
 from ccs._core.entry import new_entry, parse_entry
 from ccs._core.journal import parse_record, raw_record_at
 from ccs._core.merge import merge_patch
-from ccs._core.retry import jitter
 from ccs._core.scalars import from_numpy
 from ccs._core.times import Duration, from_micros, from_millis, millis
+from ccs.aio.race import Race
 from ccs.aio.reads import Reads, matcher_of
 from ccs.errors import Conflict, InvalidPattern, InvalidValue
 from ccs.types import Entry
@@ -43,7 +42,7 @@ _moment = lru_cache(maxsize=64)(from_micros)
 class Writes(Reads):
     """The writing half of a context.
 
-    A lost race is a `Conflict`; a finished context refuses with `ContextFinished`; a path that begins with `@` is a
+    A lost race is a `Conflict`. What reads before it writes is tried again for `retry_for` seconds first. A finished context refuses with `ContextFinished`; a path that begins with `@` is a
     `ReservedPath`. What cannot be stored is an `EncodingError`, what is too large a `ValueTooLarge`. A server that is
     full gives `StoreFull`, one that does not answer `Unavailable`. In all these cases nothing was written, unless
     `Unavailable` says `maybe_applied`.
@@ -96,7 +95,7 @@ class Writes(Reads):
         if not patterns:
             raise InvalidPattern("delete_matching got no pattern: give at least one; ** matches everything")
         matcher = matcher_of(patterns)
-        lost = 0
+        race = self._race("delete_matching")
         while True:
             found = await self._find(matcher.selectors, matcher.matches)
             if not found.entries:
@@ -106,7 +105,7 @@ class Writes(Reads):
             try:
                 await self._place.commit(operations, guards, sum(map(len, found.entries)))
             except Conflict as conflict:
-                lost = await _lose(lost, conflict)
+                await race.lose(conflict)
             else:
                 return len(operations)
 
@@ -124,11 +123,22 @@ class Writes(Reads):
         return applied.revision
 
     async def update(
-        self, path: str, fn: Callable[[Any], Any], *, default: Any = None, ttl: Duration | None = None
+        self,
+        path: str,
+        fn: Callable[[Any], Any],
+        *,
+        default: Any = None,
+        ttl: Duration | None = None,
+        attempts: int | None = None,
+        timeout: Duration | None = None,
     ) -> Entry:
         """Replaces the value by `fn(value)`, again until nobody else wrote meanwhile; `fn(default)` where there is none.
 
         Without `ttl` an earlier deadline stays. `fn` may be called several times: it should do nothing else.
+
+        `attempts` and `timeout` bound the tries. After so many that somebody else outran, the last `Conflict` is raised.
+        After so many seconds, those of `fn` included, `TimeoutError` is. Either way nothing was written. While the
+        server does not answer, `retry_for` counts.
 
             >>> entry = await task.update("tags", lambda tags: [*tags, "new"], default=[])
             >>> entry.value
@@ -136,7 +146,9 @@ class Writes(Reads):
         """
         check_writable(path)
         deadline = None if ttl is None else millis(ttl)
-        return await self._replace(path, fn, default, deadline)
+        callable_of(fn)
+        race = Race(f"update of {path!r}", attempts=attempts, timeout=timeout)
+        return await self._replace(path, fn, default, race, deadline)
 
     async def merge(self, path: str, patch: Mapping[Any, Any]) -> Entry:
         """Changes a map by RFC 7396: keys are merged at every depth, None removes one. A deadline stays.
@@ -154,7 +166,7 @@ class Writes(Reads):
                 raise InvalidValue(f"{path!r} holds {type(value).__name__}, not a map; set it instead")
             return merge_patch(value, plain)
 
-        return await self._replace(check_writable(path), merged, {}, None)
+        return await self._replace(check_writable(path), merged, {}, self._race(f"merge into {path!r}"))
 
     async def increment(self, path: str, by: float = 1) -> int | float:
         """Adds to a number, 0 where there is none; the new value. A deadline stays.
@@ -172,7 +184,7 @@ class Writes(Reads):
                 return applied.result[3]
             except NotComputable:
                 pass
-        entry = await self._replace(path, lambda value: _sum(path, value, by), 0, None)
+        entry = await self._replace(path, lambda value: _sum(path, value, by), 0, self._race(f"increment of {path!r}"))
         return _number(path, entry.value)
 
     async def append(self, path: str, *items: Any, max_items: int | None = None) -> Entry:
@@ -211,18 +223,24 @@ class Writes(Reads):
         made, updated = _moment(created), _moment(applied.at)
         return new_entry(path, decode(raw), version, applied.revision, self._place.agent, made, updated, expires)
 
-    async def _replace(self, path: str, fn: Callable[[Any], Any], default: Any, deadline: int | None) -> Entry:
-        lost = 0
+    def _race(self, what: str) -> Race:
+        """For what takes no bounds of its caller's: the patience that the store has with its server."""
+        return Race(what, patience=self._place.engine.retry_for)
+
+    async def _replace(
+        self, path: str, fn: Callable[[Any], Any], default: Any, race: Race, deadline: int | None = None
+    ) -> Entry:
         while True:
             current = await self._raw(path)
             raw = self._encode(fn(decode(current.value) if current else copy.deepcopy(default)))
             guard = revision_guard(path, current.revision if current else 0)
+            race.check()
             try:
                 operation = set_op(path, raw, deadline, keep_ttl=True)
                 applied = await self._place.commit([operation], [guard], len(raw))
                 return self._entry(path, raw, applied, deadline)
             except Conflict as conflict:
-                lost = await _lose(lost, conflict)
+                await race.lose(conflict)
 
     async def _append_bounded(self, path: str, encoded: list[bytes], most: int) -> Entry:
         if isinstance(most, bool) or not isinstance(most, int) or most < 1:
@@ -233,7 +251,7 @@ class Writes(Reads):
                 raise InvalidValue(f"{path!r} holds {type(value).__name__}, not a list; set it instead")
             return [*value, *map(decode, encoded)][-most:]
 
-        return await self._replace(path, appended, [], None)
+        return await self._replace(path, appended, [], self._race(f"append to {path!r}"))
 
     async def _value_at(self, path: str, revision: int) -> bytes:
         """The value that a commit of ours gave to a path: others may have written since."""
@@ -243,14 +261,6 @@ class Writes(Reads):
             return parse_entry(parse_record(raw).steps[0].after).value
         current = await self._raw(path)
         return current.value if current else encode([])
-
-
-async def _lose(times: int, conflict: Conflict) -> int:
-    """Somebody else was faster: waits a little, longer each time; how often that was. A policy is not outwaited."""
-    if conflict.policy:
-        raise conflict
-    await async_sleep(jitter(times, random.random()))
-    return times + 1
 
 
 def _guards(path: str, if_version: int | None, if_revision: int | None) -> list[Guard]:

@@ -93,7 +93,7 @@ class Board:
     complex: list[dict[str, Any]] = field(default_factory=list)
     workers: dict[str, Worker] = field(default_factory=dict)
     finished_by: dict[str, str] = field(default_factory=dict)
-    lapsed_of: dict[str, str] = field(default_factory=dict)
+    lapsed_of: dict[str, list[str]] = field(default_factory=dict)
     latest: deque[Change] = field(default_factory=lambda: deque(maxlen=LATEST))
     news: list[str] = field(default_factory=list)
     audit: Audit = field(default_factory=Audit)
@@ -157,7 +157,7 @@ class Board:
         taken = Taken.of(change.value if change.op == "set" else change.previous)
         self.workers[taken.agent].place = taken.place if change.op == "set" else None
         if change.op == "expire":
-            self.lapsed_of[taken.place] = taken.agent
+            self.lapsed_of.setdefault(taken.place, []).append(taken.agent)
             self.news.append(f"the claim of {taken.agent} on {cut(taken.place, 60)} has lapsed")
 
     def _apply_findings(self, place: str, change: Change) -> None:

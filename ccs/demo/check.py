@@ -79,7 +79,9 @@ def _kill_line(evidence: Evidence) -> KillLine | None:
     victim, board = evidence.victim, evidence.board
     if victim is None:
         return None
-    heir = board.finished_by.get(victim.place) if board.lapsed_of.get(victim.place) == victim.agent else None
+    # An heir may have lost its claim too, on a busy machine: what counts is that the victim's has lapsed.
+    lapsed = victim.agent in board.lapsed_of.get(victim.place, [])
+    heir = board.finished_by.get(victim.place) if lapsed else None
     return KillLine(agent=victim.agent, place=victim.place, taken_over_by=heir)
 
 
@@ -112,5 +114,7 @@ def _kill_problems(evidence: Evidence) -> Iterator[str]:
     line = _kill_line(evidence)
     if evidence.kill_wanted and line is None:
         yield "nobody was killed: the survey was over too soon; give it more files, or a longer --pace"
-    if line is not None and line.taken_over_by in (None, line.agent):
+    if line is not None and line.taken_over_by is None:
         yield f"the file that {line.agent} held was not taken over"
+    if line is not None and line.taken_over_by == line.agent:
+        yield f"{line.agent} was killed too late: it had finished {line.place}, so nobody had to take that over"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from ccs.demo.names import cut
-from ccs.demo.outcome import Delivery, Outcome
+from ccs.demo.outcome import Delivery, KillLine, Outcome
 from ccs.demo.report import Cycle, SurveyReport
 
 __all__ = ["render"]
@@ -101,7 +101,13 @@ def _delivery(outcome: Outcome) -> Iterator[str]:
     if outcome.alone_equal is not None:
         yield f"  the report equals that of a single process: {'yes' if outcome.alone_equal else 'NO'}"
     if (kill := outcome.kill) is not None:
-        yield f"  {kill.agent} was killed while it held {cut(kill.place, WIDTH)}; {kill.taken_over_by} took it over"
+        yield f"  {kill.agent} was killed while it held {cut(kill.place, WIDTH)}; {_heir(kill)}"
+
+
+def _heir(kill: KillLine) -> str:
+    if kill.taken_over_by == kill.agent:
+        return "it had just finished it"
+    return f"{kill.taken_over_by or 'nobody'} took it over"
 
 
 def _expired(delivery: Delivery) -> str:

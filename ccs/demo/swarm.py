@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -54,9 +55,17 @@ class Member:
     def _stderr(self) -> str:
         return self.log.read_text(errors="replace")[-MAX_STDERR:].strip()
 
-    def stop(self) -> None:
-        """Hold it where it is, mid-work."""
+    def stop(self) -> bool:
+        """Hold it where it is, mid-work. Returns whether it stands still: False if it has ended."""
+        if self.process.poll() is not None:
+            return False
         self.process.send_signal(signal.SIGSTOP)
+        # The signal alone only asks: on a busy machine the process may still run for a while, and send.
+        _, status = os.waitpid(self.process.pid, os.WUNTRACED)
+        if os.WIFSTOPPED(status):
+            return True
+        self.process.returncode = os.waitstatus_to_exitcode(status)  # it ended meanwhile, and nobody else can ask again
+        return False
 
     def go_on(self) -> None:
         """Let it run on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -144,10 +145,21 @@ class Embedded:
         except CCSError:
             raise
         except OSError as error:
-            advice = _ADVICE.get(error.errno or 0)
+            advice = _replaced() or _ADVICE.get(error.errno or 0)
             reason = f"{error}; {advice}" if advice else str(error)
             raise Unavailable(str(self.folder), reason=reason) from error
 
     def __repr__(self) -> str:
         state = f"open socket={self._socket!r}" if self._clients else "closed"
         return f"<Embedded {str(self.folder)!r} {state} started={self._started}>"
+
+
+def _replaced() -> str:
+    # gevent's cannot start what inherits locks; a server that runs can be used all the same.
+    module = subprocess.Popen.__module__
+    if module == "subprocess":
+        return ""
+    return (
+        f"{module} has replaced subprocess here, which may be why the server could not be started: have a program without"
+        " it hold the folder open, or connect to a server by its URL"
+    )

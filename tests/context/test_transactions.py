@@ -181,9 +181,9 @@ async def test_what_a_transaction_may_not_write_is_refused_at_once(task: Any) ->
             tx.set("a", 1, ttl=0)
     assert await task.revision() == 0
     for late in (lambda: tx.set("a", 1), lambda: tx.delete("a")):
-        with pytest.raises(ccs.InvalidValue):
+        with pytest.raises(ccs.Misuse):
             late()
-    with pytest.raises(ccs.InvalidValue):
+    with pytest.raises(ccs.Misuse):
         await tx.get("a")
 
 

@@ -14,6 +14,7 @@ from ccs._faults import copy_of
 
 EXAMPLES = [
     errors.Conflict("a", 1, 2, 3, "somebody"),
+    errors.Conflict("a", 7, 2, 3, "somebody", "reject", "revision"),
     errors.ContextFinished("/tasks/1", "done"),
     errors.ContextGone("/tasks/1"),
     errors.HistoryCompacted(1, 2),
@@ -32,6 +33,8 @@ EXAMPLES = [
     errors.UnsafeServer("no server"),
     errors.ValueTooLarge(2, 1),
     errors.MirrorFull("/tasks/1", 3),
+    errors.Misuse("entered twice"),
+    errors.MissingExtra("searching", "numpy", "semantic"),
     errors.AlreadyClaimed("r", "somebody", datetime(2026, 1, 2, tzinfo=UTC)),
     errors.ClaimLost("r"),
     errors.IdempotencyMismatch("k"),
@@ -67,4 +70,5 @@ def test_a_copy_of_an_error_says_the_same(
 def test_a_conflict_says_what_was_asked_for() -> None:
     assert "'a' exists already" in str(errors.Conflict("a", 0, 1, 2, "somebody"))
     assert "'a' is not at version 1: nothing is there" in str(errors.Conflict("a", 1, 0, 0, None))
-    assert "'a' is not at revision 1795234422302513" in str(errors.Conflict("a", 1795234422302513, 1, 2, "somebody"))
+    assert "'a' is not at revision 7" in str(errors.Conflict("a", 7, 1, 2, "somebody", guard="revision"))
+    assert "'a' is not at version 7" in str(errors.Conflict("a", 7, 1, 2, "somebody", guard="version"))

@@ -105,7 +105,7 @@ def test_the_board_follows_a_survey_with_a_takeover(change: Make) -> None:
     board = _board(_survey(change))
     assert (board.listed, board.found, board.done, board.unparsed, board.reported) == (1, 1, 1, 1, True)
     assert board.finished_by == {"a.py": "analyst-2"}
-    assert board.lapsed_of == {"a.py": "analyst-1"}
+    assert board.lapsed_of == {"a.py": ["analyst-1"]}
     assert board.workers["analyst-2"].files == 1
     assert not board.audit.faults
     assert (board.audit.changes, board.audit.commits, board.audit.expired) == (11, 10, 1)

@@ -58,7 +58,7 @@ def test_catching_up_waits_for_commits_of_anybody_that_match_nothing(connect: Ca
             assert view.revision >= entry.revision
         with pytest.raises(TimeoutError):
             view.caught_up(entry.revision + 10**9, timeout=0.05)
-    with pytest.raises(ccs.StoreClosed):
+    with pytest.raises(ccs.Misuse):
         view.caught_up(entry.revision + 10**9, timeout=5)
 
 
@@ -314,7 +314,7 @@ def test_who_waits_for_a_mirror_that_becomes_too_full_is_told(task: ccs.Context)
 def test_a_mirror_that_is_not_entered_says_so(store: ccs.Store) -> None:
     view = store.task("t").mirror()
     for read in (lambda: view["a"], lambda: view.get("a"), lambda: len(view), lambda: dict(view), view.snapshot):
-        with pytest.raises(ccs.InvalidValue, match="not entered"):
+        with pytest.raises(ccs.Misuse, match="not entered"):
             read()
-    with view, pytest.raises(ccs.InvalidValue, match="entered once"):
+    with view, pytest.raises(ccs.Misuse, match="entered once"):
         view.__enter__()

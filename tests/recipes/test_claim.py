@@ -61,7 +61,7 @@ async def test_a_hold_belongs_to_the_object_not_to_the_agent(task: Any) -> None:
     await claim.acquire()
     with pytest.raises(ccs.AlreadyClaimed):
         await task.claim("a").acquire()
-    with pytest.raises(ccs.InvalidValue, match="in use"):
+    with pytest.raises(ccs.Misuse, match="in use"):
         await claim.acquire()
     assert claim.held
     await claim.release()
@@ -80,9 +80,9 @@ async def test_what_was_never_acquired_says_so(task: Any) -> None:
     claim = task.claim("a")
     assert (claim.held, claim.lost) == (False, False)
     for use in (lambda: claim.token, lambda: claim.context):
-        with pytest.raises(ccs.InvalidValue, match="not acquired"):
+        with pytest.raises(ccs.Misuse, match="not acquired"):
             use()
-    with pytest.raises(ccs.InvalidValue, match="not acquired"):
+    with pytest.raises(ccs.Misuse, match="not acquired"):
         await claim.release()
     assert await task.revision() == 0
 
@@ -323,7 +323,7 @@ async def test_claim_any_takes_the_first_free_one_and_nothing_else(task: Any, ot
 async def test_what_claim_any_got_is_entered_once(task: Any) -> None:
     job = await task.claim_any(["jobs/1"])
     async with job:
-        with pytest.raises(ccs.InvalidValue, match="in use"):
+        with pytest.raises(ccs.Misuse, match="in use"):
             await job.__aenter__()
     async with job:
         assert job.held

@@ -177,7 +177,7 @@ async def test_a_claim_is_acquired_by_one_task_at_a_time(valkey: str, namespace:
         claim, holder = task.claim("a", wait=20), await task.claim("a").acquire()
         first = asyncio.create_task(claim.acquire())
         await in_line(task, "a", 1)
-        with pytest.raises(ccs.InvalidValue, match="in use"):
+        with pytest.raises(ccs.Misuse, match="in use"):
             await claim.acquire()
         await holder.release()
         await bounded(first)

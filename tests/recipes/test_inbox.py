@@ -165,8 +165,8 @@ async def test_only_what_was_received_can_be_settled(task: Any) -> None:
     sent = await task.send("r", 1)
     (unread,) = await task.inbox("r").unread()
     for message in (sent, unread):
-        await unchanged(task, message.ack(), ccs.InvalidValue)
-        await unchanged(task, message.release(), ccs.InvalidValue)
+        await unchanged(task, message.ack(), ccs.Misuse)
+        await unchanged(task, message.release(), ccs.Misuse)
 
 
 async def test_what_is_released_is_free_at_once_and_in_its_old_place(task: Any) -> None:
@@ -242,7 +242,7 @@ async def test_a_dead_letter_is_forgotten_when_it_is_acknowledged(task: Any) -> 
     await (await take(task, attempts=1)).release()
     inbox = task.inbox("r", attempts=1)
     dead, same = (await inbox.dead())[0], (await inbox.dead())[0]
-    await unchanged(task, dead.release(), ccs.InvalidValue)
+    await unchanged(task, dead.release(), ccs.Misuse)
     await dead.ack()
     assert await inbox.dead() == []
     await unchanged(task, same.ack(), ccs.ClaimLost)

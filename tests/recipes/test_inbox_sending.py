@@ -170,7 +170,7 @@ async def test_a_transaction_that_fails_sends_nothing(task: Any) -> None:
         await lose()
     await unchanged(task, stumble(), ZeroDivisionError)
     assert await task.inbox("r").unread() == []
-    with pytest.raises(ccs.InvalidValue, match="not open"):
+    with pytest.raises(ccs.Misuse, match="not open"):
         task.transaction().send("r", 1)
 
 

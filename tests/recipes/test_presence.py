@@ -162,14 +162,14 @@ async def test_it_can_be_left_after_its_store_was_closed(open_store: Open) -> No
 
 async def test_it_is_entered_once(task: Any) -> None:
     async with task.join() as presence:
-        with pytest.raises(ccs.InvalidValue, match="makes another one"):
+        with pytest.raises(ccs.Misuse, match="makes another one"):
             await presence.enter()
-    with pytest.raises(ccs.InvalidValue, match="makes another one"):
+    with pytest.raises(ccs.Misuse, match="makes another one"):
         await presence.enter()
     never = task.join()
     assert "not entered" in repr(never)
     await never.leave()
-    with pytest.raises(ccs.InvalidValue):
+    with pytest.raises(ccs.Misuse):
         await never.enter()
     assert await task.members() == []
 

@@ -172,7 +172,7 @@ async def test_closing_it_ends_whoever_waits(astore: ccs.aio.Store) -> None:
     waiting = asyncio.create_task(watch.receive())
     await asyncio.sleep(0)
     await watch.aclose()
-    with pytest.raises(ccs.StoreClosed):
+    with pytest.raises(ccs.Misuse):
         await bounded(waiting, 5)
 
 

@@ -228,7 +228,7 @@ async def test_closing_a_watch_ends_whoever_waits_in_it(astore: ccs.aio.Store) -
     await aeventually(lambda: "live" in repr(watch))
     await watch.aclose()
     assert await bounded(iterating, 5) == []
-    with pytest.raises(ccs.StoreClosed):
+    with pytest.raises(ccs.Misuse):
         await watch.receive(timeout=1)
 
 
@@ -311,11 +311,11 @@ async def test_a_resume_past_the_journal_is_history_compacted_and_says_where_it_
             assert [change.revision for change in await atake(changes, len(left))] == left
 
 
-async def test_a_resume_from_the_future_or_from_between_commits_is_history_forked(astore: ccs.aio.Store) -> None:
+async def test_a_resume_from_between_commits_or_behind_the_last_one_is_history_forked(astore: ccs.aio.Store) -> None:
     ctx = astore.task("t")
     first = (await ctx.set("p", 1)).revision
     last = (await ctx.set("p", 2)).revision
-    for since in (last + 1, last + 10**9, *({first + 1} - {last})):
+    for since in (last + 1, *({first + 1} - {last})):
         with pytest.raises(ccs.HistoryForked):
             async with ctx.watch(since=since):
                 raise AssertionError("it was entered")

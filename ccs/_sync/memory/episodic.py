@@ -33,6 +33,7 @@ from ccs._core.names import system_path
 from ccs._core.numbers import whole
 from ccs._core.recall import Timeline
 from ccs._core.times import Duration, from_micros, millis
+from ccs._local import Local
 from ccs._sync.entries import Entries
 from ccs._sync.memory.index import Index
 from ccs._sync.memory.retention import NewEpisode, keep, prune, removal
@@ -46,7 +47,7 @@ __all__ = ["Episodic"]
 Summarize = Callable[[list[Episode]], str | str]
 
 
-class Episodic:
+class Episodic(Local):
     """The episodes of a context, recorded by any agent in any order, seen by all in the order in which they happened.
 
     Those of one moment stand in the order of their ids; where those are of our making, that in which they were recorded,

@@ -28,6 +28,7 @@ from ccs._core.numbers import whole
 from ccs._core.recall import Table
 from ccs._core.retry import jitter
 from ccs._core.where import Accept
+from ccs._local import Local
 from ccs._sync.entries import Entries
 from ccs._sync.memory.index import Index
 from ccs._sync.memory.space import Space
@@ -38,7 +39,7 @@ from ccs.types import Procedure
 __all__ = ["Procedural"]
 
 
-class Procedural:
+class Procedural(Local):
     """The procedures of a context: learned and reinforced by any agent, recalled by all, as facts are."""
 
     def __init__(self, entries: Entries) -> None:

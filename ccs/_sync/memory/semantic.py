@@ -18,6 +18,7 @@ from ccs._core.numbers import real, whole
 from ccs._core.recall import Table
 from ccs._core.times import Duration, from_micros, millis, to_micros
 from ccs._core.where import having, some_of
+from ccs._local import Local
 from ccs._sync.entries import Entries
 from ccs._sync.memory.index import Index
 from ccs._sync.memory.reembedding import Reembedding
@@ -38,7 +39,7 @@ class _New(NamedTuple):
     size: int
 
 
-class Semantic:
+class Semantic(Local):
     """The facts of a context: stored by any agent, found by all.
 
     A search is exact, and sees every fact acknowledged before it, whoever stored it. Each process that searches keeps a

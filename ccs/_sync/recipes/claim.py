@@ -23,8 +23,10 @@ from ccs._core.claim import CLAIMS, Site, Turn, free_of, info_of, site_of, turn_
 from ccs._core.codec import encode
 from ccs._core.commit import Guard, Operation, delete_op, nothing_below, renew_op, revision_guard, set_op, version_guard
 from ccs._core.lease import Lease
+from ccs._core.numbers import listed
 from ccs._core.read import parse_listed, read_arguments
 from ccs._core.times import Duration, millis, seconds
+from ccs._local import Local
 from ccs._log import logger
 from ccs._scripts import READ
 from ccs._sync.entries import Entries
@@ -32,7 +34,7 @@ from ccs._sync.place import Fence, Place
 from ccs._sync.reads import matcher_of
 from ccs._sync.recipes.steps import looking
 from ccs._sync.watch_kinds import Picture
-from ccs.errors import AlreadyClaimed, CCSError, ClaimLost, Conflict, ContextFinished, InvalidValue, Misuse
+from ccs.errors import AlreadyClaimed, CCSError, ClaimLost, Conflict, ContextFinished, Misuse
 from ccs.types import ClaimInfo
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ __all__ = ["Claim", "claim_any", "claims_of"]
 _SHORTEST, _TICKET, _PATIENCE = 0.01, 10.0, 1.0
 
 
-class Claim:
+class Claim(Local):
     """An exclusive hold on a resource, for `ttl` seconds at a time, renewed in the background while it is held.
 
     Use it in a with block, or `acquire` and `release` it, by whatever task or thread, and again after that. The hold
@@ -176,12 +178,12 @@ class Claim:
 
     def _last_hold(self) -> Lease:
         if self._lease is None:
-            raise InvalidValue(f"{self!r} was not acquired yet: use it in a with block, or acquire() it first")
+            raise Misuse(f"{self!r} was not acquired yet: use it in a with block, or acquire() it first")
         return self._lease
 
     def _obtain(self, take: Callable[[str], Lease]) -> None:
         if self.held or self._acquiring:
-            raise InvalidValue(f"{self!r} is in use: release it first, or make another claim on the resource")
+            raise Misuse(f"{self!r} is in use: release it first, or make another claim on the resource")
         attempt = secrets.token_hex(8)
         try:
             self._acquiring = True
@@ -302,9 +304,8 @@ class Claim:
 
 def claim_any(place: Place, resources: Iterable[str], claim: Callable[[str], Claim]) -> Claim | None:
     """A claim on the first of the resources that is free, held already; None if none is."""
-    if isinstance(resources, str):
-        raise InvalidValue(f"{resources!r} is one resource: give a list of them, or use claim")
-    sites = [site_of(resource) for resource in resources]
+    wanted = listed("resources", resources, "a list of resources, or use claim for one")
+    sites = [site_of(resource) for resource in wanted]
     while free := _free(place, sites):
         for site in free:
             if (taken := claim(site.resource)).seize():

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from ccs._core.codec import decode
@@ -13,29 +13,43 @@ from ccs._core.inbox import Letter, Move, acknowledging, burying, releasing
 from ccs._core.outbox import INBOX_LIMIT, Draft, Outbox, Posted
 from ccs._core.times import Duration, from_micros, millis, seconds
 from ccs._sync.place import Place
-from ccs.errors import ClaimLost, Conflict, InvalidValue
+from ccs.errors import ClaimLost, Conflict, Misuse
 
 __all__ = ["Message", "message_of", "send"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class Delivery:
+    """How a message came here: where it may be settled, the hold on it, and how often it may be delivered."""
+
+    place: Place
+    held: Guard | None
+    tries: int
+    settled: bool = False
+
+
+class SettledTwice(Misuse, ClaimLost):
+    """A message was settled by the same object before."""
+
+
 class Message(Letter):
     """A message from one agent to a role: `id sender to type content sent_at attempts reply_to revision`.
 
     `attempts` counts its deliveries, this one included; `revision` is that of its sending. The one that `receive`
-    returned is settled with `ack` or `release`.
+    returned is settled with `ack` or `release`, once: `Misuse` if it is done again. A copy of it, pickled or made by
+    `dataclasses.replace`, holds what it says, but cannot be settled.
     """
 
-    _place: Place = field(repr=False, compare=False)
-    _held: Guard | None = field(default=None, repr=False, compare=False)
-    _tries: int = field(default=0, repr=False, compare=False)
+    # Not a field: what `asdict` and pickle see of a message is what it says.
+    __slots__ = ("_delivery",)
+    _delivery: Delivery
 
     def ack(self) -> None:
         """Done with: it is never delivered again. Of a dead letter: it is forgotten.
 
         `ClaimLost`, and nothing changes, if the message was not acknowledged within its lease and somebody else has
-        taken it since, or if it is settled already. As long as nobody has, a late ack still counts. `InvalidValue` of
-        a message that was not received.
+        taken it since, or if it is settled already. As long as nobody has, a late ack still counts. `Misuse` of a message
+        that was not received, or that was settled by this very object.
         """
         self._settle(acknowledging(self, self._hold()))
 
@@ -45,35 +59,49 @@ class Message(Letter):
         If this was its last attempt, it moves to the dead letters.
         """
         held, wait = self._hold(), millis(delay, "delay") if seconds(delay, "delay") else 0
-        if not self._tries:
-            raise InvalidValue(f"message {self.id!r} is a dead letter: send its content anew, and ack it")
-        if self.attempts >= self._tries:
+        tries, place = self._delivery.tries, self._delivery.place
+        if not tries:
+            raise Misuse(f"message {self.id!r} is a dead letter: send its content anew, and ack it")
+        if self.attempts >= tries:
             return self._settle(burying(self, held))
         self._settle(releasing(self, held, wait))
-        return self._place.expect(wait or None)
+        return place.expect(wait or None)
 
     def reply(self, content: Any, *, type: str = "reply", ttl: Duration | None = None) -> Message:
         """Sends an answer to the inbox of the sender's name, with `reply_to` this message. Errors as of `send`."""
-        return send(self._place, Draft(self.sender, content, type, self.id, ttl, INBOX_LIMIT))
+        if not hasattr(self, "_delivery"):
+            raise Misuse(f"{self._copied()}: use send(), with its sender as to and its id as reply_to")
+        return send(self._delivery.place, Draft(self.sender, content, type, self.id, ttl, INBOX_LIMIT))
 
     def _hold(self) -> Guard:
-        if self._held is None:
-            raise InvalidValue(f"message {self.id!r} was not received: only what inbox.receive() gives can be settled")
-        return self._held
+        if not hasattr(self, "_delivery"):
+            raise Misuse(f"{self._copied()}: settle the one that inbox.receive() returned, where it was received")
+        if self._delivery.held is None:
+            raise Misuse(f"message {self.id!r} was not received: only what inbox.receive() gives can be settled")
+        if self._delivery.settled:
+            name = f"message {self.id} to {self.to}"
+            raise SettledTwice(name, f"{name} was settled before, by this object: once is enough")
+        return self._delivery.held
+
+    def _copied(self) -> str:
+        return f"this is a copy of message {self.id!r}"
 
     def _settle(self, move: Move) -> None:
         try:
-            self._place.commit(*move, heeding=False)
+            self._delivery.place.commit(*move, heeding=False)
         except Conflict as conflict:
             name = f"message {self.id} to {self.to}"
             since = "was settled already, or has been delivered to somebody else since; nothing was changed: leave it"
             raise ClaimLost(name, f"{name} {since}") from conflict
+        self._delivery.settled = True
 
 
 def message_of(letter: Letter, place: Place, held: Guard | None = None, tries: int = 0) -> Message:
     """The message that can be settled with `held`, and delivered so many times; 0: no more."""
     known = {each.name: getattr(letter, each.name) for each in fields(Letter)}
-    return Message(**known, _place=place, _held=held, _tries=tries)
+    message = Message(**known)
+    object.__setattr__(message, "_delivery", Delivery(place, held, tries))
+    return message
 
 
 def send(place: Place, draft: Draft) -> Message:

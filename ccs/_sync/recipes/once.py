@@ -202,7 +202,12 @@ class Once:
         """What somebody else stored, after this run was lost."""
         found = result_in(self._request, self._entries.entry(self._request.record))
         if found is None:
-            raise ClaimLost(self._request.key) from lost
+            key = self._request.key
+            text = (
+                f"this run of {key!r} was lost: its process stood still for longer than its lease, so somebody else may have"
+                " taken over, and there is no result yet; call once() again to get it, or to run it anew"
+            )
+            raise ClaimLost(key, text) from lost
         return found.result
 
 

@@ -27,6 +27,7 @@ from ccs._core.numbers import whole
 from ccs._core.recall import Table
 from ccs._core.retry import jitter
 from ccs._core.where import Accept
+from ccs._local import Local
 from ccs.aio.entries import Entries
 from ccs.aio.memory.index import Index
 from ccs.aio.memory.space import Space
@@ -37,7 +38,7 @@ from ccs.types import Procedure
 __all__ = ["Procedural"]
 
 
-class Procedural:
+class Procedural(Local):
     """The procedures of a context: learned and reinforced by any agent, recalled by all, as facts are."""
 
     def __init__(self, entries: Entries) -> None:

@@ -16,6 +16,7 @@ from ccs._core.numbers import whole
 from ccs._core.read import last_of
 from ccs._core.scopes import MEMORY_SCOPES, memory_event, said_since
 from ccs._core.times import Duration
+from ccs._local import Local
 from ccs.aio.entries import Entries
 from ccs.aio.subscription import ErrorCallback
 from ccs.aio.watches import pattern_list
@@ -27,7 +28,7 @@ __all__ = ["Memory"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Memory:
+class Memory(Local):
     """What agents remember: in a workflow, a session, for an actor, or for everybody.
 
     Each scope is the context that `store.task`, `.session`, `.actor` and `.global_context` give, and goes with it. A
@@ -136,7 +137,7 @@ class Memory:
         return next(iter(self._scopes.values()))
 
     def _scope(self, name: str) -> Entries:
-        if name not in MEMORY_SCOPES:
+        if not isinstance(name, str) or name not in MEMORY_SCOPES:
             raise InvalidValue(f"{name!r} is no scope: there are {', '.join(MEMORY_SCOPES)}")
         if name not in self._scopes:
             raise InvalidValue(f"this memory has no {name}: give its id to store.memory({name}=…)")

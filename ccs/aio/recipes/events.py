@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from ccs._core.address import check_writable
 from ccs._core.codec import encode
 from ccs._core.commit import event_op
+from ccs._local import Local
 from ccs.aio.entries import Entries
 from ccs.aio.reads import matcher_of
 from ccs.aio.subscription import whole_of
@@ -52,7 +53,7 @@ def on_event(
     return register
 
 
-class EventBus:
+class EventBus(Local):
     """Topics and callbacks, as of a bus inside one program, between all programs: ordered, and none lost."""
 
     def __init__(self, entries: Entries) -> None:

@@ -27,6 +27,7 @@ from ccs._core.lease import Lease
 from ccs._core.mailbox import Mailbox
 from ccs._core.numbers import whole
 from ccs._core.times import Duration, millis, seconds
+from ccs._local import Local
 from ccs.aio.engine import Engine
 from ccs.aio.entries import Entries
 from ccs.aio.place import Place
@@ -39,8 +40,7 @@ from ccs.errors import (
     HistoryCompacted,
     HistoryDamaged,
     HistoryForked,
-    InvalidValue,
-    StoreClosed,
+    Misuse,
 )
 from ccs.types import Entry
 
@@ -79,7 +79,7 @@ class _View(Picture):
         self.desk.put(path, entry)
 
 
-class Inbox:
+class Inbox(Local):
     """The messages to one role: iterate, or `receive` one by one, and settle each with `ack` or `release`.
 
     Delivered in order of sending, each to one receiver of the role at a time. What is not acknowledged within `lease`
@@ -111,8 +111,10 @@ class Inbox:
     async def __anext__(self) -> Message:
         try:
             return await self.receive()
-        except (ContextFinished, StoreClosed) as error:
-            if isinstance(error, StoreClosed) and not self._closed:
+        except ContextFinished:
+            raise StopAsyncIteration from None
+        except Misuse:
+            if not self._closed:
                 raise
             raise StopAsyncIteration from None
 
@@ -129,6 +131,10 @@ class Inbox:
                     return await self._next(deadline)
                 except TimeoutError:
                     raise TimeoutError(f"no message for {self._paths.role!r} within {timeout} seconds") from None
+                except Misuse:
+                    if self._closed:  # while it waited
+                        raise self._over() from None
+                    raise
                 except (HistoryCompacted, HistoryDamaged, HistoryForked):  # what stands there now is all that matters
                     await self._leave()
                 except (ContextFinished, ContextGone):
@@ -159,7 +165,7 @@ class Inbox:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         if self._receiving:
-            raise InvalidValue(f"{self!r} is waiting already: give every receiver an inbox of its own")
+            raise Misuse(f"{self!r} is waiting already: give every receiver an inbox of its own")
         self._receiving = True
         try:
             yield
@@ -228,8 +234,11 @@ class Inbox:
         view = self._view or (None if self._closed else await self._open())
         if view is None or self._closed:
             await self._leave()
-            raise StoreClosed(f"this inbox of {self._paths.role!r} was closed; make another one")
+            raise self._over()
         return view
+
+    def _over(self) -> Misuse:
+        return Misuse(f"this inbox of {self._paths.role!r} was closed; make another one")
 
     async def _open(self) -> _View:
         engine = self._place.engine

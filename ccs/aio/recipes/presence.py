@@ -14,6 +14,7 @@ from ccs._core.commit import delete_op, set_op
 from ccs._core.lease import Lease
 from ccs._core.presence import EVERYBODY, ROOT, members_in, written
 from ccs._core.times import Duration, from_micros, millis, seconds
+from ccs._local import Local
 from ccs._log import logger
 from ccs.aio.entries import Entries
 from ccs.errors import CCSError, ContextFinished, ContextGone, InvalidValue, Misuse, StoreClosed, Unavailable
@@ -25,7 +26,7 @@ __all__ = ["Presence", "members"]
 _SHORTEST, _REST, _FAREWELL = 0.1, 0.5, 1.0
 
 
-class Presence:
+class Presence(Local):
     """An agent's membership of a context, from `enter` to `leave`; as a context manager it does both.
 
     It renews itself in the background. If it lapses all the same, since the process was stopped or cut off for longer
@@ -76,7 +77,7 @@ class Presence:
     async def enter(self) -> None:
         """Joins; once, after which there is only `leave`."""
         if self._entered or self._left:
-            raise InvalidValue(f"{self!r} was entered before; join() makes another one")
+            raise Misuse(f"{self!r} was entered before; join() makes another one")
         self._entered = True
         try:
             await async_whole(self._announce)

@@ -1,0 +1,18 @@
+"""What a small context takes of an embedded server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ccs
+
+MOST = 3_000
+
+
+def test_a_small_context_takes_little_memory(folder: Path) -> None:
+    """Given one small entry, then its keys take less than half of what a server takes that is set up as usual."""
+    with ccs.connect(folder) as store:
+        task = store.task("t")
+        task.set("status", "ready")
+        run, keys = task.place.connection.run, task.place.keys.all
+        assert sum(run(("MEMORY", "USAGE", key, "SAMPLES", "0")) or 0 for key in keys) < MOST
