@@ -22,6 +22,7 @@ from ccs._core.commit import Settings
 from ccs._core.journal import JournalPage, parse_page
 from ccs._core.keys import Keys, keys_of
 from ccs._core.read import journal_arguments, journal_keys
+from ccs._core.retry import Patience
 from ccs._core.target import Target
 from ccs._scripts import JOURNAL
 from ccs._stats import Counters
@@ -31,7 +32,7 @@ from ccs._sync.gather import Gatherer
 from ccs._sync.link import Link
 from ccs._sync.listener import Listener
 from ccs._sync.sender import Sender
-from ccs.errors import StoreClosed, StoreFull
+from ccs.errors import StoreClosed, StoreFull, Unavailable
 
 __all__ = ["Engine"]
 
@@ -57,8 +58,8 @@ class Starting(Protocol):
     def start(self) -> None:
         """Begins in the background."""
 
-    def settled(self) -> None:
-        """Waits until it is live or has failed."""
+    def settled(self, timeout: float) -> bool:
+        """Waits until it is live or has failed; False if that took longer than `timeout` seconds."""
 
     def cancel(self) -> None:
         """Ends it."""
@@ -145,12 +146,13 @@ class Engine:
         """Who writes where nobody was named: this process."""
         return self._home.agent if self._home else _default_agent()
 
-    def open(self) -> None:
+    def open(self, patience: Patience | None = None) -> None:
         """Connects, checks the server and starts the subscriptions; once."""
         self.enter()
+        patience = patience or self.connection.patience()
         # Each with its own patience: nobody waits for the attempts of all the others.
         with contextlib.suppress(StoreFull):  # a server whose disk is full answers so, and serves readers
-            self.connection.run(("PING",), early=True)
+            self.connection.run(("PING",), early=True, patience=Patience(patience.until))
         with self._opening:
             self.check()
             if self._is_open:
@@ -159,7 +161,7 @@ class Engine:
             self._is_open = True
             for subscription in list(self.subscriptions):
                 self.start(subscription)
-        self._settle()
+        self._settle(patience)
 
     def close(self) -> None:
         """Ends subscriptions, listener and connection; what is used after it gets `StoreClosed`.
@@ -202,26 +204,27 @@ class Engine:
         self._starting[subscription] = None
         subscription.start()
 
-    def _settle(self) -> None:
+    def _settle(self, patience: Patience) -> None:
         while starting := list(self._starting):
-            starting[0].settled()
+            if not starting[0].settled(patience.left(time.monotonic())):
+                raise Unavailable(self.address, reason=f"{starting[0]!r} is not live yet")
             self._starting.pop(starting[0], None)
 
     def ready(self) -> None:
         """What every command waits for: the store is open, here, and its subscriptions are live."""
-        self._gate()
+        self._gate(self.connection.patience())
 
     def _passable(self) -> bool:
         return self._is_open and not self._starting and not self.closed and self._is_home()
 
-    def _gate(self) -> None:
+    def _gate(self, patience: Patience) -> None:
         if self._passable():
             return
         self.enter()
         if not self._is_open:
-            self.open()
+            self.open(patience)
         if self._starting:
-            self._settle()
+            self._settle(patience)
 
     def enter(self) -> None:
         """Raises as `check`; the first caller decides to which process and event loop the store belongs."""
@@ -281,10 +284,10 @@ class Engine:
                 self._shared.popitem(last=False)
         return found
 
-    def look(self, address: str, cursor: int, count: int) -> JournalPage:
+    def look(self, address: str, cursor: int, count: int, patience: Patience | None = None) -> JournalPage:
         """A stretch of a context's journal; it does not wait for subscriptions, which need it themselves."""
-        arguments = journal_arguments(cursor, count)
-        return parse_page(self.connection.script(JOURNAL, journal_keys(self.keys(address)), arguments, early=True))
+        keys, arguments = journal_keys(self.keys(address)), journal_arguments(cursor, count)
+        return parse_page(self.connection.script(JOURNAL, keys, arguments, early=True, patience=patience))
 
     def remember(self, replica: Replica) -> None:
         """Sees to it that a replica is abandoned in a forked child."""

@@ -35,6 +35,7 @@ from ccs._core.keys import Keys, address_of_key, channel_glob, keys_of
 from ccs._core.lease import Lease, renewal_in
 from ccs._core.mailbox import Mailbox
 from ccs._core.read import journal_arguments, journal_keys
+from ccs._core.retry import Patience
 from ccs._core.target import Target
 from ccs._core.times import millis
 from ccs._faults import copy_of
@@ -367,7 +368,7 @@ class Listener:
 
     async def _ask(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
         # One appointment after the other: none may hold up the rest for long.
-        return await self._connection.script(script, keys, arguments, since=time.monotonic() - self._retry_for + 1.0)
+        return await self._connection.script(script, keys, arguments, patience=Patience(time.monotonic() + 1.0))
 
 
 def _renewal(lease: Lease, term: float) -> Commit:

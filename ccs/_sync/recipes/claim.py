@@ -32,7 +32,7 @@ from ccs._sync.place import Fence, Place
 from ccs._sync.reads import matcher_of
 from ccs._sync.recipes.steps import looking
 from ccs._sync.watch_kinds import Picture
-from ccs.errors import AlreadyClaimed, CCSError, ClaimLost, Conflict, ContextFinished, InvalidValue, Misuse
+from ccs.errors import AlreadyClaimed, CCSError, ClaimLost, Conflict, ContextFinished, InvalidValue, Misuse, Unavailable
 from ccs.types import ClaimInfo
 
 if TYPE_CHECKING:
@@ -40,8 +40,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Claim", "claim_any", "claims_of"]
 
-# Seconds: the shortest ttl, the longest of a ticket, and for taking back what was not wanted.
-_SHORTEST, _TICKET, _PATIENCE = 0.01, 10.0, 1.0
+# Seconds: the shortest ttl, the longest of a ticket, and for taking back what was not wanted; or for trying to, after the
+# server has not answered for as long as the caller wanted to wait.
+_SHORTEST, _TICKET, _PATIENCE, _AT_LAST = 0.01, 10.0, 1.0, 0.2
 
 
 class Claim:
@@ -189,6 +190,9 @@ class Claim:
             self._lease, self._attempt, self._released = take(attempt), attempt, False
         except (AlreadyClaimed, Conflict, Misuse):
             raise
+        except Unavailable:
+            self._withdraw(attempt, _AT_LAST)
+            raise
         except BaseException:
             self._withdraw(attempt)
             raise
@@ -282,9 +286,9 @@ class Claim:
         entry = self._entries.entry(self._site.path)
         return AlreadyClaimed(self.resource, *((entry.agent, entry.expires_at) if entry else (None, None)))
 
-    def _withdraw(self, attempt: str) -> None:
+    def _withdraw(self, attempt: str, patience: float = _PATIENCE) -> None:
         # Somebody was cancelled or interrupted, who should not wait long; this goes on even if it happens again.
-        Worker("ccs claim", partial(self._take_back, attempt)).finish(_PATIENCE)
+        Worker("ccs claim", partial(self._take_back, attempt)).finish(patience)
 
     def _take_back(self, attempt: str) -> None:
         try:
