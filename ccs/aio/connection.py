@@ -62,6 +62,7 @@ class Connection:
         if not early:
             await self.ready(patience)
         while True:
+            seen_before = patience.sent
             try:
                 return await call(command, patience)
             except Unavailable as error:
@@ -69,6 +70,7 @@ class Connection:
             except LinkDown as error:
                 reason = str(error)
             except ServerError as error:
+                patience.sent = seen_before  # this attempt was answered, and has done nothing
                 if error.code == "NOSCRIPT":
                     command = "EVAL", text, *command[2:]
                     continue

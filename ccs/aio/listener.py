@@ -92,7 +92,8 @@ class Listener:
         # Replaced, never changed: another thread may be on its way through them.
         self._overhearing: tuple[Overhearing, ...] = ()
         self._tell = tell
-        self._line = Line(self._dialer, self._on_message, self._on_live, self._on_down, retry_for, stats, tell, plain)
+        told = self._on_message, self._on_live, self._on_down, self._on_refused
+        self._line = Line(self._dialer, *told, retry_for, stats, tell, plain)
         self._agenda: Agenda[Appointment] = Agenda()
         self._forbidden: set[Appointment] = set()
         self._leases: dict[Lease, str] = {}
@@ -258,6 +259,14 @@ class Listener:
             for mailbox in feed.mailboxes:
                 mailbox.fail(copy_of(error))
         self._each_overhearing(lambda watch: watch.fail(copy_of(error)))
+
+    def _on_refused(self, channel: str, error: CCSError) -> None:
+        address = address_of_key(self._namespace, channel)
+        if address is not None and (feed := self._feeds.get(address)):
+            for mailbox in feed.mailboxes:
+                mailbox.fail(copy_of(error))
+        else:
+            self._each_overhearing(lambda watch: watch.fail(copy_of(error)))
 
     def _each_overhearing(self, tell: Callable[[Overhearing], None]) -> None:
         for watch in self._overhearing:
