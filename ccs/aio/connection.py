@@ -6,22 +6,35 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ccs._compat import async_sleep
 from ccs._core.commit import Argument
 from ccs._core.retry import Patience, backoff
-from ccs._faults import LinkDown, reply_fault
+from ccs._faults import LinkDown, passes, reply_fault
 from ccs._log import logger
 from ccs._replies import ServerError
 from ccs._scripts import Script
 from ccs._stats import Counters
 from ccs.aio.link import Link
-from ccs.errors import Forbidden, Unavailable
+from ccs.errors import CCSError, Forbidden, Unavailable
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "ScriptCall"]
 
 _PATIENT = 3
+
+
+class ScriptCall(NamedTuple):
+    """A script, the keys that it works on, and its arguments."""
+
+    script: Script
+    keys: Sequence[str]
+    arguments: Sequence[Argument]
+
+    def command(self, how: str = "EVALSHA") -> tuple[Argument, ...]:
+        """As it travels: by its digest, or with `EVAL` by its text."""
+        script = self.script.digest if how == "EVALSHA" else self.script.text
+        return how, script, str(len(self.keys)), *self.keys, *self.arguments
 
 
 class Connection:
@@ -95,8 +108,38 @@ class Connection:
 
     async def script(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], **options: Any) -> Any:
         """The reply of a script, by its digest; its text travels only where the server does not know it."""
-        command = "EVALSHA", script.digest, str(len(keys)), *keys, *arguments
-        return await self.run(command, text=script.text, **options)
+        return await self.run(ScriptCall(script, keys, arguments).command(), text=script.text, **options)
+
+    async def scripts(self, calls: Sequence[ScriptCall], patience: Patience | None = None) -> list[Any]:
+        """The replies of several scripts, which travel together: one round trip, or two where the server knows them not.
+
+        What the server answers to one of them with an error is such an error, in the place of its reply.
+        """
+        commands = [call.command() for call in calls]
+        replies: list[Any] = await self.run(commands, call=self._each, patience=patience)
+        unknown = [place for place, reply in enumerate(replies) if _is_unknown(reply)]
+        if unknown:
+            again = _with_texts([calls[place] for place in unknown])
+            found = await self.run(again, call=self._each, patience=patience)
+            for place, reply in zip(unknown, found, strict=True):
+                replies[place] = reply
+        return [self._judged(call, reply) for call, reply in zip(calls, replies, strict=True)]
+
+    def _judged(self, call: ScriptCall, reply: Any) -> Any:
+        if not isinstance(reply, ServerError):
+            return reply
+        try:
+            reply_fault(reply, self.address, self._user, call.command(), call.script.text)
+        except CCSError as error:
+            return error
+        return reply
+
+    async def _each(self, commands: Sequence[tuple[Argument, ...]], patience: Patience) -> list[Any]:
+        replies = await self._link.call_all(commands, patience)
+        for reply in replies:
+            if isinstance(reply, ServerError) and passes(reply):
+                raise reply
+        return replies
 
     async def run_all(self, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
         """The replies to several reads, which travel together: one round trip."""
@@ -140,6 +183,20 @@ class Connection:
         self._stats.add("retries")
         logger.log(_loudness(attempt), "%s: %s; trying again in %.2f s", self.address, reason, delay)
         await async_sleep(delay)
+
+
+def _is_unknown(reply: Any) -> bool:
+    return isinstance(reply, ServerError) and reply.code == "NOSCRIPT"
+
+
+def _with_texts(calls: Sequence[ScriptCall]) -> list[tuple[Argument, ...]]:
+    """The calls as they travel where the server does not know their scripts: the first of each tells it the text."""
+    told: set[Script] = set()
+    commands = []
+    for call in calls:
+        commands.append(call.command("EVALSHA" if call.script in told else "EVAL"))
+        told.add(call.script)
+    return commands
 
 
 def _loudness(attempt: int) -> int:

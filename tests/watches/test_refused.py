@@ -5,14 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import redis
 
 import ccs
 from ccs._core.keys import keys_of
 from tests.support.colours import COLOURS, connect_in
 from tests.support.proxy import Proxy
 from tests.support.servers import PrivateServer
-from tests.support.waiting import aeventually, eventually, scaled
+from tests.support.waiting import scaled
 
 Start = Callable[..., PrivateServer]
 
@@ -38,15 +37,14 @@ async def test_a_missing_right_to_a_channel_is_told_at_once_and_disturbs_no_othe
     own_server: PrivateServer, colour: str
 ) -> None:
     grant(own_server, "/tasks/mine")
-    async with as_app(colour, own_server, retry_for=20) as store:
-        async with store.task("mine").watch() as changes:
-            began, connected = time.monotonic(), connections(own_server)
-            with pytest.raises(ccs.Forbidden, match="subscribe to the channel"):
-                await store.task("theirs").watch().__aenter__()
-            assert time.monotonic() - began < scaled(2)
-            await store.task("mine").set("a", 1)
-            assert (await changes.receive(timeout=scaled(5))).value == 1
-            assert connections(own_server) - connected <= 2, "the connection is kept"
+    async with as_app(colour, own_server, retry_for=20) as store, store.task("mine").watch() as changes:
+        began, connected = time.monotonic(), connections(own_server)
+        with pytest.raises(ccs.Forbidden, match="subscribe to the channel"):
+            await store.task("theirs").watch().__aenter__()
+        assert time.monotonic() - began < scaled(2)
+        await store.task("mine").set("a", 1)
+        assert (await changes.receive(timeout=scaled(5))).value == 1
+        assert connections(own_server) - connected <= 2, "the connection is kept"
 
 
 @pytest.mark.parametrize("colour", COLOURS)
