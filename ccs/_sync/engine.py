@@ -116,6 +116,7 @@ class Engine:
         self._gatherers: WeakValueDictionary[str, Gatherer] = WeakValueDictionary()
         self._recent: OrderedDict[str, Gatherer] = OrderedDict()
         self._shared: OrderedDict[tuple[str, ...], Any] = OrderedDict()
+        self._common: WeakValueDictionary[tuple[str, ...], Any] = WeakValueDictionary()
         self._sharing = Lock()
         self._opening = Lock()
         self._home: Home | None = None
@@ -282,6 +283,15 @@ class Engine:
             self._shared.move_to_end(key)
             if len(self._shared) > _SHARED:
                 self._shared.popitem(last=False)
+        return found
+
+    def common(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
+        """What those share who use it at one time, by its key; forgotten when nobody does any more."""
+        self.check()
+        with self._sharing:
+            found: T | None = self._common.get(key)
+            if found is None:
+                found = self._common[key] = make()
         return found
 
     def look(self, address: str, cursor: int, count: int, patience: Patience | None = None) -> JournalPage:

@@ -93,8 +93,9 @@ class Sender:
             return False
         batch = Batch(sending.commits, self._client(), sending.number, sending.behind)
         sending.begun = self._clock.now()
-        sending.patience.sent = True
-        return self._connection.post(self._command(batch), partial(self._posted, batch, on_answers))
+        posted = self._connection.post(self._command(batch), partial(self._posted, batch, on_answers))
+        sending.patience.sent = posted
+        return posted
 
     def _posted(self, batch: Batch, on_answers: Callable[[Any, bool], None], reply: Any) -> None:
         if not isinstance(reply, bytes) or not was_applied(reply):
