@@ -50,8 +50,7 @@ class Link:
     async def call_all(self, commands: Sequence[tuple[Argument, ...]], patience: Patience) -> list[Any]:
         """The replies to several commands, sent one right after the other, errors of the server among them."""
         talk = self._talk if self._talk and self._talk.wire.up else await self._open(patience)
-        calls = [talk.call(command, patience) for command in commands]
-        replies = await asyncio.gather(*calls, return_exceptions=True)
+        replies = await talk.call_all(commands, patience)
         for reply in replies:
             if isinstance(reply, BaseException) and not isinstance(reply, ServerError):
                 raise reply
@@ -126,11 +125,14 @@ class _Talk:
         What is in flight is bounded by those who wait for it, so there is no need to drain.
         """
         # First this: a command that cannot be packed must not leave anybody behind who waits for a reply.
-        packed = pack(command)
-        self._waiting.append((on_reply, until))
+        self._transmit(pack(command), [(on_reply, until)])
+
+    def _transmit(self, packed: bytes, waiting: Sequence[tuple[OnReply, float]]) -> None:
+        idle = not self._waiting
+        self._waiting.extend(waiting)
         self.wire.write(packed)
         # The rest is done while the server works.
-        if len(self._waiting) == 1:
+        if idle:
             self._progress = self._loop.time()
             self._watch()
         self._stats.add("bytes", len(packed))
@@ -145,6 +147,18 @@ class _Talk:
         patience.sent = True
         self.send(command, partial(_settle, reply), now + patience.left(now))
         return await reply
+
+    async def call_all(self, commands: Sequence[tuple[Argument, ...]], patience: Patience) -> list[Any]:
+        """The replies to several commands, errors among them."""
+        if not self.wire.up:
+            raise LinkDown("the connection broke as it was opened", sent=False)
+        packed = b"".join(map(pack, commands))
+        replies = [self._loop.create_future() for _ in commands]
+        now = time.monotonic()
+        until = now + patience.left(now)
+        patience.sent = True
+        self._transmit(packed, [(partial(_settle, reply), until) for reply in replies])
+        return await asyncio.gather(*replies, return_exceptions=True)
 
     def hear(self, reply: Any) -> None:
         """A reply, for who has waited the longest."""

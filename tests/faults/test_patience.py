@@ -149,7 +149,7 @@ def test_what_never_left_was_not_applied(own_server: PrivateServer) -> None:
         task = store.task("x")
         task.set("a", 1)
         own_server.kill()
-        with pytest.raises(ccs.Unavailable) as info:
+        with pytest.raises(ccs.Unavailable):
             task.set("a", 2)
         told: list[bool] = []
 

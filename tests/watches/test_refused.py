@@ -71,7 +71,7 @@ async def test_a_server_that_hangs_up_on_every_subscription_is_asked_less_and_le
 
     proxy.filter = cut
     async with connect_in(colour, proxy.url, namespace=namespace, retry_for=2) as store:
-        with pytest.raises(ccs.Unavailable, match="closed the connection|reset by peer"):
+        with pytest.raises(ccs.Unavailable, match=r"closed the connection|reset by peer"):
             await store.task("x").watch().__aenter__()
     assert asked < 20
 
@@ -81,7 +81,8 @@ async def test_a_right_that_comes_back_revives_the_watch_that_lost_it(own_server
     """Given a live watch, when its channel is forbidden, then it is told, and goes on once the right is back."""
     grant(own_server, "/tasks/x", "/tasks/y")
     async with as_app(colour, own_server, retry_for=20) as store:
-        async with store.task("x").watch() as revoked, store.task("y").watch() as untouched:
+        revoked, untouched = store.task("x").watch(), store.task("y").watch()
+        async with revoked, untouched:
             await store.task("x").set("a", 1)
             assert (await revoked.receive(timeout=scaled(5))).value == 1
             grant(own_server, "/tasks/y")
