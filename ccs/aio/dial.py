@@ -21,9 +21,12 @@ from ccs._replies import InvalidReply, ServerError
 from ccs._sockets import tls_context
 from ccs.aio.sockets import Socket, open_socket
 from ccs.embedded import Embedded, default_folder
-from ccs.errors import CCSError, Misuse
+from ccs.errors import CCSError, Misuse, Unavailable
 
 __all__ = ["Dialer", "resolve"]
+
+# Seconds by which the embedded server may give up before the time that it was given.
+_EARLY = 0.25
 
 
 class Dialer:
@@ -36,7 +39,6 @@ class Dialer:
         self._lock = AsyncLock()
         self._failure: CCSError | None = None
         self._failed_at = 0.0
-        self._is_final = False
         self.clock = ServerClock()
 
     def __repr__(self) -> str:
@@ -88,7 +90,7 @@ class Dialer:
             ours = await async_acquired(self._lock, patience.left(began))
             if not ours:
                 raise LinkDown("somebody else in this process is still looking for the server", sent=False)
-            if self._failure and self._failed_at > began and (self._is_final or patience.over(time.monotonic())):
+            if self._failure and self._failed_at > began:
                 # Who had to wait for somebody else's attempt has seen it fail: nobody waits for all of them in turn.
                 raise copy_of(self._failure)
             return await self._open_embedded(patience)
@@ -104,10 +106,11 @@ class Dialer:
         except Misuse:
             raise  # no failure: it was raised by what interrupted us
         except CCSError as error:
-            self._failure = error
             self._failed_at = time.monotonic()
-            # Else it was only the patience of this caller that ended.
-            self._is_final = not patience.over(self._failed_at)
+            if isinstance(error, Unavailable) and patience.over(self._failed_at + _EARLY):
+                # It was the patience of this caller that ended: whoever has more may go on.
+                raise LinkDown(error.reason, sent=False) from error
+            self._failure = error
             raise
 
 
