@@ -1,11 +1,14 @@
 """`retry_for` is each caller's own: with hundreds of them and a server that hangs, every one is told in time."""
 
 import asyncio
+import os
+import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ import ccs
 import ccs.aio
 from ccs._core.retry import Patience
 from ccs._sync.link import _Wire
+from tests.support.colours import COLOURS, connect_in
 from tests.support.servers import PrivateServer
 from tests.support.waiting import eventually, scaled
 
@@ -163,3 +167,29 @@ def test_what_never_left_was_not_applied(own_server: PrivateServer) -> None:
             thread.start()
         eventually(lambda: len(told) == CALLERS, 20, "all to be told")
     assert not any(told)
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_whoever_joins_an_attempt_to_reach_a_folder_keeps_a_patience_of_its_own(
+    tmp_path: Path, colour: str
+) -> None:
+    """Given a folder whose server hangs, when one call follows another, then it does not end with that one."""
+    async with ccs.aio.connect(tmp_path) as keeping, connect_in(colour, str(tmp_path), retry_for=PATIENCE) as store:
+        await store.task("x").set("a", 1)
+        info = await keeping._engine.connection.run(("INFO", "server"))
+        server = int(info.decode().partition("process_id:")[2].split()[0])
+
+        async def late(after: float) -> float:
+            await asyncio.sleep(after)
+            began = time.monotonic()
+            with pytest.raises(ccs.Unavailable):
+                await store.task(f"x{after}").set("a", 2)
+            return time.monotonic() - began
+
+        os.kill(server, signal.SIGSTOP)
+        try:
+            waits = await asyncio.gather(*(late(tenth / 10) for tenth in range(8)))
+        finally:
+            os.kill(server, signal.SIGCONT)
+    assert min(waits) > PATIENCE - 0.2
+    assert max(waits) < PATIENCE + scaled(0.5)
