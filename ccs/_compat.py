@@ -30,6 +30,8 @@ __all__ = [
     "Signal",
     "Work",
     "Worker",
+    "acquired",
+    "async_acquired",
     "async_call",
     "async_here",
     "async_home",
@@ -186,6 +188,20 @@ def interrupter_refused() -> Misuse:
         "this was called by a signal handler or a finalizer in the middle of other work of its thread, for which it would"
         " wait; nothing was done: set a flag there, or use another thread"
     )
+
+
+def acquired(lock: threading.RLock, timeout: float) -> bool:
+    """Whether a lock could be had within `timeout` seconds."""
+    return lock.acquire(timeout=timeout)
+
+
+async def async_acquired(lock: asyncio.Lock, timeout: float) -> bool:
+    """Whether a lock could be had within `timeout` seconds."""
+    try:
+        async with asyncio.timeout(timeout):
+            return await lock.acquire()
+    except TimeoutError:
+        return False
 
 
 def here() -> object:

@@ -10,7 +10,7 @@ from ccs._replies import InvalidReply, ServerError
 from ccs._rights import action_denied, is_denial
 from ccs.errors import CCSError, Forbidden, StoreFull, Unavailable
 
-__all__ = ["LinkDown", "copy_of", "denied", "dial_fault", "reply_fault"]
+__all__ = ["LinkDown", "copy_of", "denied", "dial_fault", "passes", "reply_fault"]
 
 E = TypeVar("E", bound=BaseException)
 
@@ -40,7 +40,7 @@ def dial_fault(error: Exception, address: str, user: str) -> Exception:
         return Unavailable(address, reason=f"no Redis or Valkey speaks there: {error}")
     if isinstance(error, ServerError) and error.code in _REFUSED:
         return Unavailable(address, reason=f"it refuses us: {error}")
-    if isinstance(error, ServerError) and not _passes(error):
+    if isinstance(error, ServerError) and not passes(error):
         return Unavailable(address, reason=f"it refuses to begin: {error}")
     return LinkDown(error, sent=False)
 
@@ -55,7 +55,7 @@ def reply_fault(error: ServerError, address: str, user: str, command: Sequence[A
 
     `source` is that of the script that the command calls.
     """
-    if _passes(error):
+    if passes(error):
         return str(error)
     if denied(error):
         raise Forbidden(address, user, action_denied(str(error), command, source)) from error
@@ -66,7 +66,8 @@ def reply_fault(error: ServerError, address: str, user: str, command: Sequence[A
     raise CCSError(f"{address} answered: {error}") from error
 
 
-def _passes(error: ServerError) -> bool:
+def passes(error: ServerError) -> bool:
+    """Whether an error of the server passes by itself: trying again may help."""
     return error.code in _PASSING or str(error).startswith(_CROWDED)
 
 

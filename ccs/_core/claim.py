@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from enum import Enum
 from typing import NamedTuple, cast
 
 from ccs._core.names import name_of, system_path
 from ccs._core.pattern import Below, Exact, escape
 from ccs.types import ClaimInfo, Entry
 
-__all__ = ["CLAIMS", "Site", "Turn", "free_of", "info_of", "site_of", "turn_of"]
+__all__ = ["CLAIMS", "Site", "first_of", "free_of", "info_of", "site_of"]
 
 CLAIMS, WAITING = "@claims", "@waiting"
 
@@ -43,31 +42,20 @@ class Site(NamedTuple):
         return Exact(self.path), Below(self.queue)
 
 
-class Turn(Enum):
-    """What a ticket is good for: to take the claim now, to wait, or nothing, since it has lapsed."""
-
-    NOW = "now"
-    LATER = "later"
-    LAPSED = "lapsed"
-
-
 def site_of(resource: str) -> Site:
     """The site of a resource, which may be any text; `InvalidPath` if it is empty or too long."""
     path = system_path(CLAIMS, resource)
     return Site(resource, path, f"{WAITING}{path.removeprefix(CLAIMS)}/%queue/")
 
 
-def turn_of(entries: Mapping[str, Entry], site: Site, ticket: str) -> Turn:
-    """Whose turn it is in a picture of a site that was drawn after the ticket was made.
+def first_of(entries: Mapping[str, Entry], site: Site) -> str | None:
+    """The ticket whose turn it is, given the entries of a site in the order in which they were written; None if none's.
 
     Tickets that are older than one's own may go but never come: a picture that is behind only makes one wait longer.
     """
-    if ticket not in entries:
-        return Turn.LAPSED
     if site.path in entries:
-        return Turn.LATER
-    oldest = min(entries.values(), key=lambda entry: entry.revision)
-    return Turn.NOW if oldest.path == ticket else Turn.LATER
+        return None
+    return next(iter(entries), None)
 
 
 def free_of(sites: Iterable[Site], paths: Iterable[str]) -> list[Site]:

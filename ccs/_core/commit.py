@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 from ccs._core.codec import decode
+from ccs._core.entry import RawEntry
 from ccs._core.keys import KEY_NAMES, Keys
 from ccs.errors import CCSError, Conflict, ContextFinished, GuardKind, ValueTooLarge
 
@@ -36,6 +37,7 @@ __all__ = [
     "parse_answers",
     "policies_op",
     "refused_action",
+    "removals",
     "renew_op",
     "revision_guard",
     "set_op",
@@ -47,6 +49,8 @@ __all__ = [
 COMMIT_LIMIT = 16 * 1024 * 1024
 # Each travels as up to four words, of which a server takes a million a command.
 PARTS_LIMIT = 250_000
+# As the script counts: what a record takes beside its steps, and each of them beside its path, agent and value.
+_RECORD, _ENTRY = 500, 110
 KEEP = "keep"
 TOO_LATE = b"late"
 _PLUS, _FORBIDDEN = ord("+"), ord("X")
@@ -224,6 +228,22 @@ def drop_op() -> Operation:
 def sweep_op(limit: int = 100) -> Operation:
     """Expires what is due; result: the next deadline in server milliseconds, 0 for none. Alone in its commit."""
     return "w", "", str(limit), ""
+
+
+def removals(entries: Mapping[str, RawEntry]) -> Iterator[dict[str, RawEntry]]:
+    """The entries in steps, each of which can be removed by one commit."""
+    step: dict[str, RawEntry] = {}
+    size = _RECORD
+    for path, raw in entries.items():
+        adds = len(path.encode()) + len(raw.agent.encode()) + len(raw.value) + _ENTRY
+        # Each is guarded too.
+        if step and (size + adds > COMMIT_LIMIT or 2 * len(step) + 2 > PARTS_LIMIT):
+            yield step
+            step, size = {}, _RECORD
+        step[path] = raw
+        size += adds
+    if step:
+        yield step
 
 
 def commit_arguments(batch: Batch, keys: Keys, defaults: Settings, publish: str = "PUBLISH") -> list[Argument]:

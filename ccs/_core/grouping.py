@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from ccs._core.commit import Commit
+from ccs._core.retry import Patience
 
 __all__ = ["Asking", "Group", "Waiting", "group"]
 
@@ -44,23 +45,19 @@ class Group(Generic[W]):
     """Commits that travel together, under the number that makes sending them again harmless.
 
     With `behind`, they travel while the group of that number has no answer yet. `begun` is what the server's clock must
-    have shown when they were first sent (µs; None: not known, or not sent yet).
+    have shown when they were first sent (µs; None: not known, or not sent yet). `patience` is that of whoever sends them.
     """
 
     number: int
     members: Sequence[W]
     behind: int | None = None
     begun: int | None = None
+    patience: Patience = field(default_factory=lambda: Patience(0.0))
 
     @property
     def commits(self) -> list[Commit]:
         """What travels."""
         return [waiting.commit for waiting in self.members]
-
-    @property
-    def since(self) -> float:
-        """Since when the first of them waits."""
-        return self.members[0].since
 
 
 def group(waiting: Sequence[W], most: int = _MOST) -> Sequence[W]:

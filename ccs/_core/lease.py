@@ -6,10 +6,16 @@ the deadline, on this machine's monotonic clock, which goes on while the process
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
-__all__ = ["Lease", "renewal_in"]
+__all__ = ["Lease", "Leases"]
+
+# Of a term: when to renew, so that two renewals may fail; and what is renewed early, to travel with the others.
+_RENEWAL, _COMPANY = 1 / 3, 1 / 10
+# Seconds: what ends within it of its limit has reached it.
+_ROUNDING = 0.001
 
 
 def _nothing() -> None: ...
@@ -38,6 +44,21 @@ class Lease:
         """For how many seconds to renew it."""
         return min(self.ttl, self.limit - now)
 
+    @property
+    def renewal_in(self) -> float:
+        """In how many seconds to renew it, when it begins."""
+        return self.ttl * _RENEWAL
+
+    @property
+    def due(self) -> float:
+        """When to renew it; at its limit, when nothing is left to renew."""
+        at_limit = self.until >= self.limit - _ROUNDING
+        return self.limit if at_limit else self.until - self.ttl * (1 - _RENEWAL)
+
+    def is_due(self, now: float) -> bool:
+        """Whether to renew it with the others that are due."""
+        return self.due <= now + self.ttl * _COMPANY
+
     def renewed(self, sent: float, term: float) -> None:
         """A renewal that was sent then was acknowledged."""
         self.until = max(self.until, sent + term)
@@ -49,6 +70,41 @@ class Lease:
             self.on_lost()
 
 
-def renewal_in(leases: list[Lease]) -> float:
-    """In how many seconds to renew: at a third of the shortest term, so that two may fail."""
-    return min(lease.ttl for lease in leases) / 3
+class Leases:
+    """The leases that a store holds, by context: what one of them costs does not depend on how many there are elsewhere.
+
+    Any thread adds and removes them; one alone prunes.
+    """
+
+    def __init__(self, lock: AbstractContextManager[object]) -> None:
+        self._lock = lock
+        self._held: dict[str, dict[Lease, None]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Leases in {len(self._held)} contexts>"
+
+    def __len__(self) -> int:
+        return sum(map(len, list(self._held.values())))
+
+    def __iter__(self) -> Iterator[Lease]:
+        return iter([lease for held in list(self._held.values()) for lease in list(held)])
+
+    def add(self, address: str, lease: Lease) -> None:
+        """Adds a lease on an entry of a context."""
+        with self._lock:
+            self._held.setdefault(address, {})[lease] = None
+
+    def remove(self, address: str, lease: Lease) -> None:
+        """Removes a lease, if it is there."""
+        with self._lock:
+            self._held.get(address, {}).pop(lease, None)
+
+    def of(self, address: str) -> list[Lease]:
+        """The leases in a context."""
+        return list(self._held.get(address, ()))
+
+    def prune(self, address: str) -> None:
+        """Forgets a context in which nothing is held."""
+        with self._lock:
+            if not self._held.get(address):
+                self._held.pop(address, None)

@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
-__all__ = ["backoff", "jitter"]
+from dataclasses import dataclass
+
+__all__ = ["Patience", "backoff", "jitter"]
 
 _FIRST, _MOST = 0.02, 1.0
+# Seconds that an attempt may take even when patience has ended: the first one of all is always made.
+_LEAST = 0.1
+
+
+@dataclass(slots=True)
+class Patience:
+    """Until when one command is tried (monotonic), and whether the server may have seen it: `sent`."""
+
+    until: float
+    sent: bool = False
+
+    def left(self, now: float) -> float:
+        """For how many seconds the present attempt may wait."""
+        return max(_LEAST, self.until - now)
+
+    def over(self, now: float) -> bool:
+        """Whether no other attempt is made."""
+        return now >= self.until
 
 
 def backoff(attempt: int, dice: float) -> float:

@@ -7,6 +7,9 @@ interrupted leaves its unanswered group to the next one: sent again under its nu
 An interrupt (Ctrl-C) can come between any two instructions, and must leave nobody waiting for ever. So nothing is taken
 out of the queue before it is answered, each step can be done again, and whoever leaves sees to it that somebody leads.
 
+No caller waits longer than its own patience. A leader whose patience ends leaves the group to the next one too; a caller
+that waits in vain is told whether its commit may have been applied.
+
 So can a signal handler or a finalizer that commits too. On top of a commit to the same context it would wait for its own
 thread: it is refused. On top of one to another context it may lead, but not wait for a leader, who may be waiting for
 what the interrupted thread holds.
@@ -31,6 +34,9 @@ __all__ = ["Gatherer"]
 
 Answer = Applied | CCSError
 
+# Seconds that a caller waits beyond its patience, for who leads to tell it why.
+_LATE = 0.1
+
 # The threads that commit, to any context, and perhaps some whose leaving was interrupted.
 _inside: set[int] = set()
 
@@ -52,9 +58,9 @@ class _Caller:
         self.asleep = Lock()
         self.asleep.acquire()
 
-    def wait(self) -> None:
+    def wait(self, timeout: float) -> None:
         if self.asleep:
-            self.asleep.acquire()
+            self.asleep.acquire(timeout=timeout)
 
     def wake(self) -> None:
         if self.asleep and self.asleep.locked():
@@ -66,7 +72,7 @@ class Gatherer:
     """The commits of one context, on their way to the server."""
 
     def __init__(self, sender: Sender, enter: Callable[[], None], numbers: Callable[[], int], retry_for: float) -> None:
-        self._send, self._enter, self._numbers, self._retry_for = sender.send, enter, numbers, retry_for
+        self._sender, self._enter, self._numbers, self._retry_for = sender, enter, numbers, retry_for
         self._waiting: list[_Caller] = []
         self._unanswered: Group[_Caller] | None = None
         self._leader: _Caller | None = None
@@ -93,9 +99,12 @@ class Gatherer:
                     self._leader = caller
                 elif self._leader is not caller:
                     caller.sleep()
-            caller.wait()
+            caller.wait(self._retry_for + _LATE)
             while caller.answer is None:
-                self._send_next()
+                if self._leader is caller:
+                    self._send_next(caller.since + self._retry_for)
+                else:
+                    caller.answer = self._in_vain(caller)
         finally:
             try:
                 self._leave(caller)
@@ -132,18 +141,34 @@ class Gatherer:
             self._unanswered, self._waiting = None, []
         return following
 
-    def _send_next(self) -> None:
+    def _in_vain(self, caller: _Caller) -> Unavailable:
+        sending = self._unanswered
+        sent = sending is not None and sending.patience.sent and caller in sending.members
+        return Unavailable(self._sender.server, sent, "what was sent before this commit has got no answer in time")
+
+    def _send_next(self, until: float) -> None:
         sending = self._unanswered or self._gather()
+        sending.patience.until = until
         try:
-            answers = self._send(sending)
+            answers = self._sender.send(sending)
         except Misuse:
             raise  # no answer: it was raised by what interrupted us
         except CCSError as error:
-            self._settle(sending.members, [copy_of(error) for _ in sending.members])
-            self._fail_overdue(error)
-        else:
-            self._settle(sending.members, answers)
+            return self._fail(sending, error)
+        self._settle(sending.members, answers)
         self._unanswered = None
+        return None
+
+    def _fail(self, sending: Group[_Caller], error: CCSError) -> None:
+        now = time.monotonic()
+        overdue = now + _LATE - self._retry_for
+        ended = isinstance(error, Unavailable) and sending.patience.over(now)
+        failed = [each for each in sending.members if each.since <= overdue or not ended]
+        self._settle(failed, [copy_of(error) for _ in failed])
+        if isinstance(error, Unavailable):
+            self._fail_waiting(overdue, error)
+        if all(each.answer is not None for each in sending.members):
+            self._unanswered = None
 
     def _gather(self) -> Group[_Caller]:
         with self._lock:
@@ -158,11 +183,8 @@ class Gatherer:
             caller.answer = answer
             caller.wake()
 
-    def _fail_overdue(self, error: CCSError) -> None:
+    def _fail_waiting(self, overdue: float, error: Unavailable) -> None:
         # Who has waited as long, but was never sent, knows that nothing of it was applied.
-        if not isinstance(error, Unavailable):
-            return
-        overdue = time.monotonic() - self._retry_for
         with self._lock:
             late = [each for each in self._waiting if each.since <= overdue and each.answer is None]
         self._settle(late, [Unavailable(error.address, reason=error.reason) for _ in late])

@@ -5,12 +5,14 @@ Written by hand; the asyncio twin shares one connection among all tasks.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from ccs._core.commit import Argument
+from ccs._core.retry import Patience
 from ccs._faults import LinkDown
 from ccs._memory import MemoryConnection
 from ccs._replies import NOTHING_YET, InvalidReply, ServerError, pack, reply_reader
@@ -22,26 +24,35 @@ from ccs.errors import CCSError, StoreClosed
 __all__ = ["Link"]
 
 _MOST = 64
+# Seconds: a socket that waits so much too long is left as it is, which saves a system call.
+_SLACK = 0.05
 
 
 class _Wire:
     """One open connection."""
 
-    __slots__ = ("close", "feed", "next_reply", "receive", "send")
+    __slots__ = ("_allowed", "_most", "_set_timeout", "close", "feed", "next_reply", "receive", "send")
 
-    def __init__(self, socket: Socket) -> None:
+    def __init__(self, socket: Socket, timeout: float) -> None:
         reader = reply_reader()
+        self._most = self._allowed = timeout
+        self._set_timeout = socket.settimeout
         self.close = socket.close
         self.send: Callable[[bytes], object] = socket.sendall
         self.receive: Callable[[int], bytes] = socket.recv
         self.feed, self.next_reply = reader.feed, reader.gets
 
-    def talk(self, packed: bytes, count: int) -> list[Any]:
-        """The replies to so many commands, errors of the server included."""
+    def talk(self, packed: bytes, count: int, patience: Patience) -> list[Any]:
+        """The replies to so many commands, errors of the server included; `TimeoutError` where patience ends first."""
+        now = time.monotonic()
+        until = now + patience.left(now)
+        self._allow(until - now)
+        patience.sent = True
         self.send(packed)
         replies: list[Any] = []
         while len(replies) < count:
             while (reply := self.next_reply()) is NOTHING_YET:
+                self._allow(until - time.monotonic())
                 chunk = self.receive(CHUNK)
                 if not chunk:
                     raise ConnectionError("the server closed the connection")
@@ -51,12 +62,22 @@ class _Wire:
             replies.append(reply)
         return replies
 
+    def _allow(self, seconds: float) -> None:
+        """Lets the socket wait no longer than patience does, be it for the server or for the rest of a long answer."""
+        if seconds <= 0:
+            raise TimeoutError("no answer in time")
+        allowed = min(self._most, seconds)
+        if abs(allowed - self._allowed) > _SLACK:
+            self._set_timeout(allowed)
+            self._allowed = allowed
+
 
 class _MemoryWire(MemoryConnection):
     """One connection to a server in this process."""
 
-    def talk(self, packed: bytes, count: int) -> list[Any]:
+    def talk(self, packed: bytes, count: int, patience: Patience) -> list[Any]:
         """The replies to so many commands, errors of the server included."""
+        patience.sent = True
         self.send(packed)
         return [self.receive() for _ in range(count)]
 
@@ -77,36 +98,39 @@ class Link:
     def __repr__(self) -> str:
         return f"<Link to {self._dialer.address}, {len(self._idle)} connections idle>"
 
-    def call(self, command: tuple[Argument, ...]) -> Any:
+    def call(self, command: tuple[Argument, ...], patience: Patience) -> Any:
         """The reply to one command; `LinkDown` where there is none, `ServerError` where the server refuses."""
-        return self._exchange(pack(command), 1)[0]
+        reply = self._exchange(pack(command), 1, patience)[0]
+        if isinstance(reply, ServerError):
+            raise reply
+        return reply
 
-    def call_all(self, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
-        """The replies to several commands, sent one right after the other; the first error of the server is raised."""
-        return self._exchange(b"".join(map(pack, commands)), len(commands))
+    def call_all(self, commands: Sequence[tuple[Argument, ...]], patience: Patience) -> list[Any]:
+        """The replies to several commands, sent one right after the other, errors of the server among them."""
+        return self._exchange(b"".join(map(pack, commands)), len(commands), patience)
 
     def close(self) -> None:
         """Closes what is idle; what is in use is closed when its caller is done."""
         self._closed = True
         self._drain()
 
-    def _exchange(self, packed: bytes, count: int) -> list[Any]:
-        self._room.get()
+    def _exchange(self, packed: bytes, count: int, patience: Patience) -> list[Any]:
+        try:
+            self._room.get(timeout=patience.left(time.monotonic()))
+        except Empty:
+            raise LinkDown(f"{_MOST} other commands of this store wait for answers", sent=False) from None
         try:
             if self._closed:
                 raise StoreClosed(f"the store at {self._dialer.address} is closed; connect anew")
-            replies = self._talk(self._take(), packed, count)
+            replies = self._talk(self._take(patience), packed, count, patience)
         finally:
             self._room.put(None)
         self._stats.add("bytes", len(packed))
-        for reply in replies:
-            if isinstance(reply, ServerError):
-                raise reply
         return replies
 
-    def _talk(self, wire: _Wire | _MemoryWire, packed: bytes, count: int) -> list[Any]:
+    def _talk(self, wire: _Wire | _MemoryWire, packed: bytes, count: int, patience: Patience) -> list[Any]:
         try:
-            replies = wire.talk(packed, count)
+            replies = wire.talk(packed, count, patience)
         except (ServerError, InvalidReply, OSError) as error:
             self._discard(wire)
             raise (error if isinstance(error, CCSError) else LinkDown(error, sent=True)) from error
@@ -119,11 +143,11 @@ class Link:
             self._drain()
         return replies
 
-    def _take(self) -> _Wire | _MemoryWire:
+    def _take(self, patience: Patience) -> _Wire | _MemoryWire:
         try:
             return self._idle.pop()
         except IndexError:
-            return self._open()
+            return self._open(patience)
 
     def _discard(self, wire: _Wire | _MemoryWire) -> None:
         # A server that went away took the idle connections with it.
@@ -140,9 +164,13 @@ class Link:
             with suppress(OSError):
                 wire.close()
 
-    def _open(self) -> _Wire | _MemoryWire:
-        target = self._dialer.target
-        wire = _MemoryWire(target.location) if target.kind == "memory" else _Wire(self._dialer.dial())
+    def _open(self, patience: Patience) -> _Wire | _MemoryWire:
+        dialer = self._dialer
+        wire: _Wire | _MemoryWire
+        if dialer.target.kind == "memory":
+            wire = _MemoryWire(dialer.target.location)
+        else:
+            wire = _Wire(dialer.dial(patience), dialer.timeout)
         self._stats.add("reconnects", int(self._broken))
         self._broken = False
         return wire

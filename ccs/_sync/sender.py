@@ -50,11 +50,16 @@ class Sender:
     def __repr__(self) -> str:
         return f"<Sender to {self._address}>"
 
-    def send(self, sending: Group[Any], sent: bool = False) -> Sequence[Applied | CCSError]:
-        """The answers to a group, tried until patience ends; `sent`: it may have been applied before."""
+    @property
+    def server(self) -> str:
+        """Where the server is, without secrets."""
+        return self._connection.address
+
+    def send(self, sending: Group[Any]) -> Sequence[Applied | CCSError]:
+        """The answers to a group, tried until its patience ends."""
         # First the store has to be open: before that there is no identity, and nothing is known of the server's clock.
         # What is seen of the clock after the sending may be what it was set to meanwhile.
-        self._connection.ready()
+        self._connection.ready(sending.patience)
         batch = Batch(sending.commits, self._client(), sending.number, latest=latest_for(sending.begun))
         if sending.begun is None:
             sending.begun = self._clock.now()
@@ -63,8 +68,7 @@ class Sender:
             self._command(batch),
             early=True,
             writes=True,
-            sent=sent,
-            since=sending.since,
+            patience=sending.patience,
             text=COMMIT.text,
             again=again,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 
 from ccs._core.endpoint import Endpoint
 from ccs._core.greeting import Greeting
@@ -19,14 +20,20 @@ CHUNK = 65536
 """The most bytes that are read at once."""
 
 
-def open_socket(endpoint: Endpoint, context: ssl.SSLContext | None, greeting: Greeting, timeout: float) -> Socket:
-    """A connection to a server that was greeted; raises what its answers mean, or an `OSError`."""
-    sock = _connected(endpoint, endpoint.connect_timeout or timeout)
+def open_socket(
+    endpoint: Endpoint, context: ssl.SSLContext | None, greeting: Greeting, timeout: float, most: float
+) -> Socket:
+    """A connection to a server that was greeted; raises what its answers mean, or an `OSError`.
+
+    Each step may take `timeout` seconds, all of them together `most`.
+    """
+    until = time.monotonic() + most
+    sock = _connected(endpoint, min(most, endpoint.connect_timeout or timeout))
     try:
         if context:
             sock = context.wrap_socket(sock, server_hostname=endpoint.host)
+        _greet(sock, greeting, min(until, time.monotonic() + timeout))
         sock.settimeout(timeout)
-        _greet(sock, greeting)
     except BaseException:
         sock.close()
         raise
@@ -52,14 +59,23 @@ def _unix(path: str, timeout: float) -> Socket:
     return sock
 
 
-def _greet(sock: Socket, greeting: Greeting) -> None:
+def _greet(sock: Socket, greeting: Greeting, until: float) -> None:
     reader = reply_reader()
     done = False
+    _allow(sock, until)
     sock.sendall(greeting.packed)
     while not done:
         while (reply := reader.gets()) is NOTHING_YET:
+            _allow(sock, until)
             chunk = sock.recv(CHUNK)
             if not chunk:
                 raise ConnectionError("the server closed the connection")
             reader.feed(chunk)
         done = greeting.take(reply)
+
+
+def _allow(sock: Socket, until: float) -> None:
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("the server did not greet in time")
+    sock.settimeout(left)

@@ -191,9 +191,15 @@ class Store(Local):
         addresses["global"] = GLOBAL
         return Memory({scope: self.context(address, agent=agent) for scope, address in addresses.items()})
 
-    def contexts(self, pattern: str = "/**") -> list[ContextInfo]:
-        """What is known of each context whose address matches, sorted by address."""
-        return describe(self._engine, compile_addresses((pattern,)))
+    def contexts(self, pattern: str = "/**", *, limit: int | None = None) -> list[ContextInfo]:
+        """What is known of each context whose address matches, sorted by address; of the first `limit` of them.
+
+        It walks over all keys of the server, page by page, and asks about hundreds of contexts in a round trip. What comes
+        or goes meanwhile may be seen or not.
+        """
+        if limit is not None:
+            whole("limit", limit, "how many contexts to tell of at most")
+        return describe(self._engine, compile_addresses((pattern,)), limit)
 
     def get(self, path: str, default: Any = None, *, type: Any = None) -> Any:
         """The value at an absolute path, as `Context.get`."""

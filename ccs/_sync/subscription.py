@@ -100,9 +100,9 @@ class Subscription(Local):
         if self._failure:
             raise self._failure
 
-    def settled(self) -> None:
-        """Waits until it is live or has failed."""
-        self._live.wait(None)
+    def settled(self, timeout: float) -> bool:
+        """Waits until it is live or has failed; False if that took longer than `timeout` seconds."""
+        return self._live.wait(timeout)
 
     def start(self) -> None:
         """Begins in the background. For the inside: stores start their subscriptions."""

@@ -9,12 +9,14 @@ from ccs._core.keys import address_of_key, meta_glob
 from ccs._core.pattern import AddressMatcher
 from ccs._core.read import info_keys, parse_info
 from ccs._scripts import INFO
+from ccs._sync.connection import ScriptCall
 from ccs._sync.engine import Engine
 from ccs.types import ContextInfo
 
 __all__ = ["addresses", "describe"]
 
-_PAGE = 1000
+# Keys that are looked at, and contexts that are asked about, in one round trip.
+_PAGE, _AT_ONCE = 1000, 250
 
 
 def addresses(engine: Engine) -> Iterator[str]:
@@ -32,12 +34,23 @@ def addresses(engine: Engine) -> Iterator[str]:
             return
 
 
-def describe(engine: Engine, matcher: AddressMatcher) -> list[ContextInfo]:
-    """What is known of each context whose address matches, sorted by address."""
-    found = []
+def describe(engine: Engine, matcher: AddressMatcher, limit: int | None) -> list[ContextInfo]:
+    """What is known of each context whose address matches, sorted by address; of the first `limit` of them."""
     engine.ready()
-    for address in addresses(engine):
-        if matcher.matches_address(address):
-            reply = engine.connection.script(INFO, info_keys(engine.keys(address)), ())
-            found.append(parse_info(address, reply))
-    return sorted((info for info in found if info.revision), key=lambda info: info.address)
+    matching = sorted([address for address in addresses(engine) if matcher.matches_address(address)])
+    found: list[ContextInfo] = []
+    for start in range(0, len(matching), _AT_ONCE):
+        if limit is not None and len(found) >= limit:
+            break
+        found += _infos(engine, matching[start : start + _AT_ONCE])
+    return found[:limit]
+
+
+def _infos(engine: Engine, some: list[str]) -> list[ContextInfo]:
+    """What is known of those of some contexts that exist: one round trip."""
+    replies = engine.connection.scripts([ScriptCall(INFO, info_keys(engine.keys(each)), ()) for each in some])
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    infos = [parse_info(address, reply) for address, reply in zip(some, replies, strict=True)]
+    return [info for info in infos if info.revision]

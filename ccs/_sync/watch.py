@@ -31,6 +31,7 @@ from ccs._core.mailbox import Mailbox
 from ccs._core.numbers import whole
 from ccs._core.pattern import compile_patterns
 from ccs._core.read import parse_found, read_arguments
+from ccs._core.retry import Patience
 from ccs._core.times import Duration, seconds
 from ccs._local import Local
 from ccs._log import logger
@@ -150,17 +151,18 @@ class Watch(Local):
     def start(self) -> None:
         """Goes live. For the inside: users enter the watch."""
         self._entered = True
+        patience = self._engine.connection.patience()
         self._engine.listener.join(self._address, self._mailbox)
         try:
-            self._begin()
+            self._begin(patience)
         except BaseException:
             self.close()
             raise
 
-    def _begin(self) -> None:
+    def _begin(self, patience: Patience) -> None:
         if self._initial:
-            self._take_snapshot()
-        page = self._engine.look(self._address, self._read.revision, 0)
+            self._take_snapshot(patience)
+        page = self._engine.look(self._address, self._read.revision, 0, patience)
         if self._since is None and not self._initial:
             self._read = self._handed = Cursor(page.last)
         else:
@@ -172,10 +174,10 @@ class Watch(Local):
         self._outcome = _outcome(page.outcome)
         self._engine.listener.anchor(self._address, page)
 
-    def _take_snapshot(self) -> None:
+    def _take_snapshot(self, patience: Patience) -> None:
         keys = self._engine.keys(self._address)
         arguments = read_arguments("entries", self._matcher.selectors)
-        reply = self._engine.connection.script(READ, keys.all, arguments, early=True)
+        reply = self._engine.connection.script(READ, keys.all, arguments, early=True, patience=patience)
         found = parse_found(reply, self._matcher.matches)
         entries = sorted(found.entries.items(), key=lambda item: (item[1].revision, item[0]))
         self._read = Cursor(found.revision)

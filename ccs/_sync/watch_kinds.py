@@ -112,7 +112,7 @@ class Picture(EntryWatch):
             self._put(*self._hand_out())
 
     def _put(self, path: str, entry: Entry | None) -> None:
-        if entry is None:
-            self.entries.pop(path, None)
-        else:
+        # Even if it is there already: they stand in the order in which they were written.
+        self.entries.pop(path, None)
+        if entry is not None:
             self.entries[path] = entry

@@ -18,12 +18,13 @@ from ccs._core.commit import (
     append_op,
     delete_op,
     increment_op,
+    removals,
     renew_op,
     revision_guard,
     set_op,
     version_guard,
 )
-from ccs._core.entry import new_entry, parse_entry
+from ccs._core.entry import RawEntry, new_entry, parse_entry
 from ccs._core.journal import parse_record, raw_record_at
 from ccs._core.merge import merge_patch
 from ccs._core.scalars import from_numpy
@@ -89,26 +90,33 @@ class Writes(Reads):
         return applied.result == (1,)
 
     def delete_matching(self, *patterns: str) -> int:
-        """Removes what matches, in one commit: all that matched when it looked. How many that were.
+        """Removes what matched when it looked, in one commit. Returns how many entries that were.
 
         It wants at least one pattern, else `InvalidPattern`: an empty list of them removes nothing. `**` is everything.
+
+        What is too large for one commit (16 MiB with the values that go, or 125,000 entries) is removed in steps, each of
+        them one commit. Where somebody else changes an entry meanwhile, it looks again at what is left.
         """
         if not patterns:
             raise InvalidPattern("delete_matching got no pattern: give at least one; ** matches everything")
         matcher = matcher_of(patterns)
         race = self._race("delete_matching")
+        removed = 0
         while True:
             found = self._find(matcher.selectors, matcher.matches)
-            if not found.entries:
-                return 0
-            operations = [delete_op(check_writable(path)) for path in found.entries]
-            guards = [revision_guard(path, raw.revision) for path, raw in found.entries.items()]
             try:
-                self._place.commit(operations, guards, sum(map(len, found.entries)))
+                for step in removals({check_writable(path): raw for path, raw in found.entries.items()}):
+                    self._remove(step)
+                    removed += len(step)
             except Conflict as conflict:
                 race.lose(conflict)
             else:
-                return len(operations)
+                return removed
+
+    def _remove(self, entries: Mapping[str, RawEntry]) -> None:
+        operations = [delete_op(path) for path in entries]
+        guards = [revision_guard(path, raw.revision) for path, raw in entries.items()]
+        self._place.commit(operations, guards, sum(map(len, entries)))
 
     def set_many(self, values: Mapping[str, Any], *, ttl: Duration | None = None) -> int:
         """Writes several values in one commit; its revision."""

@@ -6,33 +6,46 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ccs._compat import async_sleep
 from ccs._core.commit import Argument
-from ccs._core.retry import backoff
-from ccs._faults import LinkDown, reply_fault
+from ccs._core.retry import Patience, backoff
+from ccs._faults import LinkDown, passes, reply_fault
 from ccs._log import logger
 from ccs._replies import ServerError
 from ccs._scripts import Script
 from ccs._stats import Counters
 from ccs.aio.link import Link
-from ccs.errors import Forbidden, Unavailable
+from ccs.errors import CCSError, Forbidden, Unavailable
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "ScriptCall"]
 
 _PATIENT = 3
+
+
+class ScriptCall(NamedTuple):
+    """A script, the keys that it works on, and its arguments."""
+
+    script: Script
+    keys: Sequence[str]
+    arguments: Sequence[Argument]
+
+    def command(self, how: str = "EVALSHA") -> tuple[Argument, ...]:
+        """As it travels: by its digest, or with `EVAL` by its text."""
+        script = self.script.digest if how == "EVALSHA" else self.script.text
+        return how, script, str(len(self.keys)), *self.keys, *self.arguments
 
 
 class Connection:
     """What every command of a store goes through.
 
-    `gate` is awaited before each one that is not `early`; `passable` says whether that would be at once.
+    `gate(until)` is awaited before each one that is not `early`; `passable` says whether that would be at once.
     """
 
     def __init__(self, link: Link, address: str, user: str, retry_for: float, stats: Counters) -> None:
         self._link, self.address, self._user, self._retry_for, self._stats = link, address, user, retry_for, stats
-        self.gate: Callable[[], Awaitable[None]] | None = None
+        self.gate: Callable[[Patience], Awaitable[None]] | None = None
         self.passable: Callable[[], bool] = lambda: False
 
     def __repr__(self) -> str:
@@ -42,46 +55,52 @@ class Connection:
         self,
         command: Any,
         *,
-        call: Callable[[Any], Awaitable[Any]] | None = None,
+        call: Callable[[Any, Patience], Awaitable[Any]] | None = None,
         early: bool = False,
         writes: bool = False,
-        sent: bool = False,
-        since: float | None = None,
+        patience: Patience | None = None,
         text: str = "",
         again: Callable[[], Any] | None = None,
     ) -> Any:
-        """The reply to a command, tried again until `retry_for` seconds after `since` (monotonic; now).
+        """The reply to a command, tried again while there is `patience`: ordinarily for `retry_for` seconds from now.
 
-        `Unavailable` after that, with `maybe_applied` where it `writes` and may have been seen, now or when it was
-        `sent` before; `StoreFull`. `text` is the script that the command calls: it travels where the server does not
+        `Unavailable` after that, wherever it waits, with `maybe_applied` where it `writes` and may have been seen;
+        `StoreFull`. `text` is the script that the command calls: it travels where the server does not
         know it. `call` is how it travels, ordinarily by itself. `again` gives what is sent instead once the server may
         have seen the command. What the user may not do is `Forbidden`, at once.
         """
         call = call or self._link.call
-        attempt, started = 0, time.monotonic() if since is None else since
+        patience = patience or self.patience()
+        attempt = 0
         if not early:
-            await self.ready()
+            await self.ready(patience)
         while True:
+            seen_before = patience.sent
             try:
-                return await call(command)
+                return await call(command, patience)
             except Unavailable as error:
-                raise Unavailable(error.address, sent and writes, error.reason) from error
+                raise Unavailable(error.address, patience.sent and writes, error.reason) from error
             except LinkDown as error:
-                sent, reason = sent or error.sent, str(error)
+                reason = str(error)
             except ServerError as error:
+                patience.sent = seen_before  # this attempt was answered, and has done nothing
                 if error.code == "NOSCRIPT":
                     command = "EVAL", text, *command[2:]
                     continue
-                reason = self._reason(error, command, text, sent and writes)
-            if sent and again is not None:
+                reason = self._reason(error, command, text, patience.sent and writes)
+            if patience.sent and again is not None:
                 command = again()
-            await self._pause(attempt, started, reason, sent and writes)
+            await self._pause(attempt, patience, reason, patience.sent and writes)
             attempt += 1
 
-    async def ready(self) -> None:
+    def patience(self) -> Patience:
+        """That of a command which begins now."""
+        return Patience(time.monotonic() + self._retry_for)
+
+    async def ready(self, patience: Patience) -> None:
         """Waits until commands may be sent."""
         if not self.passable() and self.gate is not None:
-            await self.gate()
+            await self.gate(patience)
 
     def forbidden(self, action: str) -> Forbidden:
         """The error for an action that the server does not let the user do."""
@@ -89,12 +108,49 @@ class Connection:
 
     async def script(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], **options: Any) -> Any:
         """The reply of a script, by its digest; its text travels only where the server does not know it."""
-        command = "EVALSHA", script.digest, str(len(keys)), *keys, *arguments
-        return await self.run(command, text=script.text, **options)
+        return await self.run(ScriptCall(script, keys, arguments).command(), text=script.text, **options)
+
+    async def scripts(self, calls: Sequence[ScriptCall], patience: Patience | None = None) -> list[Any]:
+        """The replies of several scripts, which travel together: one round trip, or two where the server knows them not.
+
+        What the server answers to one of them with an error is such an error, in the place of its reply.
+        """
+        commands = [call.command() for call in calls]
+        replies: list[Any] = await self.run(commands, call=self._each, patience=patience)
+        unknown = [place for place, reply in enumerate(replies) if _is_unknown(reply)]
+        if unknown:
+            again = _with_texts([calls[place] for place in unknown])
+            found = await self.run(again, call=self._each, patience=patience)
+            for place, reply in zip(unknown, found, strict=True):
+                replies[place] = reply
+        return [self._judged(call, reply) for call, reply in zip(calls, replies, strict=True)]
+
+    def _judged(self, call: ScriptCall, reply: Any) -> Any:
+        if not isinstance(reply, ServerError):
+            return reply
+        try:
+            reply_fault(reply, self.address, self._user, call.command(), call.script.text)
+        except CCSError as error:
+            return error
+        return reply
+
+    async def _each(self, commands: Sequence[tuple[Argument, ...]], patience: Patience) -> list[Any]:
+        replies = await self._link.call_all(commands, patience)
+        for reply in replies:
+            if isinstance(reply, ServerError) and passes(reply):
+                raise reply
+        return replies
 
     async def run_all(self, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
         """The replies to several reads, which travel together: one round trip."""
-        replies: list[Any] = await self.run(commands, call=self._link.call_all)
+        replies: list[Any] = await self.run(commands, call=self._whole)
+        return replies
+
+    async def _whole(self, commands: Sequence[tuple[Argument, ...]], patience: Patience) -> list[Any]:
+        replies = await self._link.call_all(commands, patience)
+        for reply in replies:
+            if isinstance(reply, ServerError):
+                raise reply
         return replies
 
     # [async-only]
@@ -119,14 +175,28 @@ class Connection:
                 raise Unavailable(self.address, maybe_applied, str(forbidden)) from forbidden
             raise
 
-    async def _pause(self, attempt: int, started: float, reason: str, maybe_applied: bool) -> None:
-        left = started + self._retry_for - time.monotonic()
-        if left <= 0:
+    async def _pause(self, attempt: int, patience: Patience, reason: str, maybe_applied: bool) -> None:
+        now = time.monotonic()
+        if patience.over(now):
             raise Unavailable(self.address, maybe_applied, reason)
-        delay = min(left, backoff(attempt, random.random()))
+        delay = min(patience.until - now, backoff(attempt, random.random()))
         self._stats.add("retries")
         logger.log(_loudness(attempt), "%s: %s; trying again in %.2f s", self.address, reason, delay)
         await async_sleep(delay)
+
+
+def _is_unknown(reply: Any) -> bool:
+    return isinstance(reply, ServerError) and reply.code == "NOSCRIPT"
+
+
+def _with_texts(calls: Sequence[ScriptCall]) -> list[tuple[Argument, ...]]:
+    """The calls as they travel where the server does not know their scripts: the first of each tells it the text."""
+    told: set[Script] = set()
+    commands = []
+    for call in calls:
+        commands.append(call.command("EVALSHA" if call.script in told else "EVAL"))
+        told.add(call.script)
+    return commands
 
 
 def _loudness(attempt: int) -> int:

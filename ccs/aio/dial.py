@@ -7,22 +7,26 @@ import time
 
 from ccs import _memory
 from ccs._clock import ServerClock
-from ccs._compat import AsyncLock, async_call
+from ccs._compat import AsyncLock, async_acquired, async_call
 
 #| from ccs._compat import refuse_interrupter
 from ccs._core.endpoint import Endpoint
 from ccs._core.greeting import Greeting
+from ccs._core.retry import Patience
 from ccs._core.server import time_of
 from ccs._core.target import Target, parse_target, with_credentials
 from ccs._credentials import async_credentials_of
-from ccs._faults import copy_of, dial_fault
+from ccs._faults import LinkDown, copy_of, dial_fault
 from ccs._replies import InvalidReply, ServerError
 from ccs._sockets import tls_context
 from ccs.aio.sockets import Socket, open_socket
 from ccs.embedded import Embedded, default_folder
-from ccs.errors import CCSError, Misuse
+from ccs.errors import CCSError, Misuse, Unavailable
 
 __all__ = ["Dialer", "resolve"]
+
+# Seconds by which the embedded server may give up before the time that it was given.
+_EARLY = 0.25
 
 
 class Dialer:
@@ -50,13 +54,14 @@ class Dialer:
         """Whom the server takes us for."""
         return self.target.user
 
-    async def dial(self) -> Socket:
+    async def dial(self, patience: Patience | None = None) -> Socket:
         """A new connection to a server that was greeted and found fit; `LinkDown` where trying again may help."""
+        patience = patience or Patience(time.monotonic() + self._patience)
         try:
-            endpoint = await self._endpoint()
+            endpoint = await self._endpoint(patience)
             context = await async_call(tls_context, endpoint.tls, self.address) if endpoint.tls else None
             greeting = Greeting(endpoint, await self._credentials(), self.address)
-            socket = await open_socket(endpoint, context, greeting, self.timeout)
+            socket = await open_socket(endpoint, context, greeting, self.timeout, patience.left(time.monotonic()))
         except (InvalidReply, ServerError, OSError) as error:
             raise dial_fault(error, self.address, self.user) from error
         self.clock.see(time_of(greeting.info))
@@ -67,9 +72,9 @@ class Dialer:
         if self._embedded:
             await async_call(self._embedded.close)
 
-    async def _endpoint(self) -> Endpoint:
+    async def _endpoint(self, patience: Patience) -> Endpoint:
         if self.target.kind == "folder":
-            return Endpoint(path=await self._ensure())
+            return Endpoint(path=await self._ensure(patience))
         return self.target.endpoint
 
     async def _credentials(self) -> tuple[str, ...]:
@@ -77,22 +82,36 @@ class Dialer:
             return self.target.endpoint.credentials
         return await async_credentials_of(self.target.credentials)
 
-    async def _ensure(self) -> str:
+    async def _ensure(self, patience: Patience) -> str:
         #| refuse_interrupter(self._ensure)
         began = time.monotonic()
-        async with self._lock:
+        ours = False
+        try:
+            ours = await async_acquired(self._lock, patience.left(began))
+            if not ours:
+                raise LinkDown("somebody else in this process is still looking for the server", sent=False)
             if self._failure and self._failed_at > began:
                 # Who had to wait for somebody else's attempt has seen it fail: nobody waits for all of them in turn.
                 raise copy_of(self._failure)
-            if self._embedded is None:
-                self._embedded = await async_call(Embedded, self.target.location)
-            try:
-                return await async_call(self._embedded.open, self._patience)
-            except Misuse:
-                raise  # no failure: it was raised by what interrupted us
-            except CCSError as error:
-                self._failure, self._failed_at = error, time.monotonic()
-                raise
+            return await self._open_embedded(patience)
+        finally:
+            if ours:
+                self._lock.release()
+
+    async def _open_embedded(self, patience: Patience) -> str:
+        if self._embedded is None:
+            self._embedded = await async_call(Embedded, self.target.location)
+        try:
+            return await async_call(self._embedded.open, patience.left(time.monotonic()))
+        except Misuse:
+            raise  # no failure: it was raised by what interrupted us
+        except CCSError as error:
+            self._failed_at = time.monotonic()
+            if isinstance(error, Unavailable) and patience.over(self._failed_at + _EARLY):
+                # It was the patience of this caller that ended: whoever has more may go on.
+                raise LinkDown(error.reason, sent=False) from error
+            self._failure = error
+            raise
 
 
 def resolve(target: Target) -> Target:

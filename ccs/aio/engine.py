@@ -21,6 +21,7 @@ from ccs._core.commit import Settings
 from ccs._core.journal import JournalPage, parse_page
 from ccs._core.keys import Keys, keys_of
 from ccs._core.read import journal_arguments, journal_keys
+from ccs._core.retry import Patience
 from ccs._core.target import Target
 from ccs._scripts import JOURNAL
 from ccs._stats import Counters
@@ -30,7 +31,7 @@ from ccs.aio.gather import Gatherer
 from ccs.aio.link import Link
 from ccs.aio.listener import Listener
 from ccs.aio.sender import Sender
-from ccs.errors import StoreClosed, StoreFull
+from ccs.errors import StoreClosed, StoreFull, Unavailable
 
 __all__ = ["Engine"]
 
@@ -56,8 +57,8 @@ class Starting(Protocol):
     def start(self) -> None:
         """Begins in the background."""
 
-    async def settled(self) -> None:
-        """Waits until it is live or has failed."""
+    async def settled(self, timeout: float) -> bool:
+        """Waits until it is live or has failed; False if that took longer than `timeout` seconds."""
 
     def cancel(self) -> None:
         """Ends it."""
@@ -114,6 +115,7 @@ class Engine:
         self._gatherers: WeakValueDictionary[str, Gatherer] = WeakValueDictionary()
         self._recent: OrderedDict[str, Gatherer] = OrderedDict()
         self._shared: OrderedDict[tuple[str, ...], Any] = OrderedDict()
+        self._common: WeakValueDictionary[tuple[str, ...], Any] = WeakValueDictionary()
         self._sharing = Lock()
         self._opening = AsyncLock()
         self._home: Home | None = None
@@ -145,12 +147,13 @@ class Engine:
         """Who writes where nobody was named: this process."""
         return self._home.agent if self._home else _default_agent()
 
-    async def open(self) -> None:
+    async def open(self, patience: Patience | None = None) -> None:
         """Connects, checks the server and starts the subscriptions; once."""
         self.enter()
+        patience = patience or self.connection.patience()
         # Each with its own patience: nobody waits for the attempts of all the others.
         with contextlib.suppress(StoreFull):  # a server whose disk is full answers so, and serves readers
-            await self.connection.run(("PING",), early=True)
+            await self.connection.run(("PING",), early=True, patience=Patience(patience.until))
         async with self._opening:
             self.check()
             if self._is_open:
@@ -159,7 +162,7 @@ class Engine:
             self._is_open = True
             for subscription in list(self.subscriptions):
                 self.start(subscription)
-        await self._settle()
+        await self._settle(patience)
 
     async def aclose(self) -> None:
         """Ends subscriptions, listener and connection; what is used after it gets `StoreClosed`.
@@ -202,28 +205,29 @@ class Engine:
         self._starting[subscription] = None
         subscription.start()
 
-    async def _settle(self) -> None:
+    async def _settle(self, patience: Patience) -> None:
         while starting := list(self._starting):
-            await starting[0].settled()
+            if not await starting[0].settled(patience.left(time.monotonic())):
+                raise Unavailable(self.address, reason=f"{starting[0]!r} is not live yet")
             self._starting.pop(starting[0], None)
 
     async def ready(self) -> None:
         """What every command waits for: the store is open, here, and its subscriptions are live."""
-        await self._gate()
+        await self._gate(self.connection.patience())
 
     def _passable(self) -> bool:
         if not self._is_open or self._starting or self.closed or not self._is_home():
             return False
         return not (self._in_memory and _memory.interrupts())
 
-    async def _gate(self) -> None:
+    async def _gate(self, patience: Patience) -> None:
         if self._passable():
             return
         self.enter()
         if not self._is_open:
-            await self.open()
+            await self.open(patience)
         if self._starting:
-            await self._settle()
+            await self._settle(patience)
 
     def enter(self) -> None:
         """Raises as `check`; the first caller decides to which process and event loop the store belongs."""
@@ -288,12 +292,19 @@ class Engine:
                 self._shared.popitem(last=False)
         return found
 
-    async def look(self, address: str, cursor: int, count: int) -> JournalPage:
+    def common(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
+        """What those share who use it at one time, by its key; forgotten when nobody does any more."""
+        self.check()
+        with self._sharing:
+            found: T | None = self._common.get(key)
+            if found is None:
+                found = self._common[key] = make()
+        return found
+
+    async def look(self, address: str, cursor: int, count: int, patience: Patience | None = None) -> JournalPage:
         """A stretch of a context's journal; it does not wait for subscriptions, which need it themselves."""
-        arguments = journal_arguments(cursor, count)
-        return parse_page(
-            await self.connection.script(JOURNAL, journal_keys(self.keys(address)), arguments, early=True)
-        )
+        keys, arguments = journal_keys(self.keys(address)), journal_arguments(cursor, count)
+        return parse_page(await self.connection.script(JOURNAL, keys, arguments, early=True, patience=patience))
 
     def remember(self, replica: Replica) -> None:
         """Sees to it that a replica is abandoned in a forked child."""

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 from ccs._compat import AsyncGate
@@ -30,10 +31,16 @@ Answers = Sequence[Applied | Exception]
 Member = Waiting["asyncio.Future[Applied]"]
 
 _WINDOW = 2
+# Seconds that a caller waits beyond its patience, for whoever sends to tell it why.
+_LATE = 0.1
 
 
 class Sender(Protocol):
     """Sends groups to the server."""
+
+    @property
+    def server(self) -> str:
+        """Where the server is, without secrets."""
 
     def post(self, sending: Group[Any], on_answers: Callable[[Answers | None, bool], None]) -> bool:
         """Sends a group at once and only once; whether that was possible.
@@ -41,8 +48,8 @@ class Sender(Protocol):
         `on_answers(answers, sent)`: None where there are none, and then whether it may have been applied all the same.
         """
 
-    async def send(self, sending: Group[Any], sent: bool) -> Answers:
-        """The answers to a group, tried until patience ends; `sent`: it may have been applied before."""
+    async def send(self, sending: Group[Any]) -> Answers:
+        """The answers to a group, tried until its patience ends."""
 
 
 class _Flight:
@@ -67,6 +74,7 @@ class Gatherer:
         self._before: _Flight | None = None
         self._parity = 0
         self._pump_is_due = self._alone = False
+        self._watchdog: asyncio.TimerHandle | None = None
         self.last_revision = 0
         self.policies = NO_POLICIES
 
@@ -80,6 +88,8 @@ class Gatherer:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Applied] = loop.create_future()
         self._waiting.append(Waiting(commit, time.monotonic(), answer))
+        if self._watchdog is None:
+            self._watchdog = loop.call_later(self._retry_for + _LATE, self._give_up)
         if self._alone and not self._flying:
             self._pump()
         elif not self._pump_is_due and len(self._flying) < _WINDOW:
@@ -90,6 +100,8 @@ class Gatherer:
 
     async def aclose(self) -> None:
         """Ends what is still on its way; its callers are told so."""
+        if self._watchdog:
+            self._watchdog.cancel()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -125,7 +137,10 @@ class Gatherer:
         # Parities alternate among the groups that are sent: a group that is not must not take one.
         self._parity = 1 - self._parity if members else self._parity
         flight = _Flight(self._numbers() + self._parity)
-        return Group(flight.number, members, ahead.number if ahead else None), flight
+        sending = Group(flight.number, members, ahead.number if ahead else None)
+        # As long as that of the last who came: the others give up by themselves.
+        sending.patience.until = members[-1].since + self._retry_for if members else 0.0
+        return sending, flight
 
     def _launch(self, sending: Group[Member], flight: _Flight) -> None:
         ahead = self._newest
@@ -137,22 +152,23 @@ class Gatherer:
                 self._settle(sending, answers)
                 self._land(flight)
             elif flight in self._flying:
-                self._take_over(sending, flight, ahead, sent)
+                sending.patience.sent = sent
+                self._take_over(sending, flight, ahead)
 
         if not self._sender.post(sending, on_answers):
-            self._take_over(sending, flight, ahead, False)
+            self._take_over(sending, flight, ahead)
 
-    def _take_over(self, sending: Group[Member], flight: _Flight, ahead: _Flight | None, sent: bool) -> None:
-        task = asyncio.create_task(self._deliver(sending, flight, ahead, sent), name="ccs commit")
+    def _take_over(self, sending: Group[Member], flight: _Flight, ahead: _Flight | None) -> None:
+        task = asyncio.create_task(self._deliver(sending, flight, ahead), name="ccs commit")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _deliver(self, sending: Group[Member], flight: _Flight, ahead: _Flight | None, sent: bool) -> None:
+    async def _deliver(self, sending: Group[Member], flight: _Flight, ahead: _Flight | None) -> None:
         try:
             if ahead is not None and ahead in self._flying:
                 ahead.landed = AsyncGate()
                 await ahead.landed.wait(None)
-            self._settle(sending, await self._sender.send(sending, sent))
+            self._settle(sending, await self._sender.send(sending))
         except CCSError as error:
             self._settle(sending, [copy_of(error) for _ in sending.members])
             self._fail_overdue(error)
@@ -181,6 +197,26 @@ class Gatherer:
             if waiting.since <= overdue:
                 _hand_out(waiting.answer, Unavailable(error.address, reason=error.reason))
         self._waiting = [waiting for waiting in self._waiting if not waiting.answer.done()]
+
+    def _give_up(self) -> None:
+        """Ends the waiting of those whose patience is over; one timer does so for all."""
+        overdue = time.monotonic() - self._retry_for
+        for sending in self._flying.values():
+            self._fail_late(sending.members, overdue, sending.patience.sent)
+        self._fail_late(self._waiting, overdue, False)
+        left = [each.since for each in self._pending() if not each.answer.done()]
+        self._watchdog = None
+        if left:
+            again = max(0.0, min(left) - overdue)
+            self._watchdog = asyncio.get_running_loop().call_later(again + _LATE, self._give_up)
+
+    def _pending(self) -> Iterator[Member]:
+        return chain(self._waiting, *(sending.members for sending in self._flying.values()))
+
+    def _fail_late(self, members: Sequence[Member], overdue: float, maybe_applied: bool) -> None:
+        for each in members:
+            if each.since <= overdue:
+                _hand_out(each.answer, Unavailable(self._sender.server, maybe_applied, "no answer in time"))
 
 
 def _hand_out(future: asyncio.Future[Applied], answer: Applied | Exception) -> None:

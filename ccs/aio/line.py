@@ -2,6 +2,10 @@
 
 Messages are handed on as they come. After a loss it comes back by itself, subscribes again, and says which channels
 are live again, so that their listeners can look for what was said meanwhile.
+
+Every command gets one answer, in the order of asking, so a refusal is known by its place: it concerns one channel, which
+is asked for again later, and no other. A connection is as good as new only once something was granted on it: a server that
+ends each of them is asked less and less often.
 """
 
 from __future__ import annotations
@@ -9,14 +13,16 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ccs._compat import call
 from ccs._core.retry import backoff
-from ccs._faults import LinkDown, denied
+from ccs._faults import LinkDown, denied, passes
 from ccs._log import logger
-from ccs._replies import ServerError, pack
+from ccs._replies import InvalidReply, ServerError, pack
 from ccs._stats import Counters
 from ccs.aio.dial import Dialer
 from ccs.aio.wire import Plain, Wire, open_wire
@@ -40,6 +46,7 @@ class Line:
         on_message: Callable[[bytes, str, bytes], None],
         on_live: Callable[[str], None],
         on_down: Callable[[CCSError], None],
+        on_refused: Callable[[str, CCSError], None],
         patience: float,
         stats: Counters,
         tell: Callable[..., object] = call,
@@ -47,12 +54,18 @@ class Line:
     ) -> None:
         self._dialer, self._patience, self._stats = dialer, patience, stats
         self._tell, self._plain = tell, plain
-        self._on_message, self._on_live, self._on_down = on_message, on_live, on_down
+        self._on_message, self._on_live = on_message, on_live
+        self._on_down, self._on_refused = on_down, on_refused
         self._wire: Wire | None = None
         self._channels: dict[str, str] = {}
         self._live: set[str] = set()
         self._known: set[str] = set()
-        self._told = False
+        # What was asked on this connection and is not answered yet: the channel, or nothing.
+        self._asked: deque[str] = deque()
+        # How often the server has refused a channel since it was last live.
+        self._refusals: dict[str, int] = {}
+        self._reason = "no subscription could be made"
+        self._proven = self._told = False
         self._joining: dict[str, asyncio.Future[None]] = {}
         self._heard = True
         self._tasks: list[asyncio.Task[None]] = []
@@ -67,22 +80,20 @@ class Line:
         joining = self._joining.setdefault(channel, asyncio.get_running_loop().create_future())
         if channel not in self._channels:
             self._channels[channel] = verb
-            self._say(verb, channel)
+            self._ask(channel)
         self._start()
         try:
             async with asyncio.timeout(timeout):
                 await asyncio.shield(joining)
         except TimeoutError:
-            raise Unavailable(self._dialer.address, reason="no subscription could be made") from None
+            raise Unavailable(self._dialer.address, reason=self._reason) from None
 
     def unsubscribe(self, verb: str, channel: str) -> None:
         """Listens to a channel no more."""
-        self._live.discard(channel)
-        self._known.discard(channel)
         if joining := self._joining.pop(channel, None):
             joining.cancel()
-        if self._channels.pop(channel, None):
-            self._say(verb, channel)
+        if self._forget(channel):
+            self._say("", verb, channel)
 
     async def aclose(self) -> None:
         """Ends the connection."""
@@ -96,18 +107,29 @@ class Line:
         if not self._tasks:
             self._tasks = [asyncio.create_task(run(), name="ccs listener") for run in (self._keep_up, self._keep_alive)]
 
-    def _say(self, *command: str) -> None:
+    def _forget(self, channel: str) -> bool:
+        self._live.discard(channel)
+        self._known.discard(channel)
+        self._refusals.pop(channel, None)
+        return self._channels.pop(channel, None) is not None
+
+    def _ask(self, channel: str) -> None:
+        self._say(channel, self._channels[channel], channel)
+
+    def _say(self, channel: str, *command: str) -> None:
         if self._wire and self._wire.up:
+            self._asked.append(channel)
             self._wire.write(pack(command))
 
     async def _keep_up(self) -> None:
         attempt, down_since = 0, time.monotonic()
         while True:
+            self._proven = False
             try:
                 lost = await self._connect()
-                attempt = 0
                 raise LinkDown(await lost, sent=False)
             except (LinkDown, OSError, CCSError) as error:
+                attempt = 0 if self._proven else attempt
                 down_since = down_since if attempt else time.monotonic()
                 await self._hang_up()
                 self._lost(error, attempt, down_since)
@@ -122,9 +144,10 @@ class Line:
             if not lost.done():  # cancelled, when the store is closed
                 lost.set_result(reason)
 
-        self._wire = await open_wire(self._dialer, self._hear, on_lost, self._plain)
-        for channel, verb in self._channels.items():
-            self._say(verb, channel)
+        asked = self._asked = deque()
+        self._wire = await open_wire(self._dialer, partial(self._hear, asked), on_lost, self._plain)
+        for channel in self._channels:
+            self._ask(channel)
         return lost
 
     async def _hang_up(self) -> None:
@@ -137,37 +160,47 @@ class Line:
         if attempt == 0:
             self._stats.add("reconnects")
             logger.warning("lost the subscriptions at %s, reconnecting: %s", self._dialer.address, error)
+        self._reason = error.reason if isinstance(error, Unavailable) else str(error)
         final = error if isinstance(error, CCSError) else None
         if not self._told and (final or time.monotonic() - down_since > self._patience):
             self._told = True
-            self._give_up(final or Unavailable(self._dialer.address, reason=str(error)))
+            final = final or Unavailable(self._dialer.address, reason=self._reason)
+            self._on_down(final)
+        if final:
+            self._give_up(final)
 
     def _give_up(self, error: CCSError) -> None:
-        self._on_down(error)
         given_up, self._joining = self._joining, {}
         for joining in given_up.values():
             if not joining.done():
                 joining.set_exception(error)
 
-    def _hear(self, reply: Any) -> None:
+    def _hear(self, asked: deque[str], reply: Any) -> None:
         self._heard = True
-        if denied(reply):
-            self._tell(self._refused)
-        elif isinstance(reply, ServerError):
-            if reply.code == "MISCONF":
-                return  # the answer to a PING where the disk is full: somebody is there
-            raise reply
-        elif reply[0] == b"message":
-            self._on_message(b"message", reply[1].decode(), reply[2])
-        elif reply[0] == b"pmessage":
-            self._on_message(b"pmessage", reply[2].decode(errors="replace"), reply[3])
-        elif reply[0] in (b"subscribe", b"psubscribe"):
-            self._tell(self._confirmed, reply[1].decode())
+        kind = reply[0] if isinstance(reply, list) else None
+        if kind == b"message":
+            self._on_message(kind, reply[1].decode(), reply[2])
+        elif kind == b"pmessage":
+            self._on_message(kind, reply[2].decode(errors="replace"), reply[3])
+        else:
+            self._tell(self._answered, asked, reply)
+
+    def _answered(self, asked: deque[str], reply: Any) -> None:
+        if asked is not self._asked:
+            return None  # of a connection that is gone
+        if not asked:
+            return self._end(InvalidReply(f"an answer that nobody has asked for: {reply!r}"))
+        channel = asked.popleft()
+        if not isinstance(reply, ServerError):
+            self._proven = True
+            if channel in self._channels:
+                self._confirmed(channel)
+        elif channel in self._channels:
+            self._refused(channel, reply)
 
     def _confirmed(self, channel: str) -> None:
-        if channel not in self._channels:
-            return
         self._live.add(channel)
+        self._refusals.pop(channel, None)
         self._told = False
         joining = self._joining.pop(channel, None)
         if joining and not joining.done():
@@ -176,19 +209,40 @@ class Line:
             self._on_live(channel)
         self._known.add(channel)
 
-    def _refused(self) -> None:
-        # Answers come in the order of asking: it is the first that is not live.
-        channel = next((each for each in self._channels if each not in self._live), None)
-        if channel is None:
+    def _refused(self, channel: str, error: ServerError) -> None:
+        refusal = self._refusal(channel, error)
+        self._reason = f"it refuses a subscription: {error}"
+        if not passes(error):
+            self._fail(channel, refusal)
+        if channel not in self._channels:
             return
-        del self._channels[channel]
-        self._known.discard(channel)
-        forbidden = Forbidden(self._dialer.address, self._dialer.user, f"subscribe to the channel {channel!r}")
+        times = self._refusals.get(channel, 0)
+        self._refusals[channel] = times + 1
+        later = backoff(times + 1, random.random())
+        asyncio.get_running_loop().call_later(later, self._ask_again, self._asked, channel)
+
+    def _refusal(self, channel: str, error: ServerError) -> CCSError:
+        if denied(error):
+            return Forbidden(self._dialer.address, self._dialer.user, f"subscribe to the channel {channel!r}")
+        return Unavailable(self._dialer.address, reason=f"it refuses a subscription: {error}")
+
+    def _fail(self, channel: str, refusal: CCSError) -> None:
+        """Waiting does not help: tells so whoever waits for the channel, and once those who had it before."""
         joining = self._joining.pop(channel, None)
-        if joining is None:
-            self._on_down(forbidden)
-        elif not joining.done():
-            joining.set_exception(forbidden)
+        if joining and not joining.done():
+            joining.set_exception(refusal)
+        if channel not in self._known:
+            self._forget(channel)
+        elif channel not in self._refusals:
+            self._on_refused(channel, refusal)
+
+    def _ask_again(self, asked: deque[str], channel: str) -> None:
+        if asked is self._asked and channel in self._channels and channel not in self._live:
+            self._ask(channel)
+
+    def _end(self, reason: BaseException) -> None:
+        if self._wire:
+            self._wire.lose(reason)
 
     async def _keep_alive(self) -> None:
         # A half-open connection stays silent for ever: only an answer shows that somebody is there.
@@ -198,7 +252,7 @@ class Line:
                 continue
             if self._heard:
                 self._heard = False
-                self._say("PING")
+                self._say("", "PING")
             else:
                 logger.warning("no heartbeat from %s", self._dialer.address)
-                self._wire.lose(TimeoutError(f"no heartbeat within {HEARTBEAT:g} seconds"))
+                self._end(TimeoutError(f"no heartbeat within {HEARTBEAT:g} seconds"))

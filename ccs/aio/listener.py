@@ -7,18 +7,14 @@ others read the messages: what those touch is made for it, or goes through `tell
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 from ccs._compat import AsyncSignal, Lock, call
-from ccs._core.agenda import Agenda
 from ccs._core.commit import (
     Applied,
-    Argument,
     Batch,
     Commit,
     Settings,
@@ -32,16 +28,17 @@ from ccs._core.commit import (
 from ccs._core.feed import Feed
 from ccs._core.journal import MALFORMED, JournalPage, Record, parse_page, parse_record
 from ccs._core.keys import Keys, address_of_key, channel_glob, keys_of
-from ccs._core.lease import Lease, renewal_in
+from ccs._core.lease import Lease, Leases
 from ccs._core.mailbox import Mailbox
 from ccs._core.read import journal_arguments, journal_keys
 from ccs._core.target import Target
 from ccs._core.times import millis
 from ccs._faults import copy_of
 from ccs._log import logger
-from ccs._scripts import COMMIT, JOURNAL, Script
+from ccs._scripts import COMMIT, JOURNAL
 from ccs._stats import Counters
-from ccs.aio.connection import Connection
+from ccs.aio.appointments import Appointments, Errand
+from ccs.aio.connection import Connection, ScriptCall
 from ccs.aio.dial import Dialer
 from ccs.aio.line import Line
 from ccs.aio.link import Link
@@ -52,9 +49,7 @@ __all__ = ["Listener", "Overhearing"]
 
 # Seconds: a look at a context that has been silent, at all of them, and how long after a deadline we come.
 SILENCE, RESYNC, GRACE = 5.0, 30.0, 0.005
-_RENEWED_AT_ONCE = 256
-
-Appointment = tuple[str, str]
+_RENEWED_AT_ONCE = 128
 
 
 class Overhearing(Protocol):
@@ -91,18 +86,12 @@ class Listener:
         # Replaced, never changed: another thread may be on its way through them.
         self._overhearing: tuple[Overhearing, ...] = ()
         self._tell = tell
-        self._line = Line(self._dialer, self._on_message, self._on_live, self._on_down, retry_for, stats, tell, plain)
-        self._agenda: Agenda[Appointment] = Agenda()
-        self._forbidden: set[Appointment] = set()
-        self._leases: dict[Lease, str] = {}
-        self._kept: dict[str, Callable[[str], Awaitable[None]]] = {
-            "sweep": self._sweep,
-            "renew": self._renew,
-            "check": self._check,
-            "resync": self._resync,
-        }
-        self._planned = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        told = self._on_message, self._on_live, self._on_down, self._on_refused
+        self._line = Line(self._dialer, *told, retry_for, stats, tell, plain)
+        self._leases = Leases(Lock())
+        kinds = {"sweep": self._sweep, "renew": self._renew, "check": self._check, "resync": self._resync}
+        self._appointments = Appointments(self._connection, kinds, tell)
+        self._plan = self._appointments.plan
 
     def __repr__(self) -> str:
         return f"<Listener to {len(self._feeds)} contexts over {self._line!r}>"
@@ -113,9 +102,7 @@ class Listener:
     async def aclose(self) -> None:
         """Ends the line, the appointments and the connection; who waits for changes is told."""
         self._on_down(StoreClosed(f"the store at {self._dialer.address} was closed; connect anew"))
-        if self._task:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._appointments.aclose()
         await self._line.aclose()
         await self._connection.aclose()
         await self._dialer.aclose()
@@ -142,7 +129,7 @@ class Listener:
         feed.mailboxes = tuple(each for each in feed.mailboxes if each is not mailbox)
         if not feed.mailboxes:
             del self._feeds[address]
-            self._agenda.cancel(("check", address))
+            self._appointments.cancel("check", address)
             self._line.unsubscribe("UNSUBSCRIBE", self._channel(address))
 
     async def overhear(self, watch: Overhearing) -> None:
@@ -153,7 +140,7 @@ class Listener:
         except BaseException:
             await self.ignore(watch)
             raise
-        self._plan(("resync", ""), RESYNC)
+        self._plan("resync", "", RESYNC)
 
     async def ignore(self, watch: Overhearing) -> None:
         """Removes a watch of the whole store."""
@@ -169,12 +156,11 @@ class Listener:
 
     def expect(self, address: str, seconds: float) -> None:
         """An entry will be due in so many seconds: sweeps then, so that its end becomes a commit."""
-        if ("sweep", address) not in self._forbidden:
-            self._plan(("sweep", address), seconds + GRACE)
+        self._plan("sweep", address, seconds + GRACE)
 
     def check_soon(self, address: str, seconds: float) -> None:
         """Looks at a context then, whether it still exists."""
-        self._plan(("check", address), seconds + GRACE)
+        self._plan("check", address, seconds + GRACE)
 
     def hold(self, address: str, lease: Lease) -> None:
         """Renews a lease from now on, in one command with all others of its context, until it is lost or let go."""
@@ -184,27 +170,22 @@ class Listener:
 
     def register(self, address: str, lease: Lease) -> None:
         """Adds a lease to those that are renewed when it is time. From any thread."""
-        self._leases[lease] = address
+        self._leases.add(address, lease)
 
     def attend(self, address: str, lease: Lease) -> None:
         """Makes the appointments for a lease."""
-        self._plan(("renew", address), renewal_in([lease]))
+        self._plan("renew", address, lease.renewal_in)
         self.expect(address, lease.ttl)
 
     def keeps(self, address: str, lease: Lease) -> bool:
         """Whether it will be renewed, and swept, by the appointments that there are: nobody need be woken for it."""
-        now = time.monotonic()
-        return self._agenda.covers(("renew", address), now + renewal_in([lease])) and self._agenda.covers(
-            ("sweep", address), now + lease.ttl + GRACE
-        )
+        kept = self._appointments
+        return kept.covers("renew", address, lease.renewal_in) and kept.covers("sweep", address, lease.ttl + GRACE)
 
     def let_go(self, address: str, lease: Lease) -> None:
         """Renews a lease no more. From any thread."""
         # Its appointment stays: the next lease is likely to need it.
-        self._leases.pop(lease, None)
-
-    def _leases_in(self, address: str) -> list[Lease]:
-        return [lease for lease, where in list(self._leases.items()) if where == address]
+        self._leases.remove(address, lease)
 
     def _channel(self, address: str) -> str:
         return keys_of(self._namespace, address).channel
@@ -230,7 +211,7 @@ class Listener:
     def _doubt(self, address: str | None) -> None:
         if address is not None and (feed := self._feeds.get(address)):
             feed.doubt()
-            self._plan(("check", address), 0.0)
+            self._plan("check", address, 0.0)
 
     def _count_gap(self, missed: bool) -> None:
         if missed:
@@ -248,7 +229,7 @@ class Listener:
         address = address_of_key(self._namespace, channel)
         if address is not None and (feed := self._feeds.get(address)):
             feed.doubt()
-            self._plan(("check", address), 0.0)
+            self._plan("check", address, 0.0)
         else:
             self._each_overhearing(lambda watch: watch.resync())
 
@@ -258,117 +239,99 @@ class Listener:
                 mailbox.fail(copy_of(error))
         self._each_overhearing(lambda watch: watch.fail(copy_of(error)))
 
+    def _on_refused(self, channel: str, error: CCSError) -> None:
+        address = address_of_key(self._namespace, channel)
+        if address is not None and (feed := self._feeds.get(address)):
+            for mailbox in feed.mailboxes:
+                mailbox.fail(copy_of(error))
+        else:
+            self._each_overhearing(lambda watch: watch.fail(copy_of(error)))
+
     def _each_overhearing(self, tell: Callable[[Overhearing], None]) -> None:
         for watch in self._overhearing:
             tell(watch)
-
-    def _plan(self, what: Appointment, seconds: float) -> None:
-        when = time.monotonic() + seconds
-        if not self._agenda.covers(what, when):
-            self._tell(self._appoint, what, when)
-
-    def _appoint(self, what: Appointment, when: float) -> None:
-        if self._agenda.plan(what, when):
-            self._planned.set()
-        if self._task is None:
-            self._task = asyncio.create_task(self._keep_appointments(), name="ccs appointments")
 
     def _plan_from(self, address: str, page: JournalPage) -> None:
         if page.next_expiry:
             self.expect(address, (page.next_expiry - page.now) / 1000)
         if page.deadline:
             self.check_soon(address, (page.deadline - page.now) / 1000)
-        self._plan(("check", address), SILENCE)
+        self._plan("check", address, SILENCE)
 
-    async def _keep_appointments(self) -> None:
-        while True:
-            when = self._agenda.next()
-            self._planned.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(None if when is None else max(0.0, when - time.monotonic())):
-                    await self._planned.wait()
-            for what in self._agenda.due(time.monotonic()):
-                await self._keep(what)
-
-    async def _keep(self, what: Appointment) -> None:
-        kind, address = what
-        try:
-            await self._kept[kind](address)
-        except Forbidden as error:
-            # Those who may do it for all; nor is every read a reason to try again.
-            self._forbidden.add(what)
-            logger.warning("%s of %s is left to others: %s", kind, address, error)
-        except CCSError as error:
-            logger.warning("%s of %s failed, again in a second: %s", kind, address, error)
-            self._plan(what, 1.0)
-        except Exception:  # noqa: BLE001  # whatever it is, the other appointments are kept
-            logger.exception("%s of %s failed, again in a second", kind, address)
-            self._plan(what, 1.0)
-
-    async def _sweep(self, address: str) -> None:
-        keys = keys_of(self._namespace, address)
+    def _sweep(self, address: str) -> Sequence[Errand]:
         batch = Batch([Commit("", [sweep_op()])], "", 0)
-        arguments = commit_arguments(batch, keys, Settings(0, 1, 1))
-        reply = await self._ask(COMMIT, keys.all, arguments)
-        applied = parse_answers(batch, address, reply, partial(self._forbid, keys))[0]
+        return [self._errand(address, batch, self._swept)]
+
+    def _swept(self, address: str, answers: Sequence[Applied | CCSError]) -> None:
+        applied = answers[0]
         if isinstance(applied, Forbidden):
             raise applied
         if isinstance(applied, Applied) and applied.result[0]:
             self.expect(address, applied.result[0] / 1000 - applied.at / 1_000_000)
 
-    async def _renew(self, address: str) -> None:
-        leases, sent = self._leases_in(address), time.monotonic()
-        ended = [lease for lease in leases if lease.term(sent) <= 0]
-        for lease in ended:
-            self.let_go(address, lease)
-        for start in range(0, len(leases), _RENEWED_AT_ONCE):
-            await self._renew_some(
-                address, [each for each in leases[start : start + _RENEWED_AT_ONCE] if each not in ended]
-            )
-        if leases := self._leases_in(address):
-            self._plan(("renew", address), renewal_in(leases))
-
-    async def _renew_some(self, address: str, leases: list[Lease]) -> None:
-        keys, sent = keys_of(self._namespace, address), time.monotonic()
-        terms = [lease.term(sent) for lease in leases]
-        batch = Batch([_renewal(lease, term) for lease, term in zip(leases, terms, strict=True)], "", 0)
-        arguments = commit_arguments(batch, keys, Settings(0, 1, 1))
-        answers = parse_answers(
-            batch, address, await self._ask(COMMIT, keys.all, arguments), partial(self._forbid, keys)
-        )
-        for lease, term, answer in zip(leases, terms, answers, strict=True):
-            if isinstance(answer, Applied):
-                lease.renewed(sent, term)
-            else:
+    def _renew(self, address: str) -> Sequence[Errand]:
+        now = time.monotonic()
+        leases = self._leases.of(address)
+        if not leases:
+            self._leases.prune(address)
+        due = [lease for lease in leases if lease.is_due(now)]
+        self._plan_renewal(address, [lease for lease in leases if not lease.is_due(now)])
+        for lease in due:
+            if lease.term(now) <= 0:
                 self.let_go(address, lease)
-                lease.lose()
+        renewed = [lease for lease in due if lease.term(now) > 0]
+        starts = range(0, len(renewed), _RENEWED_AT_ONCE)
+        return [self._renewal(address, renewed[start : start + _RENEWED_AT_ONCE], now) for start in starts]
 
-    async def _check(self, address: str) -> None:
+    def _renewal(self, address: str, leases: Sequence[Lease], now: float) -> Errand:
+        terms = [lease.term(now) for lease in leases]
+        batch = Batch([_renewing(lease, term) for lease, term in zip(leases, terms, strict=True)], "", 0)
+
+        def renewed(address: str, answers: Sequence[Applied | CCSError]) -> None:
+            for lease, term, answer in zip(leases, terms, answers, strict=True):
+                if isinstance(answer, Applied):
+                    lease.renewed(now, term)
+                else:
+                    self.let_go(address, lease)
+                    lease.lose()
+            self._plan_renewal(address, [lease for lease in leases if not lease.lost])
+
+        return self._errand(address, batch, renewed)
+
+    def _plan_renewal(self, address: str, leases: Sequence[Lease]) -> None:
+        if leases:
+            self._plan("renew", address, min(lease.due for lease in leases) - time.monotonic())
+
+    def _check(self, address: str) -> Sequence[Errand]:
         feed = self._feeds.get(address)
         if feed is None:
-            return
-        page = await self._look(address, feed.last or 0)
-        self._count_gap(feed.check(page))
-        self._plan(("check", address), SILENCE)
-
-    async def _look(self, address: str, cursor: int) -> JournalPage:
+            return ()
         keys = journal_keys(keys_of(self._namespace, address))
-        page = parse_page(await self._ask(JOURNAL, keys, journal_arguments(cursor, 0)))
-        self._plan_from(address, page)
-        return page
+        call = ScriptCall(JOURNAL, keys, journal_arguments(feed.last or 0, 0))
+        return [Errand(call, partial(self._checked, feed))]
 
-    async def _resync(self, _: str) -> None:
+    def _checked(self, feed: Feed, reply: Any) -> None:
+        page = parse_page(reply)
+        self._plan_from(feed.address, page)
+        self._count_gap(feed.check(page))
+
+    def _resync(self, _: str) -> Sequence[Errand]:
         self._each_overhearing(lambda watch: watch.resync(routine=True))
         if self._overhearing:
-            self._plan(("resync", ""), RESYNC)
+            self._plan("resync", "", RESYNC)
+        return ()
+
+    def _errand(self, address: str, batch: Batch, take: Callable[[str, Sequence[Applied | CCSError]], None]) -> Errand:
+        keys = keys_of(self._namespace, address)
+        call = ScriptCall(COMMIT, keys.all, commit_arguments(batch, keys, Settings(0, 1, 1)))
+        forbid = partial(self._forbid, keys)
+        return Errand(
+            call, lambda reply: take(address, parse_answers(batch, address, reply, forbid)), len(batch.commits)
+        )
 
     def _forbid(self, keys: Keys, refused: str) -> Forbidden:
         return self._connection.forbidden(refused_action(refused, keys))
 
-    async def _ask(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
-        # One appointment after the other: none may hold up the rest for long.
-        return await self._connection.script(script, keys, arguments, since=time.monotonic() - self._retry_for + 1.0)
 
-
-def _renewal(lease: Lease, term: float) -> Commit:
+def _renewing(lease: Lease, term: float) -> Commit:
     return Commit("", [renew_op(lease.path, millis(term))], [revision_guard(lease.path, lease.revision)])

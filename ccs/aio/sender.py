@@ -50,11 +50,16 @@ class Sender:
     def __repr__(self) -> str:
         return f"<Sender to {self._address}>"
 
-    async def send(self, sending: Group[Any], sent: bool = False) -> Sequence[Applied | CCSError]:
-        """The answers to a group, tried until patience ends; `sent`: it may have been applied before."""
+    @property
+    def server(self) -> str:
+        """Where the server is, without secrets."""
+        return self._connection.address
+
+    async def send(self, sending: Group[Any]) -> Sequence[Applied | CCSError]:
+        """The answers to a group, tried until its patience ends."""
         # First the store has to be open: before that there is no identity, and nothing is known of the server's clock.
         # What is seen of the clock after the sending may be what it was set to meanwhile.
-        await self._connection.ready()
+        await self._connection.ready(sending.patience)
         batch = Batch(sending.commits, self._client(), sending.number, latest=latest_for(sending.begun))
         if sending.begun is None:
             sending.begun = self._clock.now()
@@ -63,8 +68,7 @@ class Sender:
             self._command(batch),
             early=True,
             writes=True,
-            sent=sent,
-            since=sending.since,
+            patience=sending.patience,
             text=COMMIT.text,
             again=again,
         )
@@ -89,7 +93,9 @@ class Sender:
             return False
         batch = Batch(sending.commits, self._client(), sending.number, sending.behind)
         sending.begun = self._clock.now()
-        return self._connection.post(self._command(batch), partial(self._posted, batch, on_answers))
+        posted = self._connection.post(self._command(batch), partial(self._posted, batch, on_answers))
+        sending.patience.sent = posted
+        return posted
 
     def _posted(self, batch: Batch, on_answers: Callable[[Any, bool], None], reply: Any) -> None:
         if not isinstance(reply, bytes) or not was_applied(reply):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Awaitable
 from typing import cast
 
@@ -18,12 +19,18 @@ Socket = asyncio.Transport
 """What is open."""
 
 
-async def open_socket(endpoint: Endpoint, context: ssl.SSLContext | None, greeting: Greeting, timeout: float) -> Socket:
-    """A connection to a server that was greeted; raises what its answers mean, or an `OSError`."""
+async def open_socket(
+    endpoint: Endpoint, context: ssl.SSLContext | None, greeting: Greeting, timeout: float, most: float
+) -> Socket:
+    """A connection to a server that was greeted; raises what its answers mean, or an `OSError`.
+
+    Each step may take `timeout` seconds, all of them together `most`.
+    """
     protocol = _Greeter(greeting)
+    until = time.monotonic() + most
     try:
-        await _within(endpoint.connect_timeout or timeout, _connect(endpoint, context, protocol))
-        await _within(timeout, protocol.greeted)
+        await _within(min(most, endpoint.connect_timeout or timeout), _connect(endpoint, context, protocol))
+        await _within(min(timeout, until - time.monotonic()), protocol.greeted)
         return protocol.taken_over()
     except BaseException:
         protocol.abort()

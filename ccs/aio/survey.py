@@ -8,12 +8,14 @@ from ccs._core.keys import address_of_key, meta_glob
 from ccs._core.pattern import AddressMatcher
 from ccs._core.read import info_keys, parse_info
 from ccs._scripts import INFO
+from ccs.aio.connection import ScriptCall
 from ccs.aio.engine import Engine
 from ccs.types import ContextInfo
 
 __all__ = ["addresses", "describe"]
 
-_PAGE = 1000
+# Keys that are looked at, and contexts that are asked about, in one round trip.
+_PAGE, _AT_ONCE = 1000, 250
 
 
 async def addresses(engine: Engine) -> AsyncIterator[str]:
@@ -31,12 +33,23 @@ async def addresses(engine: Engine) -> AsyncIterator[str]:
             return
 
 
-async def describe(engine: Engine, matcher: AddressMatcher) -> list[ContextInfo]:
-    """What is known of each context whose address matches, sorted by address."""
-    found = []
+async def describe(engine: Engine, matcher: AddressMatcher, limit: int | None) -> list[ContextInfo]:
+    """What is known of each context whose address matches, sorted by address; of the first `limit` of them."""
     await engine.ready()
-    async for address in addresses(engine):
-        if matcher.matches_address(address):
-            reply = await engine.connection.script(INFO, info_keys(engine.keys(address)), ())
-            found.append(parse_info(address, reply))
-    return sorted((info for info in found if info.revision), key=lambda info: info.address)
+    matching = sorted([address async for address in addresses(engine) if matcher.matches_address(address)])
+    found: list[ContextInfo] = []
+    for start in range(0, len(matching), _AT_ONCE):
+        if limit is not None and len(found) >= limit:
+            break
+        found += await _infos(engine, matching[start : start + _AT_ONCE])
+    return found[:limit]
+
+
+async def _infos(engine: Engine, some: list[str]) -> list[ContextInfo]:
+    """What is known of those of some contexts that exist: one round trip."""
+    replies = await engine.connection.scripts([ScriptCall(INFO, info_keys(engine.keys(each)), ()) for each in some])
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    infos = [parse_info(address, reply) for address, reply in zip(some, replies, strict=True)]
+    return [info for info in infos if info.revision]

@@ -30,6 +30,7 @@ from ccs._core.mailbox import Mailbox
 from ccs._core.numbers import whole
 from ccs._core.pattern import compile_patterns
 from ccs._core.read import parse_found, read_arguments
+from ccs._core.retry import Patience
 from ccs._core.times import Duration, seconds
 from ccs._local import Local
 from ccs._log import logger
@@ -149,17 +150,18 @@ class Watch(Local):
     async def start(self) -> None:
         """Goes live. For the inside: users enter the watch."""
         self._entered = True
+        patience = self._engine.connection.patience()
         await self._engine.listener.join(self._address, self._mailbox)
         try:
-            await self._begin()
+            await self._begin(patience)
         except BaseException:
             await self.aclose()
             raise
 
-    async def _begin(self) -> None:
+    async def _begin(self, patience: Patience) -> None:
         if self._initial:
-            await self._take_snapshot()
-        page = await self._engine.look(self._address, self._read.revision, 0)
+            await self._take_snapshot(patience)
+        page = await self._engine.look(self._address, self._read.revision, 0, patience)
         if self._since is None and not self._initial:
             self._read = self._handed = Cursor(page.last)
         else:
@@ -171,10 +173,10 @@ class Watch(Local):
         self._outcome = _outcome(page.outcome)
         self._engine.listener.anchor(self._address, page)
 
-    async def _take_snapshot(self) -> None:
+    async def _take_snapshot(self, patience: Patience) -> None:
         keys = self._engine.keys(self._address)
         arguments = read_arguments("entries", self._matcher.selectors)
-        reply = await self._engine.connection.script(READ, keys.all, arguments, early=True)
+        reply = await self._engine.connection.script(READ, keys.all, arguments, early=True, patience=patience)
         found = parse_found(reply, self._matcher.matches)
         entries = sorted(found.entries.items(), key=lambda item: (item[1].revision, item[0]))
         self._read = Cursor(found.revision)

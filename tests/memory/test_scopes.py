@@ -177,7 +177,7 @@ async def test_one_look_through_all_scopes_is_one_round_trip(valkey: str, namesp
         asked: list[int] = []
         link = next(iter(blocking._scopes.values())).place.connection._link
         call_all = link.call_all
-        link.call_all = lambda commands: asked.append(len(commands)) or call_all(commands)
+        link.call_all = lambda commands, patience: asked.append(len(commands)) or call_all(commands, patience)
         await memory.get("key")
         assert len(asked) == 1
 

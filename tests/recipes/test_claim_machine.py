@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, multiple, rule, run_state_machine_as_test
 
 import ccs
-from ccs._core.claim import Turn, site_of, turn_of
+from ccs._core.claim import first_of, site_of
 from ccs._core.commit import renew_op
 from ccs._core.lease import Lease
 from ccs._sync.recipes.claim import Claim
@@ -100,7 +100,8 @@ class Machine(RuleBasedStateMachine):
 
     @rule(ticket=tickets)
     def look(self, ticket: Ticket) -> None:
-        ticket.seen = dict(self.tasks[0].snapshot(*site_of(ticket.resource).patterns))
+        snapshot = self.tasks[0].snapshot(*site_of(ticket.resource).patterns)
+        ticket.seen = dict(sorted(snapshot.items(), key=lambda item: item[1].revision))
 
     @rule(target=holds, ticket=tickets)
     def look_and_step_up(self, ticket: Ticket) -> Any:
@@ -111,7 +112,7 @@ class Machine(RuleBasedStateMachine):
     def step_up(self, ticket: Ticket) -> Any:
         """It acts on what it has seen, which may be long past."""
         line, site = self.lines[ticket.resource], site_of(ticket.resource)
-        if turn_of(ticket.seen, site, ticket.lease.path) is not Turn.NOW:
+        if first_of(ticket.seen, site) != ticket.lease.path:
             return multiple()
         allowed = ticket in line.queue and not line.holder
         claim = ticket.task.claim(ticket.resource)

@@ -17,6 +17,8 @@ class Seat(NamedTuple):
 
     wait: Callable[[int, float | None], Awaitable[Any]]
     mark: str = ""
+    shared: bool = False
+    """Whether all who wait in a store listen as one."""
 
 
 Play = Callable[[Any, Any], AbstractAsyncContextManager[Seat]]
@@ -58,7 +60,7 @@ async def looking(task: Any, other: Any) -> AsyncIterator[Seat]:
 @asynccontextmanager
 async def claiming(task: Any, other: Any) -> AsyncIterator[Seat]:
     claim = await other.claim("c").acquire()
-    yield Seat(lambda _, timeout: task.claim("c").acquire(timeout=timeout), "@waiting/**")
+    yield Seat(lambda _, timeout: task.claim("c").acquire(timeout=timeout), "@waiting/**", shared=True)
     await claim.release()
 
 
@@ -84,7 +86,9 @@ async def seated(task: Any, other: Any, seat: Seat, count: int = 1) -> None:
     """Waits until so many wait, and have done all that they do before."""
 
     async def there() -> bool:
-        return listening(task) >= count and (not seat.mark or len(await other.paths(seat.mark)) == count)
+        return listening(task) >= (1 if seat.shared else count) and (
+            not seat.mark or len(await other.paths(seat.mark)) == count
+        )
 
     await aeventually(there, what=f"{count} to wait")
 

@@ -20,6 +20,7 @@ import redis
 import ccs
 import ccs.aio
 from ccs._core.keys import keys_of
+from ccs._core.retry import Patience
 from ccs._faults import LinkDown
 from ccs.aio.watch import Watch
 from tests.support.colours import COLOURS
@@ -308,8 +309,8 @@ async def test_a_commit_between_the_snapshot_and_the_first_look_is_delivered_als
         ctx = writer.task("t")
         await ctx.set("p", 1)
 
-        async def take_it_and_write(watch: Watch) -> None:
-            await take_snapshot(watch)
+        async def take_it_and_write(watch: Watch, patience: Patience) -> None:
+            await take_snapshot(watch, patience)
             await ctx.set("p", 2)
 
         monkeypatch.setattr(Watch, "_take_snapshot", take_it_and_write)
@@ -326,6 +327,6 @@ async def test_a_connection_that_breaks_before_its_first_command_leaves_nobody_w
         assert talk
         talk.wire.lose(ConnectionError("broken"))
         with pytest.raises(LinkDown) as caught:
-            await bounded(talk.call(("PING",)), 5)
+            await bounded(talk.call(("PING",), store._engine.connection.patience()), 5)
         assert not caught.value.sent
         assert (await bounded(store.task("t").set("p", 1), 5)).version == 1

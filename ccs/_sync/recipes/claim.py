@@ -3,7 +3,8 @@
 
 Who has no ticket takes a claim in one commit, if neither it nor a ticket is there. Who has one takes it when the claim
 is gone and no older ticket is left, in one commit that removes the ticket. Claims and tickets are leases: what dies
-frees its place within a term. Waiting is a picture of the claim and its tickets, and costs the server nothing.
+frees its place within a term. Waiting is a picture of the claim and its tickets, one for all who wait in a store, and
+costs the server nothing.
 
 Whatever an acquisition writes carries a random id of its own. So where it is cancelled, or its answer is lost, what it
 may have got is found and removed again.
@@ -19,7 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ccs._compat import Worker
-from ccs._core.claim import CLAIMS, Site, Turn, free_of, info_of, site_of, turn_of
+from ccs._core.claim import CLAIMS, Site, free_of, info_of, site_of
 from ccs._core.codec import encode
 from ccs._core.commit import Guard, Operation, delete_op, nothing_below, renew_op, revision_guard, set_op, version_guard
 from ccs._core.lease import Lease
@@ -32,9 +33,8 @@ from ccs._scripts import READ
 from ccs._sync.entries import Entries
 from ccs._sync.place import Fence, Place
 from ccs._sync.reads import matcher_of
-from ccs._sync.recipes.steps import looking
-from ccs._sync.watch_kinds import Picture
-from ccs.errors import AlreadyClaimed, CCSError, ClaimLost, Conflict, ContextFinished, Misuse
+from ccs._sync.recipes.turns import Turns
+from ccs.errors import AlreadyClaimed, CCSError, ClaimLost, Conflict, ContextFinished, Misuse, Unavailable
 from ccs.types import ClaimInfo
 
 if TYPE_CHECKING:
@@ -42,8 +42,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Claim", "claim_any", "claims_of"]
 
-# Seconds: the shortest ttl, the longest of a ticket, and for taking back what was not wanted.
-_SHORTEST, _TICKET, _PATIENCE = 0.01, 10.0, 1.0
+# Seconds: the shortest ttl, the longest of a ticket, and for taking back what was not wanted; or for trying to, after the
+# server has not answered for as long as the caller wanted to wait.
+_SHORTEST, _TICKET, _PATIENCE, _AT_LAST = 0.01, 10.0, 1.0, 0.2
 
 
 class Claim(Local):
@@ -191,6 +192,9 @@ class Claim(Local):
             self._lease, self._attempt, self._released = take(attempt), attempt, False
         except (AlreadyClaimed, Conflict, Misuse):
             raise
+        except Unavailable:
+            self._withdraw(attempt, _AT_LAST)
+            raise
         except BaseException:
             self._withdraw(attempt)
             raise
@@ -225,12 +229,18 @@ class Claim(Local):
             raise
 
     def _take_in_turn(self, deadline: float, attempt: str) -> Lease:
+        turns = Turns.of(self._place.engine, self._place.address, self._site)
         while True:
             ticket = self._line_up(attempt)
+            after = 0
             try:
-                while self._comes_up(ticket, deadline):
-                    with suppress(Conflict):  # out of date: it looks again
+                while turns.comes_up(ticket, after, deadline):
+                    try:
                         return self._take(attempt, ticket)
+                    except Conflict as conflict:
+                        if conflict.path == ticket.path:
+                            break  # it has lapsed
+                        after = conflict.revision  # the picture was out of date: another look
             finally:
                 self._place.let_go(ticket)
 
@@ -258,16 +268,6 @@ class Claim(Local):
     def _line_up(self, attempt: str) -> Lease:
         return self._lend(self._site.ticket(attempt), {"holder": self._place.agent}, self._term(_TICKET), [])
 
-    def _comes_up(self, ticket: Lease, deadline: float) -> bool:
-        """Waits until it is the ticket's turn; False if it has lapsed, `TimeoutError` at the deadline."""
-
-        def look(picture: Picture) -> bool:
-            while (turn := turn_of(picture.entries, self._site, ticket.path)) is Turn.LATER:
-                picture.changed(deadline)
-            return turn is Turn.NOW
-
-        return looking(self._place, self._site.patterns, look, deadline)
-
     def _lend(self, path: str, value: Any, ttl: float, guards: list[Guard], also: Sequence[Operation] = ()) -> Lease:
         """Writes an entry that ends by itself unless it is renewed, and renews it from now on."""
         raw, sent = encode(value, self._place.engine.max_value_bytes), time.monotonic()
@@ -284,9 +284,9 @@ class Claim(Local):
         entry = self._entries.entry(self._site.path)
         return AlreadyClaimed(self.resource, *((entry.agent, entry.expires_at) if entry else (None, None)))
 
-    def _withdraw(self, attempt: str) -> None:
+    def _withdraw(self, attempt: str, patience: float = _PATIENCE) -> None:
         # Somebody was cancelled or interrupted, who should not wait long; this goes on even if it happens again.
-        Worker("ccs claim", partial(self._take_back, attempt)).finish(_PATIENCE)
+        Worker("ccs claim", partial(self._take_back, attempt)).finish(patience)
 
     def _take_back(self, attempt: str) -> None:
         try:

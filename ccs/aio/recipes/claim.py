@@ -2,7 +2,8 @@
 
 Who has no ticket takes a claim in one commit, if neither it nor a ticket is there. Who has one takes it when the claim
 is gone and no older ticket is left, in one commit that removes the ticket. Claims and tickets are leases: what dies
-frees its place within a term. Waiting is a picture of the claim and its tickets, and costs the server nothing.
+frees its place within a term. Waiting is a picture of the claim and its tickets, one for all who wait in a store, and
+costs the server nothing.
 
 Whatever an acquisition writes carries a random id of its own. So where it is cancelled, or its answer is lost, what it
 may have got is found and removed again.
@@ -18,7 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ccs._compat import AsyncWorker
-from ccs._core.claim import CLAIMS, Site, Turn, free_of, info_of, site_of, turn_of
+from ccs._core.claim import CLAIMS, Site, free_of, info_of, site_of
 from ccs._core.codec import encode
 from ccs._core.commit import Guard, Operation, delete_op, nothing_below, renew_op, revision_guard, set_op, version_guard
 from ccs._core.lease import Lease
@@ -31,9 +32,8 @@ from ccs._scripts import READ
 from ccs.aio.entries import Entries
 from ccs.aio.place import Fence, Place
 from ccs.aio.reads import matcher_of
-from ccs.aio.recipes.steps import looking
-from ccs.aio.watch_kinds import Picture
-from ccs.errors import AlreadyClaimed, CCSError, ClaimLost, Conflict, ContextFinished, Misuse
+from ccs.aio.recipes.turns import Turns
+from ccs.errors import AlreadyClaimed, CCSError, ClaimLost, Conflict, ContextFinished, Misuse, Unavailable
 from ccs.types import ClaimInfo
 
 if TYPE_CHECKING:
@@ -41,8 +41,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Claim", "claim_any", "claims_of"]
 
-# Seconds: the shortest ttl, the longest of a ticket, and for taking back what was not wanted.
-_SHORTEST, _TICKET, _PATIENCE = 0.01, 10.0, 1.0
+# Seconds: the shortest ttl, the longest of a ticket, and for taking back what was not wanted; or for trying to, after the
+# server has not answered for as long as the caller wanted to wait.
+_SHORTEST, _TICKET, _PATIENCE, _AT_LAST = 0.01, 10.0, 1.0, 0.2
 
 
 class Claim(Local):
@@ -190,6 +191,9 @@ class Claim(Local):
             self._lease, self._attempt, self._released = await take(attempt), attempt, False
         except (AlreadyClaimed, Conflict, Misuse):
             raise
+        except Unavailable:
+            await self._withdraw(attempt, _AT_LAST)
+            raise
         except BaseException:
             await self._withdraw(attempt)
             raise
@@ -224,12 +228,18 @@ class Claim(Local):
             raise
 
     async def _take_in_turn(self, deadline: float, attempt: str) -> Lease:
+        turns = Turns.of(self._place.engine, self._place.address, self._site)
         while True:
             ticket = await self._line_up(attempt)
+            after = 0
             try:
-                while await self._comes_up(ticket, deadline):
-                    with suppress(Conflict):  # out of date: it looks again
+                while await turns.comes_up(ticket, after, deadline):
+                    try:
                         return await self._take(attempt, ticket)
+                    except Conflict as conflict:
+                        if conflict.path == ticket.path:
+                            break  # it has lapsed
+                        after = conflict.revision  # the picture was out of date: another look
             finally:
                 self._place.let_go(ticket)
 
@@ -257,16 +267,6 @@ class Claim(Local):
     async def _line_up(self, attempt: str) -> Lease:
         return await self._lend(self._site.ticket(attempt), {"holder": self._place.agent}, self._term(_TICKET), [])
 
-    async def _comes_up(self, ticket: Lease, deadline: float) -> bool:
-        """Waits until it is the ticket's turn; False if it has lapsed, `TimeoutError` at the deadline."""
-
-        async def look(picture: Picture) -> bool:
-            while (turn := turn_of(picture.entries, self._site, ticket.path)) is Turn.LATER:
-                await picture.changed(deadline)
-            return turn is Turn.NOW
-
-        return await looking(self._place, self._site.patterns, look, deadline)
-
     async def _lend(
         self, path: str, value: Any, ttl: float, guards: list[Guard], also: Sequence[Operation] = ()
     ) -> Lease:
@@ -285,9 +285,9 @@ class Claim(Local):
         entry = await self._entries.entry(self._site.path)
         return AlreadyClaimed(self.resource, *((entry.agent, entry.expires_at) if entry else (None, None)))
 
-    async def _withdraw(self, attempt: str) -> None:
+    async def _withdraw(self, attempt: str, patience: float = _PATIENCE) -> None:
         # Somebody was cancelled or interrupted, who should not wait long; this goes on even if it happens again.
-        await AsyncWorker("ccs claim", partial(self._take_back, attempt)).finish(_PATIENCE)
+        await AsyncWorker("ccs claim", partial(self._take_back, attempt)).finish(patience)
 
     async def _take_back(self, attempt: str) -> None:
         try:
