@@ -120,7 +120,7 @@ def reporter(target: str, task_id: str, out: Path) -> None:
     with ccs.connect(target, agent="reporter") as store:
         task = store.task(task_id)
 
-        with task.watch("status", initial=True) as statuses:
+        with task.watch("status", since=0) as statuses:
             status = None
             while status != "reported":
                 change = statuses.receive(timeout=TIMEOUT)

@@ -12,7 +12,7 @@ from concurrent.futures import CancelledError, Future, wait
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from ccs._compat import interrupter_refused
+from ccs._compat import interrupter_refused, refuse_interrupter
 from ccs._core.journal import JournalPage
 from ccs._core.lease import Lease
 from ccs._core.mailbox import Mailbox
@@ -50,7 +50,8 @@ class Listener:
         return repr(self._listener) if self._ready.is_set() else "<Listener, not started>"
 
     def open(self) -> None:
-        """Starts the thread."""
+        """Starts the thread. `Misuse` for an interrupter of just that: a thread can be started only once."""
+        refuse_interrupter(self.open)
         if self._thread.ident is None:  # else an opening was interrupted here
             self._thread.start()
         self._ready.wait()

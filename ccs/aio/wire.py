@@ -67,14 +67,16 @@ class SocketWire(asyncio.BufferedProtocol):
         self._feed: Callable[..., object] = reader.feed  # it takes a bytearray too, which its stub does not know
         self._next_reply = reader.gets
         self._buffer = bytearray(_BUFFER)
+        # TLS fills it piece by piece: a slice of the bytes themselves would be a copy, and what is read into it lost.
+        self._view = memoryview(self._buffer)
         self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         transport.set_protocol(self)
         self.write = transport.write
         self.up = True
 
-    def get_buffer(self, sizehint: int) -> bytearray:
+    def get_buffer(self, sizehint: int) -> memoryview:
         """Where the transport puts what it reads."""
-        return self._buffer
+        return self._view
 
     def buffer_updated(self, nbytes: int) -> None:
         """Hands out the replies that are complete."""

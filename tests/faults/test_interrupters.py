@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import ccs
@@ -37,6 +38,8 @@ class Handler:
                 outcome = "refused"
             except (ccs.AlreadyClaimed, ccs.ClaimLost, TimeoutError):
                 outcome = "answered"
+            except Exception as error:  # noqa: BLE001  # nothing may reach the interrupted code, which could take it for its own
+                outcome = repr(error)
             self.outcomes[name, outcome] += 1
             self.longest = max(self.longest, time.monotonic() - began)
 
@@ -207,15 +210,19 @@ def test_a_handler_that_comes_while_the_store_opens_does_not_wait_for_it(proxy: 
 
 
 def test_a_handler_that_comes_while_an_embedded_server_starts_is_refused(tmp_path: Any) -> None:
-    """Given a first call that starts the server of a folder, when a handler uses the store, then it is refused."""
-    store = ccs.connect(tmp_path / "brain")
-    handler = Handler(read=lambda: store.task("x").get("a"), write=lambda: store.task("y").set("a", 1))
-    with signalled(handler):
-        store.task("x").set("a", 1)
-    assert handler.outcomes["read", "refused"]
-    assert handler.longest < scaled(1)
-    assert store.task("x").get("a") == 1
-    store.close()
+    """Given first calls that start the servers of folders, when a handler uses the store, it is refused or comes first."""
+    for number in range(20):
+        store = ccs.connect(tmp_path / f"brain {number}")
+        handler = Handler(read=partial(store.get, "/tasks/x/a"), write=partial(store.set, "/tasks/y/a", 1))
+        with signalled(handler):
+            store.task("x").set("a", 1)
+        assert handler.outcome("read") | handler.outcome("write") <= {"done", "refused"}
+        assert handler.longest < scaled(2)
+        assert store.task("x").get("a") == 1
+        store.close()
+        if "refused" in handler.outcome("read"):
+            return
+    raise AssertionError("no handler came while a server started")
 
 
 def test_a_handler_does_not_wait_for_changes_on_top_of_a_thread_that_does(store: ccs.Store) -> None:
