@@ -272,8 +272,8 @@ class StoreWatch(Local):
     def _survey(self) -> None:
         began = time.monotonic()
         due, heard_at = self._survey_due, self._heard_at
-        self._survey_due = ""
         try:
+            self._survey_due = ""
             found = {each: None for each in addresses(self._engine) if self._matcher.paths_in(each) is not None}
             ended = time.monotonic()
             self._behind.update({**found, **dict.fromkeys(self._cursors)})

@@ -369,7 +369,7 @@ async def test_a_server_that_is_loading_is_waited_for(own_server: PrivateServer,
     async with ccs.aio.connect(own_server.url, namespace=namespace) as store:
         await store.task("42").set("n", 1)
         await asyncio.to_thread(own_server.kill)
-        own_server.options = ("--key-load-delay", "100")
+        own_server.options = ("--key-load-delay", "200")
         starting = asyncio.ensure_future(asyncio.to_thread(own_server.start))
         await aeventually(lambda: asyncio.to_thread(loading, own_server))
         values = asyncio.gather(
