@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice, takewhile
+from sys import maxsize
 
 from ccs._core.entry import RawEntry
 from ccs._core.matrices import Matrices
@@ -90,7 +91,7 @@ class Timeline(Table):
         paths: Iterable[str] = reversed(self._order[-count:])
         if since or self.expires:
             later = takewhile(lambda path: path >= since, reversed(self._order))
-            paths = islice((path for path in later if not self._memories[path].due(now)), count)
+            paths = islice((path for path in later if not self._memories[path].due(now)), min(count, maxsize))
         return [self._shown.get(path) or self._show(path) for path in paths]
 
     def path_of(self, id: str) -> str | None:
@@ -102,7 +103,7 @@ class Timeline(Table):
         names = sorted(self._paths)
         later = (self._paths[name] for name in islice(names, bisect_right(names, after), None))
         alive = (path for path in later if not self._memories[path].due(now))
-        return [episode_of(self._memories[path]) for path in islice(alive, count)]
+        return [episode_of(self._memories[path]) for path in islice(alive, min(count, maxsize))]
 
     def _show(self, path: str) -> Episode:
         return self._shown.setdefault(path, episode_of(self._memories[path]))

@@ -16,6 +16,7 @@ from ccs._core.codec import encode
 from ccs._core.feed import Feed
 from ccs._core.journal import JournalPage, Record, parse_page, parse_record
 from ccs._core.mailbox import Mailbox
+from ccs._core.retry import Patience
 from ccs._stats import Counters
 from ccs.aio.watch import Watch
 
@@ -87,7 +88,8 @@ class World:
         here = next((raw for raw, record in held if record.revision == cursor), b"")
         after = [raw for raw, record in held if record.revision > cursor]
         first = EPOCH + 1 if held else 0
-        numbers = (self.clock, first, self.last, 0, 0, 0, self.oldest)
+        now = EPOCH // 1000 + 1_000_000 + self.clock  # later than all revisions
+        numbers = (now, first, self.last, 0, 0, 0, self.oldest)
         return parse_page([*map(str, numbers), here.split(b"\n")[0], after[:count], b"", 0])
 
 
@@ -96,6 +98,7 @@ class Engine:
 
     def __init__(self, world: World) -> None:
         self._world, self.listener, self.stats = world, Listener(world), Counters()
+        self.connection = self
 
     async def ready(self) -> None:
         """There is nothing to wait for."""
@@ -103,7 +106,11 @@ class Engine:
     def check(self) -> None:
         """It is open."""
 
-    async def look(self, address: str, cursor: int, count: int) -> JournalPage:
+    def patience(self) -> Patience:
+        """There is enough of it."""
+        return Patience(float("inf"))
+
+    async def look(self, address: str, cursor: int, count: int, patience: Patience | None = None) -> JournalPage:
         self._world.meanwhile()
         page = self._world.page(cursor, count)
         self._world.meanwhile()

@@ -201,10 +201,10 @@ def test_appointments_are_kept_whatever_one_of_them_meets(
     task = store.task("t")
     listener = store.task("t").place.engine.listener._listener
 
-    async def fail(address: str) -> None:
+    def fail(address: str) -> None:
         raise ValueError("nobody foresaw this")
 
-    monkeypatch.setitem(listener._kept, "check", fail)
+    monkeypatch.setitem(listener._appointments._kinds, "check", fail)
     with task.watch("x") as changes:
         listener._tell(listener.check_soon, "/tasks/t", 0.0)
         eventually(lambda: "nobody foresaw this" in caplog.text)
