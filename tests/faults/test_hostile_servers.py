@@ -363,7 +363,7 @@ async def test_a_server_that_is_loading_is_waited_for(own_server: PrivateServer,
     """Given a server that answers LOADING, when calls are made, then they wait until it has its data back."""
     with own_server.client() as client:
         pipe = client.pipeline(transaction=False)
-        for index in range(10_000):
+        for index in range(20_000):
             pipe.set(f"filler:{index}", "x")
         pipe.execute()
     async with ccs.aio.connect(own_server.url, namespace=namespace) as store:
