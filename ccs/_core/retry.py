@@ -4,19 +4,42 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Patience", "backoff", "jitter"]
+__all__ = ["Patience", "Withdrawn", "backoff", "jitter"]
 
 _FIRST, _MOST = 0.02, 1.0
 # Seconds that an attempt may take even when patience has ended: the first one of all is always made.
 _LEAST = 0.1
 
 
+class Withdrawn(Exception):  # not an error: nobody waits for the answer any more
+    """A command was not sent: who asked for it has been told that it never will be."""
+
+
 @dataclass(slots=True)
 class Patience:
-    """Until when one command is tried (monotonic), and whether the server may have seen it: `sent`."""
+    """Until when one command is tried (monotonic), and whether the server may have seen it: `sent`.
+
+    Who sends says so before the first byte: `begin`. Who gives up first takes the command back: `withdraw`. So what
+    somebody was told not to have been sent never is. Each writes its own mark and then looks at the other's: between
+    two threads, too, one of them sees it.
+    """
 
     until: float
     sent: bool = False
+    withdrawn: bool = False
+
+    def begin(self) -> None:
+        """Marks the command as sent; `Withdrawn` where it was taken back before."""
+        before, self.sent = self.sent, True
+        if self.withdrawn:
+            self.sent = before
+            raise Withdrawn
+
+    def withdraw(self) -> bool:
+        """Takes the command back where it was never sent; whether that is so."""
+        if not self.sent:
+            self.withdrawn = True
+        return not self.sent
 
     def left(self, now: float) -> float:
         """For how many seconds the present attempt may wait."""

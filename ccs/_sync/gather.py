@@ -26,6 +26,7 @@ from ccs._compat import calls_below, interrupter_refused
 from ccs._core.commit import Applied, Commit
 from ccs._core.grouping import Group, group
 from ccs._core.policies import NO_POLICIES
+from ccs._core.retry import Withdrawn
 from ccs._faults import copy_of
 from ccs._sync.sender import Sender
 from ccs.errors import CCSError, Misuse, Unavailable
@@ -142,8 +143,11 @@ class Gatherer:
         return following
 
     def _in_vain(self, caller: _Caller) -> Unavailable:
-        sending = self._unanswered
-        sent = sending is not None and sending.patience.sent and caller in sending.members
+        with self._lock:
+            # First out of the queue: what was never sent must not be gathered once its caller was told so.
+            self._waiting = [each for each in self._waiting if each is not caller]
+            sending = self._unanswered
+        sent = sending is not None and caller in sending.members and not sending.patience.withdraw()
         return Unavailable(self._sender.server, sent, "what was sent before this commit has got no answer in time")
 
     def _send_next(self, until: float) -> None:
@@ -153,6 +157,10 @@ class Gatherer:
             answers = self._sender.send(sending)
         except Misuse:
             raise  # no answer: it was raised by what interrupted us
+        except Withdrawn:
+            # Some of the group were told that they were never sent: the others travel without them.
+            self._unanswered = None
+            return None
         except CCSError as error:
             return self._fail(sending, error)
         self._settle(sending.members, answers)
@@ -167,7 +175,8 @@ class Gatherer:
         self._settle(failed, [copy_of(error) for _ in failed])
         if isinstance(error, Unavailable):
             self._fail_waiting(overdue, error)
-        if all(each.answer is not None for each in sending.members):
+        if not sending.patience.sent or all(each.answer is not None for each in sending.members):
+            # What was never sent is gathered anew, without those who were told so.
             self._unanswered = None
 
     def _gather(self) -> Group[_Caller]:

@@ -47,7 +47,7 @@ class _Wire:
         now = time.monotonic()
         until = now + patience.left(now)
         self._allow(until - now)
-        patience.sent = True
+        patience.begin()
         self.send(packed)
         replies: list[Any] = []
         while len(replies) < count:
@@ -77,7 +77,7 @@ class _MemoryWire(MemoryConnection):
 
     def talk(self, packed: bytes, count: int, patience: Patience) -> list[Any]:
         """The replies to so many commands, errors of the server included."""
-        patience.sent = True
+        patience.begin()
         self.send(packed)
         return [self.receive() for _ in range(count)]
 

@@ -22,6 +22,7 @@ from ccs._compat import AsyncGate
 from ccs._core.commit import Applied, Commit
 from ccs._core.grouping import Group, Waiting, group
 from ccs._core.policies import NO_POLICIES
+from ccs._core.retry import Patience, Withdrawn
 from ccs._faults import copy_of
 from ccs.errors import CCSError, StoreClosed, Unavailable
 
@@ -168,13 +169,24 @@ class Gatherer:
             if ahead is not None and ahead in self._flying:
                 ahead.landed = AsyncGate()
                 await ahead.landed.wait(None)
-            self._settle(sending, await self._sender.send(sending))
+            self._settle(sending, await self._answers(sending))
         except CCSError as error:
             self._settle(sending, [copy_of(error) for _ in sending.members])
             self._fail_overdue(error)
         except Exception as error:  # noqa: BLE001  # not swallowed: who waits for the answer gets it
             self._settle(sending, [copy_of(error) for _ in sending.members])
         self._land(flight)
+
+    async def _answers(self, sending: Group[Member]) -> Answers:
+        while True:
+            try:
+                return await self._sender.send(sending)
+            except Withdrawn:
+                # Some were told that they were never sent: those who still wait travel without them.
+                sending.members = [each for each in sending.members if not each.answer.done()]
+                sending.patience = Patience(sending.patience.until)
+                if not sending.members:
+                    return []
 
     def _land(self, flight: _Flight) -> None:
         self._flying.pop(flight, None)
@@ -202,8 +214,10 @@ class Gatherer:
         """Ends the waiting of those whose patience is over; one timer does so for all."""
         overdue = time.monotonic() - self._retry_for
         for sending in self._flying.values():
-            self._fail_late(sending.members, overdue, sending.patience.sent)
+            if any(each.since <= overdue and not each.answer.done() for each in sending.members):
+                self._fail_late(sending.members, overdue, not sending.patience.withdraw())
         self._fail_late(self._waiting, overdue, False)
+        self._waiting = [waiting for waiting in self._waiting if not waiting.answer.done()]
         left = [each.since for each in self._pending() if not each.answer.done()]
         self._watchdog = None
         if left:

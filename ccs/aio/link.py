@@ -144,7 +144,7 @@ class _Talk:
             raise LinkDown("the connection broke as it was opened", sent=False)
         reply: asyncio.Future[Any] = self._loop.create_future()
         now = time.monotonic()
-        patience.sent = True
+        patience.begin()
         self.send(command, partial(_settle, reply), now + patience.left(now))
         return await reply
 
@@ -156,7 +156,7 @@ class _Talk:
         replies = [self._loop.create_future() for _ in commands]
         now = time.monotonic()
         until = now + patience.left(now)
-        patience.sent = True
+        patience.begin()
         self._transmit(packed, [(partial(_settle, reply), until) for reply in replies])
         return await asyncio.gather(*replies, return_exceptions=True)
 

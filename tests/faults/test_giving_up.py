@@ -1,0 +1,80 @@
+"""G1: who is told that a write was not applied is told the truth, also where the server comes back just then."""
+
+import asyncio
+import random
+import threading
+import time
+
+import ccs
+import ccs.aio
+from tests.support.proxy import Proxy, once
+from tests.support.threads import run_threads
+from tests.support.waiting import counts
+
+_PATIENCE = 0.3
+_WRITERS, _APART = 24, 0.02
+
+
+def _outage(seed: int) -> tuple[float, bool]:
+    """For how many seconds the server is away: until about the first of the writers give up. And what it does first."""
+    dice = random.Random(seed)
+    return dice.uniform(0.2, 0.55), dice.random() < 0.5
+
+
+async def test_what_was_told_not_to_be_applied_never_is(proxy: Proxy, namespace: str) -> None:
+    """Given writers of all ages, when the server is back as the first give up, then no write of "not applied" is there."""
+    for seed in range(counts(12, 200)):
+        async with ccs.aio.connect(proxy.url, namespace=namespace, retry_for=_PATIENCE) as store:
+            task = store.task(f"outage-{seed}")
+            await task.set("first", 0)
+            told: set[str] = set()
+
+            async def write(index: int, task: ccs.aio.Context = task, told: set[str] = told) -> None:
+                await asyncio.sleep(index * _APART)
+                try:
+                    await task.set(f"late/{index}", index)
+                except ccs.Unavailable as error:
+                    if not error.maybe_applied:
+                        told.add(f"late/{index}")
+
+            away, hangs = _outage(seed)
+            _break(proxy, hangs)
+            writing = [asyncio.ensure_future(write(index)) for index in range(_WRITERS)]
+            await asyncio.sleep(away)
+            proxy.refuse(False)
+            await asyncio.gather(*writing)
+            await asyncio.sleep(0.05)
+            assert not told & set(await task.paths("late/*")), f"told not to be applied, seed {seed}"
+
+
+def test_blocking_too_what_was_told_not_to_be_applied_never_is(proxy: Proxy, namespace: str) -> None:
+    """Given threads of all ages, when the server is back as the first give up, then no write of "not applied" is there."""
+    for seed in range(counts(12, 200)):
+        with ccs.connect(proxy.url, namespace=namespace, retry_for=_PATIENCE) as store:
+            task = store.task(f"outage-{seed}")
+            task.set("first", 0)
+            told: set[str] = set()
+
+            def write(index: int, task: ccs.Context = task, told: set[str] = told) -> None:
+                time.sleep(index * _APART)
+                try:
+                    task.set(f"late/{index}", index)
+                except ccs.Unavailable as error:
+                    if not error.maybe_applied:
+                        told.add(f"late/{index}")
+
+            away, hangs = _outage(seed)
+            _break(proxy, hangs)
+            back = threading.Timer(away, proxy.refuse, [False])
+            back.start()
+            run_threads(write, _WRITERS)
+            back.join()
+            time.sleep(0.05)
+            assert not told & set(task.paths("late/*")), f"told not to be applied, seed {seed}"
+
+
+def _break(proxy: Proxy, hangs: bool) -> None:
+    if hangs:
+        proxy.fault = once(b"", "hang", lambda: proxy.refuse(cut=False))
+    else:
+        proxy.refuse()
