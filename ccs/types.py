@@ -232,7 +232,8 @@ class ContextInfo:
 class StoreStats:
     """What a store has done since it was made, in counts; the same events as the `ccs` logger reports.
 
-    `bytes` are those of the commands sent and of the commits heard.
+    `bytes` are those of the commands sent and of the commits heard, `undelivered` the changes and events that waited for
+    a callback when the store was closed.
     """
 
     commits: int = 0
@@ -243,4 +244,5 @@ class StoreStats:
     gaps_filled: int = 0
     deliveries: int = 0
     callback_errors: int = 0
+    undelivered: int = 0
     bytes: int = 0

@@ -180,9 +180,14 @@ def fewer_below(prefix: str, limit: int) -> Guard:
     return Guard("c", prefix, limit)
 
 
-def set_op(path: str, value: bytes, ttl: int | None = None, *, keep_ttl: bool = False) -> Operation:
-    """Writes an encoded value, with a ttl in milliseconds; result: version, created, expiry."""
-    return "s", path, KEEP if keep_ttl and ttl is None else "" if ttl is None else str(ttl), value
+def set_op(
+    path: str, value: bytes, ttl: int | None = None, *, keep_ttl: bool = False, lasting: bool = False
+) -> Operation:
+    """Writes an encoded value, with a ttl in milliseconds; result: version, created, expiry.
+
+    The context outlasts a `lasting` ttl, but not that of what recipes write for themselves.
+    """
+    return "s", path, KEEP if keep_ttl and ttl is None else _ttl(ttl, lasting), value
 
 
 def delete_op(path: str) -> Operation:
@@ -200,9 +205,15 @@ def append_op(path: str, count: int, items: bytes, limit: int) -> Operation:
     return "a", path, f"{count} {limit}", items
 
 
-def renew_op(path: str, ttl: int | None) -> Operation:
-    """Moves a deadline, without a commit; result: whether the entry was there."""
-    return "k", path, "" if ttl is None else str(ttl), ""
+def renew_op(path: str, ttl: int | None, *, lasting: bool = False) -> Operation:
+    """Moves a deadline, without a commit; result: whether the entry was there. `lasting` as for `set_op`."""
+    return "k", path, _ttl(ttl, lasting), ""
+
+
+def _ttl(ttl: int | None, lasting: bool) -> str:
+    if ttl is None:
+        return ""
+    return f"+{ttl}" if lasting else str(ttl)
 
 
 def event_op(topic: str, data: bytes) -> Operation:

@@ -251,7 +251,8 @@ class JournalPage:
     """A stretch of a context's journal after a cursor, and what is needed to judge that cursor. Times in server ms.
 
     It is `damaged` if something comes after its `records` that is no record. `ended` is the last revision of a context
-    that is not there any more, 0 where nothing is known of it (after ten minutes).
+    that is not there any more, 0 where nothing is known of it (after ten minutes); of one that is there, that of its
+    predecessor, if that was dropped.
     """
 
     now: int

@@ -51,6 +51,11 @@ class Mailbox:
         return not self._records
 
     @property
+    def waiting(self) -> int:
+        """How many changes wait, as far as is known."""
+        return self._put - self._taken
+
+    @property
     def first(self) -> Record | None:
         """Consumer: the next record, if there is one; it waits here until it is taken."""
         return self._records[0] if self._records else None

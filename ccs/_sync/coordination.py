@@ -15,7 +15,7 @@ from ccs._sync.entries import Entries
 from ccs._sync.place import Fence
 from ccs._sync.recipes import agreement, events, policies, presence
 from ccs._sync.recipes.barrier import Barrier
-from ccs._sync.recipes.claim import Claim, claim_any, claims_of
+from ccs._sync.recipes.claim import Claim, break_claim, claim_any, claims_of
 from ccs._sync.recipes.events import EventBus, EventErrorCallback
 from ccs._sync.recipes.inbox import Inbox
 from ccs._sync.recipes.message import Message, send
@@ -68,6 +68,19 @@ class Coordination(Entries):
     def claims(self, *patterns: str) -> list[ClaimInfo]:
         """The claims that are held on resources whose names match, sorted by them; all where no pattern is given."""
         return claims_of(self, patterns)
+
+    def break_claim(self, resource: str) -> bool:
+        """Takes a claim away from whoever has it; whether there was one. For operators: the holder may still be at work.
+
+        Who waits gets the claim at once. What the holder writes through `claim.context` is `ClaimLost` at once; its
+        `claim.lost` tells so from the next renewal on, within a third of the ttl. What it does elsewhere goes on, unless
+        that is refused by the fencing token.
+
+            >>> claim = task.claim("sources/a").acquire()
+            >>> task.break_claim("sources/a"), task.break_claim("sources/a")
+            (True, False)
+        """
+        return break_claim(self._place, resource)
 
     def once(
         self,

@@ -17,14 +17,16 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from weakref import WeakSet, WeakValueDictionary
 
 from ccs import _memory
-from ccs._compat import Lock, Work, here, home, interrupter_refused
-from ccs._core.commit import Settings
+from ccs._compat import Lock, Work, Worker, here, home, interrupter_refused
+from ccs._core.commit import Batch, Settings, commit_arguments
+from ccs._core.holdings import giving_back, grouped
 from ccs._core.journal import JournalPage, parse_page
 from ccs._core.keys import Keys, keys_of
 from ccs._core.read import journal_arguments, journal_keys
 from ccs._core.retry import Patience
 from ccs._core.target import Target
-from ccs._scripts import JOURNAL
+from ccs._log import logger
+from ccs._scripts import COMMIT, JOURNAL
 from ccs._stats import Counters
 from ccs._sync.connection import Connection
 from ccs._sync.dial import Dialer, resolve
@@ -32,12 +34,14 @@ from ccs._sync.gather import Gatherer
 from ccs._sync.link import Link
 from ccs._sync.listener import Listener
 from ccs._sync.sender import Sender
-from ccs.errors import StoreClosed, StoreFull, Unavailable
+from ccs.errors import CCSError, StoreClosed, StoreFull, Unavailable
 
 __all__ = ["Engine"]
 
 # Seconds without an answer after which a command is sent again; contexts whose gatherers are remembered.
 _ANSWER, _REMEMBERED = 5.0, 10_000
+# Seconds for the last callbacks to end and for what is held to be given back, at least for the latter.
+_FAREWELL, _GIVING_BACK = 1.0, 0.25
 # Dimensions and live copies of memories that are kept: up to four a context.
 _SHARED = 256
 
@@ -63,6 +67,15 @@ class Starting(Protocol):
 
     def cancel(self) -> None:
         """Ends it."""
+
+    def begin_to_drain(self) -> None:
+        """Has it end when nothing waits any more."""
+
+    def drained(self, timeout: float) -> None:
+        """Waits until nothing waits any more, no longer than `timeout` seconds."""
+
+    def left(self) -> int:
+        """How much was never delivered."""
 
     def finished(self, timeout: float) -> None:
         """Waits for its end."""
@@ -165,30 +178,66 @@ class Engine:
                 self.start(subscription)
         self._settle(patience)
 
-    def close(self) -> None:
+    def close(self, drain: float = 0.0) -> None:
         """Ends subscriptions, listener and connection; what is used after it gets `StoreClosed`.
 
-        In a forked child nothing is ended: it belongs to the process that was forked.
+        Callbacks that are waiting are called for up to `drain` seconds. What is held is given back. In a forked child
+        nothing is ended: it belongs to the process that was forked.
         """
         if not self.closed and self._home and self._home.loop is not here():
             self.check()
         if self.inherited:
             self.closed = True
             return
-        # Again where it was cancelled: each step may be repeated.
-        self.closed = True
+        end = time.monotonic() + max(drain, _FAREWELL)
+        try:
+            if drain and self._is_open and not self.closed:
+                self._drain(time.monotonic() + drain)
+        finally:
+            # Again where it was cancelled: each step from here on may be repeated.
+            self.closed = True
         if self._is_open:
-            end = time.monotonic() + 1.0
-            for subscription in list(self.subscriptions):
-                subscription.cancel()
-            for subscription in list(self.subscriptions):
-                subscription.finished(max(0.0, end - time.monotonic()))
+            self._end_subscriptions(end)
             for gatherer in list(self._gatherers.values()):
                 gatherer.close()
+            self._give_back_in_time(end)
         self.listener.close()
         self.connection.close()
         self._dialer.close()
         _memory.forget(self.target.location)
+
+    def _drain(self, until: float) -> None:
+        for subscription in list(self.subscriptions):
+            subscription.begin_to_drain()
+        for subscription in list(self.subscriptions):
+            subscription.drained(max(0.0, until - time.monotonic()))
+
+    def _end_subscriptions(self, end: float) -> None:
+        subscriptions = list(self.subscriptions)
+        ended = [subscription for subscription in subscriptions if not subscription.is_over]
+        for subscription in subscriptions:
+            subscription.cancel()
+        for subscription in subscriptions:
+            subscription.finished(max(0.0, end - time.monotonic()))
+        if undelivered := sum(subscription.left() for subscription in ended):
+            self.stats.add("undelivered", undelivered)
+            logger.warning("the store at %s was closed before %d changes were delivered", self.address, undelivered)
+
+    def _give_back_in_time(self, end: float) -> None:
+        if self.listener.holdings.all():
+            left = max(_GIVING_BACK, end - time.monotonic())
+            Worker("ccs farewell", self._give_back).finish(left)
+
+    def _give_back(self) -> None:
+        try:
+            for address, some in grouped(self.listener.holdings.take_all()):
+                keys = self.keys(address)
+                batch = Batch([giving_back(holding) for holding in some], "", 0)
+                arguments = commit_arguments(batch, keys, Settings(0, 1, 1))
+                patience = Patience(time.monotonic() + _FAREWELL)
+                self.connection.script(COMMIT, keys.all, arguments, early=True, patience=patience)
+        except CCSError as error:
+            logger.warning("what was held lapses by itself: %s", error)
 
     def subscribe(self, subscription: Starting) -> bool:
         """Registers a subscription; whether it starts now, not only when the store opens."""

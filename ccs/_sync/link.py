@@ -13,7 +13,7 @@ from typing import Any
 
 from ccs._core.commit import Argument
 from ccs._core.retry import Patience
-from ccs._faults import LinkDown
+from ccs._faults import LinkDown, copy_of
 from ccs._memory import MemoryConnection
 from ccs._replies import NOTHING_YET, InvalidReply, ServerError, pack, reply_reader
 from ccs._stats import Counters
@@ -102,7 +102,9 @@ class Link:
         """The reply to one command; `LinkDown` where there is none, `ServerError` where the server refuses."""
         reply = self._exchange(pack(command), 1, patience)[0]
         if isinstance(reply, ServerError):
-            raise reply
+            # A copy: with the error among its locals, this frame would keep those of all callers until the next
+            # collection, and thereby what they hold.
+            raise copy_of(reply)
         return reply
 
     def call_all(self, commands: Sequence[tuple[Argument, ...]], patience: Patience) -> list[Any]:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from ccs._compat import interrupter_refused, refuse_interrupter
+from ccs._core.holdings import Holdings
 from ccs._core.journal import JournalPage
 from ccs._core.lease import Lease
 from ccs._core.mailbox import Mailbox
@@ -37,6 +38,7 @@ class Listener:
 
     def __init__(self, target: Target, timeout: float, namespace: str, retry_for: float, stats: Counters) -> None:
         self._settings = target, timeout, namespace, retry_for, stats
+        self.holdings = Holdings()
         self._listener: AsyncListener
         self._loop: asyncio.AbstractEventLoop
         self._end: asyncio.Event
@@ -101,13 +103,17 @@ class Listener:
         if not self._listener.keeps(address, lease):
             self._tell(self._listener.attend, address, lease)
 
+    def tidy(self) -> None:
+        """Looks now and then from now on, as long as something is held, at what was forgotten meanwhile."""
+        self._listener.tidy()
+
     def let_go(self, address: str, lease: Lease) -> None:
         """Renews a lease no more."""
         self._listener.let_go(address, lease)
 
     async def _main(self) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
-        self._listener = AsyncListener(*self._settings, self._tell, self._led if LEADS else None)
+        self._listener = AsyncListener(*self._settings, self._tell, self._led if LEADS else None, self.holdings)
         self._ready.set()
         await self._end.wait()
         await self._listener.aclose()

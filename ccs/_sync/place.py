@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ccs._core.commit import Applied, Commit, Guard, Operation, OtherPolicies, Settings
+from ccs._core.holdings import Holding, Holdings
 from ccs._core.keys import Keys
 from ccs._core.lease import Lease
 from ccs._sync.connection import Connection
@@ -19,10 +20,14 @@ __all__ = ["Fence", "Place"]
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """What every commit of a claim's holder is guarded by; `resource` is what the claim is on."""
+    """What every commit of a claim's holder is guarded by; `resource` is what the claim is on.
+
+    The `claim` itself is here so that it is not forgotten while somebody may write behind the fence.
+    """
 
     resource: str
     guard: Guard
+    claim: object = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +109,24 @@ class Place:
         here, joined = (self.address, self.agent), list(self.engine.presences.values())
         return min([ttl, *(most for address, agent, most in joined if (address, agent) == here)])
 
+    @property
+    def holdings(self) -> Holdings:
+        """What this store holds, and gives back at its end."""
+        return self.engine.listener.holdings
+
+    def holding(self, path: str, revision: int | None, until: float = float("inf"), owner: object = None) -> Holding:
+        """What was just taken here, given back when the store is closed."""
+        holding = Holding(self.address, path, revision, self.agent, until, owner)
+        self.holdings.add(holding)
+        self.engine.listener.tidy()
+        return holding
+
     def hold(self, lease: Lease) -> None:
         """Renews a lease in the background from now on."""
         self.engine.listener.hold(self.address, lease)
 
     def let_go(self, lease: Lease) -> None:
         """Renews a lease no more."""
+        if not self.engine.closed:  # else it is given back with all the rest
+            self.holdings.remove(self.address, lease.path)
         self.engine.listener.let_go(self.address, lease)

@@ -114,9 +114,14 @@ class Store(Local):
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Ends subscriptions, listener and connections, within about a second."""
-        self._engine.close()
+    def close(self, drain: Duration = 1.0) -> None:
+        """Ends subscriptions, listener and connections, within about a second.
+
+        Callbacks that are waiting are called before, for at most `drain` seconds, in which the store still serves them;
+        what is left then is logged, and counted as `undelivered`. Claims, presences and messages that are held are given
+        back at once: others need not wait until they lapse.
+        """
+        self._engine.close(seconds(drain, "drain"))
 
     def task(self, id: str, **settings: Unpack[ContextSettings]) -> Context:
         """The context `/tasks/<id>`; gone after a day without a commit, unless `ttl` says otherwise (None: kept).

@@ -11,22 +11,27 @@ from ccs._core.times import Duration, seconds
 from ccs._local import Local
 from ccs._log import logger
 from ccs._stats import Counters
-from ccs.errors import CCSError, Unavailable
+from ccs.errors import CCSError, ContextGone, Unavailable
 from ccs.types import Change, Event
 
-__all__ = ["Callback", "ErrorCallback", "Subscription", "whole_of"]
+__all__ = ["Callback", "ErrorCallback", "GoneCallback", "Subscription", "unheeded", "whole_of"]
 
 # Seconds after an outage was told: a server that refuses us at once would do so again.
 _REST = 0.5
 
 Callback = Callable[[Change], object]
 ErrorCallback = Callable[[Exception, Change | None], object]
+GoneCallback = Callable[[str], object]
 Told = Change | Event
 
 
 def whole_of(told: Any) -> object:
     """What a callback is given, unless it asks for less: all of it."""
     return told
+
+
+def unheeded(address: str) -> None:
+    """An `on_gone` of callbacks that go on silently."""
 
 
 class Source(Protocol):
@@ -44,9 +49,21 @@ class Source(Protocol):
     def stop(self) -> None:
         """Lets `__next__` end."""
 
+    def end_when_idle(self) -> None:
+        """Lets `__next__` end once nothing waits."""
+
+    def waiting(self) -> int:
+        """How much was heard and not yet handed out."""
+
+    def begin_anew(self) -> None:
+        """After `ContextGone`: goes on with what comes into being again."""
+
 
 class Subscription(Local):
-    """Calls back with each change or event of a watch, one after the other; an error of the callback stops nothing."""
+    """Calls back with each change or event of a watch, one after the other; an error of the callback stops nothing.
+
+    It outlives its context: when that comes into being again, all of its new life is delivered.
+    """
 
     def __init__(
         self,
@@ -55,11 +72,14 @@ class Subscription(Local):
         on_error: Callable[..., object] | None,
         stats: Counters,
         given: Callable[[Any], object] = whole_of,
+        on_gone: Callable[[str], object] | None = None,
     ) -> None:
         self._watch, self._callback, self._stats, self._given = watch, Caller(callback), stats, given
         self._on_error = None if on_error is None else Caller(on_error)
+        self._on_gone = None if on_gone is None else Caller(on_gone)
         self._name = getattr(callback, "__qualname__", repr(callback))
-        self._live = Gate()
+        self._live, self._done = Gate(), Gate()
+        self._left: int | None = None
         self._worker: Worker | None = None
         self._cancelled = self._over = False
         self._failure: Exception | None = None
@@ -69,7 +89,7 @@ class Subscription(Local):
 
     @property
     def state(self) -> str:
-        """`waiting` for the store to be entered, `starting`, `live`, `ended` with its context, `failed` or `cancelled`."""
+        """`waiting` for the store to be entered, `starting`, `live`, `ended` when its context was finished, `failed` or `cancelled`."""
         if self._cancelled or self._failure:
             return "cancelled" if self._cancelled else "failed"
         if self._over:
@@ -109,6 +129,19 @@ class Subscription(Local):
         if self._worker is None and not self._cancelled:
             self._worker = Worker(f"ccs {self._name}", self._run)
 
+    def begin_to_drain(self) -> None:
+        """Has it end when nothing waits any more. For the inside: stores do so when they are closed."""
+        self._watch.end_when_idle()
+
+    def drained(self, timeout: float) -> None:
+        """Waits until nothing waits any more, no longer than `timeout` seconds."""
+        if self._worker and not self._worker.current():
+            self._done.wait(timeout)
+
+    def left(self) -> int:
+        """How many changes or events were never delivered."""
+        return self._watch.waiting() if self._left is None else self._left
+
     def finished(self, timeout: float) -> None:
         """Waits for its end, no longer than `timeout` seconds."""
         if self._worker and not self._worker.current():
@@ -133,7 +166,9 @@ class Subscription(Local):
             raise
         finally:
             self._over = True
+            self._left = self._watch.waiting()
             self._live.open()
+            self._done.open()
             self._watch.close()
 
     def _deliver_next(self) -> bool:
@@ -145,12 +180,26 @@ class Subscription(Local):
             self._report(error, None)
             sleep(_REST)
             return True
+        except ContextGone as error:
+            self._watch.begin_anew()
+            self._tell_gone(error)
+            return True
         try:
             self._callback(self._given(told))
         except Exception as error:  # noqa: BLE001  # whatever a callback raises, it stops nothing
             self._stats.add("callback_errors")
             self._report(error, told)
         return True
+
+    def _tell_gone(self, error: ContextGone) -> None:
+        if self._on_gone is None:
+            logger.warning("subscription %s goes on with what comes into being again: %s", self._name, error)
+            return
+        try:
+            self._on_gone(error.address)
+        except Exception:  # noqa: BLE001  # as for a callback
+            self._stats.add("callback_errors")
+            logger.exception("on_gone of %s failed", self._name)
 
     def _report(self, error: Exception, told: Told | None) -> None:
         if isinstance(error, CCSError) and told is None:

@@ -146,7 +146,8 @@ class Transaction(Local):
         if not self._seen and not self._writes and not self._more:
             return
         operations = [
-            delete_op(path) if raw is _DELETED else set_op(path, raw, ttl) for path, (raw, ttl) in self._writes.items()
+            delete_op(path) if raw is _DELETED else set_op(path, raw, ttl, lasting=True)
+            for path, (raw, ttl) in self._writes.items()
         ]
         operations += [operation for operation, _, _ in self._more]
         size = sum(len(raw) for raw, _ in self._writes.values() if raw is not _DELETED)

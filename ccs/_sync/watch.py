@@ -89,6 +89,10 @@ class Watch(Local):
         self._queue: deque[tuple[Any, Cursor | None]] = deque()
         self._read = self._handed = Cursor(since or 0)
         self._catching_up = self._entered = self._stopped = self._finished = False
+        # A watch that is to end when it is idle looks at the journal once more before.
+        self._ends_idle = self._looks_once_more = False
+        # The first commits of the life that is watched, and of the one before it.
+        self._first = self._first_before = 0
         self._outcome: Any = None
         self._failure: CCSError | None = None
 
@@ -148,6 +152,25 @@ class Watch(Local):
         self._stopped = True
         self._signal.set()
 
+    def end_when_idle(self) -> None:
+        """Lets the consumer end once it has been given all that was committed by now. For the inside."""
+        self._looks_once_more = True
+        self._ends_idle = True
+        self._signal.set()
+
+    def waiting(self) -> int:
+        """How many changes were heard and not handed out. For the inside."""
+        return len(self._queue) + self._mailbox.waiting
+
+    def begin_anew(self) -> None:
+        """After `ContextGone`: goes on from the beginning of what comes, or came, into being again. For the inside."""
+        self._first_before = self._first
+        self._read = self._handed = Cursor(0)
+        self._finished = False
+        self._catch_up()
+        # At the end: who is interrupted before it begins anew again.
+        self._failure = None
+
     def start(self) -> None:
         """Goes live. For the inside: users enter the watch."""
         self._entered = True
@@ -202,6 +225,8 @@ class Watch(Local):
             self._signal.clear()
             # Stopped meanwhile: the flag may have been taken back.
             if not self._take_in() and not self._stopped:
+                if self._ends_idle and not self._look_once_more():
+                    return None
                 self._wait(deadline)
 
     def _hand_out(self) -> Any:
@@ -215,6 +240,13 @@ class Watch(Local):
         if left is not None and left <= 0:
             raise TimeoutError(f"nothing matched {', '.join(self._patterns)} in {self._address} in time")
         self._signal.wait(left)
+
+    def _look_once_more(self) -> bool:
+        looks, self._looks_once_more = self._looks_once_more, False
+        if looks:
+            self._catch_up()
+            self._signal.set()
+        return looks
 
     def _take_in(self) -> bool:
         """Takes in more of history, if there is more. Returns whether it is worth looking at the queue again."""
@@ -273,6 +305,9 @@ class Watch(Local):
         self._engine.listener.anchor(self._address, page)
 
     def _take(self, record: Record) -> None:
+        if record.previous == 0 and record.revision == self._first_before:
+            # Of the life before, heard late: that has been told.
+            return self._catch_up()
         try:
             self._expand(record)
         except HistoryDamaged as error:
@@ -305,6 +340,8 @@ class Watch(Local):
             raise HistoryDamaged(self._address, record.revision) from error
         self._finished = record.finishes
         self._outcome = outcome
+        if record.previous == 0:
+            self._first = record.revision
         cursors = [None] * (len(changes) - 1) + [record.cursor]
         # All at once: an interrupt leaves the whole commit there, or nothing of it.
         self._queue.extend(zip(changes, cursors, strict=False))

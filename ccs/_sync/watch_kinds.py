@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ccs._core.journal import Record, changes_of, events_of, told_by, written_by
+from ccs._log import logger
 from ccs._sync.engine import Engine
 from ccs._sync.watch import Watch
+from ccs.errors import ContextGone
 from ccs.types import Change, Entry, Event
 
 __all__ = ["CommitWatch", "Committed", "EntryWatch", "EventWatch", "Picture", "Tail"]
@@ -25,7 +27,18 @@ class EntryWatch(Watch):
 
 
 class EventWatch(Watch):
-    """The events of a context whose topics match; used as a `Watch`, whose promises it keeps."""
+    """The events of a context whose topics match; used as a `Watch`, whose promises it keeps.
+
+    Iterating goes on when the context has gone and comes into being again; `receive` raises `ContextGone`, as of a watch.
+    """
+
+    def __next__(self) -> Any:
+        while True:
+            try:
+                return super().__next__()
+            except ContextGone as error:
+                logger.info("%r goes on with what comes into being again: %s", self, error)
+                self.begin_anew()
 
     def _changed(self, record: Record) -> Sequence[Event]:
         return events_of(record, self._address, self._matcher)

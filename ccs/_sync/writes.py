@@ -71,7 +71,7 @@ class Writes(Reads):
         """
         raw, deadline = self._encode(value), None if ttl is None else millis(ttl)
         guards = _guards(check_writable(path), if_version, if_revision)
-        applied = self._place.write([set_op(path, raw, deadline)], guards, len(raw))
+        applied = self._place.write([set_op(path, raw, deadline, lasting=True)], guards, len(raw))
         return self._entry(path, applied.merged or raw, applied, deadline)
 
     def create(self, path: str, value: Any, *, ttl: Duration | None = None) -> Entry:
@@ -126,7 +126,7 @@ class Writes(Reads):
         encoded = {check_writable(path): self._encode(value) for path, value in values.items()}
         if not encoded:
             return self.revision()
-        operations = [set_op(path, raw, deadline) for path, raw in encoded.items()]
+        operations = [set_op(path, raw, deadline, lasting=True) for path, raw in encoded.items()]
         applied = self._place.write(operations, [], sum(map(len, encoded.values())))
         self._place.expect(deadline)
         return applied.revision
@@ -217,7 +217,7 @@ class Writes(Reads):
     def renew(self, path: str, ttl: Duration | None) -> bool:
         """Gives an entry a new deadline, None to keep it; whether it was there. Neither a revision nor an event."""
         deadline = None if ttl is None else millis(ttl)
-        applied = self._place.commit([renew_op(check_writable(path), deadline)], [], len(path))
+        applied = self._place.commit([renew_op(check_writable(path), deadline, lasting=True)], [], len(path))
         self._place.expect(deadline)
         return applied.result == (1,)
 
@@ -245,7 +245,7 @@ class Writes(Reads):
             guard = revision_guard(path, current.revision if current else 0)
             race.check()
             try:
-                operation = set_op(path, raw, deadline, keep_ttl=True)
+                operation = set_op(path, raw, deadline, keep_ttl=True, lasting=True)
                 applied = self._place.commit([operation], [guard], len(raw))
                 return self._entry(path, raw, applied, deadline)
             except Conflict as conflict:

@@ -14,7 +14,7 @@ from ccs.aio.entries import Entries
 from ccs.aio.place import Fence
 from ccs.aio.recipes import agreement, events, policies, presence
 from ccs.aio.recipes.barrier import Barrier
-from ccs.aio.recipes.claim import Claim, claim_any, claims_of
+from ccs.aio.recipes.claim import Claim, break_claim, claim_any, claims_of
 from ccs.aio.recipes.events import EventBus, EventErrorCallback
 from ccs.aio.recipes.inbox import Inbox
 from ccs.aio.recipes.message import Message, send
@@ -67,6 +67,19 @@ class Coordination(Entries):
     async def claims(self, *patterns: str) -> list[ClaimInfo]:
         """The claims that are held on resources whose names match, sorted by them; all where no pattern is given."""
         return await claims_of(self, patterns)
+
+    async def break_claim(self, resource: str) -> bool:
+        """Takes a claim away from whoever has it; whether there was one. For operators: the holder may still be at work.
+
+        Who waits gets the claim at once. What the holder writes through `claim.context` is `ClaimLost` at once; its
+        `claim.lost` tells so from the next renewal on, within a third of the ttl. What it does elsewhere goes on, unless
+        that is refused by the fencing token.
+
+            >>> claim = await task.claim("sources/a").acquire()
+            >>> await task.break_claim("sources/a"), await task.break_claim("sources/a")
+            (True, False)
+        """
+        return await break_claim(self._place, resource)
 
     async def once(
         self,

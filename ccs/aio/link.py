@@ -146,7 +146,11 @@ class _Talk:
         now = time.monotonic()
         patience.begin()
         self.send(command, partial(_settle, reply), now + patience.left(now))
-        return await reply
+        try:
+            return await reply
+        finally:
+            # Else its error, which knows this frame, would keep that until the next collection, and all callers' too.
+            del reply
 
     async def call_all(self, commands: Sequence[tuple[Argument, ...]], patience: Patience) -> list[Any]:
         """The replies to several commands, errors among them."""

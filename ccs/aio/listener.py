@@ -8,6 +8,7 @@ others read the messages: what those touch is made for it, or goes through `tell
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -26,6 +27,7 @@ from ccs._core.commit import (
     sweep_op,
 )
 from ccs._core.feed import Feed
+from ccs._core.holdings import Holding, Holdings, giving_back, grouped
 from ccs._core.journal import MALFORMED, JournalPage, Record, parse_page, parse_record
 from ccs._core.keys import Keys, address_of_key, channel_glob, keys_of
 from ccs._core.lease import Lease, Leases
@@ -49,6 +51,8 @@ __all__ = ["Listener", "Overhearing"]
 
 # Seconds: a look at a context that has been silent, at all of them, and how long after a deadline we come.
 SILENCE, RESYNC, GRACE = 5.0, 30.0, 0.005
+# Seconds between two looks at what was forgotten while it was held.
+_TIDY = 0.5
 _RENEWED_AT_ONCE = 128
 
 
@@ -77,6 +81,7 @@ class Listener:
         stats: Counters,
         tell: Callable[..., object] = call,
         plain: Plain | None = None,
+        holdings: Holdings | None = None,
     ) -> None:
         # A connection of its own, for the sweeps and the looks at the journal: it depends on nobody's commands.
         self._dialer = Dialer(target, timeout, retry_for)
@@ -89,7 +94,14 @@ class Listener:
         told = self._on_message, self._on_live, self._on_down, self._on_refused
         self._line = Line(self._dialer, *told, retry_for, stats, tell, plain)
         self._leases = Leases(Lock())
-        kinds = {"sweep": self._sweep, "renew": self._renew, "check": self._check, "resync": self._resync}
+        self.holdings = holdings or Holdings()
+        kinds = {
+            "sweep": self._sweep,
+            "renew": self._renew,
+            "check": self._check,
+            "resync": self._resync,
+            "tidy": self._tidy,
+        }
         self._appointments = Appointments(self._connection, kinds, tell)
         self._plan = self._appointments.plan
 
@@ -181,6 +193,10 @@ class Listener:
         """Whether it will be renewed, and swept, by the appointments that there are: nobody need be woken for it."""
         kept = self._appointments
         return kept.covers("renew", address, lease.renewal_in) and kept.covers("sweep", address, lease.ttl + GRACE)
+
+    def tidy(self) -> None:
+        """Looks now and then from now on, as long as something is held, at what was forgotten meanwhile. From any thread."""
+        self._plan("tidy", "", _TIDY)
 
     def let_go(self, address: str, lease: Lease) -> None:
         """Renews a lease no more. From any thread."""
@@ -302,6 +318,27 @@ class Listener:
         if leases:
             self._plan("renew", address, min(lease.due for lease in leases) - time.monotonic())
 
+    def _tidy(self, _: str) -> Sequence[Errand]:
+        """Gives back what was forgotten while it was held."""
+        if self.holdings.prune(time.monotonic()):
+            self.tidy()
+        return [self._giving_back(address, some) for address, some in grouped(self.holdings.forgotten())]
+
+    def _giving_back(self, address: str, some: list[Holding]) -> Errand:
+        # First: what is given back must not be renewed meanwhile.
+        paths = {holding.path for holding in some}
+        for lease in self._leases.of(address):
+            if lease.path in paths:
+                self.let_go(address, lease)
+
+        def given_back(address: str, answers: Sequence[Applied | CCSError]) -> None:
+            self.holdings.done_with(some)
+            for holding, answer in zip(some, answers, strict=True):
+                if isinstance(answer, Applied) and holding.owner is None:  # else it had been lost before
+                    _warn_forgotten(holding)
+
+        return self._errand(address, Batch([giving_back(holding) for holding in some], "", 0), given_back)
+
     def _check(self, address: str) -> Sequence[Errand]:
         feed = self._feeds.get(address)
         if feed is None:
@@ -331,6 +368,16 @@ class Listener:
 
     def _forbid(self, keys: Keys, refused: str) -> Forbidden:
         return self._connection.forbidden(refused_action(refused, keys))
+
+
+def _warn_forgotten(holding: Holding) -> None:
+    said = (
+        f"{holding.path} in {holding.address} was held and then forgotten, and is given back: leave it, or release() it"
+    )
+    try:
+        warnings.warn(said, ResourceWarning, stacklevel=1)
+    except ResourceWarning as warning:  # turned into an error, which nobody could catch here
+        logger.warning("%s", warning)
 
 
 def _renewing(lease: Lease, term: float) -> Commit:

@@ -113,9 +113,14 @@ class Store(Local):
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
 
-    async def aclose(self) -> None:
-        """Ends subscriptions, listener and connections, within about a second."""
-        await self._engine.aclose()
+    async def aclose(self, drain: Duration = 1.0) -> None:
+        """Ends subscriptions, listener and connections, within about a second.
+
+        Callbacks that are waiting are called before, for at most `drain` seconds, in which the store still serves them;
+        what is left then is logged, and counted as `undelivered`. Claims, presences and messages that are held are given
+        back at once: others need not wait until they lapse.
+        """
+        await self._engine.aclose(seconds(drain, "drain"))
 
     def task(self, id: str, **settings: Unpack[ContextSettings]) -> Context:
         """The context `/tasks/<id>`; gone after a day without a commit, unless `ttl` says otherwise (None: kept).

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ccs._core.journal import Record, changes_of, events_of, told_by, written_by
+from ccs._log import logger
 from ccs.aio.engine import Engine
 from ccs.aio.watch import Watch
+from ccs.errors import ContextGone
 from ccs.types import Change, Entry, Event
 
 __all__ = ["CommitWatch", "Committed", "EntryWatch", "EventWatch", "Picture", "Tail"]
@@ -24,7 +26,18 @@ class EntryWatch(Watch):
 
 
 class EventWatch(Watch):
-    """The events of a context whose topics match; used as a `Watch`, whose promises it keeps."""
+    """The events of a context whose topics match; used as a `Watch`, whose promises it keeps.
+
+    Iterating goes on when the context has gone and comes into being again; `receive` raises `ContextGone`, as of a watch.
+    """
+
+    async def __anext__(self) -> Any:
+        while True:
+            try:
+                return await super().__anext__()
+            except ContextGone as error:
+                logger.info("%r goes on with what comes into being again: %s", self, error)
+                self.begin_anew()
 
     def _changed(self, record: Record) -> Sequence[Event]:
         return events_of(record, self._address, self._matcher)

@@ -17,7 +17,7 @@ from ccs.aio.history import History
 from ccs.aio.past import diff, snapshot_at
 from ccs.aio.place import Place
 from ccs.aio.reads import matcher_of, typed
-from ccs.aio.subscription import Callback, ErrorCallback, Subscription, whole_of
+from ccs.aio.subscription import Callback, ErrorCallback, GoneCallback, Subscription, whole_of
 from ccs.aio.watch import Watch
 from ccs.aio.watch_kinds import EntryWatch
 from ccs.errors import HistoryCompacted, HistoryDamaged, HistoryForked, InvalidPattern, InvalidValue
@@ -67,14 +67,19 @@ class Watches:
         since: int | None = None,
         initial: bool = False,
         on_error: ErrorCallback | None = None,
+        on_gone: GoneCallback | None = None,
     ) -> Subscription:
         """Calls back with every change that matches, in order; `callback(change)`, `on_error(error, change)`.
 
         An error of the callback is logged and handed to `on_error`; it stops and loses nothing. It can be called
         before the store is entered: it is live when the entering returns.
+
+        It outlives its context, but does not keep that alive. When the context has expired, was dropped or was lost,
+        `on_gone(address)` is called (without it, that is logged); what comes into being again under the same address is
+        delivered from its beginning. It ends when the context is finished.
         """
         watch = self.watch(*pattern_list(patterns), since=since, initial=initial)
-        return call_back(self._place.engine, watch, callback, on_error)
+        return call_back(self._place.engine, watch, callback, on_error, on_gone=on_gone)
 
     def on_change(
         self,
@@ -82,6 +87,7 @@ class Watches:
         since: int | None = None,
         initial: bool = False,
         on_error: ErrorCallback | None = None,
+        on_gone: GoneCallback | None = None,
     ) -> Callable[[F], F]:
         """`subscribe` as a decorator.
 
@@ -96,7 +102,7 @@ class Watches:
         wanted = [pattern for one in patterns for pattern in pattern_list(one)]
 
         def register(callback: F) -> F:
-            self.subscribe(wanted, callback, since=since, initial=initial, on_error=on_error)
+            self.subscribe(wanted, callback, since=since, initial=initial, on_error=on_error, on_gone=on_gone)
             return callback
 
         return register
@@ -181,6 +187,8 @@ def call_back(
     callback: Callable[..., object],
     on_error: Callable[..., object] | None,
     given: Callable[[Any], object] = whole_of,
+    *,
+    on_gone: GoneCallback | None = None,
 ) -> Subscription:
     """A subscription to a watch, registered with its store; in the blocking colour live, if the store is open.
 
@@ -188,7 +196,7 @@ def call_back(
     """
     if not callable(callback):
         raise InvalidValue(f"{callback!r} cannot be called back: give a function that takes a change")
-    subscription = Subscription(watch, callback, on_error, engine.stats, given)
+    subscription = Subscription(watch, callback, on_error, engine.stats, given, on_gone)
     # [async-only]
     engine.subscribe(subscription)
     # [/async-only]

@@ -14,6 +14,7 @@
 --   operations  s <path> <ttl ms, '' = none, 'keep'> <value>          i <path> <by> ''          d <path> '' ''
 --               a <path> '<count> <most bytes>' <packed items>        e <topic> '' <data>       p '' '' '' (new policies)
 --               k <path> <ttl ms, '' = none> ''      alone in their commit:  w '' <limit> ''  f '' <keep ms> <outcome>  D '' '' ''
+--   A ttl with a '+' before it is one that the context outlasts; a lease has none.
 -- REPLY  answers joined by newlines, then, where one is F, a newline and the outcome; or 'stale': a later batch was
 --        applied; or 'early': the one that ARGV 7 names was not; or 'late': the time that ARGV 7 names has passed
 --   +<revision> <at>[ <result>]   applied; revision 0 where nothing changed; the result only of a single operation:
@@ -251,7 +252,8 @@ local function make_parts()
         return string.format('%015d %012d', bytes + keep_bytes, records + keep_commits + slack_of(keep_commits))
     end
 
-    -- The settings after some were given: "<ttl> <keep commits> <keep bytes>|<given>"; and when the journal is trimmed next.
+    -- The settings after some were given: "<ttl> <keep commits> <keep bytes>[ <outlasted>]|<given>", outlasted being an expiry
+    -- that the idle deadline must not come before; and when the journal is trimmed next.
     local function configure(settings, given, limits)
         local ttl, commits, bytes = string.match(settings, '^(%d+) (%d+) (%d+)')
         local new_ttl, new_commits, new_bytes = string.match(given, '^(%S+) (%S+) (%S+)$')
@@ -263,7 +265,8 @@ local function make_parts()
         if new_ttl ~= '-' then ttl = new_ttl end
         if new_commits ~= '-' then commits = new_commits end
         if new_bytes ~= '-' then bytes = new_bytes end
-        return ttl .. ' ' .. commits .. ' ' .. bytes .. '|' .. given, limits_after(bytes_before, records_before, commits, bytes)
+        local outlasted = string.match(settings, '^%d+ %d+ %d+( %d+)|') or ''
+        return ttl .. ' ' .. commits .. ' ' .. bytes .. outlasted .. '|' .. given, limits_after(bytes_before, records_before, commits, bytes)
     end
 
     -- The idle deadline from now on, and until when it need not be moved.
@@ -271,7 +274,17 @@ local function make_parts()
         local ttl, now = tonumber(string.match(settings, '^%d+')), string.sub(at, 1, 13)
         if ttl == 0 then return '0000000000000', '9999999999999', true end
         local slack = math.floor(ttl / 64)
-        return string.format('%013d', now + ttl + slack), string.format('%013d', now + slack), true
+        local deadline, renewed_after = now + ttl + slack, now + slack
+        -- A second more: that entry is to expire before the context goes.
+        local outlasted = (string.match(settings, '^%d+ %d+ %d+ (%d+)|') or 0) + 1000
+        if outlasted > deadline then deadline, renewed_after = outlasted, outlasted - ttl end
+        return string.format('%013d', deadline), string.format('%013d', renewed_after), true
+    end
+
+    -- The terms of a context that is to outlast an expiry.
+    local function outlast(terms, expiry)
+        local numbers, given = string.match(string.sub(terms, 65), '^(%d+ %d+ %d+)[^|]*(|.*)$')
+        return string.sub(terms, 1, 64) .. numbers .. ' ' .. expiry .. given
     end
 
     -- Trims the journal, to more than is kept at least so that it is seldom trimmed, and by whole items, of which the newest
@@ -336,7 +349,7 @@ local function make_parts()
     return {
         compute = compute, agent_of = agent_of, unlooked = unlooked, refusal = refusal, may_vanish = may_vanish,
         no_life = no_life, obstacle = obstacle, send = send, tell = tell, configure = configure, idle = idle,
-        trim = trim, prune = prune, expire_keys = expire_keys,
+        outlast = outlast, trim = trim, prune = prune, expire_keys = expire_keys,
     }
 end
 
@@ -409,7 +422,7 @@ while place <= places do
         number_now = (newest or last) + 1
         revision = format('%016d', number_now)
     end
-    local answer, result, due, due_raw, renewed, dated = nil
+    local answer, result, due, due_raw, renewed, dated, lasting = nil
     if held > 0 and (from > guards or kind == 'w' or held > 1000 or kind == 'f') then
         held, added = part.send(entries, held, paths, added)
         unproven = false
@@ -458,6 +471,7 @@ while place <= places do
             elseif kind == 'k' then
                 expiry = operand == '' and NONE or format('%013d', sub(at, 1, 13) + operand)
                 renewed, dated, result = renewed or before ~= '', true, before ~= '' and '1' or '0'
+                if before ~= '' and sub(operand, 1, 1) == '+' then lasting = lasting and lasting > expiry and lasting or expiry end
                 after = before ~= '' and sub(before, 1, 62) .. expiry .. sub(before, 76)
             elseif kind == 'e' then
                 after = ARGV[operation + 3]
@@ -476,6 +490,7 @@ while place <= places do
                     elseif expiry ~= NONE then
                         dated = true
                         if earliest == NONE or expiry < earliest then earliest = expiry end
+                        if sub(operand, 1, 1) == '+' then lasting = lasting and lasting > expiry and lasting or expiry end
                     end
                     after = revision .. ' ' .. version .. ' ' .. since .. ' ' .. at .. ' ' .. expiry .. sub(label, 5)
                         .. ' ' .. agent .. value
@@ -507,7 +522,7 @@ while place <= places do
     -- A due entry goes first, in a commit of its own; after it, this one is looked at again.
     if due then
         part = part or make_parts()
-        agent, answer, slots, steps, earliest, dated = part.agent_of(due_raw), false, 3, 1, NONE, true
+        agent, answer, slots, steps, earliest, dated, lasting = part.agent_of(due_raw), false, 3, 1, NONE, true, nil
         creates, removes = false, true
         identity, label = '- ' .. number, '0000 ' .. #agent
         writes[1], writes[2], writes[3] = due, due_raw, ''
@@ -522,6 +537,7 @@ while place <= places do
         -- May it write? An ordinary commit, alone, begins with the command that may fail: that of its date, else that of a
         -- path that comes or goes, else that of the entry.
         local lives = kind == 'f' or kind == 'D' or not touched and (anew or renewed_after < at)
+            or lasting and deadline ~= NONE and lasting > deadline
         local ordinary = not more and not wrote and not lives and slots > 0
             and (not dated or slots == 3) and (not removes or slots == 3 and not dated)
         if may and not may_write then
@@ -572,6 +588,11 @@ while place <= places do
         end
         if renewed_after < at then deadline, renewed_after, fresh = part.idle(sub(terms, 65), at) end
         anew = false
+    end
+    if lasting and not answer and deadline ~= NONE and lasting > deadline then
+        part = part or make_parts()
+        terms = part.outlast(terms, lasting)
+        deadline, renewed_after, fresh = part.idle(sub(terms, 65), at)
     end
 
     if answer then
@@ -637,7 +658,7 @@ while place <= places do
             told = part.tell(telling, told, last)
             call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
             call('HDEL', KEYS[5], 'created', 'finished', 'outcome')
-            call('HSET', KEYS[5], 'state', revision)
+            call('HSET', KEYS[5], 'state', revision, 'dropped', revision)
             call(ARGV[2], ARGV[1], record)
             may_create, unproven = false, false
             alive, finished, anew, held, added, seen, policies = false, false, true, 0, 0, false, NO_POLICIES

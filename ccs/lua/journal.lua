@@ -5,13 +5,14 @@
 -- REPLY  time of the context in ms, then, '0' where there is none:
 --        first, last, deadline of the context, time it was finished, next deadline of an entry,
 --        revision before the oldest record; then the head of the record at the cursor ('' = none), records after it,
---        the outcome of a finished context, and, of one that is gone, the last revision as far as it is known
+--        the outcome of a finished context, and the last revision of one that is gone, or that was dropped before this
+--        one came into being, as far as it is known
 --
 -- What another program wrote into the journal is passed on as it is: the client says so.
 
 local call = redis.call
 local clock = call('TIME')
-local meta = call('HMGET', KEYS[3], 'state', 'finished', 'outcome')
+local meta = call('HMGET', KEYS[3], 'state', 'finished', 'outcome', 'dropped')
 local past = string.sub(meta[1] or '0', 1, 16)
 -- The time of a context never goes back: not behind its last revision, in µs.
 local now = string.format('%.0f', math.floor(math.max(clock[1] * 1000 + clock[2] / 1000, past / 1000)))
@@ -46,4 +47,4 @@ while #page > 0 and #records < wanted and bytes < most_bytes do
         for field = 2, #item[2], 2 do take(item[2][field]) end
     end
 end
-return {now, first, last, deadline, meta[2] or '0', upcoming or '0', oldest, at, records, meta[3] or '', '0'}
+return {now, first, last, deadline, meta[2] or '0', upcoming or '0', oldest, at, records, meta[3] or '', meta[4] or '0'}

@@ -28,9 +28,8 @@ async def _missing(task: Any, path: str) -> bool:
 
 
 async def take(task: Any, role: str = "r", **options: Any) -> Any:
-    """The message that a receiver gets who comes only now."""
-    async with task.inbox(role, **options) as inbox:
-        return await inbox.receive(timeout=PATIENCE)
+    """The message that a receiver gets who comes only now, and who is not left, or it would give the message back."""
+    return await task.inbox(role, **options).receive(timeout=PATIENCE)
 
 
 async def assert_nothing(task: Any, role: str = "r", **options: Any) -> None:

@@ -122,7 +122,7 @@ async def test_who_waits_gets_what_comes_back_when_the_lease_is_over_and_not_bef
     async with task.inbox("r") as inbox:
         again = await inbox.receive(timeout=PATIENCE)
         assert (again.id, again.attempts) == (sent.id, 2)
-    leased = [(change.op, change.at) for change in await task.history("@inbox/r/%-/leases/*")]
+        leased = [(change.op, change.at) for change in await task.history("@inbox/r/%-/leases/*")]
     assert [op for op, _ in leased] == ["set", "expire", "set"]
     assert leased[1][1] - leased[0][1] >= timedelta(seconds=0.2)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 import ccs
 from tests.support.colours import COLOURS, connect_in
 from tests.support.servers import PrivateServer
-from tests.support.waiting import scaled
+from tests.support.waiting import aeventually, bounded, scaled
 
 
 def restart(server: PrivateServer) -> None:
@@ -86,3 +87,39 @@ async def test_who_is_present_stays_so(own_server: PrivateServer, task: Any) -> 
         (member,) = await task.members()
         assert (member.id, member.joined_at) == (presence.id, joined)
     assert await task.members() == []
+
+
+# Servers that lost all they had.
+
+
+def lose_everything(server: PrivateServer) -> None:
+    with server.client() as client:
+        client.flushall()
+
+
+@pytest.mark.parametrize("anew", [False, True], ids=["nobody else there", "made anew by others"])
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_who_is_present_comes_back_within_its_ttl(own_server: PrivateServer, task: Any, anew: bool) -> None:
+    async with task.join("worker", ttl=1.5) as presence:
+        lose_everything(own_server)
+        if anew:
+            await task.set("here", 1)
+        await aeventually(task.members, timeout=1.5)
+        (member,) = await task.members()
+        assert (member.id, member.role) == (presence.id, "worker")
+    assert await task.members() == []
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_a_claim_is_lost_and_those_who_waited_line_up_anew(own_server: PrivateServer, task: Any) -> None:
+    claim = await task.claim("r", ttl=0.9).acquire()
+    token = claim.token
+    waiting = asyncio.ensure_future(task.claim("r").acquire(timeout=scaled(20)))
+    await aeventually(lambda: task.paths("@waiting/**"))
+    lose_everything(own_server)
+    await aeventually(lambda: claim.lost)
+    with pytest.raises(ccs.ClaimLost):
+        await claim.context.set("by", token)
+    taken = await bounded(waiting, 20)
+    assert taken.token > token
+    await taken.release()

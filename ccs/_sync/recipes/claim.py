@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import secrets
 import time
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -34,13 +35,21 @@ from ccs._sync.entries import Entries
 from ccs._sync.place import Fence, Place
 from ccs._sync.reads import matcher_of
 from ccs._sync.recipes.turns import Turns
-from ccs.errors import AlreadyClaimed, CCSError, ClaimLost, Conflict, ContextFinished, Misuse, Unavailable
+from ccs.errors import (
+    AlreadyClaimed,
+    CCSError,
+    ClaimLost,
+    Conflict,
+    ContextFinished,
+    Misuse,
+    Unavailable,
+)
 from ccs.types import ClaimInfo
 
 if TYPE_CHECKING:
     from ccs._sync.context import Context
 
-__all__ = ["Claim", "claim_any", "claims_of"]
+__all__ = ["Claim", "break_claim", "claim_any", "claims_of"]
 
 # Seconds: the shortest ttl, the longest of a ticket, and for taking back what was not wanted; or for trying to, after the
 # server has not answered for as long as the caller wanted to wait.
@@ -54,7 +63,8 @@ class Claim(Local):
     belongs to this object: another one of the same agent has to wait like everybody else.
 
     Leaving the block releases it. If it was lost meanwhile, that is `ClaimLost`, unless another exception passes
-    through: that one is raised, and the loss is logged.
+    through: that one is raised, and the loss is logged. Closing the store releases it, too. If the object is forgotten
+    while it holds, the background releases it within a second, with a `ResourceWarning`.
     """
 
     def __init__(
@@ -72,6 +82,7 @@ class Claim(Local):
         self._lease: Lease | None = None
         self._attempt = ""
         self._released = self._acquiring = self._adopted = False
+        self._forgotten: weakref.finalize[Any, Claim] | None = None
 
     def __repr__(self) -> str:
         token = f" with token {self._lease.revision}" if self._lease else ""
@@ -86,9 +97,12 @@ class Claim(Local):
     def state(self) -> str:
         """`new`, `waiting` to be acquired, `held`, `lost` or `released`."""
         if self._lease is not None and not self._released:
-            # In a forked child nobody renews it, and the parent goes on holding it.
-            here = not self._place.engine.inherited
-            return "held" if here and self._lease.held(time.monotonic()) else "lost"
+            engine = self._place.engine
+            if engine.inherited:  # nobody renews it here, and the parent goes on holding it
+                return "lost"
+            if engine.closed:
+                return "released"
+            return "held" if self._lease.held(time.monotonic()) else "lost"
         return "waiting" if self._acquiring else "released" if self._released else "new"
 
     @property
@@ -114,8 +128,11 @@ class Claim(Local):
 
     @property
     def context(self) -> Context:
-        """The same context, whose writes are `ClaimLost` once the claim is not held any more: decided in the commit."""
-        return self._fenced(Fence(self.resource, revision_guard(self._site.path, self._last_hold().revision)))
+        """The same context, whose writes are `ClaimLost` once the claim is not held any more: decided in the commit.
+
+        As long as it is in use, the claim is not taken for forgotten.
+        """
+        return self._fenced(Fence(self.resource, revision_guard(self._site.path, self._last_hold().revision), self))
 
     def __enter__(self) -> Claim:
         if self._adopted:
@@ -124,7 +141,7 @@ class Claim(Local):
         return self.acquire()
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if self._released:
+        if self._released or self.state == "released":
             return
         try:
             self.release()
@@ -152,19 +169,19 @@ class Claim(Local):
             raise ClaimLost(self.resource)
         try:
             self._released, self._adopted = True, False
-            self._place.let_go(lease)
+            self._let_go(lease)
             self._commit([delete_op(lease.path)], [revision_guard(lease.path, lease.revision)])
         except Conflict as conflict:
             raise ClaimLost(self.resource) from conflict
         except Misuse:
             # Refused before anything was sent, so it is held as before.
             self._released = False
-            self._place.hold(lease)
+            self._keep(lease)
             raise
         except CCSError:
             raise
         except BaseException:
-            self._place.let_go(lease)
+            self._let_go(lease)
             self._withdraw(self._attempt)
             raise
 
@@ -176,6 +193,21 @@ class Claim(Local):
             return False
         self._adopted = True
         return True
+
+    def _keep(self, lease: Lease) -> None:
+        self._place.hold(lease)
+        self._own(lease)
+
+    def _own(self, lease: Lease) -> None:
+        """From now on this object is the only one that can give it back: if it is forgotten, the background does it."""
+        holding = self._place.holding(lease.path, lease.revision)
+        self._forgotten = weakref.finalize(self, self._place.holdings.note_forgotten, holding)
+        self._forgotten.atexit = False
+
+    def _let_go(self, lease: Lease) -> None:
+        if self._forgotten:
+            self._forgotten.detach()
+        self._place.let_go(lease)
 
     def _last_hold(self) -> Lease:
         if self._lease is None:
@@ -190,6 +222,7 @@ class Claim(Local):
             self._acquiring = True
             self._give_up()
             self._lease, self._attempt, self._released = take(attempt), attempt, False
+            self._own(self._lease)
         except (AlreadyClaimed, Conflict, Misuse):
             raise
         except Unavailable:
@@ -266,7 +299,10 @@ class Claim(Local):
         lease.renewed(sent, lease.ttl)
 
     def _line_up(self, attempt: str) -> Lease:
-        return self._lend(self._site.ticket(attempt), {"holder": self._place.agent}, self._term(_TICKET), [])
+        path, holder = self._site.ticket(attempt), {"holder": self._place.agent}
+        # Before it is there: a store that is closed meanwhile gives it back all the same.
+        self._place.holding(path, None)
+        return self._lend(path, holder, self._term(_TICKET), [])
 
     def _lend(self, path: str, value: Any, ttl: float, guards: list[Guard], also: Sequence[Operation] = ()) -> Lease:
         """Writes an entry that ends by itself unless it is renewed, and renews it from now on."""
@@ -291,7 +327,9 @@ class Claim(Local):
     def _take_back(self, attempt: str) -> None:
         try:
             # After this commit, no earlier one that was on its way is applied any more.
-            self._commit([delete_op(self._site.ticket(attempt))], [])
+            ticket = self._site.ticket(attempt)
+            self._commit([delete_op(ticket)], [])
+            self._place.holdings.remove(self._place.address, ticket)
             entry = self._entries.entry(self._site.path)
             if entry and entry.value["id"] == attempt:
                 self._commit([delete_op(entry.path)], [revision_guard(entry.path, entry.revision)])
@@ -300,6 +338,12 @@ class Claim(Local):
 
     def _commit(self, operations: list[Operation], guards: list[Guard]) -> None:
         self._place.commit(operations, guards, 0, heeding=False)
+
+
+def break_claim(place: Place, resource: str) -> bool:
+    """Removes the claim on a resource, whoever has it; whether there was one."""
+    applied = place.commit([delete_op(site_of(resource).path)], [], 0, heeding=False)
+    return bool(applied.result[0])
 
 
 def claim_any(place: Place, resources: Iterable[str], claim: Callable[[str], Claim]) -> Claim | None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from weakref import WeakKeyDictionary
 
 from ccs._core.commit import revision_guard
+from ccs._core.holdings import giving_back
 from ccs._core.inbox import (
     Desk,
     InboxPaths,
@@ -29,12 +30,14 @@ from ccs._core.mailbox import Mailbox
 from ccs._core.numbers import whole
 from ccs._core.times import Duration, millis, seconds
 from ccs._local import Local
+from ccs._log import logger
 from ccs._sync.engine import Engine
 from ccs._sync.entries import Entries
 from ccs._sync.place import Place
 from ccs._sync.recipes.message import Message, message_of
 from ccs._sync.watch_kinds import Picture
 from ccs.errors import (
+    CCSError,
     Conflict,
     ContextFinished,
     ContextGone,
@@ -85,7 +88,12 @@ class Inbox(Local):
 
     Delivered in order of sending, each to one receiver of the role at a time. What is not acknowledged within `lease`
     comes back, the oldest first; after `attempts` deliveries it moves to the dead letters. An inbox has one consumer
-    at a time: give every receiver its own. Iterating ends when the context is finished, or when the inbox is closed.
+    at a time: give every receiver its own. Iterating ends when the context is finished, or when the inbox is closed; when
+    the context has gone, it goes on with what comes into being again.
+
+    What was received and not settled is given back at once when the inbox is left: when a loop over it ends, however it
+    does, when its block is left, when it or the store is closed. As long as nobody else has taken a message by then, it
+    may still be settled.
     """
 
     def __init__(self, entries: Entries, role: str, lease: Duration, attempts: int) -> None:
@@ -94,6 +102,8 @@ class Inbox(Local):
         self._tries = whole("attempts", attempts, "how often to deliver a message, at least once", 1)
         self._view: _View | None = None
         self._closed = self._receiving = False
+        # Not the inbox itself, which may be forgotten while its messages are still at work.
+        self._token = object()
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"{len(self._view.desk)} messages" if self._view else "not listening"
@@ -106,18 +116,21 @@ class Inbox(Local):
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def __iter__(self) -> Inbox:
-        return self
+    def __iter__(self) -> Deliveries:
+        return Deliveries(self, self._place)
 
     def __next__(self) -> Message:
-        try:
-            return self.receive()
-        except ContextFinished:
-            raise StopIteration from None
-        except Misuse:
-            if not self._closed:
-                raise
-            raise StopIteration from None
+        while True:
+            try:
+                return self.receive()
+            except ContextGone as error:
+                logger.info("%r goes on with what comes into being again: %s", self, error)
+            except ContextFinished:
+                raise StopIteration from None
+            except Misuse:
+                if not self._closed:
+                    raise
+                raise StopIteration from None
 
     def receive(self, timeout: Duration | None = None) -> Message:
         """The oldest message that nobody holds, as soon as there is one; `TimeoutError` after `timeout` seconds.
@@ -159,9 +172,22 @@ class Inbox(Local):
         return sorted(messages, key=lambda message: in_order(message.revision, message.id))
 
     def close(self) -> None:
-        """Listens no more, and ends who waits in it; messages that it delivered may still be settled."""
+        """Listens no more, ends who waits in it, and gives back what it delivered and nobody has settled."""
         self._closed = True
         self._leave()
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Gives back what it has delivered and nobody has settled: others get it at once."""
+        for holding in self._place.holdings.owned_by(self._token):
+            self._place.holdings.remove(holding.address, holding.path)
+            commit = giving_back(holding)
+            try:
+                self._place.commit([*commit.operations], [*commit.guards], 0, heeding=False)
+            except Conflict:
+                pass  # settled, or somebody else's by now
+            except CCSError as error:
+                logger.info("%r: what it holds comes back by itself: %s", self, error)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -217,6 +243,8 @@ class Inbox(Local):
 
     def _message(self, offer: Offer, attempts: int, revision: int) -> Message:
         letter = offer.letter(attempts)
+        lease = self._paths.at("leases", offer.id)
+        self._place.holding(lease, revision, time.monotonic() + self._lease / 1000, self._token)
         return message_of(letter, self._place, held_by_delivery(letter, revision), self._tries)
 
     def _burying(self, offer: Offer) -> Move:
@@ -256,6 +284,28 @@ class Inbox(Local):
         view, self._view = self._view, None
         if view:
             view.close()
+
+
+class Deliveries:
+    """A loop over an inbox; when it ends, what it was given and has not settled is given back."""
+
+    def __init__(self, inbox: Inbox, place: Place) -> None:
+        self._inbox = inbox
+        left = weakref.finalize(self, place.holdings.note_left, inbox._token)
+        left.atexit = False
+
+    def __iter__(self) -> Deliveries:
+        return self
+
+    def __next__(self) -> Message:
+        inbox = self._inbox
+        # The error of a call below may keep this frame until the next collection: not the loop, too, whose end counts.
+        del self
+        return inbox.__next__()
+
+    def close(self) -> None:
+        """Ends it: gives back at once."""
+        self._inbox.give_back()
 
 
 def _desk_of(paths: InboxPaths, entries: Iterable[Entry]) -> Desk:

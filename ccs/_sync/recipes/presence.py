@@ -32,7 +32,7 @@ class Presence(Local):
 
     It renews itself in the background. If it lapses all the same, since the process was stopped or cut off for longer
     than its `ttl` (seconds), it has left for everybody else, and joins again by itself when it is back: `joined_at` is
-    new then. It ends with its context, and does not bring that back.
+    new then. It ends with its context, and does not bring that back; only where the server has lost its data it does.
     """
 
     def __init__(self, entries: Entries, role: str | None, ttl: Duration, meta: Any) -> None:
@@ -130,6 +130,7 @@ class Presence(Local):
     def _keep(self, lease: Lease) -> None:
         self._lease = lease
         self._place.hold(lease)
+        self._place.holding(lease.path, lease.revision)
         self._place.engine.presences[self] = self._place.address, self.agent, self.ttl
 
     def _forget(self) -> None:
@@ -157,10 +158,14 @@ class Presence(Local):
                 return self._forget()
 
     def _check_context(self) -> None:
-        """`ContextGone` where the context is not the one that was joined: that must not come back because of us."""
+        """`ContextGone` where the context has ended: it must not come back because of us.
+
+        Where the server does not know that it has ended, it was lost with the server's data.
+        """
         place, joined = self._place, self._lease.revision if self._lease else 0
         page = place.engine.look(place.address, joined, 0)
-        if not page.exists or page.first > joined:
+        other = not page.exists or page.first > joined
+        if other and page.ended >= joined:
             raise ContextGone(place.address)
 
 

@@ -37,11 +37,13 @@ _REST = 0.5
 class _Waiter:
     """A ticket in the line, and what wakes whoever waits with it; pictures that are older than `after` do not count."""
 
-    __slots__ = ("after", "gate", "ticket")
+    __slots__ = ("after", "cleared", "gate", "ticket")
 
     def __init__(self, ticket: Lease, after: int) -> None:
         self.ticket, self.after = ticket.path, max(ticket.revision, after)
         self.gate = Gate()
+        # Whether the line that it stood in has gone with its context.
+        self.cleared = False
 
 
 class _Line(Picture):
@@ -102,6 +104,8 @@ class Turns:
     def _turn_of(self, waiter: _Waiter) -> bool | None:
         # A new one first: whoever opens it from here on has something to tell.
         waiter.gate = Gate()
+        if waiter.cleared:
+            return False
         picture = self._picture
         if picture is None or self._seen < waiter.after:
             return None
@@ -124,6 +128,10 @@ class Turns:
                 self._draw()
             else:
                 self._refresh(self._picture, deadline)
+        except ContextGone as error:
+            logger.info("whoever waits for %r in %s lines up anew: %s", self._site.resource, self._address, error)
+            self._drop()
+            self._clear()
         except (HistoryCompacted, HistoryDamaged, HistoryForked) as error:
             logger.info("looking anew at %r in %s: %s", self._site.resource, self._address, error)
             self._drop()
@@ -160,6 +168,11 @@ class Turns:
 
     def _wake(self, path: str | None) -> None:
         if path is not None and (waiter := self._waiters.get(path)):
+            waiter.gate.open()
+
+    def _clear(self) -> None:
+        for waiter in list(self._waiters.values()):
+            waiter.cleared = True
             waiter.gate.open()
 
     def _drop(self) -> None:

@@ -60,11 +60,11 @@ class NewEpisode(NamedTuple):
     @classmethod
     def of(cls, path: str, given: str | None, vector: bytes, raw: bytes, ttl: int | None) -> NewEpisode:
         """One whose id was given, or else is unique by itself."""
-        operations, guards = [set_op(path, raw, ttl)], [version_guard(path, 0)]
+        operations, guards = [set_op(path, raw, ttl, lasting=True)], [version_guard(path, 0)]
         if given is not None:
             # Its path begins with the time, so another entry sees to it that there is one of each id.
             named = system_path(EPISODE_IDS, given)
-            operations.append(set_op(named, encode({"path": path}), ttl))
+            operations.append(set_op(named, encode({"path": path}), ttl, lasting=True))
             guards.insert(0, version_guard(named, 0))
         return cls(path, vector, operations, guards, len(raw))
 

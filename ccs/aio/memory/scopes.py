@@ -18,7 +18,7 @@ from ccs._core.scopes import MEMORY_SCOPES, memory_event, said_since
 from ccs._core.times import Duration
 from ccs._local import Local
 from ccs.aio.entries import Entries
-from ccs.aio.subscription import ErrorCallback
+from ccs.aio.subscription import ErrorCallback, unheeded
 from ccs.aio.watches import pattern_list
 from ccs.errors import InvalidValue
 from ccs.types import Change, Entry, MemoryEvent
@@ -117,7 +117,7 @@ class Memory(Local):
         def register(callback: F) -> F:
             call = AsyncCaller(callback)
             for name, entries in self._named(scope).items():
-                entries.subscribe(wanted, partial(_tell, call, name), on_error=on_error)
+                entries.subscribe(wanted, partial(_tell, call, name), on_error=on_error, on_gone=unheeded)
             return callback
 
         return register

@@ -86,7 +86,7 @@ class Semantic(Local):
         value = {"content": text_of(content, "content"), "metadata": map_of(metadata, "metadata")}
         vector, raw = await self._space.remember(value, content, embedding)
         guards = [] if replace else [version_guard(path, 0)]
-        fact = _New(vector, set_op(path, raw, deadline), guards, len(raw))
+        fact = _New(vector, set_op(path, raw, deadline, lasting=True), guards, len(raw))
         if supersedes is None:
             await self._space.commit(vector, [fact.operation], guards, fact.size)
         else:

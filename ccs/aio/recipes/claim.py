@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import secrets
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -33,13 +34,21 @@ from ccs.aio.entries import Entries
 from ccs.aio.place import Fence, Place
 from ccs.aio.reads import matcher_of
 from ccs.aio.recipes.turns import Turns
-from ccs.errors import AlreadyClaimed, CCSError, ClaimLost, Conflict, ContextFinished, Misuse, Unavailable
+from ccs.errors import (
+    AlreadyClaimed,
+    CCSError,
+    ClaimLost,
+    Conflict,
+    ContextFinished,
+    Misuse,
+    Unavailable,
+)
 from ccs.types import ClaimInfo
 
 if TYPE_CHECKING:
     from ccs.aio.context import Context
 
-__all__ = ["Claim", "claim_any", "claims_of"]
+__all__ = ["Claim", "break_claim", "claim_any", "claims_of"]
 
 # Seconds: the shortest ttl, the longest of a ticket, and for taking back what was not wanted; or for trying to, after the
 # server has not answered for as long as the caller wanted to wait.
@@ -53,7 +62,8 @@ class Claim(Local):
     belongs to this object: another one of the same agent has to wait like everybody else.
 
     Leaving the block releases it. If it was lost meanwhile, that is `ClaimLost`, unless another exception passes
-    through: that one is raised, and the loss is logged.
+    through: that one is raised, and the loss is logged. Closing the store releases it, too. If the object is forgotten
+    while it holds, the background releases it within a second, with a `ResourceWarning`.
     """
 
     def __init__(
@@ -71,6 +81,7 @@ class Claim(Local):
         self._lease: Lease | None = None
         self._attempt = ""
         self._released = self._acquiring = self._adopted = False
+        self._forgotten: weakref.finalize[Any, Claim] | None = None
 
     def __repr__(self) -> str:
         token = f" with token {self._lease.revision}" if self._lease else ""
@@ -85,9 +96,12 @@ class Claim(Local):
     def state(self) -> str:
         """`new`, `waiting` to be acquired, `held`, `lost` or `released`."""
         if self._lease is not None and not self._released:
-            # In a forked child nobody renews it, and the parent goes on holding it.
-            here = not self._place.engine.inherited
-            return "held" if here and self._lease.held(time.monotonic()) else "lost"
+            engine = self._place.engine
+            if engine.inherited:  # nobody renews it here, and the parent goes on holding it
+                return "lost"
+            if engine.closed:
+                return "released"
+            return "held" if self._lease.held(time.monotonic()) else "lost"
         return "waiting" if self._acquiring else "released" if self._released else "new"
 
     @property
@@ -113,8 +127,11 @@ class Claim(Local):
 
     @property
     def context(self) -> Context:
-        """The same context, whose writes are `ClaimLost` once the claim is not held any more: decided in the commit."""
-        return self._fenced(Fence(self.resource, revision_guard(self._site.path, self._last_hold().revision)))
+        """The same context, whose writes are `ClaimLost` once the claim is not held any more: decided in the commit.
+
+        As long as it is in use, the claim is not taken for forgotten.
+        """
+        return self._fenced(Fence(self.resource, revision_guard(self._site.path, self._last_hold().revision), self))
 
     async def __aenter__(self) -> Claim:
         if self._adopted:
@@ -123,7 +140,7 @@ class Claim(Local):
         return await self.acquire()
 
     async def __aexit__(self, kind: object, error: object, trace: object) -> None:
-        if self._released:
+        if self._released or self.state == "released":
             return
         try:
             await self.release()
@@ -151,19 +168,19 @@ class Claim(Local):
             raise ClaimLost(self.resource)
         try:
             self._released, self._adopted = True, False
-            self._place.let_go(lease)
+            self._let_go(lease)
             await self._commit([delete_op(lease.path)], [revision_guard(lease.path, lease.revision)])
         except Conflict as conflict:
             raise ClaimLost(self.resource) from conflict
         except Misuse:
             # Refused before anything was sent, so it is held as before.
             self._released = False
-            self._place.hold(lease)
+            self._keep(lease)
             raise
         except CCSError:
             raise
         except BaseException:
-            self._place.let_go(lease)
+            self._let_go(lease)
             await self._withdraw(self._attempt)
             raise
 
@@ -175,6 +192,21 @@ class Claim(Local):
             return False
         self._adopted = True
         return True
+
+    def _keep(self, lease: Lease) -> None:
+        self._place.hold(lease)
+        self._own(lease)
+
+    def _own(self, lease: Lease) -> None:
+        """From now on this object is the only one that can give it back: if it is forgotten, the background does it."""
+        holding = self._place.holding(lease.path, lease.revision)
+        self._forgotten = weakref.finalize(self, self._place.holdings.note_forgotten, holding)
+        self._forgotten.atexit = False
+
+    def _let_go(self, lease: Lease) -> None:
+        if self._forgotten:
+            self._forgotten.detach()
+        self._place.let_go(lease)
 
     def _last_hold(self) -> Lease:
         if self._lease is None:
@@ -189,6 +221,7 @@ class Claim(Local):
             self._acquiring = True
             await self._give_up()
             self._lease, self._attempt, self._released = await take(attempt), attempt, False
+            self._own(self._lease)
         except (AlreadyClaimed, Conflict, Misuse):
             raise
         except Unavailable:
@@ -265,7 +298,10 @@ class Claim(Local):
         lease.renewed(sent, lease.ttl)
 
     async def _line_up(self, attempt: str) -> Lease:
-        return await self._lend(self._site.ticket(attempt), {"holder": self._place.agent}, self._term(_TICKET), [])
+        path, holder = self._site.ticket(attempt), {"holder": self._place.agent}
+        # Before it is there: a store that is closed meanwhile gives it back all the same.
+        self._place.holding(path, None)
+        return await self._lend(path, holder, self._term(_TICKET), [])
 
     async def _lend(
         self, path: str, value: Any, ttl: float, guards: list[Guard], also: Sequence[Operation] = ()
@@ -292,7 +328,9 @@ class Claim(Local):
     async def _take_back(self, attempt: str) -> None:
         try:
             # After this commit, no earlier one that was on its way is applied any more.
-            await self._commit([delete_op(self._site.ticket(attempt))], [])
+            ticket = self._site.ticket(attempt)
+            await self._commit([delete_op(ticket)], [])
+            self._place.holdings.remove(self._place.address, ticket)
             entry = await self._entries.entry(self._site.path)
             if entry and entry.value["id"] == attempt:
                 await self._commit([delete_op(entry.path)], [revision_guard(entry.path, entry.revision)])
@@ -301,6 +339,12 @@ class Claim(Local):
 
     async def _commit(self, operations: list[Operation], guards: list[Guard]) -> None:
         await self._place.commit(operations, guards, 0, heeding=False)
+
+
+async def break_claim(place: Place, resource: str) -> bool:
+    """Removes the claim on a resource, whoever has it; whether there was one."""
+    applied = await place.commit([delete_op(site_of(resource).path)], [], 0, heeding=False)
+    return bool(applied.result[0])
 
 
 async def claim_any(place: Place, resources: Iterable[str], claim: Callable[[str], Claim]) -> Claim | None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from weakref import WeakKeyDictionary
 
 from ccs._core.commit import revision_guard
+from ccs._core.holdings import giving_back
 from ccs._core.inbox import (
     Desk,
     InboxPaths,
@@ -28,12 +29,14 @@ from ccs._core.mailbox import Mailbox
 from ccs._core.numbers import whole
 from ccs._core.times import Duration, millis, seconds
 from ccs._local import Local
+from ccs._log import logger
 from ccs.aio.engine import Engine
 from ccs.aio.entries import Entries
 from ccs.aio.place import Place
 from ccs.aio.recipes.message import Message, message_of
 from ccs.aio.watch_kinds import Picture
 from ccs.errors import (
+    CCSError,
     Conflict,
     ContextFinished,
     ContextGone,
@@ -84,7 +87,12 @@ class Inbox(Local):
 
     Delivered in order of sending, each to one receiver of the role at a time. What is not acknowledged within `lease`
     comes back, the oldest first; after `attempts` deliveries it moves to the dead letters. An inbox has one consumer
-    at a time: give every receiver its own. Iterating ends when the context is finished, or when the inbox is closed.
+    at a time: give every receiver its own. Iterating ends when the context is finished, or when the inbox is closed; when
+    the context has gone, it goes on with what comes into being again.
+
+    What was received and not settled is given back at once when the inbox is left: when a loop over it ends, however it
+    does, when its block is left, when it or the store is closed. As long as nobody else has taken a message by then, it
+    may still be settled.
     """
 
     def __init__(self, entries: Entries, role: str, lease: Duration, attempts: int) -> None:
@@ -93,6 +101,8 @@ class Inbox(Local):
         self._tries = whole("attempts", attempts, "how often to deliver a message, at least once", 1)
         self._view: _View | None = None
         self._closed = self._receiving = False
+        # Not the inbox itself, which may be forgotten while its messages are still at work.
+        self._token = object()
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"{len(self._view.desk)} messages" if self._view else "not listening"
@@ -105,18 +115,21 @@ class Inbox(Local):
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
 
-    def __aiter__(self) -> Inbox:
-        return self
+    def __aiter__(self) -> Deliveries:
+        return Deliveries(self, self._place)
 
     async def __anext__(self) -> Message:
-        try:
-            return await self.receive()
-        except ContextFinished:
-            raise StopAsyncIteration from None
-        except Misuse:
-            if not self._closed:
-                raise
-            raise StopAsyncIteration from None
+        while True:
+            try:
+                return await self.receive()
+            except ContextGone as error:
+                logger.info("%r goes on with what comes into being again: %s", self, error)
+            except ContextFinished:
+                raise StopAsyncIteration from None
+            except Misuse:
+                if not self._closed:
+                    raise
+                raise StopAsyncIteration from None
 
     async def receive(self, timeout: Duration | None = None) -> Message:
         """The oldest message that nobody holds, as soon as there is one; `TimeoutError` after `timeout` seconds.
@@ -158,9 +171,22 @@ class Inbox(Local):
         return sorted(messages, key=lambda message: in_order(message.revision, message.id))
 
     async def aclose(self) -> None:
-        """Listens no more, and ends who waits in it; messages that it delivered may still be settled."""
+        """Listens no more, ends who waits in it, and gives back what it delivered and nobody has settled."""
         self._closed = True
         await self._leave()
+        await self.give_back()
+
+    async def give_back(self) -> None:
+        """Gives back what it has delivered and nobody has settled: others get it at once."""
+        for holding in self._place.holdings.owned_by(self._token):
+            self._place.holdings.remove(holding.address, holding.path)
+            commit = giving_back(holding)
+            try:
+                await self._place.commit([*commit.operations], [*commit.guards], 0, heeding=False)
+            except Conflict:
+                pass  # settled, or somebody else's by now
+            except CCSError as error:
+                logger.info("%r: what it holds comes back by itself: %s", self, error)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -216,6 +242,8 @@ class Inbox(Local):
 
     def _message(self, offer: Offer, attempts: int, revision: int) -> Message:
         letter = offer.letter(attempts)
+        lease = self._paths.at("leases", offer.id)
+        self._place.holding(lease, revision, time.monotonic() + self._lease / 1000, self._token)
         return message_of(letter, self._place, held_by_delivery(letter, revision), self._tries)
 
     def _burying(self, offer: Offer) -> Move:
@@ -255,6 +283,28 @@ class Inbox(Local):
         view, self._view = self._view, None
         if view:
             await view.aclose()
+
+
+class Deliveries:
+    """A loop over an inbox; when it ends, what it was given and has not settled is given back."""
+
+    def __init__(self, inbox: Inbox, place: Place) -> None:
+        self._inbox = inbox
+        left = weakref.finalize(self, place.holdings.note_left, inbox._token)
+        left.atexit = False
+
+    def __aiter__(self) -> Deliveries:
+        return self
+
+    async def __anext__(self) -> Message:
+        inbox = self._inbox
+        # The error of a call below may keep this frame until the next collection: not the loop, too, whose end counts.
+        del self
+        return await inbox.__anext__()
+
+    async def aclose(self) -> None:
+        """Ends it: gives back at once."""
+        await self._inbox.give_back()
 
 
 def _desk_of(paths: InboxPaths, entries: Iterable[Entry]) -> Desk:

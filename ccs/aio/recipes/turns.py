@@ -36,11 +36,13 @@ _REST = 0.5
 class _Waiter:
     """A ticket in the line, and what wakes whoever waits with it; pictures that are older than `after` do not count."""
 
-    __slots__ = ("after", "gate", "ticket")
+    __slots__ = ("after", "cleared", "gate", "ticket")
 
     def __init__(self, ticket: Lease, after: int) -> None:
         self.ticket, self.after = ticket.path, max(ticket.revision, after)
         self.gate = AsyncGate()
+        # Whether the line that it stood in has gone with its context.
+        self.cleared = False
 
 
 class _Line(Picture):
@@ -101,6 +103,8 @@ class Turns:
     def _turn_of(self, waiter: _Waiter) -> bool | None:
         # A new one first: whoever opens it from here on has something to tell.
         waiter.gate = AsyncGate()
+        if waiter.cleared:
+            return False
         picture = self._picture
         if picture is None or self._seen < waiter.after:
             return None
@@ -123,6 +127,10 @@ class Turns:
                 await self._draw()
             else:
                 await self._refresh(self._picture, deadline)
+        except ContextGone as error:
+            logger.info("whoever waits for %r in %s lines up anew: %s", self._site.resource, self._address, error)
+            await self._drop()
+            self._clear()
         except (HistoryCompacted, HistoryDamaged, HistoryForked) as error:
             logger.info("looking anew at %r in %s: %s", self._site.resource, self._address, error)
             await self._drop()
@@ -159,6 +167,11 @@ class Turns:
 
     def _wake(self, path: str | None) -> None:
         if path is not None and (waiter := self._waiters.get(path)):
+            waiter.gate.open()
+
+    def _clear(self) -> None:
+        for waiter in list(self._waiters.values()):
+            waiter.cleared = True
             waiter.gate.open()
 
     async def _drop(self) -> None:

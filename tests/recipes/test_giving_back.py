@@ -1,0 +1,282 @@
+"""What is forgotten, left or closed gives back what it holds: others need not wait until it lapses. Both colours."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+
+import ccs
+from tests.context.probes import Open
+from tests.recipes.holds import lapse, nothing_left, plain
+from tests.recipes.inboxes import PATIENCE, close
+from tests.support.colours import COLOURS, connect_in
+from tests.support.waiting import aeventually, bounded, scaled
+
+# Long: what is had within PATIENCE was given back, and did not lapse.
+TTL = 300.0
+
+
+@pytest.fixture
+async def other(open_store: Open) -> Any:
+    """The same context, through a store of its own."""
+    return (await open_store("other")).task("t")
+
+
+async def is_free(task: Any, resource: str) -> bool:
+    return not await task.claims(resource)
+
+
+# Claims that are forgotten.
+
+
+async def test_a_claim_that_is_forgotten_is_released_by_the_background_with_a_warning(task: Any, other: Any) -> None:
+    claim = await task.claim("a", ttl=TTL).acquire()
+    with pytest.warns(ResourceWarning, match="@claims/a in /tasks/t was held and then forgotten"):  # noqa: PT031  # it comes from the background
+        del claim
+        gc.collect()
+        async with other.claim("a", wait=PATIENCE):
+            (released,) = [change for change in await task.history("@claims/a") if change.op == "delete"]
+    assert released.agent == "test"
+
+
+async def test_many_forgotten_claims_are_all_released(task: Any) -> None:
+    claims = [await task.claim(f"a/{index}", ttl=TTL).acquire() for index in range(20)]
+    with pytest.warns(ResourceWarning):  # noqa: PT031  # it comes from the background
+        claims.clear()
+        gc.collect()
+        await aeventually(lambda: is_free(task, "**"))
+
+
+async def test_what_was_derived_from_a_claim_keeps_it(task: Any) -> None:
+    kept, marker = await task.claim("kept", ttl=TTL).acquire(), await task.claim("marker", ttl=TTL).acquire()
+    inbox, bus, nested = kept.context.inbox("r"), kept.context.bus, kept.context.claim("nested")
+    fenced = kept.context
+    with pytest.warns(ResourceWarning, match="marker"):  # noqa: PT031  # it comes from the background
+        del kept, marker
+        gc.collect()
+        await aeventually(lambda: is_free(task, "marker"))
+    for owner in ("fenced", "inbox", "bus", "nested"):
+        assert not await is_free(task, "kept"), f"released, though there was its {owner}"
+        if owner == "fenced":
+            await fenced.set("x", 1)
+            del fenced
+        elif owner == "inbox":
+            del inbox
+        elif owner == "bus":
+            del bus
+        gc.collect()
+    with pytest.warns(ResourceWarning, match="kept"):  # noqa: PT031  # it comes from the background
+        del nested
+        gc.collect()
+        await aeventually(lambda: is_free(task, "kept"))
+
+
+async def test_a_claim_that_was_released_or_lost_is_forgotten_without_a_warning(task: Any, recwarn: Any) -> None:
+    released, lost, marker = [await task.claim(name, ttl=TTL).acquire() for name in ("released", "lost", "marker")]
+    await released.release()
+    await lapse(task, lost)
+    del released, lost
+    gc.collect()
+    del marker
+    gc.collect()
+    await aeventually(lambda: is_free(task, "**"))
+    await aeventually(lambda: recwarn.list)
+    assert [str(warning.message).split()[0] for warning in recwarn] == ["@claims/marker"]
+
+
+async def test_a_claim_whose_block_is_entered_without_a_name_is_kept(task: Any, other: Any) -> None:
+    async with task.claim("a", ttl=TTL):
+        marker = await task.claim("marker", ttl=TTL).acquire()
+        with pytest.warns(ResourceWarning, match="marker"):  # noqa: PT031  # it comes from the background
+            del marker
+            gc.collect()
+            await aeventually(lambda: is_free(task, "marker"))
+        with pytest.raises(ccs.AlreadyClaimed):
+            await other.claim("a").acquire()
+
+
+# Claims that are broken.
+
+
+async def test_a_claim_is_broken_and_its_holder_is_fenced_off(task: Any, other: Any) -> None:
+    claim = await task.claim("a", ttl=0.9).acquire()
+    fenced = claim.context
+    assert await other.break_claim("a") is True
+    with pytest.raises(ccs.ClaimLost):
+        await fenced.set("x", 1)
+    await aeventually(lambda: claim.lost)
+    assert await other.break_claim("a") is False
+    with pytest.raises(ccs.ClaimLost):
+        await claim.release()
+    assert await nothing_left(task)
+
+
+async def test_when_a_claim_is_broken_the_first_who_waits_gets_it(task: Any, other: Any) -> None:
+    claim = await task.claim("a", ttl=TTL).acquire()
+    waiting = asyncio.ensure_future(other.claim("a", ttl=TTL).acquire(timeout=PATIENCE))
+    await aeventually(lambda: task.paths("@waiting/**"))
+    assert await task.break_claim("a")
+    taken = await bounded(waiting)
+    assert taken.token > claim.token
+    await taken.release()
+    with pytest.raises(ccs.ClaimLost):
+        await claim.release()
+
+
+# Inboxes that are left.
+
+
+async def test_a_loop_that_ends_gives_back_what_it_was_given(task: Any, other: Any) -> None:
+    await task.send("r", 1)
+    inbox = task.inbox("r", lease=TTL)
+    async for message in inbox:
+        assert message.content == 1
+        break
+    again = await other.inbox("r").receive(timeout=PATIENCE)
+    assert (again.id, again.attempts) == (message.id, 2)
+    with pytest.raises(ccs.ClaimLost):
+        await message.ack()
+    await again.ack()
+
+
+async def test_a_loop_that_raises_gives_back_what_it_was_given(task: Any, other: Any) -> None:
+    await task.send("r", 1)
+
+    async def work() -> None:
+        async for _ in task.inbox("r", lease=TTL):
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        await work()
+    assert (await other.inbox("r").receive(timeout=PATIENCE)).content == 1
+
+
+async def test_a_second_loop_keeps_what_it_takes_while_the_first_is_given_back(task: Any, other: Any) -> None:
+    await task.send("r", 1)
+    inbox = task.inbox("r", lease=TTL)
+    async for first in inbox:
+        assert first.attempts == 1
+        break
+    async for second in inbox:
+        assert second.content == 1
+        assert second.attempts == 2
+        await second.ack()
+        break
+    assert first.id == second.id
+    assert await other.inbox("r").unread() == []
+
+
+async def test_a_message_may_still_be_acknowledged_after_the_loop_while_nobody_has_it(task: Any) -> None:
+    await task.send("r", 1)
+    async for message in task.inbox("r", lease=TTL):
+        assert message.attempts == 1
+        break
+    await aeventually(lambda: _gone(task, "@inbox/r/%-/leases/*"))
+    await message.ack()
+    assert await task.paths("@inbox/**") == []
+
+
+async def _gone(task: Any, pattern: str) -> bool:
+    return not await task.paths(pattern)
+
+
+@pytest.mark.parametrize("way", ["block", "close"])
+async def test_an_inbox_that_is_closed_gives_back_what_it_holds_at_once(task: Any, other: Any, way: str) -> None:
+    for index in range(3):
+        await task.send("r", index)
+    inbox = task.inbox("r", lease=TTL)
+    if way == "block":
+        async with inbox:
+            messages = [await inbox.receive(timeout=PATIENCE) for _ in range(3)]
+            await messages[1].ack()
+    else:
+        messages = [await inbox.receive(timeout=PATIENCE) for _ in range(3)]
+        await messages[1].ack()
+        await close(inbox)
+    async with other.inbox("r", lease=TTL) as receiver:
+        again = [await receiver.receive(timeout=0) for _ in range(2)]
+    assert [(message.content, message.attempts) for message in again] == [(0, 2), (2, 2)]
+
+
+async def test_what_one_inbox_gives_back_is_nobody_elses(task: Any, other: Any) -> None:
+    for index in range(2):
+        await task.send("r", index)
+    staying = task.inbox("r", lease=TTL)
+    kept = await staying.receive(timeout=PATIENCE)
+    async with task.inbox("r", lease=TTL) as leaving:
+        await leaving.receive(timeout=PATIENCE)
+    async with other.inbox("r") as receiver:
+        assert (await receiver.receive(timeout=PATIENCE)).content == 1
+        with pytest.raises(TimeoutError):
+            await receiver.receive(timeout=0.1)
+    await kept.ack()
+
+
+# Stores that are closed.
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_a_store_that_is_closed_gives_back_all_that_it_holds(
+    colour: str, other: Any, target: str, namespace: str
+) -> None:
+    await other.send("r", 1)
+    store = connect_in(colour, target, agent="leaving", namespace=namespace)
+    async with store:
+        task = store.task("t")
+        claim = await task.claim("a", ttl=TTL).acquire()
+        elsewhere = await store.task("u").claim("b", ttl=TTL).acquire()
+        presence = task.join("worker", ttl=TTL)
+        await presence.enter()
+        message = await task.inbox("r", lease=TTL).receive(timeout=PATIENCE)
+        fenced = claim.context
+        assert (claim.held, message.attempts) == (True, 1)
+    assert (claim.held, elsewhere.held) == (False, False)
+    assert await other.claims() == []
+    assert await other.members() == []
+    async with other.inbox("r") as receiver:
+        assert (await receiver.receive(timeout=0)).attempts == 2
+    async with other.claim("a"):
+        pass
+    with pytest.raises(ccs.StoreClosed):
+        await fenced.set("x", 1)
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_who_waits_in_a_store_that_is_closed_leaves_the_line(
+    colour: str, other: Any, target: str, namespace: str
+) -> None:
+    held = await other.claim("a", ttl=TTL).acquire()
+    store = connect_in(colour, target, namespace=namespace)
+    async with store:
+        waiting = asyncio.ensure_future(store.task("t").claim("a", ttl=TTL).acquire(timeout=TTL))
+        await aeventually(lambda: other.paths("@waiting/**"))
+    with pytest.raises(ccs.StoreClosed):
+        await bounded(waiting)
+    assert await other.paths("@waiting/**") == []
+    await held.release()
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_a_claims_block_may_be_left_after_its_store(colour: str, target: str, namespace: str) -> None:
+    store = connect_in(colour, target, namespace=namespace)
+    await store.__aenter__()
+    claim = store.task("t").claim("a", ttl=TTL)
+    await claim.__aenter__()
+    await close(store)
+    await claim.__aexit__(None, None, None)
+    assert (claim.held, claim.lost) == (False, False)
+    assert "released" in repr(plain(claim))
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_closing_does_not_wait_for_a_server_that_hangs(colour: str, own_server: Any, namespace: str) -> None:
+    store = connect_in(colour, own_server.url, namespace=namespace)
+    async with store:
+        claim = await store.task("t").claim("a", ttl=TTL).acquire()
+        own_server.pause()
+        await bounded(close(store), scaled(4))
+        own_server.resume()
+    assert not claim.held
