@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
-from ccs._core.commit import Commit, delete_op, revision_guard
+from ccs._core.commit import Batch, Commit, Guard, delete_op, revision_guard
 
 __all__ = ["Holding", "Holdings", "giving_back", "grouped"]
 
@@ -48,15 +49,17 @@ class Holdings:
         """Notes what is held from now on."""
         self._held[holding.address, holding.path] = holding
 
-    def remove(self, address: str, path: str) -> None:
-        """It was given back, settled or lost."""
-        self._held.pop((address, path), None)
+    def remove(self, address: str, path: str, revision: int) -> None:
+        """It was given back, settled or lost; unless what is held there now is another one."""
+        held = self._held.get((address, path))
+        if held and held.revision in (None, revision):
+            self._held.pop((address, path), None)
 
     def prune(self, now: float) -> bool:
         """Drops what has ended by itself; whether anything is held."""
         for holding in self.all():
             if holding.until < now:
-                self.remove(holding.address, holding.path)
+                self._drop(holding)
         return bool(self._held)
 
     def note_forgotten(self, holding: Holding) -> None:
@@ -75,28 +78,29 @@ class Holdings:
         """All that is held."""
         return list(self._held.values())
 
-    def take_all(self) -> list[Holding]:
-        """All that was held; from now on nothing is."""
-        found = self.all()
-        self._held.clear()
-        return found
-
     def forgotten(self) -> list[Holding]:
         """What was forgotten; it stays here until it is `done_with`."""
         return list(self._forgotten)
 
     def done_with(self, holdings: Iterable[Holding]) -> None:
-        """What was forgotten has been given back."""
+        """They have been given back."""
         for holding in holdings:
-            self._forgotten.remove(holding)
-            if self._held.get((holding.address, holding.path)) is holding:
-                self.remove(holding.address, holding.path)
+            with suppress(ValueError):
+                self._forgotten.remove(holding)
+            self._drop(holding)
+
+    def _drop(self, holding: Holding) -> None:
+        if self._held.get((holding.address, holding.path)) is holding:
+            self._held.pop((holding.address, holding.path), None)
 
 
-def giving_back(holding: Holding) -> Commit:
-    """The commit that gives it back, unless it is somebody else's by now."""
-    guards = [] if holding.revision is None else [revision_guard(holding.path, holding.revision)]
-    return Commit(holding.agent, [delete_op(holding.path)], guards)
+def giving_back(some: Iterable[Holding]) -> Batch:
+    """What gives them back, each in a commit of its own, but for those that are somebody else's by now."""
+    return Batch([Commit(holding.agent, [delete_op(holding.path)], _guards(holding)) for holding in some], "", 0)
+
+
+def _guards(holding: Holding) -> list[Guard]:
+    return [] if holding.revision is None else [revision_guard(holding.path, holding.revision)]
 
 
 def grouped(holdings: Iterable[Holding]) -> Iterator[tuple[str, list[Holding]]]:

@@ -51,9 +51,9 @@ class Mailbox:
         return not self._records
 
     @property
-    def waiting(self) -> int:
-        """How many changes wait, as far as is known."""
-        return self._put - self._taken
+    def records(self) -> tuple[Record, ...]:
+        """All that waits."""
+        return tuple(self._records)
 
     @property
     def first(self) -> Record | None:

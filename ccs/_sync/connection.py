@@ -111,17 +111,19 @@ class Connection:
         """The reply of a script, by its digest; its text travels only where the server does not know it."""
         return self.run(ScriptCall(script, keys, arguments).command(), text=script.text, **options)
 
-    def scripts(self, calls: Sequence[ScriptCall], patience: Patience | None = None) -> list[Any]:
+    def scripts(
+        self, calls: Sequence[ScriptCall], patience: Patience | None = None, *, early: bool = False
+    ) -> list[Any]:
         """The replies of several scripts, which travel together: one round trip, or two where the server knows them not.
 
         What the server answers to one of them with an error is such an error, in the place of its reply.
         """
         commands = [call.command() for call in calls]
-        replies: list[Any] = self.run(commands, call=self._each, patience=patience)
+        replies: list[Any] = self.run(commands, call=self._each, patience=patience, early=early)
         unknown = [place for place, reply in enumerate(replies) if _is_unknown(reply)]
         if unknown:
             again = _with_texts([calls[place] for place in unknown])
-            found = self.run(again, call=self._each, patience=patience)
+            found = self.run(again, call=self._each, patience=patience, early=early)
             for place, reply in zip(unknown, found, strict=True):
                 replies[place] = reply
         return [self._judged(call, reply) for call, reply in zip(calls, replies, strict=True)]

@@ -11,15 +11,15 @@ import secrets
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 from weakref import WeakSet, WeakValueDictionary
 
 from ccs import _memory
 from ccs._compat import Lock, Work, Worker, here, home, interrupter_refused
-from ccs._core.commit import Batch, Settings, commit_arguments
-from ccs._core.holdings import giving_back, grouped
+from ccs._core.commit import Settings, commit_arguments
+from ccs._core.holdings import Holding, giving_back, grouped
 from ccs._core.journal import JournalPage, parse_page
 from ccs._core.keys import Keys, keys_of
 from ccs._core.read import journal_arguments, journal_keys
@@ -28,7 +28,7 @@ from ccs._core.target import Target
 from ccs._log import logger
 from ccs._scripts import COMMIT, JOURNAL
 from ccs._stats import Counters
-from ccs._sync.connection import Connection
+from ccs._sync.connection import Connection, ScriptCall
 from ccs._sync.dial import Dialer, resolve
 from ccs._sync.gather import Gatherer
 from ccs._sync.link import Link
@@ -74,7 +74,7 @@ class Starting(Protocol):
     def drained(self, timeout: float) -> None:
         """Waits until nothing waits any more, no longer than `timeout` seconds."""
 
-    def left(self) -> int:
+    def left(self, patience: Patience) -> int:
         """How much was never delivered."""
 
     def finished(self, timeout: float) -> None:
@@ -219,25 +219,34 @@ class Engine:
             subscription.cancel()
         for subscription in subscriptions:
             subscription.finished(max(0.0, end - time.monotonic()))
-        if undelivered := sum(subscription.left() for subscription in ended):
+        patience = Patience(max(end, time.monotonic() + _GIVING_BACK))
+        if undelivered := sum([subscription.left(patience) for subscription in ended]):
             self.stats.add("undelivered", undelivered)
             logger.warning("the store at %s was closed before %d changes were delivered", self.address, undelivered)
 
     def _give_back_in_time(self, end: float) -> None:
-        if self.listener.holdings.all():
+        if held := self.listener.holdings.all():
             left = max(_GIVING_BACK, end - time.monotonic())
-            Worker("ccs farewell", self._give_back).finish(left)
+            giving = partial(self._give_back, held, Patience(time.monotonic() + left))
+            Worker("ccs farewell", giving).finish(left + _GIVING_BACK)
 
-    def _give_back(self) -> None:
+    def _give_back(self, held: Sequence[Holding], patience: Patience) -> None:
         try:
-            for address, some in grouped(self.listener.holdings.take_all()):
-                keys = self.keys(address)
-                batch = Batch([giving_back(holding) for holding in some], "", 0)
-                arguments = commit_arguments(batch, keys, Settings(0, 1, 1))
-                patience = Patience(time.monotonic() + _FAREWELL)
-                self.connection.script(COMMIT, keys.all, arguments, early=True, patience=patience)
+            self.give_back(held, patience, early=True)
         except CCSError as error:
-            logger.warning("what was held lapses by itself: %s", error)
+            logger.warning("what was held lapses by itself, %d entries: %s", len(held), error)
+
+    def give_back(self, held: Sequence[Holding], patience: Patience, *, early: bool = False) -> None:
+        """Gives back what is held, in one round trip; what is somebody else's by now stays so."""
+        calls = [self._giving_back(address, some) for address, some in grouped(held)]
+        for reply in self.connection.scripts(calls, patience, early=early):
+            if isinstance(reply, Exception):
+                logger.warning("some of what was held lapses by itself: %s", reply)
+        self.listener.holdings.done_with(held)
+
+    def _giving_back(self, address: str, some: Sequence[Holding]) -> ScriptCall:
+        keys = self.keys(address)
+        return ScriptCall(COMMIT, keys.all, commit_arguments(giving_back(some), keys, Settings(0, 1, 1)))
 
     def subscribe(self, subscription: Starting) -> bool:
         """Registers a subscription; whether it starts now, not only when the store opens."""

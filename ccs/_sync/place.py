@@ -128,5 +128,5 @@ class Place:
     def let_go(self, lease: Lease) -> None:
         """Renews a lease no more."""
         if not self.engine.closed:  # else it is given back with all the rest
-            self.holdings.remove(self.address, lease.path)
+            self.holdings.remove(self.address, lease.path, lease.revision)
         self.engine.listener.let_go(self.address, lease)

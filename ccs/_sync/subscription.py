@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ccs._compat import Caller, Gate, Worker, sleep
+from ccs._core.retry import Patience
 from ccs._core.times import Duration, seconds
 from ccs._local import Local
 from ccs._log import logger
@@ -52,8 +53,8 @@ class Source(Protocol):
     def end_when_idle(self) -> None:
         """Lets `__next__` end once nothing waits."""
 
-    def waiting(self) -> int:
-        """How much was heard and not yet handed out."""
+    def left(self, patience: Patience) -> int:
+        """How much was never handed out."""
 
     def begin_anew(self) -> None:
         """After `ContextGone`: goes on with what comes into being again."""
@@ -79,7 +80,6 @@ class Subscription(Local):
         self._on_gone = None if on_gone is None else Caller(on_gone)
         self._name = getattr(callback, "__qualname__", repr(callback))
         self._live, self._done = Gate(), Gate()
-        self._left: int | None = None
         self._worker: Worker | None = None
         self._cancelled = self._over = False
         self._failure: Exception | None = None
@@ -138,9 +138,9 @@ class Subscription(Local):
         if self._worker and not self._worker.current():
             self._done.wait(timeout)
 
-    def left(self) -> int:
-        """How many changes or events were never delivered."""
-        return self._watch.waiting() if self._left is None else self._left
+    def left(self, patience: Patience) -> int:
+        """How many changes or events were never delivered. For the inside: stores ask, once it has been cancelled."""
+        return self._watch.left(patience) if self._worker else 0
 
     def finished(self, timeout: float) -> None:
         """Waits for its end, no longer than `timeout` seconds."""
@@ -166,7 +166,6 @@ class Subscription(Local):
             raise
         finally:
             self._over = True
-            self._left = self._watch.waiting()
             self._live.open()
             self._done.open()
             self._watch.close()

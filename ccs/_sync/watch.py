@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Self
 
 from ccs._core.codec import decode
@@ -158,9 +159,31 @@ class Watch(Local):
         self._ends_idle = True
         self._signal.set()
 
-    def waiting(self) -> int:
-        """How many changes were heard and not handed out. For the inside."""
-        return len(self._queue) + self._mailbox.waiting
+    def left(self, patience: Patience) -> int:
+        """How many changes were committed and not handed out, as far as the server tells in time. For the inside."""
+        heard = sum(map(self._told_of, self._mailbox.records))
+        if self._catching_up or self._mailbox.behind or not self._mailbox.continues(self._read):
+            with suppress(CCSError):
+                heard = self._unread(patience)
+        return len(self._queue) + heard
+
+    def _unread(self, patience: Patience) -> int:
+        unread, cursor = 0, self._read
+        while True:
+            page = self._engine.look(self._address, cursor.revision, _PAGE, patience)
+            for record in follow(cursor, page, self._address):
+                unread += self._told_of(record)
+                cursor = record.cursor
+            if not page.records or cursor.revision == page.last or patience.over(time.monotonic()):
+                return unread
+
+    def _told_of(self, record: Record) -> int:
+        """How many changes a record has to tell of."""
+        if record.revision <= self._read.revision:
+            return 0
+        with suppress(*MALFORMED):
+            return len(self._changed(record))
+        return 0
 
     def begin_anew(self) -> None:
         """After `ContextGone`: goes on from the beginning of what comes, or came, into being again. For the inside."""

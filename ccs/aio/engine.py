@@ -10,15 +10,15 @@ import secrets
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 from weakref import WeakSet, WeakValueDictionary
 
 from ccs import _memory
 from ccs._compat import AsyncLock, AsyncWork, AsyncWorker, Lock, async_here, async_home, interrupter_refused
-from ccs._core.commit import Batch, Settings, commit_arguments
-from ccs._core.holdings import giving_back, grouped
+from ccs._core.commit import Settings, commit_arguments
+from ccs._core.holdings import Holding, giving_back, grouped
 from ccs._core.journal import JournalPage, parse_page
 from ccs._core.keys import Keys, keys_of
 from ccs._core.read import journal_arguments, journal_keys
@@ -27,7 +27,7 @@ from ccs._core.target import Target
 from ccs._log import logger
 from ccs._scripts import COMMIT, JOURNAL
 from ccs._stats import Counters
-from ccs.aio.connection import Connection
+from ccs.aio.connection import Connection, ScriptCall
 from ccs.aio.dial import Dialer, resolve
 from ccs.aio.gather import Gatherer
 from ccs.aio.link import Link
@@ -73,7 +73,7 @@ class Starting(Protocol):
     async def drained(self, timeout: float) -> None:
         """Waits until nothing waits any more, no longer than `timeout` seconds."""
 
-    def left(self) -> int:
+    async def left(self, patience: Patience) -> int:
         """How much was never delivered."""
 
     async def finished(self, timeout: float) -> None:
@@ -218,25 +218,34 @@ class Engine:
             subscription.cancel()
         for subscription in subscriptions:
             await subscription.finished(max(0.0, end - time.monotonic()))
-        if undelivered := sum(subscription.left() for subscription in ended):
+        patience = Patience(max(end, time.monotonic() + _GIVING_BACK))
+        if undelivered := sum([await subscription.left(patience) for subscription in ended]):
             self.stats.add("undelivered", undelivered)
             logger.warning("the store at %s was closed before %d changes were delivered", self.address, undelivered)
 
     async def _give_back_in_time(self, end: float) -> None:
-        if self.listener.holdings.all():
+        if held := self.listener.holdings.all():
             left = max(_GIVING_BACK, end - time.monotonic())
-            await AsyncWorker("ccs farewell", self._give_back).finish(left)
+            giving = partial(self._give_back, held, Patience(time.monotonic() + left))
+            await AsyncWorker("ccs farewell", giving).finish(left + _GIVING_BACK)
 
-    async def _give_back(self) -> None:
+    async def _give_back(self, held: Sequence[Holding], patience: Patience) -> None:
         try:
-            for address, some in grouped(self.listener.holdings.take_all()):
-                keys = self.keys(address)
-                batch = Batch([giving_back(holding) for holding in some], "", 0)
-                arguments = commit_arguments(batch, keys, Settings(0, 1, 1))
-                patience = Patience(time.monotonic() + _FAREWELL)
-                await self.connection.script(COMMIT, keys.all, arguments, early=True, patience=patience)
+            await self.give_back(held, patience, early=True)
         except CCSError as error:
-            logger.warning("what was held lapses by itself: %s", error)
+            logger.warning("what was held lapses by itself, %d entries: %s", len(held), error)
+
+    async def give_back(self, held: Sequence[Holding], patience: Patience, *, early: bool = False) -> None:
+        """Gives back what is held, in one round trip; what is somebody else's by now stays so."""
+        calls = [self._giving_back(address, some) for address, some in grouped(held)]
+        for reply in await self.connection.scripts(calls, patience, early=early):
+            if isinstance(reply, Exception):
+                logger.warning("some of what was held lapses by itself: %s", reply)
+        self.listener.holdings.done_with(held)
+
+    def _giving_back(self, address: str, some: Sequence[Holding]) -> ScriptCall:
+        keys = self.keys(address)
+        return ScriptCall(COMMIT, keys.all, commit_arguments(giving_back(some), keys, Settings(0, 1, 1)))
 
     def subscribe(self, subscription: Starting) -> bool:
         """Registers a subscription; whether it starts now, not only when the store opens."""

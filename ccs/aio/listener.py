@@ -326,9 +326,9 @@ class Listener:
 
     def _giving_back(self, address: str, some: list[Holding]) -> Errand:
         # First: what is given back must not be renewed meanwhile.
-        paths = {holding.path for holding in some}
+        given = {(holding.path, holding.revision) for holding in some}
         for lease in self._leases.of(address):
-            if lease.path in paths:
+            if (lease.path, lease.revision) in given:
                 self.let_go(address, lease)
 
         def given_back(address: str, answers: Sequence[Applied | CCSError]) -> None:
@@ -337,7 +337,7 @@ class Listener:
                 if isinstance(answer, Applied) and holding.owner is None:  # else it had been lost before
                     _warn_forgotten(holding)
 
-        return self._errand(address, Batch([giving_back(holding) for holding in some], "", 0), given_back)
+        return self._errand(address, giving_back(some), given_back)
 
     def _check(self, address: str) -> Sequence[Errand]:
         feed = self._feeds.get(address)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ccs._compat import AsyncCaller, AsyncGate, AsyncWorker, async_sleep
+from ccs._core.retry import Patience
 from ccs._core.times import Duration, seconds
 from ccs._local import Local
 from ccs._log import logger
@@ -51,8 +52,8 @@ class Source(Protocol):
     def end_when_idle(self) -> None:
         """Lets `__anext__` end once nothing waits."""
 
-    def waiting(self) -> int:
-        """How much was heard and not yet handed out."""
+    async def left(self, patience: Patience) -> int:
+        """How much was never handed out."""
 
     def begin_anew(self) -> None:
         """After `ContextGone`: goes on with what comes into being again."""
@@ -78,7 +79,6 @@ class Subscription(Local):
         self._on_gone = None if on_gone is None else AsyncCaller(on_gone)
         self._name = getattr(callback, "__qualname__", repr(callback))
         self._live, self._done = AsyncGate(), AsyncGate()
-        self._left: int | None = None
         self._worker: AsyncWorker | None = None
         self._cancelled = self._over = False
         self._failure: Exception | None = None
@@ -137,9 +137,9 @@ class Subscription(Local):
         if self._worker and not self._worker.current():
             await self._done.wait(timeout)
 
-    def left(self) -> int:
-        """How many changes or events were never delivered."""
-        return self._watch.waiting() if self._left is None else self._left
+    async def left(self, patience: Patience) -> int:
+        """How many changes or events were never delivered. For the inside: stores ask, once it has been cancelled."""
+        return await self._watch.left(patience) if self._worker else 0
 
     async def finished(self, timeout: float) -> None:
         """Waits for its end, no longer than `timeout` seconds."""
@@ -165,7 +165,6 @@ class Subscription(Local):
             raise
         finally:
             self._over = True
-            self._left = self._watch.waiting()
             self._live.open()
             self._done.open()
             await self._watch.aclose()

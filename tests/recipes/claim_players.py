@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import signal
 import time
+import warnings
 from typing import Any
 
 import ccs
@@ -43,6 +46,28 @@ def hold(url: str, namespace: str, ttl: float) -> dict[str, Any]:
             "write": error_of(claim.context.set, "n", "stale"),
             "release": error_of(claim.release),
         }
+
+
+def forget(url: str, namespace: str, ttl: float) -> list[str]:
+    """Holds the claim, forgets it, and is stopped in the same moment; what it was warned of once it went on."""
+    with (
+        ccs.connect(url, namespace=namespace, agent="the first") as store,
+        warnings.catch_warnings(record=True) as told,
+    ):
+        warnings.simplefilter("always")
+        task = store.task("t")
+        claim = task.claim(RESOURCE, ttl=ttl).acquire()
+        task.set("pid", os.getpid())
+        eventually(lambda: task.get("stop"))
+        del claim
+        gc.collect()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        marker = task.claim("marker", ttl=ttl).acquire()
+        del marker
+        gc.collect()
+        eventually(lambda: not task.claims("marker"))
+        eventually(lambda: any("marker" in str(warning.message) for warning in told))
+        return [str(warning.message).split()[0] for warning in told]
 
 
 def error_of(call: Any, *args: Any) -> str:

@@ -13,7 +13,7 @@ import pytest
 import ccs
 import ccs.aio
 from tests.embedded.players import crowd
-from tests.recipes.claim_players import RESOURCE, count_up, hold, wait_in_line
+from tests.recipes.claim_players import RESOURCE, count_up, forget, hold, wait_in_line
 from tests.recipes.holds import in_line, tickets
 from tests.support.waiting import bounded, counts, eventually
 
@@ -69,6 +69,40 @@ def test_a_process_that_was_stopped_past_its_ttl_changes_nothing_and_knows_it_at
             os.kill(holder.pid, signal.SIGCONT)
             assert holder.result() == {"believed": False, "write": "ClaimLost", "release": "ClaimLost"}
             assert (task.get("n"), claim.held) == ("mine", True)
+
+
+def test_a_process_that_forgot_its_claim_and_was_stopped_past_its_ttl_takes_nothing_from_who_has_it_by_then(
+    valkey: str, namespace: str, task: Any
+) -> None:
+    with crowd(1) as (holder,):
+        holder.begin(forget, valkey, namespace, 0.8)
+        eventually(lambda: task.get("pid") == holder.pid)
+        task.set("stop", True)
+        with task.claim(RESOURCE, wait=20) as claim:
+            os.kill(holder.pid, signal.SIGCONT)
+            assert holder.result() == ["@claims/marker"]
+            claim.context.set("n", "mine")
+            assert claim.held
+
+
+def test_a_process_that_forgot_its_claim_and_was_stopped_for_a_moment_gives_it_back_when_it_goes_on(
+    valkey: str, namespace: str, task: Any
+) -> None:
+    with crowd(1) as (holder,):
+        holder.begin(forget, valkey, namespace, 300.0)
+        eventually(lambda: task.get("pid") == holder.pid)
+        task.set("stop", True)
+        eventually(lambda: is_stopped(holder.pid))
+        assert [info.resource for info in task.claims()] == [RESOURCE]
+        os.kill(holder.pid, signal.SIGCONT)
+        assert sorted(holder.result()) == ["@claims/marker", f"@claims/{RESOURCE}"]
+        with task.claim(RESOURCE):
+            pass
+
+
+def is_stopped(pid: int) -> bool:
+    with open(f"/proc/{pid}/stat") as stat:
+        return stat.read().rpartition(")")[2].split()[0] == "T"
 
 
 async def test_a_waiter_that_is_killed_leaves_the_line_within_its_ttl(valkey: str, namespace: str) -> None:

@@ -239,7 +239,8 @@ async def test_what_cannot_be_delivered_in_time_is_counted_and_logged(
 
 def _waiting(store: Any) -> int:
     engine = getattr(store, "blocking", store)._engine
-    return sum(subscription.left() for subscription in list(engine.subscriptions))
+    watches = [subscription._watch for subscription in list(engine.subscriptions)]
+    return sum(len(watch._queue) + len(watch._mailbox.records) for watch in watches)
 
 
 async def _subscribed(task: Any, pattern: str, callback: Any) -> None:

@@ -199,13 +199,17 @@ class Claim(Local):
 
     def _own(self, lease: Lease) -> None:
         """From now on this object is the only one that can give it back: if it is forgotten, the background does it."""
+        self._disown()
         holding = self._place.holding(lease.path, lease.revision)
         self._forgotten = weakref.finalize(self, self._place.holdings.note_forgotten, holding)
         self._forgotten.atexit = False
 
-    def _let_go(self, lease: Lease) -> None:
+    def _disown(self) -> None:
         if self._forgotten:
             self._forgotten.detach()
+
+    def _let_go(self, lease: Lease) -> None:
+        self._disown()
         self._place.let_go(lease)
 
     def _last_hold(self) -> Lease:
@@ -220,8 +224,10 @@ class Claim(Local):
         try:
             self._acquiring = True
             await self._give_up()
-            self._lease, self._attempt, self._released = await take(attempt), attempt, False
-            self._own(self._lease)
+            lease = await take(attempt)
+            # In this order: who is interrupted in between takes it back, and does not hold it.
+            self._own(lease)
+            self._lease, self._attempt, self._released = lease, attempt, False
         except (AlreadyClaimed, Conflict, Misuse):
             raise
         except Unavailable:
@@ -330,7 +336,7 @@ class Claim(Local):
             # After this commit, no earlier one that was on its way is applied any more.
             ticket = self._site.ticket(attempt)
             await self._commit([delete_op(ticket)], [])
-            self._place.holdings.remove(self._place.address, ticket)
+            self._place.holdings.remove(self._place.address, ticket, 0)
             entry = await self._entries.entry(self._site.path)
             if entry and entry.value["id"] == attempt:
                 await self._commit([delete_op(entry.path)], [revision_guard(entry.path, entry.revision)])

@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 from weakref import WeakKeyDictionary
 
 from ccs._core.commit import revision_guard
-from ccs._core.holdings import giving_back
 from ccs._core.inbox import (
     Desk,
     InboxPaths,
@@ -27,6 +26,7 @@ from ccs._core.inbox import (
 from ccs._core.lease import Lease
 from ccs._core.mailbox import Mailbox
 from ccs._core.numbers import whole
+from ccs._core.retry import Patience
 from ccs._core.times import Duration, millis, seconds
 from ccs._local import Local
 from ccs._log import logger
@@ -52,6 +52,8 @@ __all__ = ["Inbox"]
 # What the listener still fills for inboxes that nobody closed; it is told when the store opens the next one.
 Orphans = deque[tuple[str, Mailbox]]
 _orphans: WeakKeyDictionary[Engine, Orphans] = WeakKeyDictionary()
+# Seconds for giving back what is held: it comes back by itself, only later.
+_FAREWELL = 1.0
 
 
 class _View(Picture):
@@ -178,15 +180,13 @@ class Inbox(Local):
 
     async def give_back(self) -> None:
         """Gives back what it has delivered and nobody has settled: others get it at once."""
-        for holding in self._place.holdings.owned_by(self._token):
-            self._place.holdings.remove(holding.address, holding.path)
-            commit = giving_back(holding)
-            try:
-                await self._place.commit([*commit.operations], [*commit.guards], 0, heeding=False)
-            except Conflict:
-                pass  # settled, or somebody else's by now
-            except CCSError as error:
-                logger.info("%r: what it holds comes back by itself: %s", self, error)
+        held = self._place.holdings.owned_by(self._token)
+        if not held:
+            return
+        try:
+            await self._place.engine.give_back(held, Patience(time.monotonic() + _FAREWELL))
+        except CCSError as error:
+            logger.info("%r: what it holds comes back by itself: %s", self, error)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

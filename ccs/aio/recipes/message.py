@@ -93,8 +93,9 @@ class Message(Letter):
             since = "was settled already, or has been delivered to somebody else since; nothing was changed: leave it"
             raise ClaimLost(name, f"{name} {since}") from conflict
         self._delivery.settled = True
-        place = self._delivery.place
-        place.holdings.remove(place.address, self.paths.at("leases", self.id))
+        if held := self._delivery.held:
+            place = self._delivery.place
+            place.holdings.remove(place.address, self.paths.at("leases", self.id), held.expected)
 
 
 def message_of(letter: Letter, place: Place, held: Guard | None = None, tries: int = 0) -> Message:
