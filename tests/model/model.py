@@ -57,7 +57,7 @@ class Known:
 
 @dataclass
 class Model:
-    """One context. Times: `clock_us`, of the server, and `now_us`, of the context, in microseconds, everything called deadline or expiry in milliseconds."""
+    """One context; it `outlasts` the latest deadline of those entries whose ttl lengthens its life. Times: `clock_us`, of the server, and `now_us`, of the context, in microseconds, everything called deadline or expiry in milliseconds."""
 
     commit_limit: int
     entries: dict[str, RawEntry] = field(default_factory=dict)
@@ -69,6 +69,7 @@ class Model:
     updated: int = 0
     settings: Settings = Settings(0, 0, 0)
     deadline: int = 0
+    outlasts: int = 0
     meta_deadline: int = 0
     finished: int = 0
     outcome: bytes = b""
@@ -117,7 +118,7 @@ class Model:
     def _forget(self) -> None:
         self.entries.clear()
         self.journal.clear()
-        self.first = self.deadline = self.finished = self.created = self.updated = self.policies = 0
+        self.first = self.deadline = self.finished = self.created = self.updated = self.policies = self.outlasts = 0
         self.outcome = b""
 
     # Writing.
@@ -314,12 +315,14 @@ class Model:
         if kind == "d":
             self.entries.pop(path, None)
             return (int(after is None),)
-        if kind == "k":
-            if before:
-                self._configure()
-                self.entries[path] = after
-            return (int(before is not None),)
+        if kind == "k" and not before:
+            return (0,)
+        if str(operation[2]).startswith("+"):
+            self.outlasts = max(self.outlasts, after.expiry)
         self.entries[path] = after
+        if kind == "k":
+            self._configure()
+            return (1,)
         number = (decode(after.value),) if kind == "i" else ()
         return after.version, after.created, after.expiry, *number
 

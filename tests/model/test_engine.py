@@ -60,7 +60,7 @@ agents = st.sampled_from(["", "x", "agent with spaces", "ágent"])
 def writes(draw: Any, path: str) -> Any:
     kind = draw(st.sampled_from("sssSdiiaake"))
     if kind in "sS":
-        return set_op(path, draw(values), draw(ttls), keep_ttl=kind == "S")
+        return set_op(path, draw(values), draw(ttls), keep_ttl=kind == "S", lasting=draw(st.booleans()))
     if kind == "i":
         return increment_op(path, draw(st.one_of(st.integers(-300, 300), numbers.filter(_fits), small)))
     if kind == "a":
@@ -68,7 +68,7 @@ def writes(draw: Any, path: str) -> Any:
         return append_op(path, len(items), b"".join(items), draw(st.sampled_from([60, 3_000])))
     if kind == "e":
         return event_op(path, draw(values))
-    return delete_op(path) if kind == "d" else renew_op(path, draw(ttls))
+    return delete_op(path) if kind == "d" else renew_op(path, draw(ttls), lasting=draw(st.booleans()))
 
 
 def _fits(number: int) -> bool:
@@ -236,7 +236,7 @@ class Machine(RuleBasedStateMachine):
         engine, model, identity = self.engine, self.model, (batch.client, batch.number)
         self.begun.setdefault(identity, self.now)
         self.adopt_identities(batch.client)
-        before, said = (model.deadline if model.alive else 0, model.settings.ttl), len(model.told)
+        before, said = (model.deadline if model.alive else 0, model.settings.ttl, model.outlasts), len(model.told)
         meta = engine.meta()
         status, answers = engine.send(batch, self.defaults)
         wanted_status, wanted = model.apply(batch, self.defaults, given_in(batch), [answer[0] for answer in answers])
@@ -270,8 +270,11 @@ class Machine(RuleBasedStateMachine):
         for number in set(known) - held:
             assert known.pop(number).may_be_pruned
 
-    def adopt_deadline(self, before: int, ttl_before: int) -> None:
-        """The idle deadline may be set a little late, and then stays a while."""
+    def adopt_deadline(self, before: int, ttl_before: int, outlasted: int) -> None:
+        """The idle deadline may be set a little late, and then stays a while. It comes after what the context outlasts.
+
+        Only another ttl, given by somebody, may shorten what was outlasted before; it need not.
+        """
         model, deadline = self.model, int(self.engine.meta()["deadline"])
         ttl = model.settings.ttl
         assert ttl is not None
@@ -280,8 +283,10 @@ class Machine(RuleBasedStateMachine):
         elif ttl == 0:
             assert deadline == 0
         else:
-            latest = model.now + ttl + ttl // 32
-            assert model.now + ttl <= deadline <= (max(latest, before) if ttl == ttl_before else latest)
+            goes_on = before > 0 and ttl == ttl_before
+            earliest = max(model.now + ttl, model.outlasts if goes_on or model.outlasts > outlasted else 0)
+            latest = max(model.now + ttl + ttl // 32, model.outlasts + 1_000 if model.outlasts else 0)
+            assert earliest <= deadline <= (max(latest, before) if goes_on else latest)
         model.deadline = deadline
         model.meta_deadline = deadline + TOMBSTONE if deadline else 0
 

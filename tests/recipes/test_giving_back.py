@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
+import threading
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,7 +18,7 @@ from tests.context.probes import Open
 from tests.recipes.holds import lapse, nothing_left, plain
 from tests.recipes.inboxes import PATIENCE, close
 from tests.support.colours import COLOURS, connect_in
-from tests.support.waiting import aeventually, bounded, scaled
+from tests.support.waiting import aeventually, bounded, eventually, scaled
 
 # Long: what is had within PATIENCE was given back, and did not lapse.
 TTL = 300.0
@@ -106,6 +109,101 @@ async def test_a_claim_whose_block_is_entered_without_a_name_is_kept(task: Any, 
             await aeventually(lambda: is_free(task, "marker"))
         with pytest.raises(ccs.AlreadyClaimed):
             await other.claim("a").acquire()
+
+
+async def test_who_forgets_a_claim_that_was_lost_takes_nothing_from_who_has_it_now(shared: Any, task: Any) -> None:
+    """Given two claims of one store on a resource, the first broken, when it is forgotten, then the second is kept."""
+    lost = await task.claim("a", ttl=TTL).acquire()
+    await task.break_claim("a")
+    claim, marker = await task.claim("a", ttl=0.9).acquire(), await task.claim("marker", ttl=TTL).acquire()
+    async with told("marker"):
+        del lost, marker
+        gc.collect()
+        await aeventually(lambda: is_free(task, "marker"))
+    until = (await task.claims("a"))[0].expires_at
+    await aeventually(lambda: _renewed(task, until))
+    assert claim.held
+    await claim.release()
+
+
+async def _renewed(task: Any, until: Any) -> bool:
+    (info,) = await task.claims("a")
+    return bool(info.expires_at > until)
+
+
+@pytest.mark.parametrize("late", ["release", "forget"])
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_what_was_taken_anew_is_given_back_at_close_though_the_one_before_was_settled_late(
+    colour: str, late: str, other: Any, target: str, namespace: str
+) -> None:
+    async with connect_in(colour, target, namespace=namespace) as store:
+        task = store.task("t")
+        lost = await task.claim("a", ttl=TTL).acquire()
+        await other.break_claim("a")
+        claim = await task.claim("a", ttl=TTL).acquire()
+        if late == "release":
+            with pytest.raises(ccs.ClaimLost):
+                await lost.release()
+        else:
+            marker = await task.claim("marker", ttl=TTL).acquire()
+            async with told("marker"):
+                del lost, marker
+                gc.collect()
+                await aeventually(lambda: is_free(task, "marker"))
+        assert claim.held
+    assert await other.claims() == []
+
+
+def test_a_thousand_claims_forgotten_in_a_loop_while_a_signal_collects_garbage_are_all_released(
+    valkey: str, namespace: str
+) -> None:
+    """Finalizers run wherever the program is, also inside our locks: nothing hangs, nothing stays."""
+
+    def collect(number: int, frame: object) -> None:
+        gc.collect(0)
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
+
+    with ccs.connect(valkey, namespace=namespace) as store:
+        task = store.task("t")
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            before = signal.signal(signal.SIGALRM, collect)
+            signal.setitimer(signal.ITIMER_REAL, 0.001)
+            try:
+                for index in range(1000):
+                    claim = task.claim(f"a/{index}", ttl=TTL).acquire()
+                    claim.cycle = claim  # type: ignore[attr-defined]  # it goes only when garbage is collected
+                    del claim
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.signal(signal.SIGALRM, before)
+            gc.collect()
+            eventually(lambda: not task.claims(), timeout=20)
+            eventually(lambda: len(warned) >= 1000)
+        assert len({str(warning.message) for warning in warned}) == 1000
+        assert store._engine.listener.holdings.all() == store._engine.listener.holdings.forgotten() == []
+
+
+async def test_a_claim_that_is_forgotten_by_another_thread_inside_our_locks_hangs_nothing(
+    shared: Any, task: Any
+) -> None:
+    engine = getattr(shared, "blocking", shared)._engine
+    claim = await task.claim("a", ttl=TTL).acquire()
+    held = [plain(claim)]
+    del claim
+    leases = getattr(engine.listener, "_listener", engine.listener)._leases
+
+    def forget() -> None:
+        with leases._lock, engine._sharing:
+            held.clear()
+            gc.collect()
+
+    async with told("@claims/a"):
+        thread = threading.Thread(target=forget)
+        thread.start()
+        await asyncio.to_thread(thread.join, scaled(10))
+        assert not thread.is_alive()
+        await aeventually(lambda: is_free(task, "a"))
 
 
 # Claims that are broken.
@@ -209,6 +307,63 @@ async def test_an_inbox_that_is_closed_gives_back_what_it_holds_at_once(task: An
     async with other.inbox("r", lease=TTL) as receiver:
         again = [await receiver.receive(timeout=0) for _ in range(2)]
     assert [(message.content, message.attempts) for message in again] == [(0, 2), (2, 2)]
+
+
+async def test_what_an_inbox_holds_when_it_is_left_goes_to_who_waits_at_once_and_in_order(
+    task: Any, other: Any
+) -> None:
+    """Also what it received in another order: the oldest was somebody else's for a while."""
+    for index in range(30):
+        await task.send("r", index)
+    first = await task.inbox("r").receive(timeout=PATIENCE)
+    inbox = task.inbox("r", lease=TTL)
+    messages = [await inbox.receive(timeout=PATIENCE) for _ in range(20)]
+    await first.release()
+    messages.append(await inbox.receive(timeout=PATIENCE))
+    assert [message.content for message in messages] == [*range(1, 21), 0]
+    await messages[4].ack()
+    got: list[int] = []
+    async with other.inbox("r", lease=TTL) as waiting:
+        rest = [await waiting.receive(timeout=PATIENCE) for _ in range(9)]
+
+        async def receive() -> None:
+            while len(got) < 20:
+                message = await waiting.receive(timeout=PATIENCE)
+                got.append(message.content)
+                await message.ack()
+
+        receiving = asyncio.ensure_future(receive())
+        await close(inbox)
+        await bounded(receiving, 20)
+    assert [message.content for message in rest] == [*range(21, 30)]
+    assert got == [0, 1, 2, 3, 4, *range(6, 21)]
+
+
+async def test_a_late_ack_does_not_unnote_what_another_inbox_of_the_store_holds_by_now(
+    shared: Any, task: Any, other: Any
+) -> None:
+    await task.send("r", 1)
+    slow, quick = task.inbox("r", lease=0.05), task.inbox("r", lease=TTL)
+    late = await slow.receive(timeout=PATIENCE)
+    taken = await quick.receive(timeout=PATIENCE)
+    with pytest.raises(ccs.ClaimLost):
+        await late.ack()
+    await close(slow)
+    await close(quick)
+    async with other.inbox("r") as receiver:
+        again = await receiver.receive(timeout=0)
+    assert (again.id, again.attempts, taken.attempts) == (taken.id, 3, 2)
+
+
+async def test_an_inbox_behind_a_claim_that_was_lost_still_gives_back(task: Any, other: Any) -> None:
+    await task.send("r", 1)
+    claim = await task.claim("a", ttl=TTL).acquire()
+    inbox = claim.context.inbox("r", lease=TTL)
+    await inbox.receive(timeout=PATIENCE)
+    await other.break_claim("a")
+    await close(inbox)
+    async with other.inbox("r") as receiver:
+        assert (await receiver.receive(timeout=0)).attempts == 2
 
 
 async def test_what_one_inbox_gives_back_is_nobody_elses(task: Any, other: Any) -> None:
