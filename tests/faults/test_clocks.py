@@ -14,7 +14,7 @@ from ccs._clock import ServerClock, elapsed
 from ccs._core.codec import encode
 from ccs._core.commit import Batch, Commit, Settings, set_op
 from ccs._core.keys import keys_of
-from tests.model.engine import Engine
+from tests.model.engine import COMMIT_LIMIT, Engine
 from tests.support.colours import COLOURS, connect_in
 from tests.support.journal import records
 from tests.support.proxy import Proxy, once
@@ -93,7 +93,7 @@ async def test_a_context_ahead_of_the_clock_brings_nothing_back_and_goes_on(
     colour: str, valkey: str, server: Any
 ) -> None:
     """Given a clock that was an hour ahead for a while, when it is right again, then what had expired stays so."""
-    engine = Engine(redis.Redis.from_url(valkey))
+    engine = Engine(valkey, COMMIT_LIMIT)
     store = connect_in(colour, valkey, namespace="model")
     try:
         ahead = int(time.time() * 1_000_000) + 60 * MINUTE

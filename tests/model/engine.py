@@ -6,6 +6,8 @@ import hashlib
 import secrets
 from typing import Any
 
+import redis
+
 from ccs._core.commit import (
     Applied,
     Batch,
@@ -51,15 +53,23 @@ STATE = [
 """The words of the field `state` in meta, up to the settings that were given last."""
 
 
+class Denied(CCSError):
+    """A right was missing for a commit."""
+
+
 class Engine:
     """One context, spoken to as `ccs` does, but with a clock in a key of its own, which the scripts read as TIME."""
 
-    def __init__(self, client: Any) -> None:
-        self.client = client
+    def __init__(self, url: str, commit_limit: int) -> None:
+        self.client = client = redis.Redis.from_url(url)
+        # Another user, whose rights are those that a test leaves it.
+        self.user = secrets.token_hex(6)
+        self.limited = redis.Redis.from_url(url.replace("://", f"://{self.user}:pw@"))
+        self.missed: set[str] = set()
         self.address = f"/tasks/{secrets.token_hex(6)}"
         self.keys = keys_of("model", self.address)
         self.clock = self.keys.meta.removesuffix("meta") + "clock"
-        self.commit_text = _with(_clocked(COMMIT.text), "16777216", str(COMMIT_LIMIT))
+        self.commit_text = _with(_clocked(COMMIT.text), "16777216", str(commit_limit))
         self.scripts = {
             name: client.script_load(text)
             for name, text in (
@@ -76,10 +86,13 @@ class Engine:
     def close(self) -> None:
         self.subscription.close()
         self.client.delete(*self.keys.all, self.clock)
+        self.client.acl_deluser(self.user)
         self.client.close()
+        self.limited.close()
 
-    def _run(self, script: str, keys: Any, arguments: Any) -> Any:
-        return self.client.evalsha(self.scripts[script], len(keys) + 1, *keys, self.clock, *arguments)
+    def _run(self, script: str, keys: Any, arguments: Any, client: Any = None) -> Any:
+        client = client or self.client
+        return client.evalsha(self.scripts[script], len(keys) + 1, *keys, self.clock, *arguments)
 
     def pass_time(self, now_us: int) -> None:
         """Sets the clock, and expires the keys as the server would, whose own clock stands still at that."""
@@ -104,12 +117,31 @@ class Engine:
             found[key] = self.tombstone_from + TOMBSTONE
         return found
 
-    def send(self, batch: Batch, defaults: Settings) -> tuple[str, list[Answer]]:
-        """The status of a batch, and its answers as the model gives them."""
-        reply = self._run("commit", self.keys.all, commit_arguments(batch, self.keys, defaults))
+    def send(self, batch: Batch, defaults: Settings, without: str = "") -> tuple[str, list[Answer]]:
+        """The status of a batch, and its answers as the model gives them.
+
+        `without` is a rule that takes a right away from who sends it: "refused" where the server lets nothing of it run,
+        and `missed` holds the commands that the script named.
+        """
+        client = self._user_without(without) if without else self.client
+        try:
+            reply = self._run("commit", self.keys.all, commit_arguments(batch, self.keys, defaults), client)
+        except redis.ResponseError:
+            if without:
+                return "refused", []
+            raise
         if not was_applied(reply):
             return reply.decode(), []
-        return "ok", [_shown(answer) for answer in parse_answers(batch, self.address, reply)]
+        return "ok", [_shown(answer) for answer in parse_answers(batch, self.address, reply, self._miss)]
+
+    def _user_without(self, rule: str) -> Any:
+        self.missed.clear()
+        self.client.execute_command("ACL", "SETUSER", self.user, "reset", "on", ">pw", "+@all", "&*", "~*", rule)
+        return self.limited
+
+    def _miss(self, refused: str) -> CCSError:
+        self.missed.add(refused.split()[0])
+        return Denied(refused)
 
     # What is stored.
 
@@ -195,6 +227,8 @@ def _with(text: str, old: str, new: str) -> str:
 def _shown(answer: Applied | CCSError) -> Answer:
     if isinstance(answer, Applied):
         return "applied", answer.revision, answer.at, answer.result
+    if isinstance(answer, Denied):
+        return ("forbidden",)
     if isinstance(answer, Crowded):
         return "crowded", answer.prefix, answer.limit
     if isinstance(answer, OtherPolicies):

@@ -24,7 +24,7 @@ EXACT = 2**53
 Answer = tuple[Any, ...]
 """("applied", revision, at, result) · ("conflict", path, expected, version, revision, agent) · ("finished", outcome) ·
 ("not computable",) · ("value too large", size) · ("commit too large",) · ("crowded", prefix, limit) ·
-("other policies", revision)"""
+("other policies", revision) · ("forbidden",), which only the server knows"""
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,8 @@ class Model:
         return "ok", answers
 
     def _commit(self, commit: Commit, index: int, hint: str) -> Answer:
+        if hint == "forbidden":
+            return ("forbidden",)
         kind = commit.operations[0][0] if commit.operations else ""
         if self.finished and kind != "D":
             return self._applied(0, (0,)) if kind == "w" else ("finished", self.outcome)
