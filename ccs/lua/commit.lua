@@ -275,8 +275,8 @@ local function make_parts()
         if ttl == 0 then return '0000000000000', '9999999999999', true end
         local slack = math.floor(ttl / 64)
         local deadline, renewed_after = now + ttl + slack, now + slack
-        -- A second more: that entry is to expire before the context goes.
-        local outlasted = (string.match(settings, '^%d+ %d+ %d+ (%d+)|') or 0) + 1000
+        -- A second for what is not noted, and one more: that entry is to expire before the context goes.
+        local outlasted = (string.match(settings, '^%d+ %d+ %d+ (%d+)|') or 0) + 2000
         if outlasted > deadline then deadline, renewed_after = outlasted, outlasted - ttl end
         return string.format('%013d', deadline), string.format('%013d', renewed_after), true
     end
@@ -589,10 +589,11 @@ while place <= places do
         if renewed_after < at then deadline, renewed_after, fresh = part.idle(sub(terms, 65), at) end
         anew = false
     end
-    if lasting and not answer and deadline ~= NONE and lasting > deadline then
+    -- Noted at most once a second, also where the context lives on for longer: that may be changed.
+    if lasting and not answer and lasting - 1000 > (string.match(terms, '^%d+ %d+ %d+ (%d+)|', 65) or 0) + 0 then
         part = part or make_parts()
         terms = part.outlast(terms, lasting)
-        deadline, renewed_after, fresh = part.idle(sub(terms, 65), at)
+        if deadline ~= NONE and lasting > deadline then deadline, renewed_after, fresh = part.idle(sub(terms, 65), at) end
     end
 
     if answer then

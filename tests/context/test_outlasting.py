@@ -84,6 +84,15 @@ async def test_other_settings_shorten_nothing(task: Any, shared: Any) -> None:
     assert (await task.info()).ttl.total_seconds() == 2 * IDLE
 
 
+@pytest.mark.parametrize("ttl", [2 * LONG, None], ids=["lived for longer", "was kept"])
+async def test_a_context_that_is_told_to_live_shorter_still_outlasts_its_entries(
+    shared: Any, ttl: float | None
+) -> None:
+    await shared.task("t", ttl=ttl).set("a", 1, ttl=LONG)
+    await shared.task("t", ttl=IDLE).set("b", 1)
+    assert LONG < await left(shared.task("t")) < LONG + 10
+
+
 async def test_a_shorter_ttl_changes_nothing(task: Any) -> None:
     await task.set("a", 1, ttl=1)
     assert await left(task) < IDLE + 2

@@ -262,7 +262,7 @@ class Machine(RuleBasedStateMachine):
         engine, model, identity = self.engine, self.model, (batch.client, batch.number)
         self.begun.setdefault(identity, self.now)
         self.adopt_identities(batch.client)
-        before, said = (model.deadline if model.alive else 0, model.settings.ttl, model.outlasts), len(model.told)
+        before, said = (model.deadline if model.alive else 0, model.settings.ttl), len(model.told)
         meta = engine.meta()
         status, answers = engine.send(batch, self.defaults, without)
         hints = [answer[0] for answer in answers]
@@ -298,11 +298,8 @@ class Machine(RuleBasedStateMachine):
         for number in set(known) - held:
             assert known.pop(number).may_be_pruned
 
-    def adopt_deadline(self, before: int, ttl_before: int, outlasted: int) -> None:
-        """The idle deadline may be set a little late, and then stays a while. It comes after what the context outlasts.
-
-        Only another ttl, given by somebody, may shorten what was outlasted before; it need not.
-        """
+    def adopt_deadline(self, before: int, ttl_before: int) -> None:
+        """The idle deadline may be set a little late, and then stays a while. What the context outlasts comes before it."""
         model, deadline = self.model, int(self.engine.meta()["deadline"])
         ttl = model.settings.ttl
         assert ttl is not None
@@ -311,10 +308,9 @@ class Machine(RuleBasedStateMachine):
         elif ttl == 0:
             assert deadline == 0
         else:
-            goes_on = before > 0 and ttl == ttl_before
-            earliest = max(model.now + ttl, model.outlasts if goes_on or model.outlasts > outlasted else 0)
-            latest = max(model.now + ttl + ttl // 32, model.outlasts + 1_000 if model.outlasts else 0)
-            assert earliest <= deadline <= (max(latest, before) if goes_on else latest)
+            latest = max(model.now + ttl + ttl // 32, model.outlasts + 2_000 if model.outlasts else 0)
+            assert max(model.now + ttl, model.outlasts) <= deadline
+            assert deadline <= (max(latest, before) if ttl == ttl_before else latest)
         model.deadline = deadline
         model.meta_deadline = deadline + TOMBSTONE if deadline else 0
 

@@ -149,8 +149,8 @@ async def test_an_iterated_inbox_goes_on_with_the_next_life_of_its_context(
 
         async def work() -> None:
             async for message in task.inbox("r"):
-                got.append(message.content)
                 await message.ack()
+                got.append(message.content)
 
         working = asyncio.ensure_future(work())
         for life in range(3):
