@@ -155,8 +155,8 @@ class Store(Local):
     ) -> Context:
         """Any context, by its address.
 
-        `ttl` is how long it lives without a commit; `keep_commits` and `keep_bytes` bound its history. What is not
-        given stays as it is; what is given holds from the next commit.
+        `ttl` is how long it lives without a commit, or longer where the ttl of an entry is; `keep_commits` and
+        `keep_bytes` bound its history. What is not given stays as it is; what is given holds from the next commit.
         """
         address = canonical(address)
         given = Settings(
