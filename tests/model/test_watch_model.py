@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 
+import pytest
+
 import ccs
 from ccs.aio.watch import Watch
 from tests.model.world import ADDRESS, World, watch_of
@@ -168,3 +170,37 @@ def test_where_the_server_forgot_commits_nothing_that_stands_is_passed_over() ->
             else:
                 assert isinstance(watcher.error, ccs.HistoryForked), seed
                 assert watcher.error.address == ADDRESS
+
+
+async def test_what_is_heard_late_of_a_life_that_was_told_is_not_told_again() -> None:
+    """Given a watch that goes on after the end of its context, when a message of the old life comes, then it is passed over."""
+    world = World()
+    watch = watch_of(world, "*", since=None, buffer=4)
+    await watch.start()
+
+    async def told() -> int | None:
+        try:
+            return int((await watch.receive(timeout=0.0)).revision)
+        except TimeoutError:
+            return None
+
+    world.commit("a")
+    nudge(world)
+    assert await told() == world.last
+    world.drop()
+    nudge(world)
+    with pytest.raises(ccs.ContextGone):
+        await told()
+    watch.begin_anew()
+    assert await told() is None
+    world.deliver()
+    assert await told() is None
+    world.commit("b")
+    world.deliver()
+    assert await told() == world.last
+    assert await told() is None
+
+
+def nudge(world: World) -> None:
+    for mailbox in world.feed.mailboxes:
+        mailbox.nudge()

@@ -39,6 +39,7 @@ class World:
         self.journal: list[bytes] = []
         self.records: list[Record] = []
         self.oldest = self.clock = 0
+        self.began = EPOCH + 1
         self.on_the_way: deque[bytes] = deque()
         self.feed = Feed(ADDRESS, threading.Lock())
         self.meanwhile: Callable[[], object] = lambda: None
@@ -80,6 +81,13 @@ class World:
         del self.records[kept:]
         self.reconnect()
 
+    def drop(self) -> None:
+        """The context goes; what comes next begins it anew. What is on its way stays so."""
+        self.journal.clear()
+        self.records.clear()
+        self.oldest = 0
+        self.began = EPOCH + self.clock + 1
+
     def check(self) -> None:
         self.feed.check(self.page(self.feed.last or 0, 0))
 
@@ -87,7 +95,7 @@ class World:
         held = list(zip(self.journal, self.records, strict=True))
         here = next((raw for raw, record in held if record.revision == cursor), b"")
         after = [raw for raw, record in held if record.revision > cursor]
-        first = EPOCH + 1 if held else 0
+        first = self.began if held else 0
         now = EPOCH // 1000 + 1_000_000 + self.clock  # later than all revisions
         numbers = (now, first, self.last, 0, 0, 0, self.oldest)
         return parse_page([*map(str, numbers), here.split(b"\n")[0], after[:count], b"", 0])

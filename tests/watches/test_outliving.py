@@ -210,6 +210,21 @@ async def test_what_waits_for_a_callback_is_delivered_when_the_store_is_left(
 
 
 @pytest.mark.parametrize("colour", COLOURS)
+async def test_what_was_acknowledged_and_never_heard_is_delivered_when_the_store_is_left(
+    colour: str, proxy: Proxy, namespace: str
+) -> None:
+    """Given a commit whose message is still on its way, or lost, when the store is left, then the journal is read."""
+    told: list[Any] = []
+    async with connect_in(colour, proxy.url, namespace=namespace) as store:
+        task = store.task("t")
+        made = task.subscribe("p", lambda change: told.append(change.value))
+        await (made if asyncio.iscoroutine(made) else made.ready(scaled(10)))
+        proxy.fault = lambda count, chunk: "lose" if b"message" in chunk else "pass"
+        await task.set("p", 1)
+    assert told == [1]
+
+
+@pytest.mark.parametrize("colour", COLOURS)
 @pytest.mark.parametrize("drain", [0, 0.2])
 async def test_what_cannot_be_delivered_in_time_is_counted_and_logged(
     colour: str, drain: float, target: str, namespace: str, caplog: pytest.LogCaptureFixture
