@@ -17,6 +17,7 @@ import ccs
 from tests.context.probes import Open
 from tests.recipes.holds import lapse, nothing_left, plain
 from tests.recipes.inboxes import PATIENCE, close
+from tests.recipes.test_inbox_machine import heard
 from tests.support.colours import COLOURS, connect_in
 from tests.support.waiting import aeventually, bounded, eventually, scaled
 
@@ -319,6 +320,8 @@ async def test_what_an_inbox_holds_when_it_is_left_goes_to_who_waits_at_once_and
     inbox = task.inbox("r", lease=TTL)
     messages = [await inbox.receive(timeout=PATIENCE) for _ in range(20)]
     await first.release()
+    released = await task.revision()
+    await aeventually(lambda: heard(plain(inbox)) >= released)
     messages.append(await inbox.receive(timeout=PATIENCE))
     assert [message.content for message in messages] == [*range(1, 21), 0]
     await messages[4].ack()
