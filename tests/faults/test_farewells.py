@@ -153,7 +153,7 @@ async def test_what_a_callback_has_not_finished_with_amid_an_outage_is_counted_a
 
     def tell(change: ccs.Change) -> None:
         told.append(change.value)
-        release.wait(scaled(5))
+        release.wait(scaled(20))
 
     store = connect_in(colour, own_server.url, namespace=namespace)
     async with store:

@@ -235,7 +235,7 @@ async def test_what_cannot_be_delivered_in_time_is_counted_and_logged(
 
     def tell(change: ccs.Change) -> None:
         told.append(change.value)
-        release.wait(scaled(3))
+        release.wait(scaled(20))
 
     async with store:
         task = store.task("t")
