@@ -51,10 +51,15 @@ _asking: set[int] = set()
 def register(name: str) -> str:
     """The name under which the connections of a store find their server; a new one where none is given."""
     _try_out()
-    name = name or _PRIVATE + secrets.token_hex(8)
+    name = name or _private()
     if name not in _servers:
-        _servers[name] = _Server()
+        # Several threads may ask at once: all get the first one.
+        _servers.setdefault(name, _Server())
     return name
+
+
+def _private() -> str:
+    return _PRIVATE + secrets.token_hex(8)
 
 
 def forget(name: str) -> None:
@@ -64,14 +69,17 @@ def forget(name: str) -> None:
 
 
 class MemoryConnection:
-    """A connection to the server of a name; `on_ready` is called, in any thread, when there may be something to receive."""
+    """A connection to the server of a name."""
 
-    def __init__(self, name: str, on_ready: Callable[[], None] | None = None) -> None:
+    def __init__(self, name: str) -> None:
         self._server = _servers[name]
-        self._on_ready = on_ready
+        self._on_ready: Callable[[], None] | None = None
         self._connection = self._server.connection()
-        if on_ready:
-            self._server.listeners[on_ready] = None
+
+    def listen(self, on_ready: Callable[[], None]) -> None:
+        """From now on `on_ready` is called, in any thread, when there may be something to receive. It must not raise."""
+        self._on_ready = on_ready
+        self._server.listeners[on_ready] = None
 
     def send(self, packed: bytes) -> None:
         """Has commands executed; when this returns, their replies can be received."""
@@ -118,7 +126,7 @@ def _server_error(error: Exception) -> ServerError:
 @cache
 def _try_out() -> None:
     """Whether what is installed works together is found out here, and not by the first command."""
-    name = f"{_PRIVATE}trial"
+    name = _private()
     _servers[name] = _Server()
     connection = MemoryConnection(name)
     connection.send(pack(("EVAL", "return {KEYS[1], 1}", "1", "a")))

@@ -118,8 +118,10 @@ class _MemoryWire:
     def __init__(self, name: str, on_reply: OnReply, on_lost: OnLost) -> None:
         self._on_reply, self._on_lost = on_reply, on_lost
         self._loop = asyncio.get_running_loop()
-        self._connection = MemoryConnection(name, self._wake)
+        self._connection = MemoryConnection(name)
         self.up = True
+        # Last: from here on other threads may wake it.
+        self._connection.listen(self._wake)
 
     def write(self, packed: bytes) -> None:
         try:
@@ -137,8 +139,12 @@ class _MemoryWire:
         self.lose(reason)
 
     def _wake(self) -> None:
-        # In the thread of whoever has sent something to the server.
-        if self._connection.ready:
+        # In the thread of whoever has sent something to the server, whom nothing that is wrong here concerns.
+        try:
+            ready = self._connection.ready
+        except CCSError:
+            ready = True  # found out again where it does
+        if ready:
             with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._receive)
 

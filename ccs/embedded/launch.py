@@ -185,9 +185,7 @@ def _command(server: Path, home: Home, name: str) -> list[str]:
         "save": "",
         "maxmemory": "0",
         "maxmemory-policy": "noeviction",
-        # A stream begins with a whole node, ordinarily of 4 kB: most of what a small context takes. Small hashes stay
-        # packed, with the state of a context in them.
-        "stream-node-max-bytes": "1024",
+        # Small hashes stay packed, with the state of a context in them.
         "hash-max-listpack-value": "512",
         "hash-max-listpack-entries": "32",
     }

@@ -43,7 +43,7 @@
 --   sets        ZADD 2, HSET 1       deletes  ZREM 2, HDEL 1       dated  ZADD 3, ZREM 3, PEXPIREAT 3: rights, refusal
 --   a commit    XADD 4, PUBLISH, HSET 5: rights                    life   PEXPIREAT, PERSIST, HDEL 5, UNLINK: refusal
 --   guards      ZRANGEBYLEX 2, ZLEXCOUNT 2                         sweeps ZRANGEBYSCORE 3, ZRANGE 3: unlooked
---   XRANGE 4, XTRIM 4, HGETALL 5, HDEL 5 tidy up: left to somebody else by a caller that may not use them
+--   COPY 4, RENAME 4, XRANGE 4, XTRIM 4, HGETALL 5, HDEL 5 tidy up: left to somebody else by a caller that may not use them
 --
 -- Numbers are stored in so many digits that text tells which is larger, and each is found by its place: revisions and
 -- times in µs in 16 (from the year 2001 to 2286), times in ms in 13, versions in 10. To copy text costs far less than
@@ -346,10 +346,20 @@ local function make_parts()
         end
     end
 
+    -- A server makes the first node of a stream in its full size, 4 kB, whatever it holds; a copy has just what is needed. Most
+    -- contexts stay small: it is the most of what they take. A caller that may not copy leaves it as it is.
+    local function fit_journal()
+        local spare = KEYS[4] .. ':copy'
+        if may and may('COPY', KEYS[4], spare, 'REPLACE') and may('RENAME', spare, KEYS[4]) then
+            redis.call('COPY', KEYS[4], spare, 'REPLACE')
+            redis.call('RENAME', spare, KEYS[4])
+        end
+    end
+
     return {
         compute = compute, agent_of = agent_of, unlooked = unlooked, refusal = refusal, may_vanish = may_vanish,
         no_life = no_life, obstacle = obstacle, send = send, tell = tell, configure = configure, idle = idle,
-        outlast = outlast, trim = trim, prune = prune, expire_keys = expire_keys,
+        outlast = outlast, trim = trim, prune = prune, expire_keys = expire_keys, fit_journal = fit_journal,
     }
 end
 
@@ -400,7 +410,7 @@ local word, writes, words, body = '', {false, '', ''}, false, {false, '', ''}
 local entries, held, paths, added, seen = false, 0, false, 0, false
 local telling, told = false, 0
 -- What was written, and what was found that the caller may do.
-local unproven, wrote, created, removed, undated, may_create, may_remove, may_date, may_write = nil
+local unproven, wrote, created, removed, undated, may_create, may_remove, may_date, may_write, born = nil
 may_write = not may
 local policies = alive and sub(terms, 31, 46) or NO_POLICIES
 local place, places = 8, #ARGV
@@ -669,7 +679,7 @@ while place <= places do
                 -- In this order: a full server refuses to add, but no longer once something was removed.
                 call('HSET', KEYS[5], 'created', at)
                 call('HDEL', KEYS[5], 'finished', 'outcome')
-                alive = true
+                alive, born = true, true
             end
             written, bytes, records = '- -', bytes + #record, records + 1
             if more or told > 0 then
@@ -715,6 +725,7 @@ if touched then
         part = part or make_parts()
         terms = sub(terms, 1, 1) .. part.trim(sub(terms, 65), bytes, records, last, sub(terms, 2, 29)) .. sub(terms, 30)
     end
+    if born and bytes < 2000 then part.fit_journal() end
     if fresh then
         part.expire_keys(deadline, 1, 5)
     end

@@ -10,12 +10,16 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import ccs
 import ccs.aio
+from ccs import _memory
+from tests.support.threads import run_threads
 from tests.support.waiting import bounded, counts, scaled
 
 PACKAGE = Path(ccs.__file__).parent
@@ -197,3 +201,60 @@ async def test_a_call_in_memory_that_is_cancelled_leaves_the_connection_in_order
 
         found = await bounded(asyncio.gather(*map(ask, range(100))))
         assert found[::2] == list(range(0, 100, 2))
+
+
+def test_threads_that_ask_for_a_name_at_once_share_one_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given threads that open stores of a new name at the same moment, then all are at the same server."""
+    made = _memory._Server
+
+    def slowly() -> Any:
+        time.sleep(0.01)  # as long as others need to come upon the same gap
+        return made()
+
+    monkeypatch.setattr(_memory, "_Server", slowly)
+    target = f"memory://{secrets.token_hex(4)}"
+    together, written = threading.Barrier(4), threading.Barrier(4)
+    found: list[dict[str, int]] = []
+
+    def work(number: int) -> None:
+        together.wait(scaled(10))
+        with ccs.connect(target) as store:
+            store.task("42").set(f"from/{number}", number)
+            written.wait(scaled(10))
+            found.append({path: entry.value for path, entry in store.task("42").snapshot().items()})
+
+    run_threads(work, 4)
+    assert found == [{f"from/{number}": number for number in range(4)}] * 4
+
+
+async def test_a_connection_can_be_woken_as_soon_as_it_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a thread that sends a command just as another connection begins to listen, then neither is the worse for it."""
+    listen = _memory.MemoryConnection.listen
+
+    def woken_at_once(self: Any, on_ready: Any) -> None:
+        listen(self, on_ready)
+        on_ready()
+
+    monkeypatch.setattr(_memory.MemoryConnection, "listen", woken_at_once)
+    async with ccs.aio.connect("memory://") as store, store.task("42").watch("a") as changes:
+        await store.task("42").set("a", 1)
+        assert (await changes.receive(timeout=scaled(10))).value == 1
+
+
+async def test_what_is_wrong_with_one_connection_does_not_concern_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a connection that cannot be asked whether there is something to read, then another's command is answered."""
+    target = f"memory://{secrets.token_hex(4)}"
+    async with ccs.aio.connect(target) as broken, ccs.aio.connect(target) as store:
+        await broken.task("42").get("a")
+        await store.task("42").get("a")
+
+        def ready(self: Any) -> bool:
+            if self is broken._engine.connection._link._talk.wire._connection:
+                raise ccs.Unavailable("memory://", reason="broken")
+            return True
+
+        with monkeypatch.context() as patched:
+            patched.setattr(_memory.MemoryConnection, "ready", property(ready))
+            sending = store._engine.connection._link._talk.wire
+            sending._connection.send(b"*1\r\n$4\r\nPING\r\n")
+            assert sending._connection.receive() == b"PONG"
