@@ -20,7 +20,7 @@ from typing import Any
 
 from ccs._compat import call
 from ccs._core.retry import backoff
-from ccs._faults import LinkDown, denied, passes
+from ccs._faults import LinkDown, copy_of, denied, passes
 from ccs._log import logger
 from ccs._replies import InvalidReply, ServerError, pack
 from ccs._stats import Counters
@@ -66,6 +66,7 @@ class Line:
         self._refusals: dict[str, int] = {}
         self._reason = "no subscription could be made"
         self._proven = self._told = False
+        self._closed: CCSError | None = None
         self._joining: dict[str, asyncio.Future[None]] = {}
         self._heard = True
         self._tasks: list[asyncio.Task[None]] = []
@@ -75,6 +76,8 @@ class Line:
 
     async def subscribe(self, verb: str, channel: str, timeout: float) -> None:
         """Listens to a channel; live when this returns, else `Unavailable` after `timeout` seconds."""
+        if self._closed:
+            raise copy_of(self._closed)
         if channel in self._live:
             return
         joining = self._joining.setdefault(channel, asyncio.get_running_loop().create_future())
@@ -95,8 +98,10 @@ class Line:
         if self._forget(channel):
             self._say("", verb, channel)
 
-    async def aclose(self) -> None:
-        """Ends the connection."""
+    async def aclose(self, error: CCSError) -> None:
+        """Ends the connection; whoever waits for a channel, or comes from now on, gets the error."""
+        self._closed = error
+        self._give_up(error)
         for task in self._tasks:
             task.cancel()
         if self._tasks:

@@ -113,9 +113,10 @@ class Listener:
 
     async def aclose(self) -> None:
         """Ends the line, the appointments and the connection; who waits for changes is told."""
-        self._on_down(StoreClosed(f"the store at {self._dialer.address} was closed; connect anew"))
+        closed = StoreClosed(f"the store at {self._dialer.address} was closed; connect anew")
+        self._on_down(closed)
         await self._appointments.aclose()
-        await self._line.aclose()
+        await self._line.aclose(closed)
         await self._connection.aclose()
         await self._dialer.aclose()
 

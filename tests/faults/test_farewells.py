@@ -15,6 +15,7 @@ import ccs
 import ccs.aio
 from tests.faults.test_forks import CLOSED, forked
 from tests.support.colours import COLOURS, connect_in
+from tests.support.proxy import Proxy
 from tests.support.servers import PrivateServer
 from tests.support.waiting import aeventually, bounded, counts, scaled
 
@@ -175,3 +176,29 @@ def heard(store: Any) -> int:
     """How many changes wait for callbacks."""
     watches = [subscription._watch for subscription in list(getattr(store, "blocking", store)._engine.subscriptions)]
     return sum(len(watch._queue) + len(watch._mailbox.records) for watch in watches)
+
+
+# Who is on the way in.
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_who_enters_a_watch_just_when_the_store_is_closed_is_told_at_once(
+    colour: str, proxy: Proxy, namespace: str
+) -> None:
+    """Given a subscription that the server has not answered, when the store is closed, then nobody waits for it."""
+    held = threading.Event()
+
+    def hold(count: int, chunk: bytes) -> str:
+        if b"SUBSCRIBE" not in chunk:
+            return "pass"
+        held.set()
+        return "hold"
+
+    proxy.filter = hold
+    store = connect_in(colour, proxy.url, namespace=namespace)
+    async with store:
+        watch = store.task("t").watch("**")
+        entering = asyncio.ensure_future(watch.__aenter__())
+        await aeventually(held.is_set)
+    with pytest.raises(ccs.StoreClosed):
+        await bounded(entering)
