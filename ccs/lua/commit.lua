@@ -43,7 +43,7 @@
 --   sets        ZADD 2, HSET 1       deletes  ZREM 2, HDEL 1       dated  ZADD 3, ZREM 3, PEXPIREAT 3: rights, refusal
 --   a commit    XADD 4, PUBLISH, HSET 5: rights                    life   PEXPIREAT, PERSIST, HDEL 5, UNLINK: refusal
 --   guards      ZRANGEBYLEX 2, ZLEXCOUNT 2                         sweeps ZRANGEBYSCORE 3, ZRANGE 3: unlooked
---   COPY 4, RENAME 4, XRANGE 4, XTRIM 4, HGETALL 5, HDEL 5 tidy up: left to somebody else by a caller that may not use them
+--   COPY 4 3, RENAME 3 4, XRANGE 4, XTRIM 4, HGETALL 5, HDEL 5 tidy up: left to somebody else by a caller that may not use them
 --
 -- Numbers are stored in so many digits that text tells which is larger, and each is found by its place: revisions and
 -- times in µs in 16 (from the year 2001 to 2286), times in ms in 13, versions in 10. To copy text costs far less than
@@ -347,12 +347,13 @@ local function make_parts()
     end
 
     -- A server makes the first node of a stream in its full size, 4 kB, whatever it holds; a copy has just what is needed. Most
-    -- contexts stay small: it is the most of what they take. A caller that may not copy leaves it as it is.
+    -- contexts stay small: it is the most of what they take. The copy is made under the key of the deadlines: where there
+    -- are some already, or the caller may not, the journal stays as it is.
     local function fit_journal()
-        local spare = KEYS[4] .. ':copy'
-        if may and may('COPY', KEYS[4], spare, 'REPLACE') and may('RENAME', spare, KEYS[4]) then
-            redis.call('COPY', KEYS[4], spare, 'REPLACE')
-            redis.call('RENAME', spare, KEYS[4])
+        if may and may('COPY', KEYS[4], KEYS[3]) and may('RENAME', KEYS[3], KEYS[4])
+            and redis.call('COPY', KEYS[4], KEYS[3]) == 1
+        then
+            redis.call('RENAME', KEYS[3], KEYS[4])
         end
     end
 
