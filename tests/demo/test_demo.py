@@ -22,7 +22,8 @@ from tests.support.waiting import eventually
 FILES = 63
 
 
-def test_the_report_of_the_swarm_equals_that_of_a_single_process(demo: Any, code_base: Path) -> None:
+def test_the_swarm_reports_what_a_single_process_does_and_that_all_was_delivered(demo: Any, code_base: Path) -> None:
+    """Given no terminal, then the output is lines, and the report right."""
     told = demo(code_base, "--analysts", 3, "--verify")
     assert (told.code, told.err) == (0, "")
     outcome = told.outcome
@@ -30,9 +31,6 @@ def test_the_report_of_the_swarm_equals_that_of_a_single_process(demo: Any, code
     assert (outcome.survey.counts.files, outcome.survey.counts.unparsed) == (FILES, 5)
     assert (outcome.problems, outcome.alone_equal) == ([], True)
 
-
-def test_what_was_committed_was_delivered(demo: Any, code_base: Path) -> None:
-    outcome = demo(code_base).outcome
     assert outcome.delivery.is_whole
     assert outcome.delivery.delivered == outcome.delivery.committed >= 5 * FILES
     assert {agent.name: agent.acknowledged for agent in outcome.agents} == {
@@ -40,25 +38,9 @@ def test_what_was_committed_was_delivered(demo: Any, code_base: Path) -> None:
     }
     assert sum(agent.files for agent in outcome.agents if agent.role == "analyst") == FILES
 
-
-def test_an_analyst_that_is_killed_has_its_file_taken_over_and_nothing_is_counted_twice(
-    demo: Any, code_base: Path
-) -> None:
-    told = demo(code_base, "--kill", "--hold", 1, "--pace", 0.05)
-    outcome = told.outcome
-    assert (told.code, outcome.problems) == (0, [])
-    assert outcome.survey == survey_alone(code_base)
-    assert outcome.kill.taken_over_by not in (None, outcome.kill.agent)
-    assert outcome.delivery.expired >= 1
-    assert [agent.name for agent in outcome.agents if agent.state == "killed"] == [outcome.kill.agent]
-    assert f"{outcome.kill.agent} was killed with -9" in told.out
-
-
-def test_where_there_is_no_terminal_the_output_is_lines(demo: Any, code_base: Path) -> None:
-    told = demo(code_base)
     assert "\x1b" not in told.out
     for expected in (
-        f"surveying {code_base}, with 4 analysts",
+        f"surveying {code_base}, with 3 analysts",
         f"the surveyor has listed {FILES} files",
         "Totals",
         "Most complex functions",
@@ -72,6 +54,19 @@ def test_where_there_is_no_terminal_the_output_is_lines(demo: Any, code_base: Pa
         "the same changes, each once, in the same order: yes",
     ):
         assert expected in told.out
+
+
+def test_an_analyst_that_is_killed_has_its_file_taken_over_and_nothing_is_counted_twice(
+    demo: Any, code_base: Path
+) -> None:
+    told = demo(code_base, "--kill", "--hold", 1, "--pace", 0.05)
+    outcome = told.outcome
+    assert (told.code, outcome.problems) == (0, [])
+    assert outcome.survey == survey_alone(code_base)
+    assert outcome.kill.taken_over_by not in (None, outcome.kill.agent)
+    assert outcome.delivery.expired >= 1
+    assert [agent.name for agent in outcome.agents if agent.state == "killed"] == [outcome.kill.agent]
+    assert f"{outcome.kill.agent} was killed with -9" in told.out
 
 
 def test_on_a_terminal_the_view_is_live_and_the_report_stays(

@@ -16,8 +16,9 @@ from typing import Any
 
 import ccs
 import ccs.aio
+from tests.support.waiting import counts
 
-CHILDREN = 6
+CHILDREN = counts(3, 6)
 
 if __name__ in ("__main__", "__mp_main__"):
     COLOUR, HOW, URL, NAMESPACE = sys.argv[1:]

@@ -23,7 +23,7 @@ def _outage(seed: int) -> tuple[float, bool]:
 
 async def test_what_was_told_not_to_be_applied_never_is(proxy: Proxy, namespace: str) -> None:
     """Given writers of all ages, when the server is back as the first give up, then no write of "not applied" is there."""
-    for seed in range(counts(12, 200)):
+    for seed in range(counts(6, 200)):
         async with ccs.aio.connect(proxy.url, namespace=namespace, retry_for=_PATIENCE) as store:
             task = store.task(f"outage-{seed}")
             await task.set("first", 0)
@@ -49,7 +49,7 @@ async def test_what_was_told_not_to_be_applied_never_is(proxy: Proxy, namespace:
 
 def test_blocking_too_what_was_told_not_to_be_applied_never_is(proxy: Proxy, namespace: str) -> None:
     """Given threads of all ages, when the server is back as the first give up, then no write of "not applied" is there."""
-    for seed in range(counts(12, 200)):
+    for seed in range(counts(6, 200)):
         with ccs.connect(proxy.url, namespace=namespace, retry_for=_PATIENCE) as store:
             task = store.task(f"outage-{seed}")
             task.set("first", 0)

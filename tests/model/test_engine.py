@@ -446,7 +446,7 @@ def test_the_script_does_what_the_model_does(kind: str, server_urls: Any) -> Non
 @pytest.mark.parametrize("kind", ["valkey", "redis"])
 def test_the_script_does_what_the_model_does_with_thousands_of_entries(kind: str, server_urls: Any) -> None:
     """Given any history, when commits are as large as anything that the script has to take in pieces, then likewise."""
-    run(Large, server_urls(kind), counts(4, 60), counts(10, 30))
+    run(Large, server_urls(kind), counts(3, 60), counts(10, 30))
 
 
 def run(machine: type[Machine], url: str, examples: int, steps: int) -> None:
