@@ -131,8 +131,8 @@ def test_what_a_handler_was_refused_stands_as_before(proxy: Proxy, namespace: st
     """Given a claim and a presence, when a handler is refused to leave them, then they are held, and can be left."""
     with ccs.connect(proxy.url, namespace=namespace) as store:
         task = store.task("x")
-        claim = task.claim("r", ttl=0.5).acquire()
-        presence = task.join("worker", ttl=0.5).__enter__()
+        claim = task.claim("r", ttl=1.5).acquire()
+        presence = task.join("worker", ttl=1.5).__enter__()
         handler = Handler(release=lambda: claim.release(), leave=lambda: presence.leave())
 
         def run(*_: object) -> None:
@@ -145,7 +145,7 @@ def test_what_a_handler_was_refused_stands_as_before(proxy: Proxy, namespace: st
         task.increment("increment")
         signal.signal(signal.SIGALRM, before)
         assert handler.outcome("release") == handler.outcome("leave") == {"refused"}
-        longer_than_the_ttl = time.monotonic() + 0.8
+        longer_than_the_ttl = time.monotonic() + 1.8
         eventually(lambda: time.monotonic() > longer_than_the_ttl)
         assert claim.held
         assert presence.joined

@@ -72,14 +72,14 @@ async def test_an_agent_that_joins_twice_is_two_members(task: Any, open_store: O
 
 
 async def test_it_is_seen_again_and_again_without_a_commit(task: Any) -> None:
-    async with task.join(ttl=0.3):
+    async with task.join(ttl=0.8):
         (first,) = await task.members()
         revision = await task.revision()
 
         async def seen_later() -> bool:
             (member,) = await task.members()
             assert member.joined_at == first.joined_at
-            return bool(member.seen_at > first.seen_at + timedelta(seconds=0.5))  # past its first deadline
+            return bool(member.seen_at > first.seen_at + timedelta(seconds=0.9))  # past its first deadline
 
         await aeventually(seen_later)
         assert await task.revision() == revision
