@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+#| import atexit
 import contextlib
 import itertools
 import math
@@ -205,6 +206,13 @@ class Engine:
         await self._dialer.aclose()
         _memory.forget(self.target.location)
 
+    #| def leave(self) -> None:
+    #|     """At the end of the program, if nobody has closed it: gives back what is held. No more: threads have ended."""
+    #|     held = [] if self.closed or self.inherited else self.listener.holdings.all()
+    #|     if held:
+    #|         self.closed = True
+    #|         self._give_back(held, Patience(time.monotonic() + _FAREWELL))
+    #|
     async def _drain(self, until: float) -> None:
         for subscription in list(self.subscriptions):
             subscription.begin_to_drain()
@@ -387,6 +395,12 @@ def _host() -> str:
 
 
 _engines: WeakSet[Engine] = WeakSet()
+
+#| @atexit.register
+#| def _leave_all() -> None:
+#|     for engine in list(_engines):
+#|         engine.leave()
+#|
 
 
 def _after_fork() -> None:

@@ -221,6 +221,28 @@ local function make_parts()
         end
     end
 
+    -- What else is due of that which a commit names, as a chain of {path, entry, next}: they go one after the other, and the
+    -- commit is looked at once more when all have gone, and not after each.
+    local function also_due(guards, from, to, at, first, seen)
+        local found, chain, last = {[first] = true}, nil, nil
+        local function look(path)
+            local raw = not found[path] and (seen and seen[path] or redis.call('HGET', KEYS[1], path))
+            local expiry = raw and string.sub(raw, 63, 75) or ''
+            if expiry > '0000000000000' and expiry < at then
+                local each = {path, raw}
+                if last then last[3] = each else chain = each end
+                found[path], last = true, each
+            end
+        end
+        for place = guards, from - 1, 3 do
+            if ARGV[place] == 'v' or ARGV[place] == 'r' then look(ARGV[place + 1]) end
+        end
+        for place = from, to, 4 do
+            if ARGV[place] ~= 'e' and ARGV[place] ~= 'p' then look(ARGV[place + 1]) end
+        end
+        return chain
+    end
+
     -- Calls a command with the values that were gathered, in pieces that Lua can unpack.
     local function send_pieces(command, key, values, count)
         for from = 1, count, 4000 do
@@ -360,7 +382,7 @@ local function make_parts()
     return {
         compute = compute, agent_of = agent_of, unlooked = unlooked, refusal = refusal, may_vanish = may_vanish,
         no_life = no_life, obstacle = obstacle, send = send, tell = tell, configure = configure, idle = idle,
-        outlast = outlast, trim = trim, prune = prune, expire_keys = expire_keys, fit_journal = fit_journal,
+        outlast = outlast, trim = trim, prune = prune, expire_keys = expire_keys, fit_journal = fit_journal, also_due = also_due,
     }
 end
 
@@ -411,7 +433,7 @@ local word, writes, words, body = '', {false, '', ''}, false, {false, '', ''}
 local entries, held, paths, added, seen = false, 0, false, 0, false
 local telling, told = false, 0
 -- What was written, and what was found that the caller may do.
-local unproven, wrote, created, removed, undated, may_create, may_remove, may_date, may_write, born = nil
+local unproven, wrote, created, removed, undated, may_create, may_remove, may_date, may_write, born, dues = nil
 may_write = not may
 local policies = alive and sub(terms, 31, 46) or NO_POLICIES
 local place, places = 8, #ARGV
@@ -440,7 +462,10 @@ while place <= places do
     end
 
     -- What stands in the way: the end of the context, policies that the client does not know, a guard.
-    if finished and kind ~= 'D' then
+    local chained = dues
+    if dues then
+        due, due_raw, dues = dues[1], dues[2], dues[3]
+    elseif finished and kind ~= 'D' then
         answer = kind == 'w' and '+0 ' .. at .. ' 0' or 'F'
         if kind ~= 'w' then outcome = '\n' .. call('HGET', KEYS[5], 'outcome') end
     elseif heeded and heeded ~= '****************' and heeded ~= policies then
@@ -533,6 +558,7 @@ while place <= places do
     -- A due entry goes first, in a commit of its own; after it, this one is looked at again.
     if due then
         part = part or make_parts()
+        if not chained and to - guards > 3 then dues = part.also_due(guards, from, to, at, due, seen) end
         agent, answer, slots, steps, earliest, dated, lasting = part.agent_of(due_raw), false, 3, 1, NONE, true, nil
         creates, removes = false, true
         identity, label = '- ' .. number, '0000 ' .. #agent
@@ -581,7 +607,7 @@ while place <= places do
                 may_create, may_remove, may_date = may_create or creates, may_remove or removes, may_date or dated
             end
         end
-        if answer then due = false else wrote = true end
+        if answer then due, dues = false, nil else wrote = true end
     end
 
     -- Settings take effect with the first thing that a batch really does, never with one that is refused.

@@ -79,6 +79,7 @@ class Model:
     now_us: int = 0
     touched: bool = False
     identity: tuple[str, int] = ("", 0)
+    _named: list[str] = field(default_factory=list)
 
     @property
     def alive(self) -> bool:
@@ -156,6 +157,9 @@ class Model:
             return self._applied(0, (0,)) if kind == "w" else ("finished", self.outcome)
         if commit.policies not in (None, self.policies):
             return "other policies", self.policies
+        # Whatever is due goes with the first of it.
+        self._named = [guard.path for guard in commit.guards if guard.kind in "vr"]
+        self._named += [path for kind, path, *_ in commit.operations if kind not in "epwfD"]
         for guard in commit.guards:
             if (refusal := self._obstacle(guard)) is not None:
                 return refusal
@@ -196,9 +200,15 @@ class Model:
         entry = self.entries.get(path)
         if entry is None or not entry.due(self.now):
             return entry
+        self._expire(path, entry)
+        for other in self._named:
+            if (named := self.entries.get(other)) and named.due(self.now):
+                self._expire(other, named)
+        return None
+
+    def _expire(self, path: str, entry: RawEntry) -> None:
         del self.entries[path]
         self._record(entry.agent, self._next(), -1, [("x", path, entry, None)], 0)
-        return None
 
     def _next(self) -> int:
         return max(self.last + 1, self.now_us)
