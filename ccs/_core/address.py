@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from ccs._core.shown import shown
 from ccs.errors import InvalidPath, InvalidValue, ReservedPath
 
 __all__ = [
@@ -51,7 +52,7 @@ _FORMS = "an address is /tasks/<id>, /sessions/<id>, /actors/<id> or /global"
 def address_of(kind: str, id: str) -> str:
     """The address of the context of this kind and id, whatever text the id is."""
     if kind not in KINDS:
-        raise InvalidPath(f"{kind!r} is no kind of context: {_FORMS}")
+        raise InvalidPath(f"{shown(kind)} is no kind of context: {_FORMS}")
     return _join(kind, _text(id, "id", InvalidPath))
 
 
@@ -70,11 +71,11 @@ def split_absolute(path: str) -> tuple[str, str]:
     """The address and the path within it that an absolute path such as `/tasks/42/sources/a` names."""
     text = _text(path, "path", InvalidPath)
     if not text.startswith("/"):
-        raise InvalidPath(f"{_shown(text)} is no absolute path: it begins with no /; a relative one goes to a context")
+        raise InvalidPath(f"{shown(text)} is no absolute path: it begins with no /; a relative one goes to a context")
     count = 2 if text.startswith("/global/") else 3
     *address, inner = text.split("/", count) if text.count("/") >= count else (text, "")
     if not inner:
-        raise InvalidPath(f"{_shown(text)} names no path inside a context, as in /tasks/42/status or /global/status")
+        raise InvalidPath(f"{shown(text)} names no path inside a context, as in /tasks/42/status or /global/status")
     return canonical("/".join(address)), check_path(inner)
 
 
@@ -99,7 +100,7 @@ def check_writable(path: str) -> str:
     """The path itself, if users may write to it: its first segment does not begin with `@`."""
     path = check_path(path)
     if path[0] == "@":
-        raise ReservedPath(f"{_shown(path)} belongs to the system: choose a first segment that does not begin with @")
+        raise ReservedPath(f"{shown(path)} belongs to the system: choose a first segment that does not begin with @")
     return path
 
 
@@ -107,7 +108,7 @@ def check_agent(agent: str) -> str:
     """The agent's name itself, if it can be written into entries and logs: one line of at most 256 bytes."""
     text = _text(agent, "agent", InvalidValue)
     if _UNPRINTABLE.search(text):
-        raise InvalidValue(f"the agent {_shown(text)} holds a control character; a name is one line of text")
+        raise InvalidValue(f"the agent {shown(text)} holds a control character; a name is one line of text")
     return _bounded(text, "agent", MAX_AGENT_BYTES, InvalidValue)
 
 
@@ -115,7 +116,7 @@ def _check_closely(path: str) -> str:
     text = _text(path, "path", InvalidPath)
     problem = _problem(text)
     if problem:
-        raise InvalidPath(f"{_shown(text)} is no path: {problem}")
+        raise InvalidPath(f"{shown(text)} is no path: {problem}")
     return _bounded(text, "path", MAX_PATH_BYTES, InvalidPath)
 
 
@@ -139,12 +140,12 @@ def _parse(address: str) -> tuple[str, str]:
         return "global", ""
     before, kind, encoded, *path = text.split("/") if text.count("/") > 1 else (text, "", "")
     if before or kind not in KINDS or not encoded:
-        raise InvalidPath(f"{_shown(text)} is no address: {_FORMS}")
+        raise InvalidPath(f"{shown(text)} is no address: {_FORMS}")
     if path:
-        raise InvalidPath(f"{_shown(text)} goes on after the id: {_FORMS}; a / inside an id is written %2F")
+        raise InvalidPath(f"{shown(text)} goes on after the id: {_FORMS}; a / inside an id is written %2F")
     if encoded in _DOTS:
         raise InvalidPath(
-            f"{_shown(text)} is no address: an id that is {encoded} as a whole is written {_DOTS[encoded]}"
+            f"{shown(text)} is no address: an id that is {encoded} as a whole is written {_DOTS[encoded]}"
         )
     return kind, _decode(encoded)
 
@@ -152,12 +153,12 @@ def _parse(address: str) -> tuple[str, str]:
 @lru_cache(maxsize=1_024)
 def _decode(encoded: str) -> str:
     if _STRAY_PERCENT.search(encoded):
-        raise InvalidPath(f"{_shown(encoded)} is no id in an address: a % that encodes nothing is written %25")
+        raise InvalidPath(f"{shown(encoded)} is no id in an address: a % that encodes nothing is written %25")
     try:
         return unquote_to_bytes(encoded).decode()
     except UnicodeDecodeError as error:
         raise InvalidPath(
-            f"{_shown(encoded)} is no id in an address: its %-codes are no UTF-8; write it anew"
+            f"{shown(encoded)} is no id in an address: its %-codes are no UTF-8; write it anew"
         ) from error
 
 
@@ -176,23 +177,18 @@ _Failure = type[InvalidPath] | type[InvalidValue]
 def _text(value: object, what: str, error: _Failure) -> str:
     """A plain `str` of the same text: a subclass, a `StrEnum` say, may print as something else."""
     if not isinstance(value, str):
-        raise error(f"the {what} must be a str, not {type(value).__name__} ({_shown(value)}); pass its str")
+        raise error(f"the {what} must be a str, not {type(value).__name__} ({shown(value)}); pass its str")
     if not value:
         raise error(f"the {what} is empty; give it a name")
     try:
         value.encode()
     except UnicodeEncodeError as cause:
-        raise error(f"the {what} {_shown(value)} holds a lone surrogate, which UTF-8 cannot carry") from cause
+        raise error(f"the {what} {shown(value)} holds a lone surrogate, which UTF-8 cannot carry") from cause
     return str.__str__(value)
 
 
 def _bounded(text: str, what: str, limit: int, error: _Failure) -> str:
     size = len(text.encode())
     if size > limit:
-        raise error(f"the {what} {_shown(text)} takes {size} bytes, over the limit of {limit}; shorten it")
+        raise error(f"the {what} {shown(text)} takes {size} bytes, over the limit of {limit}; shorten it")
     return text
-
-
-def _shown(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 200 else f"{shown[:200]}…"

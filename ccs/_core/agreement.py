@@ -18,6 +18,7 @@ from ccs._core.commit import delete_op, set_op
 from ccs._core.names import as_segment
 from ccs._core.numbers import listed
 from ccs._core.presence import agents_in
+from ccs._core.shown import shown
 from ccs._core.step import Step, unchanged
 from ccs._core.times import Duration, millis
 from ccs.errors import InvalidValue
@@ -68,9 +69,9 @@ def ballot_of(name: str, parties: Iterable[str], party: str, vote: bool, timeout
     """A ballot, if it makes sense; `InvalidValue` or `InvalidPath` otherwise."""
     named = tuple(sorted({check_agent(each) for each in listed("parties", parties, "a list of agents")}))
     if party not in named:
-        raise InvalidValue(f"{party!r} is none of the parties {', '.join(map(repr, named))}: only they can agree")
+        raise InvalidValue(f"{shown(party)} is none of the parties {', '.join(map(repr, named))}: only they can agree")
     if not isinstance(vote, bool):
-        raise InvalidValue(f"vote is {vote!r}: give True or False")
+        raise InvalidValue(f"vote is {shown(vote)}: give True or False")
     ballot = Ballot(name, f"@agreements/{as_segment(name)}", named, party, vote, millis(timeout, "timeout"))
     check_path(max(ballot.decision, *map(ballot.vote_of, named), key=len))
     return ballot
@@ -143,7 +144,7 @@ def _votes(ballot: Ballot, entries: Mapping[str, Entry]) -> dict[str, bool]:
 def _check_parties(ballot: Ballot, terms: Entry) -> None:
     if tuple(terms.value["parties"]) != ballot.parties:
         between, asked = _shown(terms.value["parties"]), _shown(ballot.parties)
-        raise InvalidValue(f"the agreement {ballot.name!r} is between {between}, not {asked}; use another name")
+        raise InvalidValue(f"the agreement {shown(ballot.name)} is between {between}, not {asked}; use another name")
 
 
 def _decided(ballot: Ballot, entry: Entry) -> Decision:

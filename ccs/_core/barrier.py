@@ -14,6 +14,7 @@ from ccs._core.codec import encode
 from ccs._core.commit import delete_op, set_op
 from ccs._core.names import as_segment
 from ccs._core.numbers import whole
+from ccs._core.shown import shown
 from ccs._core.step import Step, unchanged
 from ccs._core.times import millis
 from ccs.errors import InvalidValue
@@ -48,7 +49,7 @@ def check_parties(arrival: Arrival, barrier: Entry | None) -> None:
     """`InvalidValue` if the barrier is for another number."""
     if barrier and (wanted := barrier.value["parties"]) != arrival.parties:
         raise InvalidValue(
-            f"the barrier {arrival.name!r} is for {wanted} parties, not {arrival.parties}; use another name"
+            f"the barrier {shown(arrival.name)} is for {wanted} parties, not {arrival.parties}; use another name"
         )
 
 

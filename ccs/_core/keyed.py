@@ -8,6 +8,7 @@ from inspect import Parameter, Signature
 from string import Formatter
 from typing import Any, NamedTuple
 
+from ccs._core.shown import shown
 from ccs.errors import InvalidValue
 
 __all__ = ["KeyTemplate", "KeyedCall", "asks_for_token"]
@@ -40,7 +41,9 @@ class KeyTemplate:
         known = set(self.signature.parameters)
         for field in _fields(template):
             if field not in known:
-                raise InvalidValue(f"{{{field}}} in the key {template!r} is no parameter of {fn!r}: name one of them")
+                raise InvalidValue(
+                    f"{{{field}}} in the key {shown(template)} is no parameter of {shown(fn)}: name one of them"
+                )
 
     def of(self, args: Sequence[Any], named: Mapping[str, Any]) -> KeyedCall:
         """The key of a call; `TypeError` for arguments that do not fit, as the function itself would raise."""
@@ -54,7 +57,9 @@ def _signature_of(fn: Callable[..., object]) -> Signature:
     try:
         signature = inspect.signature(fn)
     except (ValueError, TypeError) as error:
-        raise InvalidValue(f"{fn!r} does not tell its parameters: give a function of your own that calls it") from error
+        raise InvalidValue(
+            f"{shown(fn)} does not tell its parameters: give a function of your own that calls it"
+        ) from error
     hidden = TOKEN if asks_for_token(fn) else None
     return signature.replace(parameters=[each for name, each in signature.parameters.items() if name != hidden])
 
@@ -67,6 +72,6 @@ def _fields(template: str) -> list[str]:
             Formatter().convert_field("", conversion)  # refuses what it does not know
     except (ValueError, TypeError) as error:
         raise InvalidValue(
-            f"{template!r} is no template of a key: {error}; double a brace that is itself meant"
+            f"{shown(template)} is no template of a key: {error}; double a brace that is itself meant"
         ) from error
     return [field.partition(".")[0].partition("[")[0] for field, _ in fields]

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from ccs._core.shown import shown
 from ccs.errors import InvalidValue
 
 __all__ = ["KEY_NAMES", "Keys", "address_of_key", "channel_glob", "check_namespace", "keys_of", "meta_glob"]
@@ -40,7 +41,7 @@ def check_namespace(namespace: str) -> str:
     """The namespace itself; `InvalidValue` unless it is 1 to 64 of letters, digits, `_`, `-` and `.`."""
     if isinstance(namespace, str) and _NAMESPACE.fullmatch(namespace):
         return namespace
-    raise InvalidValue(f"{namespace!r} is no namespace: use 1 to 64 letters, digits, '_', '-' and '.'")
+    raise InvalidValue(f"{shown(namespace)} is no namespace: use 1 to 64 letters, digits, '_', '-' and '.'")
 
 
 @lru_cache(maxsize=4096)

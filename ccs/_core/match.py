@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from ccs._core.shown import shown
 from ccs._core.times import Duration, seconds
 from ccs.errors import InvalidValue
 from ccs.types import Entry
@@ -21,12 +22,12 @@ def holds(entry: Entry, until: Any) -> bool:
     verdict = until(entry.value)
     if inspect.iscoroutine(verdict):
         verdict.close()
-        raise InvalidValue(f"{until!r} is a coroutine function: give a plain one, of the value")
+        raise InvalidValue(f"{shown(until)} is a coroutine function: give a plain one, of the value")
     return bool(verdict)
 
 
 def missed(path: str, address: str, until: Any, last: Entry | None, timeout: Duration | None) -> str:
     """What to say when it did not come in time."""
-    wanted = "exist" if until is None else "satisfy the condition" if callable(until) else f"be {until!r}"
-    found = f"it is {last.value!r}" if last else "it is not there"
+    wanted = "exist" if until is None else "satisfy the condition" if callable(until) else f"be {shown(until)}"
+    found = f"it is {shown(last.value)}" if last else "it is not there"
     return f"waited {seconds(timeout or 0):g} seconds for {path!r} in {address} to {wanted}; {found}"

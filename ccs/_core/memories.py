@@ -23,6 +23,7 @@ from ccs._core.codec import decode
 from ccs._core.entry import RawEntry
 from ccs._core.names import name_of, system_path
 from ccs._core.numbers import real
+from ccs._core.shown import shown
 from ccs._core.times import from_micros, from_millis, to_micros
 from ccs._core.vectors import FLOAT_BYTES
 from ccs.errors import InvalidValue
@@ -105,7 +106,7 @@ def stamp(at: datetime) -> str:
     try:
         return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     except OverflowError:
-        raise InvalidValue(f"{at!r} is outside of the years 1 to 9999 in UTC") from None
+        raise InvalidValue(f"{shown(at)} is outside of the years 1 to 9999 in UTC") from None
 
 
 def episode_id(moment: int, noise: str, *, first: bool = False) -> str:

@@ -10,6 +10,7 @@ import re
 from urllib.parse import unquote
 
 from ccs._core.address import MAX_PATH_BYTES, MAX_SEGMENTS
+from ccs._core.shown import shown
 from ccs.errors import InvalidPath
 
 __all__ = ["as_segment", "name_of", "system_path"]
@@ -23,12 +24,12 @@ _ROOM = 256
 def system_path(root: str, name: str, *rest: str) -> str:
     """The path of a name below a root, and of what is kept below it; `InvalidPath` if the name is empty or too long."""
     if not isinstance(name, str) or not name:
-        raise InvalidPath(f"{name!r} names nothing in {root}: give some text")
+        raise InvalidPath(f"{shown(name)} names nothing in {root}: give some text")
     try:
         encoded = "/".join(_segment(segment) for segment in str.__str__(name).split("/"))
         size = len(encoded.encode())
     except UnicodeEncodeError as error:
-        raise InvalidPath(f"{name!r} holds a lone surrogate, which UTF-8 cannot carry") from error
+        raise InvalidPath(f"{shown(name)} holds a lone surrogate, which UTF-8 cannot carry") from error
     if size > MAX_PATH_BYTES - _ROOM or encoded.count("/") > MAX_SEGMENTS - 8:
         raise InvalidPath(f"the name {name[:80]!r}… takes {size} bytes; shorten it to {MAX_PATH_BYTES - _ROOM}")
     return "/".join((root, encoded, *rest))
@@ -37,7 +38,7 @@ def system_path(root: str, name: str, *rest: str) -> str:
 def as_segment(name: str) -> str:
     """A name as one segment, its `/` encoded too: no other name can then mean what is kept below it."""
     if not isinstance(name, str) or not name:
-        raise InvalidPath(f"{name!r} names nothing: give some text")
+        raise InvalidPath(f"{shown(name)} names nothing: give some text")
     return _WHOLE[name] if name in _WHOLE else _UNSAFE_SEGMENT.sub(_percent, str.__str__(name))
 
 

@@ -8,6 +8,7 @@ from ccs._core.codec import encode
 from ccs._core.commit import Crowded, Guard, Operation, fewer_below, set_op
 from ccs._core.inbox import InboxPaths, inbox_paths
 from ccs._core.numbers import whole
+from ccs._core.shown import shown
 from ccs._core.times import Duration, millis
 from ccs.errors import InboxFull, InvalidValue
 
@@ -76,8 +77,8 @@ class Outbox:
 
 def _message(draft: Draft) -> dict[str, Any]:
     if not isinstance(draft.type, str) or not draft.type:
-        raise InvalidValue(f"type is {draft.type!r}: give some text that says what kind of message it is")
+        raise InvalidValue(f"type is {shown(draft.type)}: give some text that says what kind of message it is")
     if draft.reply_to is not None and not isinstance(draft.reply_to, str):
-        raise InvalidValue(f"reply_to is {draft.reply_to!r}: give the id of the message that this one answers")
+        raise InvalidValue(f"reply_to is {shown(draft.reply_to)}: give the id of the message that this one answers")
     message = {"type": draft.type, "content": draft.content}
     return message if draft.reply_to is None else {**message, "reply_to": draft.reply_to}

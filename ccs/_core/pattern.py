@@ -22,6 +22,7 @@ from functools import lru_cache
 from itertools import groupby
 from typing import Final
 
+from ccs._core.shown import shown
 from ccs.errors import InvalidPattern
 
 __all__ = [
@@ -117,7 +118,7 @@ def compile_addresses(patterns: tuple[str, ...]) -> AddressMatcher:
     """The matcher of what fits any of these absolute patterns, each beginning with `/`; of all, if there is none."""
     for pattern in patterns:
         if not isinstance(pattern, str):  # perhaps a list, which could not be looked up
-            raise InvalidPattern(f"{pattern!r} is no pattern: give text, several of them one by one")
+            raise InvalidPattern(f"{shown(pattern)} is no pattern: give text, several of them one by one")
     return _address_matcher(patterns)
 
 
@@ -127,7 +128,9 @@ def _address_matcher(patterns: tuple[str, ...]) -> AddressMatcher:
 
 
 def escape(text: str) -> str:
-    """The pattern that matches this text alone, also as an alternative within `{a,b}`."""
+    """The pattern that matches this text alone, also as an alternative within `{a,b}`. `InvalidPattern` for no text."""
+    if not isinstance(text, str):
+        raise InvalidPattern(f"{shown(text)} is no text: only text can be escaped")
     return _SPECIAL.sub(r"[\g<0>]", text)
 
 

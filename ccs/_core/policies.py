@@ -19,6 +19,7 @@ from ccs._core.commit import Commit, Guard, Operation, revision_guard, version_g
 from ccs._core.entry import RawEntry
 from ccs._core.merge import merge_maps
 from ccs._core.pattern import Matcher, compile_patterns
+from ccs._core.shown import shown
 from ccs.errors import Conflict, InvalidValue
 
 __all__ = [
@@ -102,7 +103,7 @@ class Plan(NamedTuple):
 def check_policy(policy: str) -> str:
     """The policy itself, if there is such a one."""
     if policy not in POLICIES:
-        raise InvalidValue(f"{policy!r} is no policy; there are {', '.join(map(repr, POLICIES))}")
+        raise InvalidValue(f"{shown(policy)} is no policy; there are {', '.join(map(repr, POLICIES))}")
     return policy
 
 

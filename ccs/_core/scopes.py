@@ -7,6 +7,7 @@ from datetime import datetime
 
 from ccs._core.address import address_of
 from ccs._core.past import Moment
+from ccs._core.shown import shown
 from ccs.errors import InvalidPath
 from ccs.types import Change, MemoryEvent
 
@@ -19,7 +20,7 @@ MEMORY_SCOPES = {"workflow": "tasks", "session": "sessions", "actor": "actors", 
 def scope_address(scope: str, id: object) -> str:
     """The address of the context of a scope and an id; `InvalidPath` unless the id is some text."""
     if not isinstance(id, str) or not id:
-        raise InvalidPath(f"{scope}={id!r} is no id: give some text, or leave {scope} out if there is none")
+        raise InvalidPath(f"{scope}={shown(id)} is no id: give some text, or leave {scope} out if there is none")
     return address_of(MEMORY_SCOPES[scope], id)
 
 

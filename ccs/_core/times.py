@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime, timedelta
 
+from ccs._core.shown import shown
 from ccs.errors import InvalidValue
 
 __all__ = ["Duration", "from_micros", "from_millis", "millis", "seconds", "to_micros"]
@@ -19,7 +20,9 @@ def seconds(duration: Duration, name: str = "duration", *, least: float = 0.0) -
     """A duration in seconds; `InvalidValue` unless it is a number from `least` to a hundred years."""
     value = duration.total_seconds() if isinstance(duration, timedelta) else duration
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= _LONGEST:
-        raise InvalidValue(f"{name} is {duration!r}: give seconds or a timedelta, from {least:g} to a hundred years")
+        raise InvalidValue(
+            f"{name} is {shown(duration)}: give seconds or a timedelta, from {least:g} to a hundred years"
+        )
     return float(value)
 
 
@@ -31,9 +34,9 @@ def millis(duration: Duration, name: str = "ttl") -> int:
 def to_micros(moment: datetime) -> int:
     """An aware moment in whole microseconds after the epoch; `InvalidValue` if it is naive, or no moment."""
     if not isinstance(moment, datetime):
-        raise InvalidValue(f"{moment!r} is no moment: give an aware datetime")
+        raise InvalidValue(f"{shown(moment)} is no moment: give an aware datetime")
     if moment.tzinfo is None or moment.utcoffset() is None:
-        raise InvalidValue(f"{moment!r} is naive: give it a timezone, as datetime.now(timezone.utc) has")
+        raise InvalidValue(f"{shown(moment)} is naive: give it a timezone, as datetime.now(timezone.utc) has")
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 

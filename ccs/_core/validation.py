@@ -9,6 +9,7 @@ from typing import Any, Final
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from ccs._core.record_classes import READS_BY_NAME
+from ccs._core.shown import shown
 from ccs.errors import InvalidValue
 
 __all__ = ["read"]
@@ -48,13 +49,13 @@ def _read_loosely(value: object, type_: Any, stored_form: Callable[[Any], bytes]
 def _adapter(type_: Any) -> TypeAdapter[Any]:
     try:
         return _made(type_)
-    except (KeyError, IndexError, UnicodeError) as error:  # of what pydantic took for a type, and is none
+    except (KeyError, IndexError, SyntaxError, UnicodeError) as error:  # of what pydantic took for a type, and is none
         raise InvalidValue(f"{_name(type_)!r} is no type that pydantic can validate") from error
 
 
 def _made(type_: Any) -> TypeAdapter[Any]:
     try:
-        return _cached_adapter(type_, repr(type_))
+        return _cached_adapter(type_, shown(type_))
     except TypeError:  # unhashable, `Annotated` with a list in it for example
         return TypeAdapter(type_)
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from ccs._core.codec import decode, encode
 from ccs._core.memories import Kept, map_of
+from ccs._core.shown import shown
 from ccs.errors import InvalidValue
 
 __all__ = ["Accept", "having", "some_of"]
@@ -65,7 +66,7 @@ def some_of(where: Mapping[str, Any]) -> Accept:
     """As `having`, for a removal: `InvalidValue` without a condition, which would remove everything."""
     accept = having(where)
     if accept is None:
-        raise InvalidValue(f"where is {where!r}: give at least one condition, else everything would be removed")
+        raise InvalidValue(f"where is {shown(where)}: give at least one condition, else everything would be removed")
     return accept
 
 
@@ -73,14 +74,14 @@ def _tests(key: Any, wanted: Any) -> list[Test]:
     """The tests that the value under a key must pass."""
     if _is_operator(key):
         raise InvalidValue(
-            f"where has {key!r} in the place of a key; operators stand under one: {{'year': {{'$gt': 1}}}}"
+            f"where has {shown(key)} in the place of a key; operators stand under one: {{'year': {{'$gt': 1}}}}"
         )
     if not (isinstance(wanted, dict) and any(map(_is_operator, wanted))):
         _check_plain(key, wanted)
         return [_equals(wanted)]
     for name in wanted:
         if name not in _OPERATORS:
-            raise InvalidValue(f"where has {name!r} under {key!r}: the operators are {', '.join(_OPERATORS)}")
+            raise InvalidValue(f"where has {shown(name)} under {shown(key)}: the operators are {', '.join(_OPERATORS)}")
     return [_OPERATORS[name](operand) for name, operand in wanted.items()]
 
 
@@ -94,7 +95,7 @@ def _check_plain(key: Any, wanted: Any) -> None:
     for each in inner:
         if isinstance(each, dict) and any(map(_is_operator, each)):
             raise InvalidValue(
-                f"where has operators inside of {key!r}, and they stand only right under a key; "
+                f"where has operators inside of {shown(key)}, and they stand only right under a key; "
                 "give the whole value, with $eq if it really holds names with a $"
             )
         _check_plain(key, each)
@@ -114,7 +115,7 @@ def _differs(wanted: Any) -> Test:
 
 def _among(wanted: Any) -> Test:
     if not isinstance(wanted, (list, set)):
-        raise InvalidValue(f"$in and $nin take a list, not {wanted!r}")
+        raise InvalidValue(f"$in and $nin take a list, not {shown(wanted)}")
     choices = list(map(_marked, wanted))
     return lambda value: _marked(value) in choices
 
@@ -128,7 +129,9 @@ def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any], Test]:
     def test_of(wanted: Any) -> Test:
         kind = _KINDS.get(type(wanted))
         if kind is None:
-            raise InvalidValue(f"{wanted!r} has no order: give a number, text, bytes, a date, a time or a duration")
+            raise InvalidValue(
+                f"{shown(wanted)} has no order: give a number, text, bytes, a date, a time or a duration"
+            )
 
         def holds(value: Any) -> bool:
             try:
@@ -143,7 +146,7 @@ def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any], Test]:
 
 def _exists(wanted: Any) -> Test:
     if not isinstance(wanted, bool):
-        raise InvalidValue(f"$exists takes True or False, not {wanted!r}")
+        raise InvalidValue(f"$exists takes True or False, not {shown(wanted)}")
     return lambda value: (value is not _MISSING) is wanted
 
 

@@ -21,6 +21,7 @@ from ccs._core.read import (
     parse_listed,
     read_arguments,
 )
+from ccs._core.shown import shown
 from ccs._core.tree import nest
 from ccs._local import Local
 from ccs._scripts import INFO, READ
@@ -123,7 +124,7 @@ class Reads(Local):
         For what is too large for a snapshot: what changes meanwhile may be seen or not, but what stays is seen once.
         """
         if isinstance(page, bool) or not isinstance(page, int) or page < 1:
-            raise InvalidValue(f"page is {page!r}: give how many entries to read at a time")
+            raise InvalidValue(f"page is {shown(page)}: give how many entries to read at a time")
         matcher = matcher_of(patterns)
         for selector in sorted(matcher.selectors, key=_start):
             after: str | None = ""
@@ -174,7 +175,7 @@ class Reads(Local):
 def matcher_of(patterns: tuple[str, ...]) -> Matcher:
     """What matches any of the patterns; no pattern means everything."""
     if not all(isinstance(pattern, str) for pattern in patterns):
-        raise InvalidPattern(f"{patterns!r}: give each pattern as an argument of its own")
+        raise InvalidPattern(f"{shown(patterns)}: give each pattern as an argument of its own")
     return compile_patterns(patterns or ("**",))
 
 

@@ -14,6 +14,7 @@ from ccs._core.keys import check_namespace
 from ccs._core.numbers import whole
 from ccs._core.pattern import compile_addresses
 from ccs._core.scopes import scope_address
+from ccs._core.shown import shown
 from ccs._core.target import parse_target, with_credentials
 from ccs._core.times import Duration, millis, seconds
 from ccs._local import Local
@@ -60,7 +61,7 @@ def connect(
     patience = seconds(retry_for, "retry_for")
     if patience > 300:
         raise InvalidValue(
-            f"retry_for is {retry_for!r}: at most 300 seconds, since identities are kept for ten minutes"
+            f"retry_for is {shown(retry_for)}: at most 300 seconds, since identities are kept for ten minutes"
         )
     limit, work = _positive("max_value_bytes", max_value_bytes), None if embed is None else AsyncWork(embed)
     where = with_credentials(parse_target(target), credential_provider)

@@ -21,6 +21,7 @@ from ccs._core.ends import Ends
 from ccs._core.journal import MALFORMED, Cursor, JournalPage, Record, changes_of, check_since, follow, told_by
 from ccs._core.numbers import whole
 from ccs._core.pattern import Matcher, compile_addresses
+from ccs._core.shown import shown
 from ccs._core.times import Duration, from_micros, from_millis, seconds
 from ccs._local import Local
 from ccs._log import logger
@@ -378,7 +379,7 @@ class StoreTail(StoreWatch):
 
 def _checked(since: Mapping[str, int]) -> dict[str, int]:
     if not isinstance(since, Mapping):
-        raise InvalidValue(f"since is {since!r}: give a mapping of address to revision, as `revision` tells it")
+        raise InvalidValue(f"since is {shown(since)}: give a mapping of address to revision, as `revision` tells it")
     return {
         canonical(address): whole(f"since of {address!r}", revision, "a revision, or 0 for everything")
         for address, revision in since.items()

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from ccs._core.address import check_path
 from ccs._core.match import holds, missed
 from ccs._core.pattern import escape
+from ccs._core.shown import shown
 from ccs._core.times import Duration, seconds
 from ccs._log import logger
 from ccs.aio.engine import Engine
@@ -195,7 +196,7 @@ def call_back(
     The callback gets what is `given` of a change or an event.
     """
     if not callable(callback):
-        raise InvalidValue(f"{callback!r} cannot be called back: give a function that takes a change")
+        raise InvalidValue(f"{shown(callback)} cannot be called back: give a function that takes a change")
     subscription = Subscription(watch, callback, on_error, engine.stats, given, on_gone)
     # [async-only]
     engine.subscribe(subscription)
@@ -208,5 +209,5 @@ def call_back(
 def pattern_list(patterns: str | Sequence[str]) -> list[str]:
     """One pattern or several, as a list."""
     if callable(patterns) or not isinstance(patterns, Iterable):
-        raise InvalidPattern(f"{patterns!r} is no pattern: the decorator takes some, as in @task.on_change('**')")
+        raise InvalidPattern(f"{shown(patterns)} is no pattern: the decorator takes some, as in @task.on_change('**')")
     return [patterns] if isinstance(patterns, str) else list(patterns)

@@ -26,7 +26,9 @@ from ccs._core.commit import (
 from ccs._core.entry import RawEntry, new_entry, parse_entry
 from ccs._core.journal import parse_record, raw_record_at
 from ccs._core.merge import merge_patch
+from ccs._core.numbers import whole
 from ccs._core.scalars import from_numpy
+from ccs._core.shown import shown
 from ccs._core.times import Duration, from_micros, from_millis, millis
 from ccs.aio.race import Race
 from ccs.aio.reads import Reads, matcher_of
@@ -171,7 +173,7 @@ class Writes(Reads):
 
         def merged(value: Any) -> Any:
             if not isinstance(value, dict):
-                raise InvalidValue(f"{path!r} holds {type(value).__name__}, not a map; set it instead")
+                raise InvalidValue(f"{shown(path)} holds {type(value).__name__}, not a map; set it instead")
             return merge_patch(value, plain)
 
         return await self._replace(check_writable(path), merged, {}, self._race(f"merge into {path!r}"))
@@ -185,7 +187,7 @@ class Writes(Reads):
         check_writable(path)
         by = from_numpy(by)
         if isinstance(by, bool) or not isinstance(by, (int, float)):
-            raise InvalidValue(f"{path!r} cannot be incremented by {by!r}: give a number")
+            raise InvalidValue(f"{shown(path)} cannot be incremented by {shown(by)}: give a number")
         if isinstance(by, int) and abs(by) < _SMALL:
             try:
                 applied = await self._place.commit([increment_op(path, int(by))], [], len(path))
@@ -210,7 +212,7 @@ class Writes(Reads):
         try:
             applied = await self._place.commit([operation], [], sum(map(len, encoded)))
         except NotComputable:
-            raise InvalidValue(f"{path!r} does not hold a list; set it instead") from None
+            raise InvalidValue(f"{shown(path)} does not hold a list; set it instead") from None
         return self._entry(path, await self._value_at(path, applied.revision), applied)
 
     async def renew(self, path: str, ttl: Duration | None) -> bool:
@@ -252,11 +254,11 @@ class Writes(Reads):
 
     async def _append_bounded(self, path: str, encoded: list[bytes], most: int) -> Entry:
         if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-            raise InvalidValue(f"max_items is {most!r}: give how many to keep, at least one")
+            raise InvalidValue(f"max_items is {shown(most)}: give how many to keep, at least one")
 
         def appended(value: Any) -> Any:
             if not isinstance(value, list):
-                raise InvalidValue(f"{path!r} holds {type(value).__name__}, not a list; set it instead")
+                raise InvalidValue(f"{shown(path)} holds {type(value).__name__}, not a list; set it instead")
             return [*value, *map(decode, encoded)][-most:]
 
         return await self._replace(path, appended, [], self._race(f"append to {path!r}"))
@@ -279,9 +281,7 @@ def _guards(path: str, if_version: int | None, if_revision: int | None) -> list[
 
 
 def _count(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InvalidValue(f"{name} is {value!r}: give the number that an entry carries, or 0 for no entry")
-    return int(value)
+    return whole(name, value, "the number that an entry carries, or 0 for no entry")
 
 
 def _sum(path: str, value: Any, by: float) -> int | float:
@@ -289,11 +289,11 @@ def _sum(path: str, value: Any, by: float) -> int | float:
         return _number(path, value) + by
     except OverflowError:
         raise InvalidValue(
-            f"{path!r} holds an integer that is too large to add a fraction to; set it instead"
+            f"{shown(path)} holds an integer that is too large to add a fraction to; set it instead"
         ) from None
 
 
 def _number(path: str, value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidValue(f"{path!r} holds {type(value).__name__}, not a number; set it instead")
+        raise InvalidValue(f"{shown(path)} holds {type(value).__name__}, not a number; set it instead")
     return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -108,3 +109,14 @@ async def test_a_commit_that_is_too_large_is_refused_whole(large: Any) -> None:
         await large.set_many(dict.fromkeys(map(str, range(250_001)), 1))
     assert await large.revision() == revision
     assert await large.paths() == ["a"]
+
+
+async def test_a_commit_over_thousands_of_entries_that_are_due_expires_each_of_them_once(large: Any) -> None:
+    """Given deadlines that have passed unnoticed, when all of it is set anew, then nobody waits for a look after each."""
+    values = {f"k/{i}": i for i in range(4_001)}
+    await large.set_many(values, ttl=0.02)
+    await asyncio.sleep(0.025)
+    await large.set_many(values)
+    assert len(await large.paths()) == len(values)
+    told = Counter(change.op for change in await large.history("k/*"))
+    assert told == {"set": 2 * len(values), "expire": len(values)}

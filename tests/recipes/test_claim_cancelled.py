@@ -64,7 +64,9 @@ async def test_cancelled_at_any_time_while_it_waits_or_is_given_the_claim(valkey
         for turn in range(counts(60, 2000)):
             holder, waiter = task.claim("a"), task.claim("a", wait=5)
             await holder.acquire()
-            waiting = asyncio.ensure_future(after_delay(dice.uniform(0, dice.choice([0.005, 0.02, 0.2])), waiter.acquire()))
+            waiting = asyncio.ensure_future(
+                after_delay(dice.uniform(0, dice.choice([0.005, 0.02, 0.2])), waiter.acquire())
+            )
             await asyncio.sleep(dice.uniform(0, 0.01))
             await holder.release()
             fate = await bounded(waiting)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import subprocess
+import sys
 import threading
 import warnings
 from collections.abc import AsyncIterator
@@ -448,3 +450,45 @@ async def test_closing_does_not_wait_for_a_server_that_hangs(colour: str, own_se
         await bounded(close(store), scaled(4))
         own_server.resume()
     assert not claim.held
+
+
+# The end of a program.
+
+PROGRAM = """
+import os, sys, ccs
+task = ccs.connect(sys.argv[1], namespace=sys.argv[2]).task("t")
+task.send("worker", "job")
+inbox = task.inbox("worker", lease=300)
+message = inbox.receive(timeout=10)
+claim = task.claim("a", ttl=300).acquire()
+presence = task.join("worker", ttl=300).__enter__()
+if sys.argv[3] == "forks":
+    child = os.fork()
+    if not child:
+        sys.exit()
+    os.waitpid(child, 0)
+    assert task.claims() and task.members()
+if sys.argv[3] == "raises":
+    raise RuntimeError("the end")
+if sys.argv[3] == "is killed":
+    os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("how", ["ends", "raises", "forks", "is killed"])
+async def test_a_program_that_ends_without_closing_its_store_gives_back_what_it_holds(
+    valkey: str, namespace: str, how: str
+) -> None:
+    """Given a program that closes nothing, when it ends by itself, then others get what it held; what is killed lapses."""
+    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, valkey, namespace, how]
+    ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=scaled(60))
+    assert ended.stderr.count("Traceback") == (how == "raises"), ended.stderr
+    async with connect_in("asyncio", valkey, namespace=namespace) as store:
+        task = store.task("t")
+        killed = how == "is killed"
+        assert (len(await task.claims()), len(await task.members())) == (killed, killed)
+        if not killed:
+            assert (await task.inbox("worker").receive(timeout=PATIENCE)).content == "job"
+            return
+        with pytest.raises(TimeoutError):
+            await task.inbox("worker").receive(timeout=0.2)

@@ -27,6 +27,7 @@ from ccs._core.names import system_path
 from ccs._core.numbers import whole
 from ccs._core.recall import Table
 from ccs._core.retry import jitter
+from ccs._core.shown import shown
 from ccs._core.where import Accept
 from ccs._local import Local
 from ccs._sync.entries import Entries
@@ -104,7 +105,7 @@ class Procedural(Local):
         while True:
             entry = self._entries.entry(path)
             if entry is None:
-                raise InvalidValue(f"there is no procedure {id!r} to reinforce")
+                raise InvalidValue(f"there is no procedure {shown(id)} to reinforce")
             value = reinforced(entry.value, success)
             raw, guards = encode(value), [revision_guard(path, entry.revision)]
             try:

@@ -16,6 +16,7 @@ from ccs._core.entry import parse_entry
 from ccs._core.numbers import whole
 from ccs._core.read import last_of
 from ccs._core.scopes import MEMORY_SCOPES, memory_event, said_since
+from ccs._core.shown import shown
 from ccs._core.times import Duration
 from ccs._local import Local
 from ccs._sync.entries import Entries
@@ -139,7 +140,7 @@ class Memory(Local):
 
     def _scope(self, name: str) -> Entries:
         if not isinstance(name, str) or name not in MEMORY_SCOPES:
-            raise InvalidValue(f"{name!r} is no scope: there are {', '.join(MEMORY_SCOPES)}")
+            raise InvalidValue(f"{shown(name)} is no scope: there are {', '.join(MEMORY_SCOPES)}")
         if name not in self._scopes:
             raise InvalidValue(f"this memory has no {name}: give its id to store.memory({name}=…)")
         return self._scopes[name]

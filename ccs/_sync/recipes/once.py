@@ -28,6 +28,7 @@ from ccs._core.once import (
     running,
 )
 from ccs._core.pattern import escape
+from ccs._core.shown import shown
 from ccs._core.times import millis
 from ccs._log import logger
 from ccs._sync.entries import Entries
@@ -45,7 +46,7 @@ class Function:
 
     def __init__(self, fn: Callable[..., object]) -> None:
         if not callable(fn):
-            raise InvalidValue(f"{fn!r} is no function: give one, and its arguments behind it")
+            raise InvalidValue(f"{shown(fn)} is no function: give one, and its arguments behind it")
         self._work, self._wants_token = Work(fn), asks_for_token(fn)
         self.stops = self._work.stops
 

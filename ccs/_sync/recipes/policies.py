@@ -8,6 +8,7 @@ from ccs._core.commit import policies_op, set_op
 from ccs._core.names import system_path
 from ccs._core.pattern import Exact
 from ccs._core.policies import ROOT, check_policy
+from ccs._core.shown import shown
 from ccs._sync.entries import Entries
 from ccs._sync.reads import matcher_of
 from ccs.errors import ReservedPath
@@ -32,5 +33,5 @@ def policies(entries: Entries) -> dict[str, str]:
 def _path_of(pattern: str) -> str:
     for selector in matcher_of((pattern,)).selectors:
         if (selector.path if isinstance(selector, Exact) else selector.prefix).startswith("@"):
-            raise ReservedPath(f"{pattern!r} names paths of the system, which have no policies")
+            raise ReservedPath(f"{shown(pattern)} names paths of the system, which have no policies")
     return system_path(ROOT, pattern)

@@ -14,6 +14,7 @@ from ccs._core.codec import encode
 from ccs._core.commit import delete_op, set_op
 from ccs._core.lease import Lease
 from ccs._core.presence import EVERYBODY, ROOT, members_in, written
+from ccs._core.shown import shown
 from ccs._core.times import Duration, from_micros, millis, seconds
 from ccs._local import Local
 from ccs._log import logger
@@ -37,7 +38,7 @@ class Presence(Local):
 
     def __init__(self, entries: Entries, role: str | None, ttl: Duration, meta: Any) -> None:
         if role is not None and not isinstance(role, str):
-            raise InvalidValue(f"role is {role!r}: give some text, or None")
+            raise InvalidValue(f"role is {shown(role)}: give some text, or None")
         # A fence is about what is written under a claim; who is here is true without it.
         self._place = replace(entries.place, fences=())
         self.role, self.meta, self.ttl = role, meta, seconds(ttl, "ttl", least=_SHORTEST)

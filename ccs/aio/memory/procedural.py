@@ -26,6 +26,7 @@ from ccs._core.names import system_path
 from ccs._core.numbers import whole
 from ccs._core.recall import Table
 from ccs._core.retry import jitter
+from ccs._core.shown import shown
 from ccs._core.where import Accept
 from ccs._local import Local
 from ccs.aio.entries import Entries
@@ -103,7 +104,7 @@ class Procedural(Local):
         while True:
             entry = await self._entries.entry(path)
             if entry is None:
-                raise InvalidValue(f"there is no procedure {id!r} to reinforce")
+                raise InvalidValue(f"there is no procedure {shown(id)} to reinforce")
             value = reinforced(entry.value, success)
             raw, guards = encode(value), [revision_guard(path, entry.revision)]
             try:

@@ -15,6 +15,7 @@ from ccs._core.memories import SEMANTIC, Kept, fact_of, fresh, kept_in, map_of, 
 from ccs._core.names import system_path
 from ccs._core.numbers import real, whole
 from ccs._core.recall import Table
+from ccs._core.shown import shown
 from ccs._core.times import Duration, from_micros, millis, to_micros
 from ccs._core.where import having, some_of
 from ccs._local import Local
@@ -81,7 +82,7 @@ class Semantic(Local):
         """
         chosen = secrets.token_hex(12) if id is None else id
         if chosen == supersedes:
-            raise InvalidValue(f"{chosen!r} cannot supersede itself: use replace=True")
+            raise InvalidValue(f"{shown(chosen)} cannot supersede itself: use replace=True")
         path, deadline = system_path(SEMANTIC, chosen), None if ttl is None else millis(ttl)
         value = {"content": text_of(content, "content"), "metadata": map_of(metadata, "metadata")}
         vector, raw = await self._space.remember(value, content, embedding)
@@ -218,7 +219,7 @@ class Semantic(Local):
         while True:
             entry = await self._entries.entry(path)
             if entry is None:
-                raise InvalidValue(f"there is no fact {target!r} to supersede")
+                raise InvalidValue(f"there is no fact {shown(target)} to supersede")
             if "superseded_by" in entry.value:
                 raise Conflict(path, entry.version - 1, entry.version, entry.revision, entry.agent)
             raw = encode(_superseded(entry, by))

@@ -105,6 +105,8 @@ class Inbox(Local):
         self._closed = self._receiving = False
         # Not the inbox itself, which may be forgotten while its messages are still at work.
         self._token = object()
+        # The message, and whose lease it is, that a call was taking when it was cancelled: perhaps it did.
+        self._unsure: tuple[str, str] | None = None
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"{len(self._view.desk)} messages" if self._view else "not listening"
@@ -180,13 +182,20 @@ class Inbox(Local):
 
     async def give_back(self) -> None:
         """Gives back what it has delivered and nobody has settled: others get it at once."""
-        held = self._place.holdings.owned_by(self._token)
-        if not held:
-            return
         try:
-            await self._place.engine.give_back(held, Patience(time.monotonic() + _FAREWELL))
+            if self._unsure:
+                await self._learn(*self._unsure)
+            if held := self._place.holdings.owned_by(self._token):
+                await self._place.engine.give_back(held, Patience(time.monotonic() + _FAREWELL))
         except CCSError as error:
             logger.info("%r: what it holds comes back by itself: %s", self, error)
+
+    async def _learn(self, id: str, by: str) -> None:
+        self._unsure = None
+        path = self._paths.at("leases", id)
+        lease = await self._entries.entry(path)
+        if lease and lease.value["by"] == by:
+            self._place.holding(path, lease.revision, time.monotonic() + self._lease / 1000, self._token)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -208,6 +217,7 @@ class Inbox(Local):
 
     async def _first(self, view: _View) -> Message | None:
         if offer := view.desk.found():
+            self._unsure = None
             return self._message(offer, offer.deliveries, offer.seen)
         while offer := view.desk.oldest():
             if offer.deliveries >= self._tries:
@@ -219,7 +229,9 @@ class Inbox(Local):
     async def _take(self, view: _View, offer: Offer) -> Message | None:
         sent, lease = time.monotonic(), self._lease / 1000
         term = self._place.term(lease)
+        self._unsure = offer.id, view.desk.token
         revision = await self._win(view, offer, taking(offer, view.desk.token, millis(term)))
+        self._unsure = None
         if not revision:
             return None
         if term < lease:

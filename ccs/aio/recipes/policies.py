@@ -7,6 +7,7 @@ from ccs._core.commit import policies_op, set_op
 from ccs._core.names import system_path
 from ccs._core.pattern import Exact
 from ccs._core.policies import ROOT, check_policy
+from ccs._core.shown import shown
 from ccs.aio.entries import Entries
 from ccs.aio.reads import matcher_of
 from ccs.errors import ReservedPath
@@ -31,5 +32,5 @@ async def policies(entries: Entries) -> dict[str, str]:
 def _path_of(pattern: str) -> str:
     for selector in matcher_of((pattern,)).selectors:
         if (selector.path if isinstance(selector, Exact) else selector.prefix).startswith("@"):
-            raise ReservedPath(f"{pattern!r} names paths of the system, which have no policies")
+            raise ReservedPath(f"{shown(pattern)} names paths of the system, which have no policies")
     return system_path(ROOT, pattern)
