@@ -23,9 +23,9 @@ def listed(name: str, value: object, wanted: str) -> list[Any]:
     return list(value)
 
 
-def whole(name: str, value: object, wanted: str, least: int = 0) -> int:
-    """The value, if it is a whole number from `least` on; else `InvalidValue`, which says what is `wanted`."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST:
+def whole(name: str, value: object, wanted: str, least: int = 0, most: float = _MOST) -> int:
+    """The value, if it is a whole number from `least` to `most`; else `InvalidValue`, which says what is `wanted`."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise InvalidValue(f"{name} is {shown(value)}: give {wanted}")
     return value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from os import PathLike
 from types import EllipsisType
@@ -266,7 +267,7 @@ def _ttl(ttl: Duration | EllipsisType | None) -> int | None:
 
 def _kept(name: str, value: int | None, for_ever: int) -> int | None:
     # More than anybody will write is as much as all; the script counts in so many digits.
-    return None if value is None else min(_positive(name, value), for_ever)
+    return None if value is None else min(whole(name, value, "a whole number, at least 1", 1, math.inf), for_ever)
 
 
 def _positive(name: str, value: int) -> int:

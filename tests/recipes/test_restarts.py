@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 import ccs
+import ccs.aio
+from ccs.aio.recipes.turns import Turns
 from tests.support.colours import COLOURS, connect_in
 from tests.support.servers import PrivateServer
 from tests.support.waiting import aeventually, bounded, scaled
@@ -123,3 +125,23 @@ async def test_a_claim_is_lost_and_those_who_waited_line_up_anew(own_server: Pri
     taken = await bounded(waiting, 20)
     assert taken.token > token
     await taken.release()
+
+
+async def test_who_lines_up_just_before_all_is_lost_lines_up_anew(
+    own_server: PrivateServer, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a waiter that has not looked at its line yet, when that is lost with all else, then it does not wait for it."""
+    real, lost = Turns._draw, list[bool]()
+
+    async def after_the_loss(self: Any) -> None:
+        if not lost:
+            await asyncio.to_thread(lose_everything, own_server)
+            lost.append(True)
+        await real(self)
+
+    monkeypatch.setattr(Turns, "_draw", after_the_loss)
+    async with ccs.aio.connect(own_server.url, namespace=namespace) as store:
+        await store.task("t").claim("r", ttl=300).acquire()
+        taken = await bounded(store.task("t").claim("r").acquire(timeout=scaled(20)), 10)
+        assert taken.held
+        assert lost

@@ -143,10 +143,14 @@ class Turns:
             sleep(_REST)
 
     def _draw(self) -> None:
+        before = list(self._waiters.values())
         picture = _Line(self._engine, self._address, self._site)
         picture.__enter__()
         self._picture = picture
         self._note(picture)
+        for waiter in before:
+            # Drawn later than that revision, and does not know it: the server has lost it, and the ticket.
+            waiter.cleared = waiter.cleared or self._seen < waiter.after
         # What has gone meanwhile is not known: each looks for itself.
         for waiter in list(self._waiters.values()):
             waiter.gate.open()
