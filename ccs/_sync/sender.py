@@ -24,10 +24,15 @@ from ccs._core.grouping import Group
 from ccs._core.keys import Keys
 from ccs._scripts import COMMIT
 from ccs._stats import Counters
-from ccs._sync.connection import Connection
+from ccs._sync.connection import Connection, ScriptCall
 from ccs.errors import CCSError, Forbidden, Unavailable
 
-__all__ = ["Sender"]
+__all__ = ["Sender", "commit_call"]
+
+
+def commit_call(batch: Batch, keys: Keys) -> ScriptCall:
+    """A batch without an identity, of commits that do not make the context that they are for."""
+    return ScriptCall(COMMIT, keys.all, commit_arguments(batch, keys, Settings(0, 1, 1)))
 
 
 class Sender:

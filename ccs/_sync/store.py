@@ -31,6 +31,8 @@ from ccs.types import ContextInfo, Entry, StoreStats
 
 __all__ = ["ContextSettings", "Store", "connect"]
 
+_POSITIVE = "a whole number, at least 1"
+
 _DAY = 86_400_000
 _IDLE = {"tasks": _DAY, "sessions": 30 * _DAY}
 _KEEP_COMMITS, _KEEP_BYTES = 10_000, 16_777_216
@@ -268,8 +270,8 @@ def _ttl(ttl: Duration | EllipsisType | None) -> int | None:
 
 def _kept(name: str, value: int | None, for_ever: int) -> int | None:
     # More than anybody will write is as much as all; the script counts in so many digits.
-    return None if value is None else min(whole(name, value, "a whole number, at least 1", 1, math.inf), for_ever)
+    return None if value is None else min(whole(name, value, _POSITIVE, 1, math.inf), for_ever)
 
 
 def _positive(name: str, value: int) -> int:
-    return whole(name, value, "a whole number, at least 1", 1)
+    return whole(name, value, _POSITIVE, 1)

@@ -18,7 +18,7 @@ from weakref import WeakSet, WeakValueDictionary
 
 from ccs import _memory
 from ccs._compat import AsyncLock, AsyncWork, AsyncWorker, Lock, async_here, async_home, interrupter_refused
-from ccs._core.commit import Settings, commit_arguments
+from ccs._core.commit import Settings
 from ccs._core.holdings import Holding, giving_back, grouped
 from ccs._core.journal import JournalPage, parse_page
 from ccs._core.keys import Keys, keys_of
@@ -26,14 +26,14 @@ from ccs._core.read import journal_arguments, journal_keys
 from ccs._core.retry import Patience
 from ccs._core.target import Target
 from ccs._log import logger
-from ccs._scripts import COMMIT, JOURNAL
+from ccs._scripts import JOURNAL
 from ccs._stats import Counters
-from ccs.aio.connection import Connection, ScriptCall
+from ccs.aio.connection import Connection
 from ccs.aio.dial import Dialer, resolve
 from ccs.aio.gather import Gatherer
 from ccs.aio.link import Link
 from ccs.aio.listener import Listener
-from ccs.aio.sender import Sender
+from ccs.aio.sender import Sender, commit_call
 from ccs.errors import CCSError, StoreClosed, StoreFull, Unavailable
 
 __all__ = ["Engine"]
@@ -245,15 +245,11 @@ class Engine:
 
     async def give_back(self, held: Sequence[Holding], patience: Patience, *, early: bool = False) -> None:
         """Gives back what is held, in one round trip; what is somebody else's by now stays so."""
-        calls = [self._giving_back(address, some) for address, some in grouped(held)]
+        calls = [commit_call(giving_back(some), self.keys(address)) for address, some in grouped(held)]
         for reply in await self.connection.scripts(calls, patience, early=early):
             if isinstance(reply, Exception):
                 logger.warning("some of what was held lapses by itself: %s", reply)
         self.listener.holdings.done_with(held)
-
-    def _giving_back(self, address: str, some: Sequence[Holding]) -> ScriptCall:
-        keys = self.keys(address)
-        return ScriptCall(COMMIT, keys.all, commit_arguments(giving_back(some), keys, Settings(0, 1, 1)))
 
     def subscribe(self, subscription: Starting) -> bool:
         """Registers a subscription; whether it starts now, not only when the store opens."""

@@ -34,6 +34,7 @@ Member = Waiting["asyncio.Future[Applied]"]
 _WINDOW = 2
 # Seconds that a caller waits beyond its patience, for whoever sends to tell it why.
 _LATE = 0.1
+_NO_ANSWER = "no answer in time"
 
 
 class Sender(Protocol):
@@ -204,20 +205,15 @@ class Gatherer:
         # Who has waited as long, but was never sent, knows that nothing of it was applied.
         if not isinstance(error, Unavailable):
             return
-        overdue = time.monotonic() - self._retry_for
-        for waiting in self._waiting:
-            if waiting.since <= overdue:
-                _hand_out(waiting.answer, Unavailable(error.address, reason=error.reason))
-        self._waiting = [waiting for waiting in self._waiting if not waiting.answer.done()]
+        self._fail_waiting(time.monotonic() - self._retry_for, error.reason)
 
     def _give_up(self) -> None:
         """Ends the waiting of those whose patience is over; one timer does so for all."""
         overdue = time.monotonic() - self._retry_for
         for sending in self._flying.values():
             if any(each.since <= overdue and not each.answer.done() for each in sending.members):
-                self._fail_late(sending.members, overdue, not sending.patience.withdraw())
-        self._fail_late(self._waiting, overdue, False)
-        self._waiting = [waiting for waiting in self._waiting if not waiting.answer.done()]
+                self._fail_late(sending.members, overdue, not sending.patience.withdraw(), _NO_ANSWER)
+        self._fail_waiting(overdue, _NO_ANSWER)
         left = [each.since for each in self._pending() if not each.answer.done()]
         self._watchdog = None
         if left:
@@ -227,10 +223,15 @@ class Gatherer:
     def _pending(self) -> Iterator[Member]:
         return chain(self._waiting, *(sending.members for sending in self._flying.values()))
 
-    def _fail_late(self, members: Sequence[Member], overdue: float, maybe_applied: bool) -> None:
+    def _fail_waiting(self, overdue: float, reason: str) -> None:
+        self._fail_late(self._waiting, overdue, False, reason)
+        # What was told not to be sent never is.
+        self._waiting = [each for each in self._waiting if not each.answer.done()]
+
+    def _fail_late(self, members: Sequence[Member], overdue: float, maybe_applied: bool, reason: str) -> None:
         for each in members:
             if each.since <= overdue:
-                _hand_out(each.answer, Unavailable(self._sender.server, maybe_applied, "no answer in time"))
+                _hand_out(each.answer, Unavailable(self._sender.server, maybe_applied, reason))
 
 
 def _hand_out(future: asyncio.Future[Applied], answer: Applied | Exception) -> None:

@@ -18,8 +18,6 @@ from ccs._core.commit import (
     Applied,
     Batch,
     Commit,
-    Settings,
-    commit_arguments,
     parse_answers,
     refused_action,
     renew_op,
@@ -37,13 +35,14 @@ from ccs._core.target import Target
 from ccs._core.times import millis
 from ccs._faults import copy_of
 from ccs._log import logger
-from ccs._scripts import COMMIT, JOURNAL
+from ccs._scripts import JOURNAL
 from ccs._stats import Counters
 from ccs.aio.appointments import Appointments, Errand
 from ccs.aio.connection import Connection, ScriptCall
 from ccs.aio.dial import Dialer
 from ccs.aio.line import Line
 from ccs.aio.link import Link
+from ccs.aio.sender import commit_call
 from ccs.aio.wire import Plain
 from ccs.errors import CCSError, Forbidden, StoreClosed
 
@@ -361,10 +360,11 @@ class Listener:
 
     def _errand(self, address: str, batch: Batch, take: Callable[[str, Sequence[Applied | CCSError]], None]) -> Errand:
         keys = keys_of(self._namespace, address)
-        call = ScriptCall(COMMIT, keys.all, commit_arguments(batch, keys, Settings(0, 1, 1)))
         forbid = partial(self._forbid, keys)
         return Errand(
-            call, lambda reply: take(address, parse_answers(batch, address, reply, forbid)), len(batch.commits)
+            commit_call(batch, keys),
+            lambda reply: take(address, parse_answers(batch, address, reply, forbid)),
+            len(batch.commits),
         )
 
     def _forbid(self, keys: Keys, refused: str) -> Forbidden:

@@ -136,58 +136,47 @@ async def test_inboxes_that_nobody_closed_are_left_when_the_next_one_is_opened(t
         assert len(feed.mailboxes) == 1
 
 
+async def receive_and_cancel(inbox: Any, lost: str) -> None:
+    """A receiver that is cancelled just before, or just after, the commit that takes a message."""
+    real, reached = Place.commit, asyncio.Event()
+
+    async def hanging(*args: Any, **options: Any) -> Any:
+        if lost == "after the commit":
+            await real(*args, **options)
+        reached.set()
+        await asyncio.Event().wait()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Place, "commit", hanging)
+        receiver = asyncio.ensure_future(inbox.receive())
+        await bounded(reached.wait())
+        receiver.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await receiver
+
+
 @pytest.mark.parametrize("lost", ["before the commit", "after the commit"])
 async def test_what_a_cancelled_receiver_has_taken_is_given_back_when_its_inbox_is_left(
-    aconnect: Any, monkeypatch: pytest.MonkeyPatch, lost: str
+    aconnect: Any, lost: str
 ) -> None:
     """Given a receiver that is cancelled as it takes a message, when it leaves, then the next one gets that at once."""
     task = aconnect().task("t")
     await task.send("r", 1)
     await task.send("r", 2)
-    real, reached = Place.commit, asyncio.Event()
-
-    async def hanging(*args: Any, **options: Any) -> Any:
-        if lost == "after the commit":
-            await real(*args, **options)
-        reached.set()
-        await asyncio.Event().wait()
-
     async with task.inbox("r", lease=300) as inbox:
-        monkeypatch.setattr(Place, "commit", hanging)
-        receiver = asyncio.ensure_future(inbox.receive())
-        await bounded(reached.wait())
-        receiver.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await receiver
-        monkeypatch.setattr(Place, "commit", real)
+        await receive_and_cancel(inbox, lost)
     async with task.inbox("r") as following:
         assert [(await following.receive(timeout=PATIENCE)).content for _ in range(2)] == [1, 2]
 
 
 @pytest.mark.parametrize("lost", ["before the commit", "after the commit"])
-async def test_what_a_cancelled_receiver_has_taken_is_the_next_ones(
-    aconnect: Any, monkeypatch: pytest.MonkeyPatch, lost: str
-) -> None:
+async def test_what_a_cancelled_receiver_has_taken_is_the_next_ones(aconnect: Any, lost: str) -> None:
     """G14."""
     task = aconnect().task("t")
     await task.send("r", 1)
     await task.send("r", 2)
-    real, reached = Place.commit, asyncio.Event()
-
-    async def hanging(*args: Any, **options: Any) -> Any:
-        if lost == "after the commit":
-            await real(*args, **options)
-        reached.set()
-        await asyncio.Event().wait()
-
     async with task.inbox("r") as inbox:
-        monkeypatch.setattr(Place, "commit", hanging)
-        receiver = asyncio.ensure_future(inbox.receive())
-        await bounded(reached.wait())
-        receiver.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await receiver
-        monkeypatch.setattr(Place, "commit", real)
+        await receive_and_cancel(inbox, lost)
         messages = [await inbox.receive(timeout=PATIENCE) for _ in range(2)]
         assert {(message.content, message.attempts) for message in messages} == {(1, 1), (2, 1)}
         for message in messages:

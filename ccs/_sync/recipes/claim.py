@@ -35,15 +35,7 @@ from ccs._sync.entries import Entries
 from ccs._sync.place import Fence, Place
 from ccs._sync.reads import matcher_of
 from ccs._sync.recipes.turns import Turns
-from ccs.errors import (
-    AlreadyClaimed,
-    CCSError,
-    ClaimLost,
-    Conflict,
-    ContextFinished,
-    Misuse,
-    Unavailable,
-)
+from ccs.errors import AlreadyClaimed, CCSError, ClaimLost, Conflict, ContextFinished, Misuse, Unavailable
 from ccs.types import ClaimInfo
 
 if TYPE_CHECKING:

@@ -193,10 +193,13 @@ class Inbox(Local):
 
     def _learn(self, id: str, by: str) -> None:
         self._unsure = None
-        path = self._paths.at("leases", id)
-        lease = self._entries.entry(path)
+        lease = self._entries.entry(self._paths.at("leases", id))
         if lease and lease.value["by"] == by:
-            self._place.holding(path, lease.revision, time.monotonic() + self._lease / 1000, self._token)
+            self._note_held(id, lease.revision)
+
+    def _note_held(self, id: str, revision: int) -> None:
+        until = time.monotonic() + self._lease / 1000
+        self._place.holding(self._paths.at("leases", id), revision, until, self._token)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -255,8 +258,7 @@ class Inbox(Local):
 
     def _message(self, offer: Offer, attempts: int, revision: int) -> Message:
         letter = offer.letter(attempts)
-        lease = self._paths.at("leases", offer.id)
-        self._place.holding(lease, revision, time.monotonic() + self._lease / 1000, self._token)
+        self._note_held(offer.id, revision)
         return message_of(letter, self._place, held_by_delivery(letter, revision), self._tries)
 
     def _burying(self, offer: Offer) -> Move:

@@ -34,15 +34,7 @@ from ccs.aio.entries import Entries
 from ccs.aio.place import Fence, Place
 from ccs.aio.reads import matcher_of
 from ccs.aio.recipes.turns import Turns
-from ccs.errors import (
-    AlreadyClaimed,
-    CCSError,
-    ClaimLost,
-    Conflict,
-    ContextFinished,
-    Misuse,
-    Unavailable,
-)
+from ccs.errors import AlreadyClaimed, CCSError, ClaimLost, Conflict, ContextFinished, Misuse, Unavailable
 from ccs.types import ClaimInfo
 
 if TYPE_CHECKING:
