@@ -25,7 +25,8 @@ def _nothing() -> None: ...
 class Lease:
     """A hold on the entry at `path` of `revision`, for `ttl` seconds at a time, believed `until` (monotonic).
 
-    It is renewed while it is registered with a listener, but not past `limit`.
+    It is renewed while it is registered with a listener, but not past `limit`. It is `over` once its store was closed,
+    which gives back what is held.
     """
 
     path: str
@@ -35,10 +36,11 @@ class Lease:
     limit: float = float("inf")
     on_lost: Callable[[], object] = field(default=_nothing, repr=False)
     lost: bool = False
+    over: bool = False
 
     def held(self, now: float) -> bool:
         """Whether it may still be believed in."""
-        return not self.lost and now < self.until
+        return not self.lost and not self.over and now < self.until
 
     def term(self, now: float) -> float:
         """For how many seconds to renew it."""
@@ -77,7 +79,7 @@ class Leases:
     """
 
     def __init__(self, lock: AbstractContextManager[object]) -> None:
-        self._lock = lock
+        self._lock, self._over = lock, False
         self._held: dict[str, dict[Lease, None]] = {}
 
     def __repr__(self) -> str:
@@ -93,6 +95,14 @@ class Leases:
         """Adds a lease on an entry of a context."""
         with self._lock:
             self._held.setdefault(address, {})[lease] = None
+            lease.over = self._over
+
+    def end(self) -> None:
+        """The store is closed: all of them are over, and those that are still added."""
+        with self._lock:
+            self._over = True
+            for lease in self:
+                lease.over = True
 
     def remove(self, address: str, lease: Lease) -> None:
         """Removes a lease, if it is there."""

@@ -86,7 +86,7 @@ class Link:
     """A pool of at most 64 connections, opened when they are needed, and anew after one broke."""
 
     def __init__(self, dialer: Dialer, stats: Counters) -> None:
-        self._dialer, self._stats = dialer, stats
+        self._dialer, self._stats, self.clock = dialer, stats, dialer.clock
         # Taken from and put back in one step each: threads need no lock.
         self._idle: list[_Wire | _MemoryWire] = []
         # Not a semaphore: those are written in Python, and an interrupt inside could leave one locked for ever.
@@ -115,6 +115,7 @@ class Link:
         """Closes what is idle; what is in use is closed when its caller is done."""
         self._closed = True
         self._drain()
+        self._dialer.close()
 
     def _exchange(self, packed: bytes, count: int, patience: Patience) -> list[Any]:
         try:

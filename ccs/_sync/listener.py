@@ -109,7 +109,13 @@ class Listener:
 
     def let_go(self, address: str, lease: Lease) -> None:
         """Renews a lease no more."""
-        self._listener.let_go(address, lease)
+        if self._ready.is_set():  # else it is one of before the store was opened anew
+            self._listener.let_go(address, lease)
+
+    def end_leases(self) -> None:
+        """Nobody believes in them any more."""
+        if self._ready.is_set():
+            self._listener.end_leases()
 
     async def _main(self) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()

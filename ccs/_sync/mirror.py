@@ -70,6 +70,7 @@ class Mirror(Local, Mapping[str, Any]):
         self._entries: dict[str, Entry] = {}
         self._values: dict[str, Any] = {}
         self._lock = Lock()
+        self._listener = place.engine.listener
         self._watch: CommitWatch | None = None
         self._worker: Worker | None = None
         self._waiting: list[tuple[int, Gate]] = []
@@ -117,6 +118,7 @@ class Mirror(Local, Mapping[str, Any]):
     def __enter__(self) -> Mirror:
         if self._state != "not entered":
             raise Misuse("a mirror is entered once; make another one")
+        self._place.engine.check(self._listener)
         try:
             self._load()
         except BaseException:
@@ -185,7 +187,7 @@ class Mirror(Local, Mapping[str, Any]):
             self._check()
             if self._over:
                 raise copy_of(self._over)
-            self._place.engine.check()
+            self._place.engine.check(self._listener)
             raise Misuse(f"{self!r} was left, so it follows its context no more; make another one")
         return self.revision >= revision
 
@@ -221,6 +223,7 @@ class Mirror(Local, Mapping[str, Any]):
     def _feed(self) -> None:
         while self._state == "live":
             try:
+                self._place.engine.check(self._listener)
                 (self._start_over(self._stale) if self._stale else self._feed_next())
             except (HistoryCompacted, HistoryDamaged, HistoryForked, ContextGone) as error:
                 self._stale = error

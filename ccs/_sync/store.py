@@ -86,7 +86,9 @@ class Store(Local):
     """A connection to one deployment; hands out contexts, and does no I/O in doing so.
 
     Entering it connects, checks the server (`UnsafeServer`, `Unavailable`) and starts the subscriptions made so far.
-    After leaving it everything is `StoreClosed`.
+    After leaving it everything is `StoreClosed`, until it is entered again: that opens it anew, with a new identity.
+    Callbacks that were registered start again then, as they did the first time, and contexts go on; watches, mirrors,
+    inboxes, claims and presences of before stay dead.
     """
 
     def __init__(self, engine: Engine, agent: str | None) -> None:
@@ -107,6 +109,8 @@ class Store(Local):
         return self._engine.address
 
     def __enter__(self) -> Store:
+        if self._engine.closed:
+            self._engine.reopen()
         self._engine.check()
         try:
             self._engine.open()

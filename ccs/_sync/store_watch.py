@@ -75,7 +75,7 @@ class StoreWatch(Local):
         self._limit_bytes = max(1, whole("buffer_bytes", buffer_bytes, "how many bytes of changes to hold"))
         self._records: deque[tuple[str, Record]] = deque()
         self._put = self._taken = 0
-        self._signal = engine.listener.signal()
+        self._listener, self._signal = engine.listener, engine.listener.signal()
         self._cursors: dict[str, Cursor] = {}
         self._handed: dict[str, int] = {}
         self._behind: dict[str, None] = {}
@@ -102,9 +102,10 @@ class StoreWatch(Local):
     def __enter__(self) -> StoreWatch:
         if self._entered:
             raise Misuse("a watch is entered once; make another one")
+        self._check()
         self._entered = True
         self._engine.ready()
-        self._engine.listener.overhear(self)
+        self._listener.overhear(self)
         try:
             self._begin()
         except BaseException:
@@ -129,7 +130,7 @@ class StoreWatch(Local):
         deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
         change: Change | None = self._next(deadline)
         if change is None:
-            self._engine.check()
+            self._check()
             raise Misuse(
                 "this watch was closed, so nothing more comes of it; make another one, with since= its revision"
             )
@@ -138,7 +139,7 @@ class StoreWatch(Local):
     def close(self) -> None:
         """Ends the watch; what is waiting in it is dropped."""
         self.stop()
-        self._engine.listener.ignore(self)
+        self._listener.ignore(self)
 
     def stop(self) -> None:
         """Lets the consumer end, wherever it waits."""
@@ -210,13 +211,16 @@ class StoreWatch(Local):
         if page.deadline:
             self._deadlines.plan(address, time.monotonic() + (page.deadline - page.now) / 1000 + _GRACE)
         if page.next_expiry:
-            self._engine.listener.expect(address, (page.next_expiry - page.now) / 1000)
+            self._listener.expect(address, (page.next_expiry - page.now) / 1000)
+
+    def _check(self) -> None:
+        self._engine.check(self._listener)
 
     def _next(self, deadline: float | None) -> Any:
         if not self._entered:
             raise Misuse("this watch is not entered, so it hears nothing: use it in a with block")
         while not self._stopped:
-            self._engine.check()
+            self._check()
             if self._queue:
                 if told := self._hand_out():
                     return told

@@ -68,20 +68,26 @@ class Subscription(Local):
 
     def __init__(
         self,
-        watch: Source,
+        source: Callable[[], Source],
         callback: Callable[..., object],
         on_error: Callable[..., object] | None,
         stats: Counters,
         given: Callable[[Any], object] = whole_of,
         on_gone: Callable[[str], object] | None = None,
     ) -> None:
-        self._watch, self._callback, self._stats, self._given = watch, Caller(callback), stats, given
+        self._source, self._callback, self._stats, self._given = source, Caller(callback), stats, given
         self._on_error = None if on_error is None else Caller(on_error)
         self._on_gone = None if on_gone is None else Caller(on_gone)
         self._name = getattr(callback, "__qualname__", repr(callback))
+        # Cancelled by the user, for good; paused when the store was closed, until it is opened anew.
+        self._cancelled = False
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self._watch = self._source()
         self._live, self._done = Gate(), Gate()
         self._worker: Worker | None = None
-        self._cancelled = self._over = False
+        self._stopped = self._paused = self._over = False
         self._failure: Exception | None = None
 
     def __repr__(self) -> str:
@@ -89,11 +95,11 @@ class Subscription(Local):
 
     @property
     def state(self) -> str:
-        """`waiting` for the store to be entered, `starting`, `live`, `ended` when its context was finished, `failed` or `cancelled`."""
+        """`waiting` for the store to be entered, `starting`, `live`, `paused` while the store is closed, `ended` when its context was finished, `failed` or `cancelled`."""
         if self._cancelled or self._failure:
             return "cancelled" if self._cancelled else "failed"
-        if self._over:
-            return "ended"
+        if self._paused or self._over:
+            return "paused" if self._paused else "ended"
         return "live" if self.is_settled else "starting" if self._worker else "waiting"
 
     @property
@@ -103,12 +109,16 @@ class Subscription(Local):
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing will be called back any more."""
-        return self._cancelled or self._over
+        """Whether nothing will be called back any more, unless the store is entered again."""
+        return self._stopped or self._over
 
     def cancel(self) -> None:
         """Ends the subscription after the callback that runs, if one does; also from within it."""
         self._cancelled = True
+        self._stop()
+
+    def _stop(self) -> None:
+        self._stopped = True
         self._watch.stop()
         if self._worker is None:
             self._live.open()
@@ -126,12 +136,24 @@ class Subscription(Local):
 
     def start(self) -> None:
         """Begins in the background. For the inside: stores start their subscriptions."""
-        if self._worker is None and not self._cancelled:
+        if self._worker is None and not self._stopped:
             self._worker = Worker(f"ccs {self._name}", self._run)
 
     def begin_to_drain(self) -> None:
-        """Has it end when nothing waits any more. For the inside: stores do so when they are closed."""
+        """Has it pause when nothing waits any more. For the inside: stores do so when they are closed."""
+        self._paused = self._paused or not self.is_over
         self._watch.end_when_idle()
+
+    def pause(self) -> None:
+        """Ends it, after the callback that runs, until its store is entered again. For the inside."""
+        self._paused = self._paused or not self.is_over
+        self._stop()
+
+    def resume(self) -> bool:
+        """Makes it ready to start again, from what is committed then; whether it may. For the inside."""
+        if not self._cancelled and (self._paused or not self._over):
+            self._prepare()
+        return not self.is_over
 
     def drained(self, timeout: float) -> None:
         """Waits until nothing waits any more, no longer than `timeout` seconds."""
@@ -148,31 +170,36 @@ class Subscription(Local):
             self._worker.finish(timeout)
 
     def _run(self) -> None:
+        # Its own: a callback may still run when the subscription is resumed.
+        watch, live, done = self._watch, self._live, self._done
         try:
-            self._watch.start()
-            self._live.open()
-            while self._deliver_next():
+            watch.start()
+            live.open()
+            while self._deliver_next(watch):
                 pass
         except Exception as error:  # noqa: BLE001  # whatever it is, it reaches on_error and ready()
-            if self._cancelled:
+            if self._has_let_go(watch):
                 return
             # First of all nobody waits for it any more: what it is reported to may use the store.
             self._failure = error
-            self._live.open()
+            live.open()
             self._report(error, None)
         except BaseException:
-            if not self._cancelled:
+            if not self._has_let_go(watch):
                 logger.warning("subscription %s was ended from outside, with its task", self._name)
             raise
         finally:
-            self._over = True
-            self._live.open()
-            self._done.open()
-            self._watch.close()
+            self._over = self._over or watch is self._watch
+            live.open()
+            done.open()
+            watch.close()
 
-    def _deliver_next(self) -> bool:
+    def _has_let_go(self, watch: Source) -> bool:
+        return self._stopped or watch is not self._watch
+
+    def _deliver_next(self, watch: Source) -> bool:
         try:
-            told = self._watch.__next__()
+            told = watch.__next__()
         except StopIteration:
             return False
         except Unavailable as error:
@@ -180,7 +207,7 @@ class Subscription(Local):
             sleep(_REST)
             return True
         except ContextGone as error:
-            self._watch.begin_anew()
+            watch.begin_anew()
             self._tell_gone(error)
             return True
         try:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from ccs._core.address import check_path
@@ -80,7 +81,7 @@ class Watches:
         `on_gone(address)` is called (without it, that is logged); what comes into being again under the same address is
         delivered from its beginning. It ends when the context is finished.
         """
-        watch = self.watch(*pattern_list(patterns), since=since, initial=initial)
+        watch = partial(self.watch, *pattern_list(patterns), since=since, initial=initial)
         return call_back(self._place.engine, watch, callback, on_error, on_gone=on_gone)
 
     def on_change(
@@ -181,14 +182,14 @@ class Watches:
 
 def call_back(
     engine: Engine,
-    watch: Watch,
+    watch: Callable[[], Watch],
     callback: Callable[..., object],
     on_error: Callable[..., object] | None,
     given: Callable[[Any], object] = whole_of,
     *,
     on_gone: GoneCallback | None = None,
 ) -> Subscription:
-    """A subscription to a watch, registered with its store; in the blocking colour live, if the store is open.
+    """A subscription to what `watch()` makes, registered with its store; in the blocking colour live, if the store is open.
 
     The callback gets what is `given` of a change or an event.
     """

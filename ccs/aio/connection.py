@@ -44,12 +44,17 @@ class Connection:
     """
 
     def __init__(self, link: Link, address: str, user: str, retry_for: float, stats: Counters) -> None:
-        self._link, self.address, self._user, self._retry_for, self._stats = link, address, user, retry_for, stats
+        self.address, self._user, self._retry_for, self._stats = address, user, retry_for, stats
+        self.use(link)
         self.gate: Callable[[Patience], Awaitable[None]] | None = None
         self.passable: Callable[[], bool] = lambda: False
 
     def __repr__(self) -> str:
         return f"<Connection over {self._link!r}>"
+
+    def use(self, link: Link) -> None:
+        """Takes another link from now on: the one before was closed."""
+        self._link, self.clock = link, link.clock
 
     async def run(
         self,
@@ -165,7 +170,7 @@ class Connection:
 
     # [/async-only]
     async def aclose(self) -> None:
-        """Closes the link."""
+        """Closes the link, and lets go of the server that it leads to."""
         await self._link.aclose()
 
     def _reason(self, error: ServerError, command: Any, text: str, maybe_applied: bool) -> str:

@@ -65,11 +65,14 @@ class Starting(Protocol):
     async def settled(self, timeout: float) -> bool:
         """Waits until it is live or has failed; False if that took longer than `timeout` seconds."""
 
-    def cancel(self) -> None:
-        """Ends it."""
+    def pause(self) -> None:
+        """Ends it until the store is opened anew."""
+
+    def resume(self) -> bool:
+        """Makes it ready to start again, if it was paused; whether it may."""
 
     def begin_to_drain(self) -> None:
-        """Has it end when nothing waits any more."""
+        """Has it pause when nothing waits any more."""
 
     async def drained(self, timeout: float) -> None:
         """Waits until nothing waits any more, no longer than `timeout` seconds."""
@@ -102,6 +105,9 @@ class Engine:
 
     That process, and that loop, are those of the first use. Its identity is made there too: children that were forked
     before it each have their own, and to those that were forked later it is closed.
+
+    Once closed it may be opened anew, elsewhere too. It has another listener then: what belongs to an earlier one stays
+    dead.
     """
 
     def __init__(
@@ -111,13 +117,10 @@ class Engine:
         self.namespace, self.retry_for, self.max_value_bytes = namespace, retry_for, max_value_bytes
         self.embed, self.stats = embed, Counters()
         # A whole number of them: the last attempt ends when the patience does.
-        timeout = max(0.1, retry_for / max(1, math.ceil(retry_for / _ANSWER)))
-        self._dialer = Dialer(self.target, timeout, retry_for)
-        self.connection = Connection(
-            Link(self._dialer, self.stats), self.address, self.target.user, retry_for, self.stats
-        )
+        self._timeout = max(0.1, retry_for / max(1, math.ceil(retry_for / _ANSWER)))
+        self.connection = Connection(self._new_link(), self.address, self.target.user, retry_for, self.stats)
         self.connection.gate, self.connection.passable = self._gate, self._passable
-        self.listener = Listener(self.target, timeout, namespace, retry_for, self.stats)
+        self.listener = self._new_listener()
         # By identity, in order; whole copies of a dict are taken in one step, so threads need no lock.
         self.subscriptions: dict[Starting, None] = {}
         self._starting: dict[Starting, None] = {}
@@ -131,7 +134,7 @@ class Engine:
         self._shared: OrderedDict[tuple[str, ...], Any] = OrderedDict()
         self._common: WeakValueDictionary[tuple[str, ...], Any] = WeakValueDictionary()
         self._sharing = Lock()
-        self._opening = AsyncLock()
+        self._opening, self._ending = AsyncLock(), AsyncLock()
         self._home: Home | None = None
         self._homes: dict[str, Home] = {}
         self._is_open = self.closed = False
@@ -144,7 +147,7 @@ class Engine:
     @property
     def address(self) -> str:
         """Where the server is, without secrets."""
-        return self._dialer.address
+        return self.target.address
 
     @property
     def state(self) -> str:
@@ -196,15 +199,50 @@ class Engine:
         finally:
             # Again where it was cancelled: each step from here on may be repeated.
             self.closed = True
+            self.listener.end_leases()
         if self._is_open:
             await self._end_subscriptions(end)
+        async with self._ending:
+            if self.closed:  # else somebody else has ended it, and it was opened anew
+                await self._end(end)
+
+    async def _end(self, end: float) -> None:
+        if self._is_open:
             for gatherer in list(self._gatherers.values()):
                 await gatherer.aclose()
             await self._give_back_in_time(end)
         await self.listener.aclose()
         await self.connection.aclose()
-        await self._dialer.aclose()
         _memory.forget(self.target.location)
+
+    async def reopen(self) -> None:
+        """Makes a closed one as good as new, with an identity of its own, once nobody is closing it any more.
+
+        What was paused at the close starts again when it is opened.
+        """
+        if self.inherited:
+            raise self._elsewhere()
+        async with self._ending:
+            if not self.closed:
+                return
+            self.connection.use(self._new_link())
+            self.listener = self._new_listener()
+            if self._in_memory:
+                _memory.register(self.target.location)
+            self.presences.clear()
+            self._shared.clear()
+            self._common.clear()
+            self._opening = AsyncLock()
+            self._home, self._homes = None, {}
+            self._starting.clear()
+            self.subscriptions = dict.fromkeys(each for each in self.subscriptions if each.resume())
+            self._is_open = self.closed = False
+
+    def _new_link(self) -> Link:
+        return Link(Dialer(self.target, self._timeout, self.retry_for), self.stats)
+
+    def _new_listener(self) -> Listener:
+        return Listener(self.target, self._timeout, self.namespace, self.retry_for, self.stats)
 
     #| def leave(self) -> None:
     #|     """At the end of the program, if nobody has closed it: gives back what is held. No more: threads have ended."""
@@ -223,7 +261,7 @@ class Engine:
         subscriptions = list(self.subscriptions)
         ended = [subscription for subscription in subscriptions if not subscription.is_over]
         for subscription in subscriptions:
-            subscription.cancel()
+            subscription.pause()
         for subscription in subscriptions:
             await subscription.finished(max(0.0, end - time.monotonic()))
         patience = Patience(max(end, time.monotonic() + _GIVING_BACK))
@@ -300,18 +338,24 @@ class Engine:
             self._home = self._homes.setdefault("first", first)
             self.check()
 
-    def check(self) -> None:
+    def check(self, listener: Listener | None = None) -> None:
         """Raises `StoreClosed` where the store is closed, or belongs to another process or event loop.
 
-        `Misuse` for a signal handler or a finalizer on top of a call to a server in this process.
+        Where a `listener` is given, also if the store was closed since it was this one. `Misuse` for a signal handler or a
+        finalizer on top of a call to a server in this process.
         """
         if self.closed:
-            raise StoreClosed(f"the store at {self.address} is closed; connect anew")
+            raise StoreClosed(f"the store at {self.address} is closed; enter it again, or connect anew")
+        if listener not in (None, self.listener):
+            raise StoreClosed(f"the store at {self.address} was closed since this was made, and opened anew; make another")
         if self._in_memory and _memory.interrupts():
             raise interrupter_refused()
         if not self._is_home():
-            where = "another process" if self.inherited else "another event loop"
-            raise StoreClosed(f"the store at {self.address} belongs to {where}; connect anew in this one")
+            raise self._elsewhere()
+
+    def _elsewhere(self) -> StoreClosed:
+        where = "another process" if self.inherited else "another event loop"
+        return StoreClosed(f"the store at {self.address} belongs to {where}; connect anew in this one")
 
     def identity(self) -> str:
         """The name under which the server knows the commits of this process; there is none before the first use."""
@@ -331,7 +375,7 @@ class Engine:
         gatherer = self._gatherers.get(address)
         if gatherer is None:
             keys = self.keys(address)
-            sender = Sender(self.connection, self._dialer.clock, self.stats, address, keys, self.identity, defaults)
+            sender = Sender(self.connection, self.stats, address, keys, self.identity, defaults)
             gatherer = Gatherer(sender, self.enter, self._next_number, self.retry_for)
             self._gatherers[address] = gatherer
         self._recent[address] = gatherer
@@ -376,7 +420,7 @@ class Engine:
         """In a child that was just forked: tells those that would go on without being kept up to date."""
         if self._home is None:
             return
-        error = StoreClosed(f"the store at {self.address} belongs to another process; connect anew in this one")
+        error = self._elsewhere()
         for replica in list(self._replicas.values()):
             replica.abandon(error)
 

@@ -33,7 +33,7 @@ class Link:
     """A connection that is opened when it is needed, and again after it broke."""
 
     def __init__(self, dialer: Dialer, stats: Counters) -> None:
-        self._dialer, self._stats = dialer, stats
+        self._dialer, self._stats, self.clock = dialer, stats, dialer.clock
         self._talk: _Talk | None = None
         self._dialing: asyncio.Task[_Talk] | None = None
         self._opened = 0
@@ -74,6 +74,7 @@ class Link:
             await asyncio.wait([self._dialing])
         if self._talk:
             await self._talk.wire.aclose(ConnectionError("the store was closed"))
+        await self._dialer.aclose()
 
     async def _open(self, patience: Patience) -> _Talk:
         # One attempt for all who wait, in a task of its own: nobody waits for the others' attempts too, and who goes

@@ -117,7 +117,6 @@ class Listener:
         await self._appointments.aclose()
         await self._line.aclose(closed)
         await self._connection.aclose()
-        await self._dialer.aclose()
 
     def signal(self) -> AsyncSignal:
         """What one who is woken by this listener waits for."""
@@ -197,6 +196,10 @@ class Listener:
     def tidy(self) -> None:
         """Looks now and then from now on, as long as something is held, at what was forgotten meanwhile. From any thread."""
         self._plan("tidy", "", _TIDY)
+
+    def end_leases(self) -> None:
+        """Nobody believes in them any more. From any thread."""
+        self._leases.end()
 
     def let_go(self, address: str, lease: Lease) -> None:
         """Renews a lease no more. From any thread."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from ccs._clock import ServerClock
 from ccs._core.commit import (
     TOO_LATE,
     Applied,
@@ -41,14 +40,13 @@ class Sender:
     def __init__(
         self,
         connection: Connection,
-        clock: ServerClock,
         stats: Counters,
         address: str,
         keys: Keys,
         client: Callable[[], str],
         defaults: Settings,
     ) -> None:
-        self._connection, self._clock, self._stats = connection, clock, stats
+        self._connection, self._stats = connection, stats
         self._address, self._keys, self._client, self._defaults = address, keys, client, defaults
         self._head = "EVALSHA", COMMIT.digest, str(len(keys.all)), *keys.all
 
@@ -67,7 +65,7 @@ class Sender:
         await self._connection.ready(sending.patience)
         batch = Batch(sending.commits, self._client(), sending.number, latest=latest_for(sending.begun))
         if sending.begun is None:
-            sending.begun = self._clock.now()
+            sending.begun = self._connection.clock.now()
         again = partial(self._again, sending)
         reply = await self._connection.run(
             self._command(batch),
@@ -97,7 +95,7 @@ class Sender:
         if not self._connection.passable():
             return False
         batch = Batch(sending.commits, self._client(), sending.number, sending.behind)
-        sending.begun = self._clock.now()
+        sending.begun = self._connection.clock.now()
         posted = self._connection.post(self._command(batch), partial(self._posted, batch, on_answers))
         sending.patience.sent = posted
         return posted
@@ -131,7 +129,7 @@ class Sender:
         first = answers[0]
         if isinstance(first, Applied) and first.revision == first.at:
             # Else the context is ahead of the clock.
-            self._clock.see(first.at)
+            self._connection.clock.see(first.at)
         return answers
 
     def _forbid(self, refused: str) -> Forbidden:

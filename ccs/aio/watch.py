@@ -82,7 +82,7 @@ class Watch(Local):
         self._engine, self._address, self._patterns = engine, address, patterns
         self._matcher = compile_patterns(patterns)
         self._since, self._initial = since, initial
-        self._signal = engine.listener.signal()
+        self._listener, self._signal = engine.listener, engine.listener.signal()
         most = whole("buffer", buffer, "how many changes to hold")
         most_bytes = whole("buffer_bytes", buffer_bytes, "how many bytes of changes to hold")
         self._mailbox = Mailbox(self._matcher, max(1, most), max(1, most_bytes), self._signal.set)
@@ -108,6 +108,7 @@ class Watch(Local):
     async def __aenter__(self) -> Self:
         if self._entered:
             raise Misuse("a watch is entered once; make another one")
+        self._check()
         self._entered = True
         # The store's own gate first: it opens a store that nobody has entered.
         await self._engine.ready()
@@ -139,13 +140,13 @@ class Watch(Local):
             return change
         if self._finished:
             raise ContextFinished(self._address, self._outcome)
-        self._engine.check()
+        self._check()
         raise Misuse("this watch was closed, so nothing more comes of it; make another one, with since= its revision")
 
     async def aclose(self) -> None:
         """Ends the watch; what is waiting in it is dropped."""
         self.stop()
-        await self._engine.listener.leave(self._address, self._mailbox)
+        await self._listener.leave(self._address, self._mailbox)
 
     def stop(self) -> None:
         """Lets the consumer end, wherever it waits; from any task or callback."""
@@ -197,7 +198,7 @@ class Watch(Local):
         """Goes live. For the inside: users enter the watch."""
         self._entered = True
         patience = self._engine.connection.patience()
-        await self._engine.listener.join(self._address, self._mailbox)
+        await self._listener.join(self._address, self._mailbox)
         try:
             await self._begin(patience)
         except BaseException:
@@ -217,7 +218,7 @@ class Watch(Local):
             self._catch_up()
         self._finished = page.finished > 0 and page.last == self._read.revision
         self._outcome = _outcome(page.outcome)
-        self._engine.listener.anchor(self._address, page)
+        self._listener.anchor(self._address, page)
 
     async def _take_snapshot(self, patience: Patience) -> None:
         keys = self._engine.keys(self._address)
@@ -231,13 +232,16 @@ class Watch(Local):
         if not entries:
             self._handed = self._read
 
+    def _check(self) -> None:
+        self._engine.check(self._listener)
+
     async def _next(self, deadline: float | None) -> Any:
         if not self._entered:
             raise Misuse("this watch is not entered, so it hears nothing: use it in a with block")
         while True:
             if self._stopped:
                 return None
-            self._engine.check()
+            self._check()
             if self._queue:
                 return self._hand_out()
             if self._failure:
@@ -324,7 +328,7 @@ class Watch(Local):
         self._finished = self._finished or page.finished > 0
         self._outcome = _outcome(page.outcome)
         self._engine.stats.add("resumes")
-        self._engine.listener.anchor(self._address, page)
+        self._listener.anchor(self._address, page)
 
     def _take(self, record: Record) -> None:
         if record.previous == 0 and record.revision == self._first_before:

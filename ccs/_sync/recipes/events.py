@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from ccs._core.address import check_writable
@@ -48,7 +49,7 @@ def on_event(
     wanted = tuple(pattern for one in patterns for pattern in pattern_list(one))
 
     def register(callback: F) -> F:
-        call_back(entries.place.engine, event_watch(entries, wanted, since), callback, on_error, given)
+        call_back(entries.place.engine, partial(event_watch, entries, wanted, since), callback, on_error, given)
         return callback
 
     return register

@@ -19,6 +19,7 @@ from ccs._core.times import Duration, from_micros, millis, seconds
 from ccs._local import Local
 from ccs._log import logger
 from ccs._sync.entries import Entries
+from ccs._sync.listener import Listener
 from ccs.errors import CCSError, ContextFinished, ContextGone, InvalidValue, Misuse, StoreClosed, Unavailable
 from ccs.types import Member
 
@@ -48,6 +49,7 @@ class Presence(Local):
         self._lease: Lease | None = None
         self._return: Worker | None = None
         self._entered = self._left = False
+        self._listener: Listener | None = None
 
     def __repr__(self) -> str:
         role = f" as {self.role!r}" if self.role else ""
@@ -129,7 +131,7 @@ class Presence(Local):
             raise
 
     def _keep(self, lease: Lease) -> None:
-        self._lease = lease
+        self._lease, self._listener = lease, self._place.engine.listener
         self._place.hold(lease)
         self._place.holding(lease.path, lease.revision)
         self._place.engine.presences[self] = self._place.address, self.agent, self.ttl
@@ -149,6 +151,7 @@ class Presence(Local):
         logger.warning("%r lapsed, and joins again: it was away for longer than %g s", self, self.ttl)
         while not self._left:
             try:
+                self._place.engine.check(self._listener)
                 self._check_context()
                 return self._announce()
             except Unavailable as error:

@@ -88,10 +88,9 @@ class Claim(Local):
     def state(self) -> str:
         """`new`, `waiting` to be acquired, `held`, `lost` or `released`."""
         if self._lease is not None and not self._released:
-            engine = self._place.engine
-            if engine.inherited:  # nobody renews it here, and the parent goes on holding it
+            if self._place.engine.inherited:  # nobody renews it here, and the parent goes on holding it
                 return "lost"
-            if engine.closed:
+            if self._lease.over:
                 return "released"
             return "held" if self._lease.held(time.monotonic()) else "lost"
         return "waiting" if self._acquiring else "released" if self._released else "new"

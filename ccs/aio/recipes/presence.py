@@ -18,6 +18,7 @@ from ccs._core.times import Duration, from_micros, millis, seconds
 from ccs._local import Local
 from ccs._log import logger
 from ccs.aio.entries import Entries
+from ccs.aio.listener import Listener
 from ccs.errors import CCSError, ContextFinished, ContextGone, InvalidValue, Misuse, StoreClosed, Unavailable
 from ccs.types import Member
 
@@ -47,6 +48,7 @@ class Presence(Local):
         self._lease: Lease | None = None
         self._return: AsyncWorker | None = None
         self._entered = self._left = False
+        self._listener: Listener | None = None
 
     def __repr__(self) -> str:
         role = f" as {self.role!r}" if self.role else ""
@@ -128,7 +130,7 @@ class Presence(Local):
             raise
 
     def _keep(self, lease: Lease) -> None:
-        self._lease = lease
+        self._lease, self._listener = lease, self._place.engine.listener
         self._place.hold(lease)
         self._place.holding(lease.path, lease.revision)
         self._place.engine.presences[self] = self._place.address, self.agent, self.ttl
@@ -148,6 +150,7 @@ class Presence(Local):
         logger.warning("%r lapsed, and joins again: it was away for longer than %g s", self, self.ttl)
         while not self._left:
             try:
+                self._place.engine.check(self._listener)
                 await self._check_context()
                 return await self._announce()
             except Unavailable as error:
