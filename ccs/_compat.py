@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
+import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -204,22 +205,19 @@ async def async_acquired(lock: asyncio.Lock, timeout: float) -> bool:
         return False
 
 
-def here() -> object:
-    """What a blocking store belongs to: nothing but its process."""
-    return None
+# What a blocking store belongs to: its process.
+here = os.getpid
 
 
-def async_here() -> object:
-    """What an async store belongs to: the running event loop, None where none runs."""
+def async_here() -> asyncio.AbstractEventLoop | None:
+    """What an async store belongs to: the running event loop. None where none runs, as in a child that was just forked."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
 
 
-def home() -> object:
-    """As `here`, where a store is about to be used."""
-    return None
+home = here
 
 
 def async_home() -> object:

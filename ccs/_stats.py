@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from dataclasses import fields
 from threading import get_ident
 
 from ccs.types import StoreStats
@@ -18,7 +19,7 @@ class Counters:
     """
 
     def __init__(self) -> None:
-        self._counts: defaultdict[int, Counter[str]] = defaultdict(Counter)
+        self._counts: defaultdict[int, dict[str, int]] = defaultdict(_zeros)
 
     def add(self, name: str, amount: int = 1) -> None:
         """Raises one count."""
@@ -36,3 +37,7 @@ class Counters:
         for counts in list(self._counts.values()):
             total.update(counts.copy())
         return StoreStats(**total)
+
+
+def _zeros() -> dict[str, int]:
+    return dict.fromkeys((each.name for each in fields(StoreStats)), 0)

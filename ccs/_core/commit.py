@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -101,15 +101,13 @@ class Commit:
     given: Settings = _NOTHING
     size: int = 0
     policies: int | None = None
+    # How many guards and operations it has.
+    parts: int = field(init=False)
 
     def __post_init__(self) -> None:
+        self.parts = len(self.operations) + len(self.guards)
         if self.parts > PARTS_LIMIT:
             raise ValueTooLarge(self.parts, PARTS_LIMIT, "commit", "guards and operations")
-
-    @property
-    def parts(self) -> int:
-        """How many guards and operations it has."""
-        return len(self.operations) + len(self.guards)
 
 
 @dataclass(slots=True)

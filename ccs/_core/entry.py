@@ -15,11 +15,14 @@ from ccs._core.codec import decode
 from ccs._core.times import from_micros, from_millis
 from ccs.types import Entry
 
-__all__ = ["RawEntry", "new_entry", "parse_entry", "to_entry"]
+__all__ = ["RawEntry", "new_entry", "parse_entry", "to_entry", "value_in"]
 
 # A frozen dataclass is made by object.__setattr__, field by field, which takes longer than anything else here. A draft
 # with the same slots is made in a fifth of that time, and then becomes an entry: it is the same in memory.
 _Draft = make_dataclass("_Draft", [field.name for field in fields(Entry)], slots=True)
+
+
+_KEPT = b"0000000000000"
 
 
 class RawEntry(NamedTuple):
@@ -45,6 +48,14 @@ def parse_entry(raw: bytes) -> RawEntry:
     return RawEntry(
         int(revision), int(version), int(created), int(updated), int(expiry), rest[:end].decode(), rest[end:]
     )
+
+
+def value_in(raw: bytes) -> bytes | None:
+    """The value of a stored entry without a deadline, in a third of the time of `parse_entry`; None where it has one."""
+    if raw[62:75] != _KEPT:
+        return None
+    agent = raw.index(b" ", 76)
+    return raw[agent + 1 + int(raw[76:agent]) :]
 
 
 def new_entry(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
 
 from ccs._core.commit import Commit
 from ccs._core.retry import Patience
@@ -40,19 +41,22 @@ class Waiting(Generic[A]):
     answer: A
 
 
+_not_yet = partial(Patience, 0.0)
+
+
 @dataclass(slots=True)
 class Group(Generic[W]):
     """Commits that travel together, under the number that makes sending them again harmless.
 
-    With `behind`, they travel while the group of that number has no answer yet. `begun` is what the server's clock must
-    have shown when they were first sent (µs; None: not known, or not sent yet). `patience` is that of whoever sends them.
+    With `behind`, they travel while the group of that number has no answer yet. `begun` is the moment at which they were
+    first sent, in whatever terms their sender has. `patience` is that of whoever sends them.
     """
 
     number: int
     members: Sequence[W]
     behind: int | None = None
-    begun: int | None = None
-    patience: Patience = field(default_factory=lambda: Patience(0.0))
+    begun: Any = None
+    patience: Patience = field(default_factory=_not_yet)
 
     @property
     def commits(self) -> list[Commit]:
@@ -62,6 +66,8 @@ class Group(Generic[W]):
 
 def group(waiting: Sequence[W], most: int = _MOST) -> Sequence[W]:
     """The next group, from the head of the queue: bounded in number and bytes, so that nobody else waits long."""
+    if len(waiting) == 1:
+        return waiting[:]
     first, size = waiting[: min(most, _MOST)], 0
     for index, asking in enumerate(first):
         size += asking.commit.size + _EACH * asking.commit.parts

@@ -78,7 +78,7 @@ class Connection:
         call = call or self._link.call
         patience = patience or self.patience()
         attempt = 0
-        if not early:
+        if not early and not self.passable():
             self.ready(patience)
         while True:
             seen_before = patience.sent

@@ -86,12 +86,11 @@ class Starting(Protocol):
 
 
 class Home(NamedTuple):
-    """Where a store is used: a process, in asyncio an event loop, the identity of its commits, and who it is by default."""
+    """Where a store is used: in asyncio an event loop, else a process. And the identity of its commits."""
 
+    where: object
     pid: int
-    loop: object
     client: str
-    agent: str
 
 
 class Replica(Protocol):
@@ -138,6 +137,8 @@ class Engine:
         self._opening, self._ending = Lock(), Lock()
         self._home: Home | None = None
         self._homes: dict[str, Home] = {}
+        # Who writes where nobody was named: this process.
+        self.default_agent = _default_agent()
         self._is_open = self.closed = False
         self._in_memory = self.target.kind == "memory"
         _engines.add(self)
@@ -160,11 +161,6 @@ class Engine:
         """Whether this is a copy in a forked child: the original belongs to the process that was forked."""
         return self._home is not None and self._home.pid != os.getpid()
 
-    @property
-    def default_agent(self) -> str:
-        """Who writes where nobody was named: this process."""
-        return self._home.agent if self._home else _default_agent()
-
     def open(self, patience: Patience | None = None) -> None:
         """Connects, checks the server and starts the subscriptions; once."""
         self.enter()
@@ -176,7 +172,12 @@ class Engine:
             self.check()
             if self._is_open:
                 return
-            self.listener.open()
+            listener = self.listener
+            listener.open()
+            if self.closed or listener is not self.listener:
+                # Somebody has closed the store meanwhile, and could not end what was only beginning.
+                listener.close()
+                self.check(listener)
             self._is_open = True
             for subscription in list(self.subscriptions):
                 self.start(subscription)
@@ -188,8 +189,6 @@ class Engine:
         Callbacks that are waiting are called for up to `drain` seconds. What is held is given back. In a forked child
         nothing is ended: it belongs to the process that was forked.
         """
-        if not self.closed and self._home and self._home.loop is not here():
-            self.check()
         if self.inherited:
             self.closed = True
             return
@@ -208,9 +207,9 @@ class Engine:
                 self._end(end)
 
     def _end(self, end: float) -> None:
+        for gatherer in list(self._gatherers.values()):
+            gatherer.close()
         if self._is_open:
-            for gatherer in list(self._gatherers.values()):
-                gatherer.close()
             self._give_back_in_time(end)
         self.listener.close()
         self.connection.close()
@@ -235,6 +234,7 @@ class Engine:
             self._common.clear()
             self._opening = Lock()
             self._home, self._homes = None, {}
+            self.default_agent = _default_agent()
             self._starting.clear()
             self.subscriptions = dict.fromkeys(each for each in self.subscriptions if each.resume())
             self._is_open = self.closed = False
@@ -317,7 +317,11 @@ class Engine:
         self._gate(self.connection.patience())
 
     def _passable(self) -> bool:
-        if not self._is_open or self._starting or self.closed or not self._is_home():
+        # Every command asks: so this is `check`, written out.
+        home = self._home
+        if not self._is_open or self._starting or self.closed or home is None:
+            return False
+        if home.where != here():
             return False
         return not (self._in_memory and _memory.interrupts())
 
@@ -330,14 +334,18 @@ class Engine:
         if self._starting:
             self._settle(patience)
 
-    def enter(self) -> None:
-        """Raises as `check`; the first caller decides to which process and event loop the store belongs."""
+    def enter(self) -> object:
+        """Raises as `check`; the first caller decides to which process and event loop the store belongs.
+
+        Returns where that is, as `here` would; None where each call is to be checked anew.
+        """
         self.check()
         if self._home is None:
-            first = Home(os.getpid(), home(), secrets.token_hex(8), _default_agent())
+            first = Home(home(), os.getpid(), secrets.token_hex(8))
             # In one step: of several threads that come first, one decides for all.
             self._home = self._homes.setdefault("first", first)
             self.check()
+        return None if self._in_memory else self._home.where
 
     def check(self, listener: Listener | None = None) -> None:
         """Raises `StoreClosed` where the store is closed, or belongs to another process or event loop.
@@ -367,7 +375,7 @@ class Engine:
 
     def _is_home(self) -> bool:
         home = self._home
-        return home is None or (home.pid == os.getpid() and home.loop is here())
+        return home is None or home.where == here()
 
     def keys(self, address: str) -> Keys:
         """The keys of a context."""
@@ -422,6 +430,7 @@ class Engine:
     def left_behind(self) -> None:
         """In a child that was just forked: tells those that would go on without being kept up to date."""
         if self._home is None:
+            self.default_agent = _default_agent()
             return
         error = self._elsewhere()
         for replica in list(self._replicas.values()):

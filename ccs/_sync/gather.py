@@ -22,11 +22,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from threading import Lock, get_ident
 
-from ccs._compat import calls_below, interrupter_refused
+from ccs._compat import calls_below, here, interrupter_refused
 from ccs._core.commit import Applied, Commit
 from ccs._core.grouping import Group, group
 from ccs._core.policies import NO_POLICIES
-from ccs._core.retry import Withdrawn
+from ccs._core.retry import Patience, Withdrawn
 from ccs._faults import copy_of
 from ccs._sync.sender import Sender
 from ccs.errors import CCSError, Misuse, Unavailable
@@ -50,8 +50,9 @@ class _Caller:
 
     __slots__ = ("answer", "asleep", "commit", "since")
 
-    def __init__(self, commit: Commit) -> None:
-        self.commit, self.since = commit, time.monotonic()
+    def __init__(self, commit: Commit, since: float) -> None:
+        self.commit = commit
+        self.since = since
         self.answer: Answer | None = None
         self.asleep: Lock | None = None
 
@@ -60,8 +61,8 @@ class _Caller:
         self.asleep.acquire()
 
     def wait(self, timeout: float) -> None:
-        if self.asleep:
-            self.asleep.acquire(timeout=timeout)
+        assert self.asleep
+        self.asleep.acquire(timeout=timeout)
 
     def wake(self) -> None:
         if self.asleep and self.asleep.locked():
@@ -72,8 +73,12 @@ class _Caller:
 class Gatherer:
     """The commits of one context, on their way to the server."""
 
-    def __init__(self, sender: Sender, enter: Callable[[], None], numbers: Callable[[], int], retry_for: float) -> None:
+    def __init__(
+        self, sender: Sender, enter: Callable[[], object], numbers: Callable[[], int], retry_for: float
+    ) -> None:
         self._sender, self._enter, self._numbers, self._retry_for = sender, enter, numbers, retry_for
+        # Where it may be used, once that is known.
+        self._where: object = None
         self._waiting: list[_Caller] = []
         self._unanswered: Group[_Caller] | None = None
         self._leader: _Caller | None = None
@@ -86,12 +91,16 @@ class Gatherer:
 
     def commit(self, commit: Commit) -> Applied:
         """What became of the commit, once the server has said so; its errors are raised."""
-        self._enter()
+        since = time.monotonic()
+        if here() != self._where:
+            where = self._enter()
+            self._sender.ready(Patience(since + self._retry_for))
+            self._where = where
         thread = get_ident()
         interrupts = thread in _inside and calls_below(self.commit, of_any=True) > 1
         if interrupts and (self._leader is not None or calls_below(self.commit) > 1):
             raise interrupter_refused()
-        caller = _Caller(commit)
+        caller = _Caller(commit, since)
         try:
             _inside.add(thread)
             with self._lock:
@@ -100,7 +109,8 @@ class Gatherer:
                     self._leader = caller
                 elif self._leader is not caller:
                     caller.sleep()
-            caller.wait(self._retry_for + _LATE)
+            if caller.asleep:
+                caller.wait(self._retry_for + _LATE)
             while caller.answer is None:
                 if self._leader is caller:
                     self._send_next(caller.since + self._retry_for)
@@ -120,6 +130,7 @@ class Gatherer:
 
     def close(self) -> None:
         """Nothing to wait for: whoever sends is a caller."""
+        self._where = None
 
     def _leave(self, caller: _Caller) -> None:
         with self._lock:
@@ -131,9 +142,9 @@ class Gatherer:
                 self._leader.wake()
 
     def _next_leader(self, leaving: _Caller) -> _Caller | None:
-        # Those of the unanswered group that have not left are still in the queue.
+        # Those of the unanswered group that have not left are still in the queue. Ordinarily that is nobody else.
         following = None
-        for caller in self._waiting:
+        for caller in () if self._waiting == [leaving] else self._waiting:
             if caller.answer is not None:
                 caller.wake()
             elif following is None and caller is not leaving:
@@ -181,7 +192,8 @@ class Gatherer:
 
     def _gather(self) -> Group[_Caller]:
         with self._lock:
-            self._waiting = [caller for caller in self._waiting if caller.answer is None]
+            if len(self._waiting) > 1:
+                self._waiting = [caller for caller in self._waiting if caller.answer is None]
             self._unanswered = sending = Group(self._numbers(), group(self._waiting))
         return sending
 
@@ -190,7 +202,8 @@ class Gatherer:
             if isinstance(answer, Applied) and answer.revision > self.last_revision:
                 self.last_revision = answer.revision
             caller.answer = answer
-            caller.wake()
+            if caller.asleep:
+                caller.wake()
 
     def _fail_waiting(self, overdue: float, error: Unavailable) -> None:
         # Who has waited as long, but was never sent, knows that nothing of it was applied.

@@ -31,11 +31,12 @@ _SLACK = 0.05
 class _Wire:
     """One open connection."""
 
-    __slots__ = ("_allowed", "_most", "_set_timeout", "close", "feed", "next_reply", "receive", "send")
+    __slots__ = ("_allowed", "_most", "_set_timeout", "_two_waits", "close", "feed", "next_reply", "receive", "send")
 
     def __init__(self, socket: Socket, timeout: float) -> None:
         reader = reply_reader()
         self._most = self._allowed = timeout
+        self._two_waits = 2 * timeout
         self._set_timeout = socket.settimeout
         self.close = socket.close
         self.send: Callable[[bytes], object] = socket.sendall
@@ -44,26 +45,33 @@ class _Wire:
 
     def talk(self, packed: bytes, count: int, patience: Patience) -> list[Any]:
         """The replies to so many commands, errors of the server included; `TimeoutError` where patience ends first."""
+        # Ordinarily there is patience for two waits, one to send and one to receive: then nothing need be set.
         now = time.monotonic()
-        until = now + patience.left(now)
-        self._allow(until - now)
+        hurried = patience.until - now < self._two_waits
+        until = now + patience.left(now) if hurried else patience.until
+        if hurried or self._allowed != self._most:
+            self._allow(until)
         patience.begin()
         self.send(packed)
+        if hurried:
+            self._allow(until)
         replies: list[Any] = []
-        while len(replies) < count:
-            while (reply := self.next_reply()) is NOTHING_YET:
-                self._allow(until - time.monotonic())
-                chunk = self.receive(CHUNK)
-                if not chunk:
-                    raise ConnectionError("the server closed the connection")
-                self.feed(chunk)
-            if isinstance(reply, ServerError) and reply.code == "NOAUTH":
-                raise reply  # this connection is of no use; a new one logs in again
-            replies.append(reply)
-        return replies
+        while True:
+            chunk = self.receive(CHUNK)
+            if not chunk:
+                raise ConnectionError("the server closed the connection")
+            self.feed(chunk)
+            while (reply := self.next_reply()) is not NOTHING_YET:
+                if isinstance(reply, ServerError) and reply.code == "NOAUTH":
+                    raise reply  # this connection is of no use; a new one logs in again
+                replies.append(reply)
+                if len(replies) == count:
+                    return replies
+            self._allow(until)
 
-    def _allow(self, seconds: float) -> None:
+    def _allow(self, until: float) -> None:
         """Lets the socket wait no longer than patience does, be it for the server or for the rest of a long answer."""
+        seconds = until - time.monotonic()
         if seconds <= 0:
             raise TimeoutError("no answer in time")
         allowed = min(self._most, seconds)
@@ -119,9 +127,9 @@ class Link:
 
     def _exchange(self, packed: bytes, count: int, patience: Patience) -> list[Any]:
         try:
-            self._room.get(timeout=patience.left(time.monotonic()))
+            self._room.get_nowait()
         except Empty:
-            raise LinkDown(f"{_MOST} other commands of this store wait for answers", sent=False) from None
+            self._wait_for_room(patience)
         try:
             if self._closed:
                 raise StoreClosed(f"the store at {self._dialer.address} is closed; connect anew")
@@ -130,6 +138,12 @@ class Link:
             self._room.put(None)
         self._stats.add("bytes", len(packed))
         return replies
+
+    def _wait_for_room(self, patience: Patience) -> None:
+        try:
+            self._room.get(timeout=patience.left(time.monotonic()))
+        except Empty:
+            raise LinkDown(f"{_MOST} other commands of this store wait for answers", sent=False) from None
 
     def _talk(self, wire: _Wire | _MemoryWire, packed: bytes, count: int, patience: Patience) -> list[Any]:
         try:

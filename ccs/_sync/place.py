@@ -72,7 +72,8 @@ class Place:
 
     def write(self, operations: list[Operation], guards: list[Guard], size: int, *, merging: bool = True) -> Applied:
         """As `commit`; maps that are set are merged where that is the policy."""
-        asked = Commit(self.agent, operations, self._fenced(guards), self.given, size, 0)
+        agent = self.named or self.engine.default_agent
+        asked = Commit(agent, operations, self._fenced(guards), self.given, size, 0)
         try:
             if not self.gatherer.policies.rules:
                 try:  # the ordinary way; suppress() would cost half as much as all else here

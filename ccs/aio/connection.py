@@ -77,7 +77,7 @@ class Connection:
         call = call or self._link.call
         patience = patience or self.patience()
         attempt = 0
-        if not early:
+        if not early and not self.passable():
             await self.ready(patience)
         while True:
             seen_before = patience.sent
@@ -166,7 +166,7 @@ class Connection:
 
         `on_reply` gets the reply, an error of the server, or `LinkDown`.
         """
-        return self.passable() and self._link.post(command, on_reply)
+        return self._link.post(command, on_reply)
 
     # [/async-only]
     async def aclose(self) -> None:

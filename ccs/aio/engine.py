@@ -85,12 +85,11 @@ class Starting(Protocol):
 
 
 class Home(NamedTuple):
-    """Where a store is used: a process, in asyncio an event loop, the identity of its commits, and who it is by default."""
+    """Where a store is used: in asyncio an event loop, else a process. And the identity of its commits."""
 
+    where: object
     pid: int
-    loop: object
     client: str
-    agent: str
 
 
 class Replica(Protocol):
@@ -137,6 +136,8 @@ class Engine:
         self._opening, self._ending = AsyncLock(), AsyncLock()
         self._home: Home | None = None
         self._homes: dict[str, Home] = {}
+        # Who writes where nobody was named: this process.
+        self.default_agent = _default_agent()
         self._is_open = self.closed = False
         self._in_memory = self.target.kind == "memory"
         _engines.add(self)
@@ -159,11 +160,6 @@ class Engine:
         """Whether this is a copy in a forked child: the original belongs to the process that was forked."""
         return self._home is not None and self._home.pid != os.getpid()
 
-    @property
-    def default_agent(self) -> str:
-        """Who writes where nobody was named: this process."""
-        return self._home.agent if self._home else _default_agent()
-
     async def open(self, patience: Patience | None = None) -> None:
         """Connects, checks the server and starts the subscriptions; once."""
         self.enter()
@@ -175,7 +171,12 @@ class Engine:
             self.check()
             if self._is_open:
                 return
-            await self.listener.open()
+            listener = self.listener
+            await listener.open()
+            if self.closed or listener is not self.listener:
+                # Somebody has closed the store meanwhile, and could not end what was only beginning.
+                await listener.aclose()
+                self.check(listener)
             self._is_open = True
             for subscription in list(self.subscriptions):
                 self.start(subscription)
@@ -187,8 +188,10 @@ class Engine:
         Callbacks that are waiting are called for up to `drain` seconds. What is held is given back. In a forked child
         nothing is ended: it belongs to the process that was forked.
         """
-        if not self.closed and self._home and self._home.loop is not async_here():
+        # [async-only]
+        if not self.closed and self._home and self._home.where != async_here():
             self.check()
+        # [/async-only]
         if self.inherited:
             self.closed = True
             return
@@ -207,9 +210,9 @@ class Engine:
                 await self._end(end)
 
     async def _end(self, end: float) -> None:
+        for gatherer in list(self._gatherers.values()):
+            await gatherer.aclose()
         if self._is_open:
-            for gatherer in list(self._gatherers.values()):
-                await gatherer.aclose()
             await self._give_back_in_time(end)
         await self.listener.aclose()
         await self.connection.aclose()
@@ -234,6 +237,7 @@ class Engine:
             self._common.clear()
             self._opening = AsyncLock()
             self._home, self._homes = None, {}
+            self.default_agent = _default_agent()
             self._starting.clear()
             self.subscriptions = dict.fromkeys(each for each in self.subscriptions if each.resume())
             self._is_open = self.closed = False
@@ -316,7 +320,11 @@ class Engine:
         await self._gate(self.connection.patience())
 
     def _passable(self) -> bool:
-        if not self._is_open or self._starting or self.closed or not self._is_home():
+        # Every command asks: so this is `check`, written out.
+        home = self._home
+        if not self._is_open or self._starting or self.closed or home is None:
+            return False
+        if home.where != async_here():
             return False
         return not (self._in_memory and _memory.interrupts())
 
@@ -329,14 +337,18 @@ class Engine:
         if self._starting:
             await self._settle(patience)
 
-    def enter(self) -> None:
-        """Raises as `check`; the first caller decides to which process and event loop the store belongs."""
+    def enter(self) -> object:
+        """Raises as `check`; the first caller decides to which process and event loop the store belongs.
+
+        Returns where that is, as `async_here` would; None where each call is to be checked anew.
+        """
         self.check()
         if self._home is None:
-            first = Home(os.getpid(), async_home(), secrets.token_hex(8), _default_agent())
+            first = Home(async_home(), os.getpid(), secrets.token_hex(8))
             # In one step: of several threads that come first, one decides for all.
             self._home = self._homes.setdefault("first", first)
             self.check()
+        return None if self._in_memory else self._home.where
 
     def check(self, listener: Listener | None = None) -> None:
         """Raises `StoreClosed` where the store is closed, or belongs to another process or event loop.
@@ -347,7 +359,9 @@ class Engine:
         if self.closed:
             raise StoreClosed(f"the store at {self.address} is closed; enter it again, or connect anew")
         if listener not in (None, self.listener):
-            raise StoreClosed(f"the store at {self.address} was closed since this was made, and opened anew; make another")
+            raise StoreClosed(
+                f"the store at {self.address} was closed since this was made, and opened anew; make another"
+            )
         if self._in_memory and _memory.interrupts():
             raise interrupter_refused()
         if not self._is_home():
@@ -364,7 +378,7 @@ class Engine:
 
     def _is_home(self) -> bool:
         home = self._home
-        return home is None or (home.pid == os.getpid() and home.loop is async_here())
+        return home is None or home.where == async_here()
 
     def keys(self, address: str) -> Keys:
         """The keys of a context."""
@@ -419,6 +433,7 @@ class Engine:
     def left_behind(self) -> None:
         """In a child that was just forked: tells those that would go on without being kept up to date."""
         if self._home is None:
+            self.default_agent = _default_agent()
             return
         error = self._elsewhere()
         for replica in list(self._replicas.values()):

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any, Protocol
 
-from ccs._compat import AsyncGate
+from ccs._compat import AsyncGate, async_here
 from ccs._core.commit import Applied, Commit
 from ccs._core.grouping import Group, Waiting, group
 from ccs._core.policies import NO_POLICIES
@@ -67,8 +67,12 @@ class _Flight:
 class Gatherer:
     """The commits of one context, on their way to the server."""
 
-    def __init__(self, sender: Sender, enter: Callable[[], None], numbers: Callable[[], int], retry_for: float) -> None:
+    def __init__(
+        self, sender: Sender, enter: Callable[[], object], numbers: Callable[[], int], retry_for: float
+    ) -> None:
         self._sender, self._enter, self._numbers, self._retry_for = sender, enter, numbers, retry_for
+        # Where it may be used, once that is known.
+        self._where: object = None
         self._waiting: list[Member] = []
         self._flying: dict[_Flight, Group[Member]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -86,8 +90,10 @@ class Gatherer:
     def commit(self, commit: Commit) -> Awaitable[Applied]:
         """What became of the commit, once the server has said so; its errors are raised."""
         # Not a coroutine: that would be one more layer between the answer and who waits for it.
-        self._enter()
-        loop = asyncio.get_running_loop()
+        loop = async_here()
+        if loop is None or loop is not self._where:
+            self._where = self._enter()
+            loop = asyncio.get_running_loop()
         answer: asyncio.Future[Applied] = loop.create_future()
         self._waiting.append(Waiting(commit, time.monotonic(), answer))
         if self._watchdog is None:
@@ -101,9 +107,11 @@ class Gatherer:
         return answer
 
     async def aclose(self) -> None:
-        """Ends what is still on its way; its callers are told so."""
+        """Ends what is still on its way; its callers are told so. After it, it is as good as new."""
+        self._where = None
         if self._watchdog:
             self._watchdog.cancel()
+            self._watchdog = None
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -116,6 +124,8 @@ class Gatherer:
             self._settle(sending, [StoreClosed(closed) for _ in sending.members])
         for each in waiting:
             _hand_out(each.answer, StoreClosed("the store was closed; nothing was written"))
+        self._before = self._newest = None
+        self._pump_is_due = self._alone = False
 
     def _pump(self) -> None:
         self._pump_is_due = False

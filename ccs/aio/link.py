@@ -120,13 +120,12 @@ class _Talk:
         self._progress = self._loop.time()
         self._watchdog: asyncio.TimerHandle | None = None
 
-    def send(self, command: tuple[Argument, ...], on_reply: OnReply, until: float = math.inf) -> None:
+    def send(self, command: tuple[Argument, ...], on_reply: OnReply) -> None:
         """Sends a command at once; `on_reply` is called with its reply, an error of the server, or `LinkDown`.
 
         What is in flight is bounded by those who wait for it, so there is no need to drain.
         """
-        # First this: a command that cannot be packed must not leave anybody behind who waits for a reply.
-        self._transmit(pack(command), [(on_reply, until)])
+        self._transmit(pack(command), ((on_reply, math.inf),))
 
     def _transmit(self, packed: bytes, waiting: Sequence[tuple[OnReply, float]]) -> None:
         idle = not self._waiting
@@ -143,10 +142,12 @@ class _Talk:
         if not self.wire.up:
             # Between its opening and its first command: nobody is left who would answer.
             raise LinkDown("the connection broke as it was opened", sent=False)
+        # First this: a command that cannot be packed must not leave anybody behind who waits for a reply.
+        packed = pack(command)
         reply: asyncio.Future[Any] = self._loop.create_future()
         now = time.monotonic()
         patience.begin()
-        self.send(command, partial(_settle, reply), now + patience.left(now))
+        self._transmit(packed, ((partial(_settle, reply), now + patience.left(now)),))
         try:
             return await reply
         finally:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, overload
 
 from ccs._core.address import check_path
 from ccs._core.codec import decode, validate
-from ccs._core.entry import RawEntry, parse_entry, to_entry
+from ccs._core.entry import RawEntry, parse_entry, to_entry, value_in
 from ccs._core.numbers import listed
 from ccs._core.pattern import Below, Exact, Matcher, compile_patterns, escape
 from ccs._core.read import (
@@ -60,8 +60,12 @@ class Reads(Local):
             >>> await task.get("status"), await task.get("nothing", "there")
             ('data_ready', 'there')
         """
-        raw = await self._raw(path)
-        return default if raw is None else _typed(raw.value, type)
+        stored = await self._stored(path)
+        value = None if stored is None else value_in(stored)
+        if value is None and stored is not None:
+            entry = await self._living(path)
+            value = entry and entry.value
+        return default if value is None else _typed(value, type)
 
     async def get_many(self, paths: Iterable[str], *, type: Any = None) -> dict[str, Any]:
         """The values of those of the paths that exist, all of one moment.
@@ -145,13 +149,18 @@ class Reads(Local):
         return parse_info(place.address, reply)
 
     async def _raw(self, path: str) -> RawEntry | None:
-        stored = await self._place.connection.run(("HGET", self._place.keys.entries, check_path(path)))
+        stored = await self._stored(path)
         if stored is None:
             return None
         entry = parse_entry(stored)
-        if not entry.expiry:
-            return entry
-        # Only the server's clock knows whether its deadline has passed.
+        return await self._living(path) if entry.expiry else entry
+
+    async def _stored(self, path: str) -> bytes | None:
+        stored: bytes | None = await self._place.connection.run(("HGET", self._place.keys.entries, check_path(path)))
+        return stored
+
+    async def _living(self, path: str) -> RawEntry | None:
+        """An entry with a deadline: only the server's clock knows whether that has passed."""
         return (await self._find([Exact(path)], _any)).entries.get(path)
 
     async def _find(self, selectors: Iterable[Any], matches: Matches) -> Found:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from ccs._clock import shown_at
 from ccs._core.commit import (
     TOO_LATE,
     Applied,
@@ -20,6 +21,7 @@ from ccs._core.commit import (
 )
 from ccs._core.grouping import Group
 from ccs._core.keys import Keys
+from ccs._core.retry import Patience
 from ccs._faults import LinkDown, copy_of
 from ccs._scripts import COMMIT
 from ccs._stats import Counters
@@ -58,30 +60,35 @@ class Sender:
         """Where the server is, without secrets."""
         return self._connection.address
 
+    async def ready(self, patience: Patience) -> None:
+        """Waits until the store is open: before that there is no identity, and nothing is known of the server's clock."""
+        await self._connection.ready(patience)
+
     async def send(self, sending: Group[Any]) -> Sequence[Applied | CCSError]:
         """The answers to a group, tried until its patience ends."""
-        # First the store has to be open: before that there is no identity, and nothing is known of the server's clock.
+        # [async-only]
+        await self.ready(sending.patience)
+        # [/async-only]
         # What is seen of the clock after the sending may be what it was set to meanwhile.
-        await self._connection.ready(sending.patience)
-        batch = Batch(sending.commits, self._client(), sending.number, latest=latest_for(sending.begun))
+        batch = Batch(sending.commits, self._client(), sending.number)
         if sending.begun is None:
-            sending.begun = self._connection.clock.now()
-        again = partial(self._again, sending)
+            sending.begun = self._connection.clock.moment()
+        else:
+            batch.latest = latest_for(shown_at(sending.begun))
         reply = await self._connection.run(
-            self._command(batch),
+            (*self._head, *commit_arguments(batch, self._keys, self._defaults)),
             early=True,
             writes=True,
             patience=sending.patience,
             text=COMMIT.text,
-            again=again,
+            again=partial(self._again, sending),
         )
         return self._answers(batch, reply)
 
     def _again(self, sending: Group[Any]) -> tuple[Argument, ...]:
         """The group once the server may have applied it: only while it would still know that."""
-        return self._command(Batch(sending.commits, self._client(), sending.number, latest=latest_for(sending.begun)))
-
-    def _command(self, batch: Batch) -> tuple[Argument, ...]:
+        latest = None if sending.begun is None else latest_for(shown_at(sending.begun))
+        batch = Batch(sending.commits, self._client(), sending.number, latest=latest)
         return (*self._head, *commit_arguments(batch, self._keys, self._defaults))
 
     # [async-only]
@@ -95,8 +102,9 @@ class Sender:
         if not self._connection.passable():
             return False
         batch = Batch(sending.commits, self._client(), sending.number, sending.behind)
-        sending.begun = self._connection.clock.now()
-        posted = self._connection.post(self._command(batch), partial(self._posted, batch, on_answers))
+        sending.begun = self._connection.clock.moment()
+        command = (*self._head, *commit_arguments(batch, self._keys, self._defaults))
+        posted = self._connection.post(command, partial(self._posted, batch, on_answers))
         sending.patience.sent = posted
         return posted
 
@@ -111,25 +119,25 @@ class Sender:
 
     # [/async-only]
     def _answers(self, batch: Batch, reply: bytes) -> Sequence[Applied | CCSError]:
+        if was_applied(reply):
+            return self._parse(batch, reply)
         if reply == TOO_LATE:
             reason = (
                 "its clock was set, or a reply was lost too long ago, so it may have forgotten that it has applied this"
             )
             raise Unavailable(self._connection.address, True, reason)
-        if not was_applied(reply):
-            message = (
-                f"a later batch of this client was applied to {self._address} before this one; nothing was written"
-            )
-            raise CCSError(message)
-        return self._parse(batch, reply)
+        raise CCSError(
+            f"a later batch of this client was applied to {self._address} before this one; nothing was written"
+        )
 
     def _parse(self, batch: Batch, reply: bytes) -> Sequence[Applied | CCSError]:
         self._stats.add_batch(len(batch.commits))
         answers = parse_answers(batch, self._address, reply, self._forbid)
         first = answers[0]
-        if isinstance(first, Applied) and first.revision == first.at:
-            # Else the context is ahead of the clock.
-            self._connection.clock.see(first.at)
+        if isinstance(first, Applied) and first.revision == first.at:  # else the context is ahead of the clock
+            clock = self._connection.clock
+            if not clock.known_from <= first.at < clock.known_until:
+                clock.see(first.at)
         return answers
 
     def _forbid(self, refused: str) -> Forbidden:

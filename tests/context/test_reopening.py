@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import multiprocessing
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -18,7 +19,7 @@ from tests.recipes.inboxes import close
 from tests.support.colours import COLOURS, connect_in
 from tests.support.leftovers import threads
 from tests.support.servers import PrivateServer
-from tests.support.waiting import aeventually, eventually
+from tests.support.waiting import aeventually, eventually, scaled
 
 TTL = 300.0
 
@@ -59,7 +60,7 @@ async def test_it_is_closed_until_it_is_entered_again(store: Any, task: Any) -> 
 
 
 async def test_it_can_be_opened_many_times(store: Any, task: Any) -> None:
-    for number in range(5):
+    for _ in range(5):
         async with store:
             await task.increment("count")
     async with store:
@@ -71,9 +72,9 @@ async def test_it_can_be_opened_many_times(store: Any, task: Any) -> None:
 async def test_its_commits_carry_another_identity(target: str, namespace: str) -> None:
     """Else the server would take the first commit of the new opening for one of the old."""
     async with ccs.aio.connect(target, namespace=namespace) as store:
-        old = store._engine.identity()  # noqa: SLF001  # told nowhere else
+        old = store._engine.identity()  # told nowhere else
     async with store:
-        assert store._engine.identity() != old  # noqa: SLF001
+        assert store._engine.identity() != old
 
 
 async def test_callbacks_start_again_with_what_comes_then(make: Callable[[], Any], store: Any, task: Any) -> None:
@@ -113,9 +114,7 @@ async def test_a_callback_that_was_cancelled_does_not_start_again(store: Any, ta
         await aeventually(lambda: told == [("b", 2)])
 
 
-def test_a_callback_that_still_runs_at_the_close_does_not_disturb_the_next_opening(
-    valkey: str, namespace: str
-) -> None:
+def test_a_callback_that_still_runs_at_the_close_does_not_disturb_the_next_opening(valkey: str, namespace: str) -> None:
     """Given a callback that blocks for longer than a close waits, when its store is entered again, both go on."""
     release, told = threading.Event(), list[Any]()
 
@@ -287,6 +286,23 @@ async def test_it_can_be_entered_again_after_it_could_not_be_opened(
     async with store:
         await store.task("t").set("a", 1)
         await aeventually(lambda: told == [("a", 1)])
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_patience_holds_after_it_was_opened_anew(colour: str, own_server: PrivateServer, namespace: str) -> None:
+    """Given a second opening, when the server stops answering, then all who write are told in time."""
+    store = connect_in(colour, own_server.url, namespace=namespace, retry_for=1.0)
+    task = store.task("t")
+    async with store:
+        await asyncio.gather(*(task.set(f"a/{index}", 1) for index in range(20)))
+    async with store:
+        await task.set("b", 1)
+        own_server.pause()
+        began = time.monotonic()
+        told = await asyncio.gather(*(task.set(f"a/{index}", 2) for index in range(20)), return_exceptions=True)
+        own_server.resume()
+        assert {type(each) for each in told} == {ccs.Unavailable}
+        assert time.monotonic() - began < scaled(3)
 
 
 @pytest.mark.parametrize("colour", COLOURS)

@@ -299,6 +299,9 @@ class FakeServer:
     def applied(self) -> Counter[str]:
         return Counter(itertools.chain.from_iterable(self.batches.values()))
 
+    def ready(self, patience: Any) -> None:
+        """It is open."""
+
     def send(self, sending: Any) -> list[Any]:
         names = tuple(commit.agent for commit in sending.commits)
         self.stale += sending.number not in self.batches and sending.number < max(self.batches, default=0)

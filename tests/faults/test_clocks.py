@@ -10,7 +10,7 @@ import pytest
 import redis
 
 import ccs
-from ccs._clock import ServerClock, elapsed
+from ccs._clock import Moment, ServerClock, elapsed
 from ccs._core.codec import encode
 from ccs._core.commit import Batch, Commit, Settings, set_op
 from ccs._core.keys import keys_of
@@ -37,6 +37,13 @@ def forget_answers(server: Any, meta: str) -> None:
     server.hdel(meta, *fields)
 
 
+def earlier(moment: Moment, micros: int) -> Moment:
+    """The same moment, as if the clock had been seen to show so much less."""
+    sighting, now = moment
+    assert sighting is not None
+    return (sighting[0] - micros, sighting[1]), now
+
+
 @pytest.mark.parametrize("colour", COLOURS)
 async def test_a_retry_is_refused_where_the_clock_was_set_so_far_that_its_answer_may_be_forgotten(
     colour: str, proxy: Proxy, server: Any, valkey: str, namespace: str, monkeypatch: pytest.MonkeyPatch
@@ -47,8 +54,8 @@ async def test_a_retry_is_refused_where_the_clock_was_set_so_far_that_its_answer
         task = store.task("42")
         await task.increment("n")
         # As if the server's clock had been set by so much since it was seen.
-        honest = ServerClock.now
-        monkeypatch.setattr(ServerClock, "now", lambda clock: (honest(clock) or 0) - 11 * MINUTE)
+        honest = ServerClock.moment
+        monkeypatch.setattr(ServerClock, "moment", lambda clock: earlier(honest(clock), 11 * MINUTE))
         proxy.fault = once(b"\r\n+", "drop", lambda: forget_answers(server, meta))
         with pytest.raises(ccs.Unavailable) as caught:
             await task.increment("n")
@@ -66,7 +73,8 @@ async def test_a_retry_whose_answer_is_still_there_gets_it_whatever_the_clock_do
     async with connect_in(colour, proxy.url, namespace=namespace, retry_for=scaled(10)) as store:
         task = store.task("42")
         await task.increment("n")
-        monkeypatch.setattr(ServerClock, "now", lambda clock: int(time.time() * 1_000_000) - 11 * MINUTE)
+        behind = int(time.time() * 1_000_000) - 11 * MINUTE
+        monkeypatch.setattr(ServerClock, "moment", lambda clock: ((behind, elapsed()), elapsed()))
         proxy.fault = once(b"\r\n+", "drop")
         assert await task.increment("n") == 2
         assert await task.get("n") == 2
@@ -83,7 +91,7 @@ async def test_a_client_that_was_idle_for_an_hour_is_retried_as_ever(
         await task.increment("n")
         monkeypatch.setattr(ServerClock, "see", lambda clock, micros: None)
         store_engine = getattr(store, "blocking", store)._engine
-        store_engine._dialer.clock._seen = seen
+        store_engine.connection.clock._seen = seen
         proxy.filter = once(b"EVALSHA", "cut")
         assert await task.increment("n") == 2
 

@@ -220,7 +220,6 @@ def test_a_closed_store_says_so_whatever_is_asked(valkey: str, namespace: str, s
         lambda: store.watch().__enter__(),
         lambda: task.subscribe("**", print),
         lambda: task.wait_for("a", timeout=1),
-        lambda: store.__enter__(),
     ]
     for call in calls:
         with pytest.raises(ccs.StoreClosed):
