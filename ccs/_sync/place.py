@@ -10,8 +10,7 @@ from ccs._core.holdings import Holding, Holdings
 from ccs._core.keys import Keys
 from ccs._core.lease import Lease
 from ccs._sync.connection import Connection
-from ccs._sync.engine import Engine
-from ccs._sync.gather import Gatherer
+from ccs._sync.engine import Engine, Route
 from ccs._sync.heeding import Heeder
 from ccs.errors import ClaimLost, Conflict
 
@@ -39,7 +38,7 @@ class Place:
     named: str | None
     given: Settings
     keys: Keys
-    gatherer: Gatherer
+    route: Route
     fences: tuple[Fence, ...] = ()
 
     @property
@@ -50,7 +49,7 @@ class Place:
     @property
     def heeder(self) -> Heeder:
         """What knows the policies of the context."""
-        return Heeder(self.connection, self.gatherer, self.keys, self.engine.max_value_bytes)
+        return Heeder(self.connection, self.route.gatherer, self.keys, self.engine.max_value_bytes)
 
     @property
     def connection(self) -> Connection:
@@ -65,7 +64,7 @@ class Place:
         if heeding:
             return self.write(operations, guards, size, merging=False)
         try:
-            return self.gatherer.commit(Commit(self.agent, operations, self._fenced(guards), self.given, size))
+            return self.route.gatherer.commit(Commit(self.agent, operations, self._fenced(guards), self.given, size))
         except Conflict as conflict:
             self._check_fences(conflict)
             raise
@@ -75,9 +74,9 @@ class Place:
         agent = self.named or self.engine.default_agent
         asked = Commit(agent, operations, self._fenced(guards), self.given, size, 0)
         try:
-            if not self.gatherer.policies.rules:
+            if not self.route.gatherer.policies.rules:
                 try:  # the ordinary way; suppress() would cost half as much as all else here
-                    return self.gatherer.commit(asked)
+                    return self.route.gatherer.commit(asked)
                 except OtherPolicies:
                     pass
             return self.heeder.commit(asked, merging=merging)

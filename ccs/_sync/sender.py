@@ -45,11 +45,13 @@ class Sender:
         stats: Counters,
         address: str,
         keys: Keys,
-        client: Callable[[], str],
+        identity: Callable[[], str],
         defaults: Settings,
     ) -> None:
         self._connection, self._stats = connection, stats
-        self._address, self._keys, self._client, self._defaults = address, keys, client, defaults
+        self._address, self._keys, self._identity, self._defaults = address, keys, identity, defaults
+        # The identity, once it is known: it stays the same, whatever becomes of the store.
+        self._known = ""
         self._head = "EVALSHA", COMMIT.digest, str(len(keys.all)), *keys.all
 
     def __repr__(self) -> str:
@@ -60,6 +62,11 @@ class Sender:
         """Where the server is, without secrets."""
         return self._connection.address
 
+    @property
+    def _client(self) -> str:
+        self._known = self._known or self._identity()
+        return self._known
+
     def ready(self, patience: Patience) -> None:
         """Waits until the store is open: before that there is no identity, and nothing is known of the server's clock."""
         self._connection.ready(patience)
@@ -67,7 +74,7 @@ class Sender:
     def send(self, sending: Group[Any]) -> Sequence[Applied | CCSError]:
         """The answers to a group, tried until its patience ends."""
         # What is seen of the clock after the sending may be what it was set to meanwhile.
-        batch = Batch(sending.commits, self._client(), sending.number)
+        batch = Batch(sending.commits, self._client, sending.number)
         if sending.begun is None:
             sending.begun = self._connection.clock.moment()
         else:
@@ -85,7 +92,7 @@ class Sender:
     def _again(self, sending: Group[Any]) -> tuple[Argument, ...]:
         """The group once the server may have applied it: only while it would still know that."""
         latest = None if sending.begun is None else latest_for(shown_at(sending.begun))
-        batch = Batch(sending.commits, self._client(), sending.number, latest=latest)
+        batch = Batch(sending.commits, self._client, sending.number, latest=latest)
         return (*self._head, *commit_arguments(batch, self._keys, self._defaults))
 
     def _answers(self, batch: Batch, reply: bytes) -> Sequence[Applied | CCSError]:

@@ -177,7 +177,7 @@ class Store(Local):
             self._named if agent is None else check_agent(agent),
             given,
             self._engine.keys(address),
-            self._engine.gatherer(address, defaults),
+            self._engine.route(address, defaults),
         )
         return Context(place, self)
 

@@ -44,17 +44,13 @@ class Connection:
     """
 
     def __init__(self, link: Link, address: str, user: str, retry_for: float, stats: Counters) -> None:
+        self._link, self.clock = link, link.clock
         self.address, self._user, self._retry_for, self._stats = address, user, retry_for, stats
-        self.use(link)
         self.gate: Callable[[Patience], Awaitable[None]] | None = None
         self.passable: Callable[[], bool] = lambda: False
 
     def __repr__(self) -> str:
         return f"<Connection over {self._link!r}>"
-
-    def use(self, link: Link) -> None:
-        """Takes another link from now on: the one before was closed."""
-        self._link, self.clock = link, link.clock
 
     async def run(
         self,

@@ -36,7 +36,7 @@ from ccs.aio.listener import Listener
 from ccs.aio.sender import Sender, commit_call
 from ccs.errors import CCSError, StoreClosed, StoreFull, Unavailable
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "Route"]
 
 # Seconds without an answer after which a command is sent again; contexts whose gatherers are remembered.
 _ANSWER, _REMEMBERED = 5.0, 10_000
@@ -92,6 +92,17 @@ class Home(NamedTuple):
     client: str
 
 
+class Route:
+    """How commits reach a context: the gatherer of the present opening, and the settings that the context begins with."""
+
+    __slots__ = ("__weakref__", "defaults", "gatherer")
+
+    gatherer: Gatherer
+
+    def __init__(self, defaults: Settings) -> None:
+        self.defaults = defaults
+
+
 class Replica(Protocol):
     """What is kept up to date by this process, as far as the engine knows it: a mirror."""
 
@@ -117,8 +128,7 @@ class Engine:
         self.embed, self.stats = embed, Counters()
         # A whole number of them: the last attempt ends when the patience does.
         self._timeout = max(0.1, retry_for / max(1, math.ceil(retry_for / _ANSWER)))
-        self.connection = Connection(self._new_link(), self.address, self.target.user, retry_for, self.stats)
-        self.connection.gate, self.connection.passable = self._gate, self._passable
+        self.connection = self._new_connection()
         self.listener = self._new_listener()
         # By identity, in order; whole copies of a dict are taken in one step, so threads need no lock.
         self.subscriptions: dict[Starting, None] = {}
@@ -128,8 +138,8 @@ class Engine:
         # By their id, as mappings have no hash.
         self._replicas: WeakValueDictionary[int, Replica] = WeakValueDictionary()
         self._next_number = itertools.count(2, 2).__next__
-        self._gatherers: WeakValueDictionary[str, Gatherer] = WeakValueDictionary()
-        self._recent: OrderedDict[str, Gatherer] = OrderedDict()
+        self._routes: WeakValueDictionary[str, Route] = WeakValueDictionary()
+        self._recent: OrderedDict[str, Route] = OrderedDict()
         self._shared: OrderedDict[tuple[str, ...], Any] = OrderedDict()
         self._common: WeakValueDictionary[tuple[str, ...], Any] = WeakValueDictionary()
         self._sharing = Lock()
@@ -163,15 +173,17 @@ class Engine:
     async def open(self, patience: Patience | None = None) -> None:
         """Connects, checks the server and starts the subscriptions; once."""
         self.enter()
+        # In this order, as they are replaced in the other one: who holds this listener holds no older lock.
+        listener = self.listener
+        opening = self._opening
         patience = patience or self.connection.patience()
         # Each with its own patience: nobody waits for the attempts of all the others.
         with contextlib.suppress(StoreFull):  # a server whose disk is full answers so, and serves readers
             await self.connection.run(("PING",), early=True, patience=Patience(patience.until))
-        async with self._opening:
-            self.check()
+        async with opening:
+            self.check(listener)
             if self._is_open:
                 return
-            listener = self.listener
             await listener.open()
             if self.closed or listener is not self.listener:
                 # Somebody has closed the store meanwhile, and could not end what was only beginning.
@@ -210,8 +222,8 @@ class Engine:
                 await self._end(end)
 
     async def _end(self, end: float) -> None:
-        for gatherer in list(self._gatherers.values()):
-            await gatherer.aclose()
+        for route in list(self._routes.values()):
+            await route.gatherer.aclose()
         if self._is_open:
             await self._give_back_in_time(end)
         await self.listener.aclose()
@@ -228,22 +240,30 @@ class Engine:
         async with self._ending:
             if not self.closed:
                 return
-            self.connection.use(self._new_link())
+            # What is still on its way keeps the connection that was closed, and its identity.
+            self.connection = self._new_connection()
+            self._opening = AsyncLock()
             self.listener = self._new_listener()
+            for address, route in list(self._routes.items()):
+                acknowledged = route.gatherer.last_revision
+                route.gatherer = self._new_gatherer(address, route)
+                route.gatherer.last_revision = acknowledged
             if self._in_memory:
                 _memory.register(self.target.location)
             self.presences.clear()
             self._shared.clear()
             self._common.clear()
-            self._opening = AsyncLock()
             self._home, self._homes = None, {}
             self.default_agent = _default_agent()
             self._starting.clear()
             self.subscriptions = dict.fromkeys(each for each in self.subscriptions if each.resume())
             self._is_open = self.closed = False
 
-    def _new_link(self) -> Link:
-        return Link(Dialer(self.target, self._timeout, self.retry_for), self.stats)
+    def _new_connection(self) -> Connection:
+        link = Link(Dialer(self.target, self._timeout, self.retry_for), self.stats)
+        connection = Connection(link, self.address, self.target.user, self.retry_for, self.stats)
+        connection.gate, connection.passable = self._gate, self._passable
+        return connection
 
     def _new_listener(self) -> Listener:
         return Listener(self.target, self._timeout, self.namespace, self.retry_for, self.stats)
@@ -373,7 +393,8 @@ class Engine:
 
     def identity(self) -> str:
         """The name under which the server knows the commits of this process; there is none before the first use."""
-        assert self._home is not None
+        if self._home is None:
+            raise StoreClosed(f"the store at {self.address} was closed and opened anew meanwhile; nothing was written")
         return self._home.client
 
     def _is_home(self) -> bool:
@@ -384,19 +405,22 @@ class Engine:
         """The keys of a context."""
         return keys_of(self.namespace, address)
 
-    def gatherer(self, address: str, defaults: Settings) -> Gatherer:
-        """The one gatherer of a context: all who write there share it, so that there is one order."""
-        gatherer = self._gatherers.get(address)
-        if gatherer is None:
-            keys = self.keys(address)
-            sender = Sender(self.connection, self.stats, address, keys, self.identity, defaults)
-            gatherer = Gatherer(sender, self.enter, self._next_number, self.retry_for)
-            self._gatherers[address] = gatherer
-        self._recent[address] = gatherer
+    def route(self, address: str, defaults: Settings) -> Route:
+        """The one way of commits to a context: all who write there share it, so that there is one order."""
+        route = self._routes.get(address)
+        if route is None:
+            route = self._routes[address] = Route(defaults)
+            route.gatherer = self._new_gatherer(address, route)
+        self._recent[address] = route
         self._recent.move_to_end(address)
         if len(self._recent) > _REMEMBERED:
             self._recent.popitem(last=False)
-        return gatherer
+        return route
+
+    def _new_gatherer(self, address: str, route: Route) -> Gatherer:
+        keys = self.keys(address)
+        sender = Sender(self.connection, self.stats, address, keys, self.identity, route.defaults)
+        return Gatherer(sender, self.enter, self._next_number, self.retry_for)
 
     def shared(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
         """What rooms above keep for all who use this store, by its key; made when it is first asked for.

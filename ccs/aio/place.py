@@ -9,8 +9,7 @@ from ccs._core.holdings import Holding, Holdings
 from ccs._core.keys import Keys
 from ccs._core.lease import Lease
 from ccs.aio.connection import Connection
-from ccs.aio.engine import Engine
-from ccs.aio.gather import Gatherer
+from ccs.aio.engine import Engine, Route
 from ccs.aio.heeding import Heeder
 from ccs.errors import ClaimLost, Conflict
 
@@ -38,7 +37,7 @@ class Place:
     named: str | None
     given: Settings
     keys: Keys
-    gatherer: Gatherer
+    route: Route
     fences: tuple[Fence, ...] = ()
 
     @property
@@ -49,7 +48,7 @@ class Place:
     @property
     def heeder(self) -> Heeder:
         """What knows the policies of the context."""
-        return Heeder(self.connection, self.gatherer, self.keys, self.engine.max_value_bytes)
+        return Heeder(self.connection, self.route.gatherer, self.keys, self.engine.max_value_bytes)
 
     @property
     def connection(self) -> Connection:
@@ -66,7 +65,9 @@ class Place:
         if heeding:
             return await self.write(operations, guards, size, merging=False)
         try:
-            return await self.gatherer.commit(Commit(self.agent, operations, self._fenced(guards), self.given, size))
+            return await self.route.gatherer.commit(
+                Commit(self.agent, operations, self._fenced(guards), self.given, size)
+            )
         except Conflict as conflict:
             self._check_fences(conflict)
             raise
@@ -78,9 +79,9 @@ class Place:
         agent = self.named or self.engine.default_agent
         asked = Commit(agent, operations, self._fenced(guards), self.given, size, 0)
         try:
-            if not self.gatherer.policies.rules:
+            if not self.route.gatherer.policies.rules:
                 try:  # the ordinary way; suppress() would cost half as much as all else here
-                    return await self.gatherer.commit(asked)
+                    return await self.route.gatherer.commit(asked)
                 except OtherPolicies:
                     pass
             return await self.heeder.commit(asked, merging=merging)

@@ -45,11 +45,13 @@ class Sender:
         stats: Counters,
         address: str,
         keys: Keys,
-        client: Callable[[], str],
+        identity: Callable[[], str],
         defaults: Settings,
     ) -> None:
         self._connection, self._stats = connection, stats
-        self._address, self._keys, self._client, self._defaults = address, keys, client, defaults
+        self._address, self._keys, self._identity, self._defaults = address, keys, identity, defaults
+        # The identity, once it is known: it stays the same, whatever becomes of the store.
+        self._known = ""
         self._head = "EVALSHA", COMMIT.digest, str(len(keys.all)), *keys.all
 
     def __repr__(self) -> str:
@@ -59,6 +61,11 @@ class Sender:
     def server(self) -> str:
         """Where the server is, without secrets."""
         return self._connection.address
+
+    @property
+    def _client(self) -> str:
+        self._known = self._known or self._identity()
+        return self._known
 
     async def ready(self, patience: Patience) -> None:
         """Waits until the store is open: before that there is no identity, and nothing is known of the server's clock."""
@@ -70,7 +77,7 @@ class Sender:
         await self.ready(sending.patience)
         # [/async-only]
         # What is seen of the clock after the sending may be what it was set to meanwhile.
-        batch = Batch(sending.commits, self._client(), sending.number)
+        batch = Batch(sending.commits, self._client, sending.number)
         if sending.begun is None:
             sending.begun = self._connection.clock.moment()
         else:
@@ -88,7 +95,7 @@ class Sender:
     def _again(self, sending: Group[Any]) -> tuple[Argument, ...]:
         """The group once the server may have applied it: only while it would still know that."""
         latest = None if sending.begun is None else latest_for(shown_at(sending.begun))
-        batch = Batch(sending.commits, self._client(), sending.number, latest=latest)
+        batch = Batch(sending.commits, self._client, sending.number, latest=latest)
         return (*self._head, *commit_arguments(batch, self._keys, self._defaults))
 
     # [async-only]
@@ -101,7 +108,7 @@ class Sender:
         """
         if not self._connection.passable():
             return False
-        batch = Batch(sending.commits, self._client(), sending.number, sending.behind)
+        batch = Batch(sending.commits, self._client, sending.number, sending.behind)
         sending.begun = self._connection.clock.moment()
         command = (*self._head, *commit_arguments(batch, self._keys, self._defaults))
         posted = self._connection.post(command, partial(self._posted, batch, on_answers))

@@ -183,7 +183,7 @@ async def test_a_cancelled_commit_that_was_not_sent_never_happens(proxy: Proxy, 
         proxy.filter = lambda count, chunk: "hold"
         sent = [asyncio.create_task(task.set(f"sent/{index}", 1)) for index in range(2)]
         await aeventually(lambda: proxy.requests > requests)
-        await aeventually(lambda: not store._engine.gatherer(TASK, None)._waiting)
+        await aeventually(lambda: not store._engine.route(TASK, None).gatherer._waiting)
         waiting = [asyncio.create_task(task.set(f"waiting/{index}", 1)) for index in range(20)]
         await asyncio.sleep(0)
         for each in waiting:
