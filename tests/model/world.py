@@ -111,7 +111,7 @@ class Engine:
     async def ready(self) -> None:
         """There is nothing to wait for."""
 
-    def check(self) -> None:
+    def check(self, listener: object = None) -> None:
         """It is open."""
 
     def patience(self) -> Patience:

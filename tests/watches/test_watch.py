@@ -19,6 +19,7 @@ import pytest
 
 import ccs
 import ccs.aio
+from ccs.aio.watch import Watch
 from ccs.types import Change
 from tests.support.colours import COLOURS
 from tests.support.threads import run_threads
@@ -608,14 +609,24 @@ def test_threads_that_watch_and_write_while_their_store_is_closed_are_told_and_e
 # Waiting
 
 
-async def test_waiting_takes_a_value_a_condition_or_nothing(aconnect: Callable[..., ccs.aio.Store]) -> None:
+async def test_waiting_takes_a_value_a_condition_or_nothing(
+    aconnect: Callable[..., ccs.aio.Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting: list[Watch] = []
+    wait = Watch._wait
+
+    async def noted(watch: Watch, deadline: float | None) -> None:
+        waiting.append(watch)
+        await wait(watch, deadline)
+
+    monkeypatch.setattr(Watch, "_wait", noted)
     ctx, other = aconnect().task("t"), aconnect().task("t")
     waits = [
         asyncio.create_task(ctx.wait_for("p", timeout=scaled(10))),
         asyncio.create_task(ctx.wait_for("p", 3, timeout=scaled(10))),
         asyncio.create_task(ctx.wait_for("p", lambda value: value > 3, timeout=scaled(10))),
     ]
-    await aeventually(lambda: "3 watches" in repr(ctx.store._engine.listener._feeds.get("/tasks/t")))
+    await aeventually(lambda: len(waiting) == 3)  # each has looked at what stands there
     for number in range(1, 6):
         await other.set("p", number)
     assert [entry.value for entry in await bounded(asyncio.gather(*waits), 10)] == [1, 3, 4]
