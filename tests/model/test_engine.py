@@ -8,6 +8,7 @@ anything else sees it), G10 (the keys go at one moment), G12 (agents and times).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import hypothesis.strategies as st
@@ -125,6 +126,8 @@ class Machine(RuleBasedStateMachine):
         self.numbers = {"one": 0, "two": 0}
         self.sent: list[Batch] = []
         self.begun: dict[tuple[str, int], int] = {}
+        # The first revision in the journal, and of each of its items how many records it has.
+        self.items: tuple[int, list[int]] = 0, []
         self.applied: set[tuple[str, int]] = set()
         self.highest = 0
         self.set_clock()
@@ -330,8 +333,16 @@ class Machine(RuleBasedStateMachine):
         dropped = len(model.journal) - len(raws)
         assert dropped >= 0
         if dropped and len(raws) < most:
-            assert self.size(model.journal[-most:], raws) > most_bytes
+            # With the item that was the last to go, it was too large.
+            assert self.size(model.journal[self.start_of_item(dropped) :], raws) > most_bytes
         model.journal = model.journal[dropped:]
+        self.items = model.journal[0].revision, [len(item) for item in items]
+
+    def start_of_item(self, end: int) -> int:
+        """Where the item begins of which the last record is before `end`, as far as it stood there before this batch."""
+        first, lengths = self.items
+        known = lengths if self.model.journal[0].revision == first else []
+        return max(start for start in [0, *accumulate(known)] if start < end)
 
     def size(self, journal: list[Any], held: list[bytes]) -> int:
         """About the bytes of some records, of which the last are held."""
