@@ -86,28 +86,46 @@ class Settings(NamedTuple):
 
 
 _NOTHING = Settings(None, None, None)
+# What a guard or an operation adds to the bytes of its value.
+_PART = 100
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Commit:
     """One atomic change: all of its operations, on distinct paths, or none, if its guards hold.
 
-    `policies` is the revision of those that it heeds, 0 for none at all: if others hold by then, it is refused.
+    `policies` is the revision of those that it heeds, 0 for none at all: if others hold by then, it is refused. `weight` is
+    about how many bytes it takes on its way.
     """
 
     agent: str
     operations: Sequence[Operation]
-    guards: Sequence[Guard] = ()
-    given: Settings = _NOTHING
-    size: int = 0
-    policies: int | None = None
-    # How many guards and operations it has.
-    parts: int = field(init=False)
+    guards: Sequence[Guard]
+    given: Settings
+    size: int
+    policies: int | None
+    weight: int = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.parts = len(self.operations) + len(self.guards)
-        if self.parts > PARTS_LIMIT:
-            raise ValueTooLarge(self.parts, PARTS_LIMIT, "commit", "guards and operations")
+    # Written out, as every write makes one: what the decorator makes takes a second call for the check.
+    def __init__(
+        self,
+        agent: str,
+        operations: Sequence[Operation],
+        guards: Sequence[Guard] = (),
+        given: Settings = _NOTHING,
+        size: int = 0,
+        policies: int | None = None,
+    ) -> None:
+        self.agent = agent
+        self.operations = operations
+        self.guards = guards
+        self.given = given
+        self.size = size
+        self.policies = policies
+        parts = len(operations) + len(guards)
+        if parts > PARTS_LIMIT:
+            raise ValueTooLarge(parts, PARTS_LIMIT, "commit", "guards and operations")
+        self.weight = size + _PART * parts
 
 
 @dataclass(slots=True)

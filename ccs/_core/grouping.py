@@ -13,8 +13,6 @@ from ccs._core.retry import Patience
 __all__ = ["Asking", "Group", "Waiting", "group"]
 
 _MOST, _MOST_BYTES = 512, 1024 * 1024
-# What a guard or an operation adds to the bytes of its value.
-_EACH = 100
 
 A = TypeVar("A")
 W = TypeVar("W", bound="Asking")
@@ -70,7 +68,7 @@ def group(waiting: Sequence[W], most: int = _MOST) -> Sequence[W]:
         return waiting[:]
     first, size = waiting[: min(most, _MOST)], 0
     for index, asking in enumerate(first):
-        size += asking.commit.size + _EACH * asking.commit.parts
+        size += asking.commit.weight
         if size > _MOST_BYTES and index:
             return first[:index]
     return first

@@ -77,11 +77,12 @@ class Place:
     ) -> Applied:
         """As `commit`; maps that are set are merged where that is the policy."""
         agent = self.named or self.engine.default_agent
+        gatherer = self.route.gatherer
         asked = Commit(agent, operations, self._fenced(guards), self.given, size, 0)
         try:
-            if not self.route.gatherer.policies.rules:
+            if not gatherer.policies.rules:
                 try:  # the ordinary way; suppress() would cost half as much as all else here
-                    return await self.route.gatherer.commit(asked)
+                    return await gatherer.commit(asked)
                 except OtherPolicies:
                     pass
             return await self.heeder.commit(asked, merging=merging)

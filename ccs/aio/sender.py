@@ -49,6 +49,7 @@ class Sender:
         defaults: Settings,
     ) -> None:
         self._connection, self._stats = connection, stats
+        self._clock = connection.clock
         self._address, self._keys, self._identity, self._defaults = address, keys, identity, defaults
         # The identity, once it is known: it stays the same, whatever becomes of the store.
         self._known = ""
@@ -79,7 +80,7 @@ class Sender:
         # What is seen of the clock after the sending may be what it was set to meanwhile.
         batch = Batch(sending.commits, self._client, sending.number)
         if sending.begun is None:
-            sending.begun = self._connection.clock.moment()
+            sending.begun = self._clock.moment()
         else:
             batch.latest = latest_for(shown_at(sending.begun))
         reply = await self._connection.run(
@@ -109,7 +110,7 @@ class Sender:
         if not self._connection.passable():
             return False
         batch = Batch(sending.commits, self._client, sending.number, sending.behind)
-        sending.begun = self._connection.clock.moment()
+        sending.begun = self._clock.moment()
         command = (*self._head, *commit_arguments(batch, self._keys, self._defaults))
         posted = self._connection.post(command, partial(self._posted, batch, on_answers))
         sending.patience.sent = posted
@@ -141,10 +142,10 @@ class Sender:
         self._stats.add_batch(len(batch.commits))
         answers = parse_answers(batch, self._address, reply, self._forbid)
         first = answers[0]
-        if isinstance(first, Applied) and first.revision == first.at:  # else the context is ahead of the clock
-            clock = self._connection.clock
-            if not clock.known_from <= first.at < clock.known_until:
-                clock.see(first.at)
+        if isinstance(first, Applied):
+            known = self._clock.known_from <= first.at < self._clock.known_until
+            if not known and first.revision == first.at:  # else the context is ahead of the clock
+                self._clock.see(first.at)
         return answers
 
     def _forbid(self, refused: str) -> Forbidden:
