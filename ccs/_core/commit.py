@@ -203,7 +203,9 @@ def set_op(
 
     The context outlasts a `lasting` ttl, but not that of what recipes write for themselves.
     """
-    return "s", path, KEEP if keep_ttl and ttl is None else _ttl(ttl, lasting), value
+    if ttl is None:
+        return "s", path, KEEP if keep_ttl else "", value
+    return "s", path, _ttl(ttl, lasting), value
 
 
 def delete_op(path: str) -> Operation:

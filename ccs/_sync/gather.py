@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from threading import Lock, get_ident
 
 from ccs._compat import calls_below, here, interrupter_refused
@@ -66,8 +65,10 @@ class _Caller:
 
     def wake(self) -> None:
         if self.asleep and self.asleep.locked():
-            with suppress(RuntimeError):  # somebody else was faster
+            try:  # suppress() would cost more than all else here
                 self.asleep.release()
+            except RuntimeError:
+                pass  # somebody else was faster
 
 
 class Gatherer:
@@ -138,7 +139,7 @@ class Gatherer:
                 self._waiting = [each for each in self._waiting if each is not caller]
             if self._leader is caller:
                 self._leader = self._next_leader(caller)
-            if self._leader:
+            if self._leader and self._leader.asleep:
                 self._leader.wake()
 
     def _next_leader(self, leaving: _Caller) -> _Caller | None:

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any, Protocol
 
-from ccs._compat import AsyncGate, async_here
+from ccs._compat import AsyncGate
 from ccs._core.commit import Applied, Commit
 from ccs._core.grouping import Group, Waiting, group
 from ccs._core.policies import NO_POLICIES
@@ -90,7 +90,10 @@ class Gatherer:
     def commit(self, commit: Commit) -> Awaitable[Applied]:
         """What became of the commit, once the server has said so; its errors are raised."""
         # Not a coroutine: that would be one more layer between the answer and who waits for it.
-        loop = async_here()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None  # which is refused
         if loop is None or loop is not self._where:
             self._where = self._enter()
             loop = asyncio.get_running_loop()

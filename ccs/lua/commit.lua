@@ -250,6 +250,13 @@ local function make_parts()
         end
     end
 
+    -- Removes the entries that were gathered; how many wait then.
+    local function remove(gone, going)
+        send_pieces('ZREM', KEYS[2], gone, going)
+        send_pieces('HDEL', KEYS[1], gone, going)
+        return 0
+    end
+
     -- Sends the paths that are new, and the entries that were gathered; how many wait then.
     local function send(entries, held, paths, added)
         send_pieces('ZADD', KEYS[2], paths, added)
@@ -383,6 +390,7 @@ local function make_parts()
         compute = compute, agent_of = agent_of, unlooked = unlooked, refusal = refusal, may_vanish = may_vanish,
         no_life = no_life, obstacle = obstacle, send = send, tell = tell, configure = configure, idle = idle,
         outlast = outlast, trim = trim, prune = prune, expire_keys = expire_keys, fit_journal = fit_journal, also_due = also_due,
+        remove = remove,
     }
 end
 
@@ -431,6 +439,7 @@ local reply, outcome, answered, swept, answers, touched, fresh, timed, newest = 
 local word, writes, words, body = '', {false, '', ''}, false, {false, '', ''}
 -- Entries, new paths, and records that are written together in the end; what somebody behind in the batch may read.
 local entries, held, paths, added, seen = false, 0, false, 0, false
+local gone, going = false, 0
 local telling, told = false, 0
 -- What was written, and what was found that the caller may do.
 local unproven, wrote, created, removed, undated, may_create, may_remove, may_date, may_write, born, dues = nil
@@ -659,9 +668,15 @@ while place <= places do
             end
         end
         if after == '' then
-            if held > 0 then held, added = part.send(entries, held, paths, added) end
-            call('ZREM', KEYS[2], path)
-            call('HDEL', KEYS[1], path)
+            if slots > 3 then
+                gone = gone or {}
+                going = going + 1
+                gone[going] = path
+            else
+                if held > 0 then held, added = part.send(entries, held, paths, added) end
+                call('ZREM', KEYS[2], path)
+                call('HDEL', KEYS[1], path)
+            end
             removed = true
         elseif more or slots > 3 or held > 0 then
             if not entries then entries, paths = {false, false}, {} end
@@ -680,6 +695,12 @@ while place <= places do
         end
     end
 
+    if going > 0 then
+        -- What the commits before have written may be what goes.
+        part = part or make_parts()
+        if held > 0 then held, added = part.send(entries, held, paths, added) end
+        going = part.remove(gone, going)
+    end
     if held > 0 and not more then
         part = part or make_parts()
         held, added = part.send(entries, held, paths, added)
