@@ -149,7 +149,7 @@ class Engine:
         self._homes: dict[str, Home] = {}
         # Who writes where nobody was named: this process.
         self.default_agent = _default_agent()
-        self._is_open = self.closed = False
+        self._is_open = self.closed = self._has_ended = False
         self._in_memory = self.target.kind == "memory"
         _engines.add(self)
 
@@ -226,6 +226,7 @@ class Engine:
         self.listener.close()
         self.connection.close()
         _memory.forget(self.target.location)
+        self._has_ended = True
 
     def reopen(self) -> None:
         """Makes a closed one as good as new, with an identity of its own, once nobody is closing it any more.
@@ -237,6 +238,9 @@ class Engine:
         with self._ending:
             if not self.closed:
                 return
+            if not self._has_ended and self._is_home():
+                # Whoever closes it has not come so far, or was cancelled.
+                self._end(time.monotonic())
             # What is still on its way keeps the connection that was closed, and its identity.
             self.connection = self._new_connection()
             self._opening = Lock()
@@ -254,7 +258,7 @@ class Engine:
             self.default_agent = _default_agent()
             self._starting.clear()
             self.subscriptions = dict.fromkeys(each for each in self.subscriptions if each.resume())
-            self._is_open = self.closed = False
+            self._is_open = self.closed = self._has_ended = False
 
     def _new_connection(self) -> Connection:
         link = Link(Dialer(self.target, self._timeout, self.retry_for), self.stats)

@@ -148,7 +148,7 @@ class Engine:
         self._homes: dict[str, Home] = {}
         # Who writes where nobody was named: this process.
         self.default_agent = _default_agent()
-        self._is_open = self.closed = False
+        self._is_open = self.closed = self._has_ended = False
         self._in_memory = self.target.kind == "memory"
         _engines.add(self)
 
@@ -229,6 +229,7 @@ class Engine:
         await self.listener.aclose()
         await self.connection.aclose()
         _memory.forget(self.target.location)
+        self._has_ended = True
 
     async def reopen(self) -> None:
         """Makes a closed one as good as new, with an identity of its own, once nobody is closing it any more.
@@ -240,6 +241,9 @@ class Engine:
         async with self._ending:
             if not self.closed:
                 return
+            if not self._has_ended and self._is_home():
+                # Whoever closes it has not come so far, or was cancelled.
+                await self._end(time.monotonic())
             # What is still on its way keeps the connection that was closed, and its identity.
             self.connection = self._new_connection()
             self._opening = AsyncLock()
@@ -257,7 +261,7 @@ class Engine:
             self.default_agent = _default_agent()
             self._starting.clear()
             self.subscriptions = dict.fromkeys(each for each in self.subscriptions if each.resume())
-            self._is_open = self.closed = False
+            self._is_open = self.closed = self._has_ended = False
 
     def _new_connection(self) -> Connection:
         link = Link(Dialer(self.target, self._timeout, self.retry_for), self.stats)
