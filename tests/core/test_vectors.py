@@ -87,7 +87,7 @@ class Machine(RuleBasedStateMachine):
 
 
 def test_a_search_finds_what_brute_force_finds() -> None:
-    run_state_machine_as_test(Machine, settings=settings(max_examples=counts(60, 2000), deadline=None))
+    run_state_machine_as_test(Machine, settings=settings(max_examples=counts(30, 2000), deadline=None))
 
 
 def vectors_from(seed: int, count: int, dimension: int) -> Iterator[list[float]]:

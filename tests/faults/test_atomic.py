@@ -316,7 +316,7 @@ def test_a_batch_of_any_commits_is_applied_commit_by_commit_whatever_is_missing(
     """Given any commits in one batch and any right or type that is wrong, then each is whole, and answered as it is."""
     chosen = secrets.randbits(32)
     dice = random.Random(chosen)
-    for number in range(counts(150, 5_000)):
+    for number in range(counts(80, 5_000)):
         names = dice.choices(list(SITUATIONS), k=dice.randint(2, 4))
         denial, there = dice.choice([*DENIALS, *KEYS]), dice.random() < 0.7
         keys = stage.begin(there)

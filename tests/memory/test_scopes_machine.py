@@ -38,7 +38,7 @@ values = st.sampled_from([None, 0, "", False, [1], {"a": b"\x00"}])
 Scope = tuple[str, str]
 
 SETTINGS = settings(
-    max_examples=counts(25, 400), stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=counts(12, 400), stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 

@@ -451,13 +451,13 @@ def given_in(batch: Batch) -> Settings:
 @pytest.mark.parametrize("kind", ["valkey", "redis"])
 def test_the_script_does_what_the_model_does(kind: str, server_urls: Any) -> None:
     """Given any history, when anything is asked, then the model and the script agree on all that is left of it."""
-    run(Machine, server_urls(kind), counts(40, 3_000) if kind == "valkey" else counts(20, 500), counts(30, 60))
+    run(Machine, server_urls(kind), counts(25, 3_000) if kind == "valkey" else counts(12, 500), counts(30, 60))
 
 
 @pytest.mark.parametrize("kind", ["valkey", "redis"])
 def test_the_script_does_what_the_model_does_with_thousands_of_entries(kind: str, server_urls: Any) -> None:
     """Given any history, when commits are as large as anything that the script has to take in pieces, then likewise."""
-    run(Large, server_urls(kind), counts(3, 60), counts(10, 30))
+    run(Large, server_urls(kind), counts(2, 60), counts(8, 30))
 
 
 def run(machine: type[Machine], url: str, examples: int, steps: int) -> None:

@@ -123,7 +123,7 @@ def test_whatever_they_do_an_arrival_counts_or_is_taken_back(valkey: str, namesp
         run_state_machine_as_test(  # type: ignore[no-untyped-call]
             Machine,
             settings=settings(
-                max_examples=counts(50, 2000),
+                max_examples=counts(30, 2000),
                 stateful_step_count=25,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),

@@ -29,7 +29,7 @@ from tests.support.journal import check_continuous, records
 from tests.support.proxy import Proxy
 from tests.support.waiting import counts, eventually
 
-SIZE, ROUNDS, PAUSE = counts(4, 10), counts(6, 200), 1.6 * TTL
+SIZE, ROUNDS, PAUSE = counts(4, 10), counts(4, 200), 1.6 * TTL
 EVERYTHING = ("@claims/**", "@once/**", "@runs/**", "@inbox/**", "@members/*", "work/**")
 LEASES = ("@claims/**", "@waiting/**", "@runs/**", "@inbox/*/%-/leases/*", "@members/*")
 

@@ -195,7 +195,7 @@ def test_claims_keep_their_promises_whatever_their_holders_do(valkey: str, names
         run_state_machine_as_test(  # type: ignore[no-untyped-call]
             Machine,
             settings=settings(
-                max_examples=counts(40, 1500),
+                max_examples=counts(25, 1500),
                 stateful_step_count=40,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),

@@ -189,7 +189,7 @@ def test_run_once_keeps_its_promises_whatever_its_callers_do(valkey: str, namesp
         run_state_machine_as_test(  # type: ignore[no-untyped-call]
             Machine,
             settings=settings(
-                max_examples=counts(40, 1500),
+                max_examples=counts(25, 1500),
                 stateful_step_count=40,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),

@@ -101,7 +101,7 @@ def test_whatever_happens_the_members_are_the_living(valkey: str, namespace: str
         run_state_machine_as_test(  # type: ignore[no-untyped-call]
             Machine,
             settings=settings(
-                max_examples=counts(40, 1000),
+                max_examples=counts(25, 1000),
                 stateful_step_count=25,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),
