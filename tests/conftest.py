@@ -24,7 +24,7 @@ from tests.support.servers import PrivateServer, binary_of
 from tests.support.waiting import counts, scaled
 
 KINDS = ("valkey", "redis", "memory")
-SHORT = ("asyncio", "valkey"), ("blocking", "redis"), ("blocking", "memory")
+SHORT = {("asyncio", "valkey"), ("blocking", "redis"), ("blocking", "memory")}
 """Of the colours and kinds that a test is multiplied by, in short rounds. In long ones, each with each."""
 
 
@@ -50,17 +50,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_short(item: pytest.Item) -> bool:
-    """Whether it belongs to the short rounds. Where all versions of a dependency are tried, both blocking ones do.
+    """Whether it belongs to the short rounds: in both colours, on Valkey, and on one of the other two kinds of server.
 
-    Else a test is run in both colours, and blocking on one of two kinds of server, which its name decides.
+    The test's name decides on which. Where other versions of what we depend on are tried, it is on both.
     """
     given = getattr(getattr(item, "callspec", None), "params", {})
-    if not {"open_store", "target"} <= given.keys():
+    if "target" not in given:
         return True
-    combined = given["open_store"], given["target"]
+    if "open_store" in given and (given["open_store"], given["target"]) not in SHORT:
+        return False
     name = item.nodeid.partition("[")[0]
-    other = SHORT[1 + crc32(name.encode()) % 2]
-    return combined in SHORT and (combined != other or "CCS_TEST_VERSIONS" in os.environ)
+    left_out = ("redis", "memory")[crc32(name.encode()) % 2]
+    return given["target"] != left_out or "CCS_TEST_VERSIONS" in os.environ
 
 
 @pytest.fixture(scope="session")
