@@ -62,7 +62,8 @@ class Listener:
         """Ends the thread, within a second."""
         if self._ready.is_set() and self._thread.is_alive():
             self._closing = True
-            self._loop.call_soon_threadsafe(self._end.set)
+            with suppress(RuntimeError):  # closed meanwhile, by another thread
+                self._loop.call_soon_threadsafe(self._end.set)
             self._thread.join(1.0)
 
     def signal(self) -> LeadingSignal:
