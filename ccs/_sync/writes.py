@@ -74,8 +74,7 @@ class Writes(Reads):
         place = self._place
         raw = encode(value, place.engine.max_value_bytes)
         deadline = None if ttl is None else millis(ttl)
-        check_writable(path)
-        guards = [] if if_version is if_revision is None else _guards(path, if_version, if_revision)
+        guards = _guards(check_writable(path), if_version, if_revision)
         applied = place.write([set_op(path, raw, deadline, lasting=True)], guards, len(raw))
         return self._entry(path, applied.merged or raw, applied, deadline)
 

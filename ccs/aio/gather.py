@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any, Protocol
 
-from ccs._compat import AsyncGate
+from ccs._compat import AsyncGate, async_here
 from ccs._core.commit import Applied, Commit
 from ccs._core.grouping import Group, Waiting, group
 from ccs._core.policies import NO_POLICIES
@@ -90,10 +90,7 @@ class Gatherer:
     def commit(self, commit: Commit) -> Awaitable[Applied]:
         """What became of the commit, once the server has said so; its errors are raised."""
         # Not a coroutine: that would be one more layer between the answer and who waits for it.
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            loop = None  # which is refused
+        loop = async_here()
         if loop is None or loop is not self._where:
             self._where = self._enter()
             loop = asyncio.get_running_loop()
@@ -110,11 +107,10 @@ class Gatherer:
         return answer
 
     async def aclose(self) -> None:
-        """Ends what is still on its way; its callers are told so. After it, it is as good as new."""
+        """Ends what is still on its way; its callers are told so."""
         self._where = None
         if self._watchdog:
             self._watchdog.cancel()
-            self._watchdog = None
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -127,8 +123,6 @@ class Gatherer:
             self._settle(sending, [StoreClosed(closed) for _ in sending.members])
         for each in waiting:
             _hand_out(each.answer, StoreClosed("the store was closed; nothing was written"))
-        self._before = self._newest = None
-        self._pump_is_due = self._alone = False
 
     def _pump(self) -> None:
         self._pump_is_due = False
