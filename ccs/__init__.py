@@ -3,7 +3,11 @@
 This module blocks; `ccs.aio` has the same names for asyncio.
 """
 
-from ccs._core.pattern import escape
+from ccs._core.names.pattern import escape
+from ccs._sync.changes.store_watch import StoreWatch
+from ccs._sync.changes.subscription import Subscription
+from ccs._sync.changes.watch import Watch
+from ccs._sync.changes.watch_kinds import EventWatch
 from ccs._sync.context import Context
 from ccs._sync.memory.episodic import Episodic
 from ccs._sync.memory.procedural import Procedural
@@ -16,11 +20,7 @@ from ccs._sync.recipes.inbox import Inbox
 from ccs._sync.recipes.message import Message
 from ccs._sync.recipes.presence import Presence
 from ccs._sync.store import Store, connect
-from ccs._sync.store_watch import StoreWatch
-from ccs._sync.subscription import Subscription
 from ccs._sync.transaction import Transaction
-from ccs._sync.watch import Watch
-from ccs._sync.watch_kinds import EventWatch
 from ccs.errors import (
     AlreadyClaimed,
     CCSError,

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import ccs
-from ccs._core.target import parse_target
-from ccs._sync.dial import resolve
-from ccs._sync.store_watch import StoreTail
-from ccs._sync.watch_kinds import Tail
+from ccs._core.names.target import parse_target
+from ccs._sync.changes.store_watch import StoreTail
+from ccs._sync.changes.watch_kinds import Tail
+from ccs._sync.transport.connect import resolve
 from ccs.embedded import Embedded
 from ccs.types import Change, Event
 

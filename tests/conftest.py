@@ -15,9 +15,9 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
 import ccs
+import ccs._async.engine
 import ccs._sync.engine
 import ccs.aio
-import ccs.aio.engine
 from tests.support.interrupts import alarms
 from tests.support.proxy import Proxy
 from tests.support.servers import PrivateServer, binary_of
@@ -167,7 +167,7 @@ def answer_within(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Makes stores that are connected from now on give up a silent connection sooner than after five seconds."""
 
     def within(seconds: float) -> None:
-        for engine in (ccs.aio.engine, ccs._sync.engine):
+        for engine in (ccs._async.engine, ccs._sync.engine):
             monkeypatch.setattr(engine, "_ANSWER", scaled(seconds))
 
     return within

@@ -13,11 +13,11 @@ import fakeredis
 import pytest
 import redis
 
-from ccs._core.commit import Batch, Commit, Settings, commit_arguments, set_op
-from ccs._core.keys import Keys, keys_of
-from ccs._core.pattern import Below
-from ccs._core.read import info_keys, journal_arguments, journal_keys, read_arguments
-from ccs._scripts import COMMIT, INFO, JOURNAL, READ, Script
+from ccs._core.commits.commit import Batch, Commit, Settings, commit_arguments, set_op
+from ccs._core.commits.queries import info_keys, journal_arguments, journal_keys, read_arguments
+from ccs._core.names.keys import Keys, keys_of
+from ccs._core.names.pattern import Below
+from ccs._protocol.scripts import COMMIT, INFO, JOURNAL, READ, Script
 
 SCRIPTS = {script.name: script for script in (COMMIT, READ, JOURNAL, INFO)}
 FORBIDDEN = ("cmsgpack", "struct", "bit", "cjson", "sha1hex", "loadstring", "setfenv", "rawset", "pcall")

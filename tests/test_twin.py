@@ -29,7 +29,7 @@ class Tree:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        for folder in ("ccs/aio", "ccs/_sync"):
+        for folder in ("ccs/_async", "ccs/_sync"):
             (root / folder).mkdir(parents=True)
 
     def write(self, name: str, text: str) -> None:
@@ -73,7 +73,7 @@ def test_the_committed_twin_is_current() -> None:
         ("class A:\n    def __aenter__(self): ...\n", "class A:\n    def __enter__(self): ...\n"),
         ("await x.aclose()\n", "x.close()\n"),
         ("from ccs._compat import AsyncEvent, async_sleep\n", "from ccs._compat import Event, sleep\n"),
-        ("from ccs.aio.watch import Watch\n", "from ccs._sync.watch import Watch\n"),
+        ("from ccs._async.changes.watch import Watch\n", "from ccs._sync.changes.watch import Watch\n"),
         ("f: Callable[[int], Awaitable[dict[str, T]]]\n", "f: Callable[[int], dict[str, T]]\n"),
         ("def f() -> int | Awaitable[\n    int\n]: ...\n", "def f() -> int | (\n    int\n): ...\n"),
         ("def f() -> AsyncIterator[int]: ...\n", "def f() -> Iterator[int]: ...\n"),
@@ -120,32 +120,32 @@ class A:
 
 
 def test_given_a_source_then_its_twin_is_written_marked_and_formatted(tree: Tree) -> None:
-    tree.write("aio/recipes/once.py", "from ccs._compat import AsyncLock, a\n\nx = [a,AsyncLock]\n")
+    tree.write("_async/recipes/once.py", "from ccs._compat import AsyncLock, a\n\nx = [a,AsyncLock]\n")
 
     done = tree.twin()
 
     assert done.returncode == 0, done.stderr
     assert tree.read("_sync/recipes/once.py") == (
-        "# Generated from ccs/aio/recipes/once.py by scripts/twin. Do not edit.\n"
+        "# Generated from ccs/_async/recipes/once.py by scripts/twin. Do not edit.\n"
         "from ccs._compat import Lock, a\n\nx = [a, Lock]\n"
     )
     assert tree.complaints() == []
 
 
 def test_what_is_handmade_is_left_alone(tree: Tree) -> None:
-    tree.write("aio/__init__.py", "async def f(): ...\n")
-    tree.write("aio/gather.py", "async def f(): ...\n")
-    tree.write("_sync/gather.py", "mine = 1\n")
+    tree.write("_async/__init__.py", "async def f(): ...\n")
+    tree.write("_async/group_commit.py", "async def f(): ...\n")
+    tree.write("_sync/group_commit.py", "mine = 1\n")
 
     tree.twin()
 
-    assert tree.read("_sync/gather.py") == "mine = 1\n"
+    assert tree.read("_sync/group_commit.py") == "mine = 1\n"
     assert not (tree.root / "ccs/_sync/__init__.py").exists()
     assert tree.complaints() == []
 
 
 def test_a_package_below_is_generated(tree: Tree) -> None:
-    tree.write("aio/recipes/__init__.py", "from ccs.aio.recipes.once import f\n\n__all__ = ['f']\n")
+    tree.write("_async/recipes/__init__.py", "from ccs._async.recipes.once import f\n\n__all__ = ['f']\n")
 
     tree.twin()
 
@@ -153,11 +153,11 @@ def test_a_package_below_is_generated(tree: Tree) -> None:
 
 
 def test_a_check_changes_nothing_and_names_every_difference(tree: Tree) -> None:
-    tree.write("aio/same.py", "x = 1\n")
-    tree.write("aio/changed.py", "x = 1\n")
+    tree.write("_async/same.py", "x = 1\n")
+    tree.write("_async/changed.py", "x = 1\n")
     tree.twin()
-    tree.write("aio/changed.py", "x = 2\n")
-    tree.write("aio/new.py", "x = 1\n")
+    tree.write("_async/changed.py", "x = 2\n")
+    tree.write("_async/new.py", "x = 1\n")
 
     text = "\n".join(tree.complaints())
 
@@ -173,7 +173,7 @@ def test_a_check_changes_nothing_and_names_every_difference(tree: Tree) -> None:
 
 @pytest.mark.parametrize("change", ["\n", "\n\n\n", "# more\n", "x = 1"])
 def test_a_trailing_difference_is_a_difference(tree: Tree, change: str) -> None:
-    tree.write("aio/a.py", "x = 1\n")
+    tree.write("_async/a.py", "x = 1\n")
     tree.twin()
 
     tree.write("_sync/a.py", tree.read("_sync/a.py") + change)
@@ -182,11 +182,11 @@ def test_a_trailing_difference_is_a_difference(tree: Tree, change: str) -> None:
 
 
 def test_an_orphan_fails_the_check_and_is_removed_by_the_next_run(tree: Tree) -> None:
-    tree.write("aio/a.py", "x = 1\n")
+    tree.write("_async/a.py", "x = 1\n")
     tree.twin()
-    (tree.root / "ccs/aio/a.py").unlink()
+    (tree.root / "ccs/_async/a.py").unlink()
 
-    assert tree.complaints() == ["ccs/_sync/a.py: orphaned, nothing in ccs/aio makes it"]
+    assert tree.complaints() == ["ccs/_sync/a.py: orphaned, nothing in ccs/_async makes it"]
 
     tree.twin()
 
@@ -194,7 +194,7 @@ def test_an_orphan_fails_the_check_and_is_removed_by_the_next_run(tree: Tree) ->
 
 
 def test_a_file_written_by_hand_is_never_lost(tree: Tree) -> None:
-    tree.write("aio/a.py", "x = 1\n")
+    tree.write("_async/a.py", "x = 1\n")
     tree.write("_sync/a.py", "x = 'by hand'\n")
     tree.write("_sync/b.py", "x = 'by hand'\n")
 
@@ -221,14 +221,14 @@ def test_a_file_written_by_hand_is_never_lost(tree: Tree) -> None:
     ],
 )
 def test_leftover_colour_fails(tree: Tree, source: str) -> None:
-    tree.write("aio/a.py", source + "\nprint(asyncio, sleep)\n")
+    tree.write("_async/a.py", source + "\nprint(asyncio, sleep)\n")
 
     assert tree.twin().returncode == 1
     assert "_sync/a.py: coloured" in "\n".join(tree.complaints())
 
 
 def test_a_rule_that_nothing_uses_fails_the_check_only(tree: Tree) -> None:
-    tree.write("aio/a.py", "async def f():\n    await g()\n")
+    tree.write("_async/a.py", "async def f():\n    await g()\n")
 
     assert tree.twin().returncode == 0
 
@@ -239,8 +239,8 @@ def test_a_rule_that_nothing_uses_fails_the_check_only(tree: Tree) -> None:
 
 
 def test_what_ruff_cannot_read_changes_nothing(tree: Tree) -> None:
-    tree.write("aio/a.py", "x = 1\n")
-    tree.write("aio/b.py", "def f() = 2\n")
+    tree.write("_async/a.py", "x = 1\n")
+    tree.write("_async/b.py", "def f() = 2\n")
 
     done = tree.twin()
 

@@ -1,4 +1,4 @@
-# Generated from ccs/aio/context.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/context.py by scripts/twin. Do not edit.
 """The face of a context: its entries, its life, and who acts in it."""
 
 from __future__ import annotations
@@ -7,15 +7,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ccs._core.codec import encode
-from ccs._core.commit import drop_op, finish_op
+from ccs._core.commits.commit import drop_op, finish_op
 from ccs._core.times import Duration, millis
+from ccs._core.values.codec import encode
 from ccs._sync.coordination import Coordination
+from ccs._sync.handle import Fence, Place
 from ccs._sync.memory.episodic import Episodic
 from ccs._sync.memory.procedural import Procedural
 from ccs._sync.memory.semantic import Semantic
 from ccs._sync.mirror import Mirror
-from ccs._sync.place import Fence, Place
 from ccs._sync.reads import matcher_of
 from ccs.types import Change
 

@@ -1,4 +1,4 @@
-# Generated from ccs/aio/coordination.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/coordination.py by scripts/twin. Do not edit.
 """What agents do together in a context: one short method for each recipe."""
 
 from __future__ import annotations
@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ccs._core.agreement import ballot_of
-from ccs._core.once import terms_of
-from ccs._core.outbox import INBOX_LIMIT, Draft
+from ccs._core.recipes.agreement import ballot_of
+from ccs._core.recipes.once import terms_of
+from ccs._core.recipes.outbox import INBOX_LIMIT, Draft
 from ccs._core.times import Duration
+from ccs._sync.changes.watch_kinds import EventWatch
 from ccs._sync.entries import Entries
-from ccs._sync.place import Fence
+from ccs._sync.handle import Fence
 from ccs._sync.recipes import agreement, events, policies, presence
 from ccs._sync.recipes.barrier import Barrier
 from ccs._sync.recipes.claim import Claim, break_claim, claim_any, claims_of
@@ -21,7 +22,6 @@ from ccs._sync.recipes.inbox import Inbox
 from ccs._sync.recipes.message import Message, send
 from ccs._sync.recipes.once import Function, Once, idempotent
 from ccs._sync.recipes.presence import Presence
-from ccs._sync.watch_kinds import EventWatch
 from ccs.types import ClaimInfo, Decision, Member
 
 if TYPE_CHECKING:

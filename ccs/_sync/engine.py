@@ -1,4 +1,4 @@
-# Generated from ccs/aio/engine.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/engine.py by scripts/twin. Do not edit.
 """The machinery of a store, shared by all its contexts: connection, gatherers, listener, subscriptions."""
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from functools import cache, partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 from weakref import WeakSet, WeakValueDictionary
 
-from ccs import _memory
 from ccs._compat import Lock, Work, Worker, here, home, interrupter_refused
-from ccs._core.commit import Settings
-from ccs._core.holdings import Holding, giving_back, grouped
-from ccs._core.journal import JournalPage, parse_page
-from ccs._core.keys import Keys, keys_of
-from ccs._core.read import journal_arguments, journal_keys
+from ccs._core.commits.commit import Settings
+from ccs._core.commits.journal import JournalPage, parse_page
+from ccs._core.commits.queries import journal_arguments, journal_keys
+from ccs._core.names.keys import Keys, keys_of
+from ccs._core.names.target import Target
+from ccs._core.recipes.holdings import Holding, giving_back, grouped
 from ccs._core.retry import Patience
-from ccs._core.target import Target
 from ccs._log import logger
-from ccs._scripts import JOURNAL
+from ccs._protocol import fake_server
+from ccs._protocol.scripts import JOURNAL
 from ccs._stats import Counters
-from ccs._sync.connection import Connection
-from ccs._sync.dial import Dialer, resolve
-from ccs._sync.gather import Gatherer
-from ccs._sync.link import Link
-from ccs._sync.listener import Listener
-from ccs._sync.sender import Sender, commit_call
+from ccs._sync.background.listener import Listener
+from ccs._sync.commit_sender import Sender, commit_call
+from ccs._sync.group_commit import Gatherer
+from ccs._sync.transport.commands import Connection
+from ccs._sync.transport.connect import Dialer, resolve
+from ccs._sync.transport.pool import Link
 from ccs.errors import CCSError, StoreClosed, StoreFull, Unavailable
 
 __all__ = ["Engine", "Route"]
@@ -225,7 +225,7 @@ class Engine:
             self._give_back_in_time(end)
         self.listener.close()
         self.connection.close()
-        _memory.forget(self.target.location)
+        fake_server.forget(self.target.location)
         self._has_ended = True
 
     def reopen(self) -> None:
@@ -250,7 +250,7 @@ class Engine:
                 route.gatherer = self._new_gatherer(address, route)
                 route.gatherer.last_revision = acknowledged
             if self._in_memory:
-                _memory.register(self.target.location)
+                fake_server.register(self.target.location)
             self.presences.clear()
             self._shared.clear()
             self._common.clear()
@@ -347,7 +347,7 @@ class Engine:
             return False
         if home.where != here():
             return False
-        return not (self._in_memory and _memory.interrupts())
+        return not (self._in_memory and fake_server.interrupts())
 
     def _gate(self, patience: Patience) -> None:
         if self._passable():
@@ -383,7 +383,7 @@ class Engine:
             raise StoreClosed(
                 f"the store at {self.address} was closed since this was made, and opened anew; make another"
             )
-        if self._in_memory and _memory.interrupts():
+        if self._in_memory and fake_server.interrupts():
             raise interrupter_refused()
         if not self._is_home():
             raise self._elsewhere()

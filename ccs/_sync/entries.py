@@ -1,4 +1,4 @@
-# Generated from ccs/aio/entries.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/entries.py by scripts/twin. Do not edit.
 """Reads, writes, transactions and watches of one context: what recipes are given."""
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from typing import TypeVar
 
 from ccs._compat import callable_of, maybe
 from ccs._core.times import Duration
-from ccs._sync.place import Place
-from ccs._sync.race import Race
+from ccs._sync.handle import Place
+from ccs._sync.observing import Watches
+from ccs._sync.optimistic import Race
 from ccs._sync.transaction import Transaction
-from ccs._sync.watches import Watches
 from ccs._sync.writes import Writes
 from ccs.errors import Conflict
 

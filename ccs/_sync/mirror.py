@@ -1,4 +1,4 @@
-# Generated from ccs/aio/mirror.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/mirror.py by scripts/twin. Do not edit.
 """A mirror: what stands at some paths of a context, in this process, kept up to date by one watch.
 
 One worker feeds it. A commit is put in as a whole, under a lock that readers of several paths take too; to read one
@@ -14,17 +14,17 @@ from contextlib import suppress
 from typing import Any
 
 from ccs._compat import Caller, Gate, Lock, Worker, sleep
-from ccs._core.journal import Cursor, JournalPage, check_resume
-from ccs._core.mirror import net
-from ccs._core.numbers import whole
-from ccs._core.pattern import Matcher
-from ccs._core.read import last_of
+from ccs._core.changes.mirrored import net
+from ccs._core.checks import whole
+from ccs._core.commits.journal import Cursor, JournalPage, check_resume
+from ccs._core.commits.queries import last_of
+from ccs._core.names.pattern import Matcher
 from ccs._core.times import Duration, seconds
-from ccs._faults import copy_of
 from ccs._local import Local
 from ccs._log import logger
-from ccs._sync.place import Place
-from ccs._sync.watch_kinds import CommitWatch
+from ccs._protocol.faults import copy_of
+from ccs._sync.changes.watch_kinds import CommitWatch
+from ccs._sync.handle import Place
 from ccs.errors import (
     CCSError,
     ContextFinished,

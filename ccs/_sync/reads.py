@@ -1,4 +1,4 @@
-# Generated from ccs/aio/reads.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/reads.py by scripts/twin. Do not edit.
 """Reading one context: the newest acknowledged state, never an entry past its deadline."""
 
 from __future__ import annotations
@@ -7,12 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, overload
 
-from ccs._core.address import check_path
-from ccs._core.codec import decode, validate
-from ccs._core.entry import RawEntry, parse_entry, to_entry, value_in
-from ccs._core.numbers import listed
-from ccs._core.pattern import Below, Exact, Matcher, compile_patterns, escape
-from ccs._core.read import (
+from ccs._core.checks import listed
+from ccs._core.commits.entry import RawEntry, parse_entry, to_entry, value_in
+from ccs._core.commits.queries import (
     Found,
     Matches,
     info_keys,
@@ -22,11 +19,14 @@ from ccs._core.read import (
     parse_listed,
     read_arguments,
 )
+from ccs._core.names.address import check_path
+from ccs._core.names.pattern import Below, Exact, Matcher, compile_patterns, escape
 from ccs._core.shown import shown
-from ccs._core.tree import nest
+from ccs._core.values.codec import decode, validate
+from ccs._core.values.tree import nest
 from ccs._local import Local
-from ccs._scripts import INFO, READ
-from ccs._sync.place import Place
+from ccs._protocol.scripts import INFO, READ
+from ccs._sync.handle import Place
 from ccs.errors import InvalidPattern, InvalidValue
 from ccs.types import ContextInfo, Entry, Snapshot
 

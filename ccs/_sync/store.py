@@ -1,4 +1,4 @@
-# Generated from ccs/aio/store.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/store.py by scripts/twin. Do not edit.
 """What `connect` returns: a store, which hands out contexts."""
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from types import EllipsisType
 from typing import Any, TypedDict, Unpack
 
 from ccs._compat import Work
-from ccs._core.address import GLOBAL, address_of, canonical, check_agent, split_absolute
-from ccs._core.commit import Settings
-from ccs._core.keys import check_namespace
-from ccs._core.numbers import whole
-from ccs._core.pattern import compile_addresses
-from ccs._core.scopes import scope_address
+from ccs._core.checks import whole
+from ccs._core.commits.commit import Settings
+from ccs._core.memory.scopes import scope_address
+from ccs._core.names.address import GLOBAL, address_of, canonical, check_agent, split_absolute
+from ccs._core.names.keys import check_namespace
+from ccs._core.names.pattern import compile_addresses
+from ccs._core.names.target import parse_target, with_credentials
 from ccs._core.shown import shown
-from ccs._core.target import parse_target, with_credentials
 from ccs._core.times import Duration, millis, seconds
 from ccs._local import Local
+from ccs._sync.changes.store_watch import StoreWatch
 from ccs._sync.context import Context
+from ccs._sync.contexts import describe
 from ccs._sync.engine import Engine
+from ccs._sync.handle import Place
 from ccs._sync.memory.scopes import Memory
-from ccs._sync.place import Place
-from ccs._sync.store_watch import StoreWatch
-from ccs._sync.survey import describe
 from ccs.errors import InvalidValue
 from ccs.types import ContextInfo, Entry, StoreStats
 

@@ -1,4 +1,4 @@
-# Generated from ccs/aio/writes.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/writes.py by scripts/twin. Do not edit.
 """Writing one context: every method is one atomic commit."""
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from functools import lru_cache
 from typing import Any
 
 from ccs._compat import callable_of
-from ccs._core.address import check_writable
-from ccs._core.codec import decode, encode
-from ccs._core.commit import (
+from ccs._core.checks import whole
+from ccs._core.commits.commit import (
     Applied,
     Guard,
     NotComputable,
@@ -24,14 +23,15 @@ from ccs._core.commit import (
     set_op,
     version_guard,
 )
-from ccs._core.entry import RawEntry, new_entry, parse_entry
-from ccs._core.journal import parse_record, raw_record_at
-from ccs._core.merge import merge_patch
-from ccs._core.numbers import whole
-from ccs._core.scalars import from_numpy
+from ccs._core.commits.entry import RawEntry, new_entry, parse_entry
+from ccs._core.commits.journal import parse_record, raw_record_at
+from ccs._core.names.address import check_writable
 from ccs._core.shown import shown
 from ccs._core.times import Duration, from_micros, from_millis, millis
-from ccs._sync.race import Race
+from ccs._core.values.codec import decode, encode
+from ccs._core.values.merge import merge_patch
+from ccs._core.values.scalars import from_numpy
+from ccs._sync.optimistic import Race
 from ccs._sync.reads import Reads, matcher_of
 from ccs.errors import Conflict, InvalidPattern, InvalidValue
 from ccs.types import Entry

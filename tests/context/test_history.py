@@ -99,8 +99,8 @@ async def test_history_that_is_trimmed_while_it_is_read_has_no_hole(
         commands.append(command)
         return await run(*command, **options)
 
-    monkeypatch.setattr("ccs.aio.history._PAGE", 5)
-    monkeypatch.setattr("ccs.aio.backwards._PAGE", 5)
+    monkeypatch.setattr("ccs._async.changes.history._PAGE", 5)
+    monkeypatch.setattr("ccs._async.changes.journal_backwards._PAGE", 5)
     monkeypatch.setattr(connection, "run", run_slowly)
     with pytest.raises(ccs.HistoryCompacted):
         await task.history(since=first.revision, newest_first=newest_first)

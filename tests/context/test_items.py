@@ -11,7 +11,7 @@ from anyio import create_task_group
 
 import ccs
 import ccs.aio
-from ccs._core.keys import keys_of
+from ccs._core.names.keys import keys_of
 from tests.context.probes import Open
 from tests.support.journal import raw_items
 

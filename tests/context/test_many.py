@@ -10,8 +10,8 @@ import pytest
 
 import ccs
 import ccs.aio
-from ccs._core.commit import COMMIT_LIMIT, removals
-from ccs._core.entry import RawEntry
+from ccs._core.commits.commit import COMMIT_LIMIT, removals
+from ccs._core.commits.entry import RawEntry
 from tests.context.conftest import Open
 from tests.support.colours import COLOURS, connect_in
 from tests.support.servers import PrivateServer

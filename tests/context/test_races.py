@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+import ccs._async.reads
 import ccs._sync.reads
-import ccs.aio.reads
 from tests.context.probes import Open
 from tests.support.colours import Awaited
 from tests.support.waiting import scaled
@@ -35,14 +35,14 @@ async def outrun(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> Callable[
 
             monkeypatch.setattr(ccs._sync.reads.Reads, "_raw", read_and_lose)
         else:
-            aread = ccs.aio.reads.Reads._raw
+            aread = ccs._async.reads.Reads._raw
 
             async def aread_and_lose(self: Any, path: str) -> Any:
                 found = await aread(self, path)
                 lost.append((await rival.set(path, value)).revision)
                 return found
 
-            monkeypatch.setattr(ccs.aio.reads.Reads, "_raw", aread_and_lose)
+            monkeypatch.setattr(ccs._async.reads.Reads, "_raw", aread_and_lose)
         await rival.set(path, value)
         return lost
 

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 import ccs
-from ccs._core.keys import Keys, keys_of
+from ccs._core.names.keys import Keys, keys_of
 
 BEFORE = 5_384
 """Bytes of Valkey 9.1 for a context of one entry, when its journal was left as the server makes it."""

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ccs._core import address
-from ccs._core.address import (
+from ccs._core.names import address
+from ccs._core.names.address import (
     GLOBAL,
     KINDS,
     MAX_ID_BYTES,

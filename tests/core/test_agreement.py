@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ccs._core.agreement import Verdict, ballot_of, judge, next_step
-from ccs._core.names import as_segment
+from ccs._core.names.system_paths import as_segment
+from ccs._core.recipes.agreement import Verdict, ballot_of, judge, next_step
 from ccs.errors import InvalidPath, InvalidValue
 
 ABC = ("a", "b", "c")

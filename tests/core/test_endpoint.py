@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccs._core.endpoint import Endpoint, Tls, parse_endpoint
-from ccs._core.greeting import Greeting
-from ccs._core.target import parse_target, with_credentials
-from ccs._faults import dial_fault
-from ccs._replies import ServerError, pack
+from ccs._core.names.endpoint import Endpoint, Tls, parse_endpoint
+from ccs._core.names.target import parse_target, with_credentials
+from ccs._protocol.faults import dial_fault
+from ccs._protocol.greeting import Greeting
+from ccs._protocol.replies import ServerError, pack
 from ccs.errors import Forbidden, InvalidValue, Unavailable, UnsafeServer
 
 SECRET = "tops3cret"

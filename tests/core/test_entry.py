@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ccs._core.entry import new_entry
+from ccs._core.commits.entry import new_entry
 from ccs.types import Entry
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)

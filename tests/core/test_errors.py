@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from ccs import errors
-from ccs._faults import copy_of
+from ccs._protocol.faults import copy_of
 
 EXAMPLES = [
     errors.Conflict("a", 1, 2, 3, "somebody"),

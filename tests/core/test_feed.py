@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 
-from ccs._core.feed import Feed
-from ccs._core.journal import Cursor, Record, parse_record
-from ccs._core.mailbox import Mailbox
-from ccs._core.pattern import compile_patterns
+from ccs._core.changes.feed import Feed
+from ccs._core.changes.mailbox import Mailbox
+from ccs._core.commits.journal import Cursor, Record, parse_record
+from ccs._core.names.pattern import compile_patterns
 from tests.model.world import ADDRESS, EPOCH, World, raw_record
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import weakref
 
-from ccs._core.commit import delete_op, revision_guard
-from ccs._core.holdings import Holding, Holdings, giving_back, grouped
+from ccs._core.commits.commit import delete_op, revision_guard
+from ccs._core.recipes.holdings import Holding, Holdings, giving_back, grouped
 
 
 def held(path: str = "a", revision: int | None = 1, **options: object) -> Holding:

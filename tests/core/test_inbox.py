@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccs._core.commit import Crowded, fewer_below
-from ccs._core.inbox import Desk, inbox_paths
-from ccs._core.outbox import Draft, Outbox
+from ccs._core.commits.commit import Crowded, fewer_below
+from ccs._core.recipes.inbox import Desk, inbox_paths
+from ccs._core.recipes.outbox import Draft, Outbox
 from ccs.errors import InboxFull
 from ccs.types import Entry
 

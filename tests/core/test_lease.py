@@ -2,7 +2,7 @@
 
 import threading
 
-from ccs._core.lease import Lease, Leases
+from ccs._core.recipes.lease import Lease, Leases
 
 
 def lease(ttl: float = 30.0, until: float = 130.0, **options: float) -> Lease:

@@ -8,8 +8,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from ccs._core.keyed import KeyTemplate, asks_for_token
-from ccs._core.once import digest, reason
+from ccs._core.recipes.idempotency_keys import KeyTemplate, asks_for_token
+from ccs._core.recipes.once import digest, reason
 
 scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=3), st.binary(max_size=3))
 values = st.recursive(

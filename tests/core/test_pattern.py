@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ccs._core import pattern as module
-from ccs._core.pattern import Below, Exact, compile_addresses, compile_patterns, escape
+from ccs._core.names import pattern as module
+from ccs._core.names.pattern import Below, Exact, compile_addresses, compile_patterns, escape
 from ccs.errors import InvalidPattern
 
 # The reference. It raises ValueError for what is no pattern.

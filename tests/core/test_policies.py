@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 import ccs
-from ccs._core.codec import decode, encode
-from ccs._core.commit import (
+from ccs._core.commits.commit import (
     Commit,
     Guard,
     append_op,
@@ -23,9 +22,8 @@ from ccs._core.commit import (
     set_op,
     version_guard,
 )
-from ccs._core.entry import RawEntry
-from ccs._core.merge import merge_maps
-from ccs._core.policies import (
+from ccs._core.commits.entry import RawEntry
+from ccs._core.recipes.policies import (
     DEFAULT,
     NO_POLICIES,
     POLICIES,
@@ -35,6 +33,8 @@ from ccs._core.policies import (
     policies_in,
     to_merge,
 )
+from ccs._core.values.codec import decode, encode
+from ccs._core.values.merge import merge_maps
 
 LIMIT = 1_000
 WRITES = {

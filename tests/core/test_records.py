@@ -20,10 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 from pydantic.alias_generators import to_camel
 from typing_extensions import TypedDict
 
-from ccs._core import record_classes, record_plans
-from ccs._core.codec import decode, encode, validate
-from ccs._core.record_classes import READS_BY_NAME
-from ccs._core.record_plans import Unsure, planned
+from ccs._core.values import record_classes, record_plans
+from ccs._core.values.codec import decode, encode, validate
+from ccs._core.values.record_classes import READS_BY_NAME
+from ccs._core.values.record_plans import Unsure, planned
 from ccs.errors import EncodingError, InvalidValue
 
 T = TypeVar("T")
@@ -483,14 +483,14 @@ def test_a_union_of_scalars_gives_the_one_that_was_stored(one: Any, other: Any) 
 
 
 def test_a_class_that_reads_as_it_is_declared_is_never_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ccs._core.codec.confirm", None)
+    monkeypatch.setattr("ccs._core.values.codec.confirm", None)
     for value in (Plan(steps=[Step(name="a")]), Line(Point(1, 2)), Bounded(), AnyTuple([1])):
         assert encode([value])
 
 
 @by_name
 def test_a_class_with_aliases_is_never_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ccs._core.codec.confirm", None)
+    monkeypatch.setattr("ccs._core.values.codec.confirm", None)
     assert decode(encode(Camel(firstName="a"))) == {"first_name": "a"}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import ccs
 import ccs.aio
-from ccs._core.target import parse_target
+from ccs._core.names.target import parse_target
 from ccs.errors import InvalidValue
 
 SECRET = "hunter2"

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ccs
-from ccs._core.memories import Kept
-from ccs._core.where import having, some_of
+from ccs._core.memory.filters import having, some_of
+from ccs._core.memory.records import Kept
 
 NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
 KINDS = {

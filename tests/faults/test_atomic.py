@@ -16,8 +16,7 @@ from typing import Any
 import pytest
 import redis
 
-from ccs._core.codec import encode
-from ccs._core.commit import (
+from ccs._core.commits.commit import (
     Applied,
     Batch,
     Commit,
@@ -40,9 +39,10 @@ from ccs._core.commit import (
     sweep_op,
     version_guard,
 )
-from ccs._core.journal import parse_record
-from ccs._core.keys import Keys, keys_of
-from ccs._scripts import COMMIT
+from ccs._core.commits.journal import parse_record
+from ccs._core.names.keys import Keys, keys_of
+from ccs._core.values.codec import encode
+from ccs._protocol.scripts import COMMIT
 from ccs.errors import Conflict, ContextFinished
 from tests.support.journal import raw_items
 from tests.support.waiting import counts

@@ -18,7 +18,7 @@ import pytest
 
 import ccs
 import ccs.aio
-from ccs._core.commit import (
+from ccs._core.commits.commit import (
     Applied,
     Batch,
     Commit,
@@ -34,10 +34,10 @@ from ccs._core.commit import (
     sweep_op,
     version_guard,
 )
-from ccs._core.keys import keys_of
-from ccs._core.pattern import Below
-from ccs._core.read import journal_arguments, page_arguments, read_arguments
-from ccs._sync.gather import Gatherer
+from ccs._core.commits.queries import journal_arguments, page_arguments, read_arguments
+from ccs._core.names.keys import keys_of
+from ccs._core.names.pattern import Below
+from ccs._sync.group_commit import Gatherer
 from tests.faults.chaos import faults, seed, written
 from tests.support.interrupts import Interrupt
 from tests.support.journal import check_consistent, records

@@ -18,9 +18,9 @@ import redis
 
 import ccs
 import ccs.aio
-from ccs._core.commit import Batch, Commit, Operation, Settings, commit_arguments, drop_op, increment_op, set_op
-from ccs._core.keys import keys_of
-from ccs._scripts import COMMIT
+from ccs._core.commits.commit import Batch, Commit, Operation, Settings, commit_arguments, drop_op, increment_op, set_op
+from ccs._core.names.keys import keys_of
+from ccs._protocol.scripts import COMMIT
 from tests.faults.chaos import Ledger, awrite, check_round, faults, seed, write
 from tests.support.colours import COLOURS, connect_in
 from tests.support.journal import check_continuous, identities, records

@@ -16,7 +16,7 @@ import pytest
 import ccs
 import ccs.aio
 from ccs._core.retry import Patience
-from ccs._sync.link import _Wire
+from ccs._sync.transport.pool import _Wire
 from tests.support.colours import COLOURS, connect_in
 from tests.support.servers import PrivateServer
 from tests.support.waiting import counts, eventually, scaled

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 import ccs
-from ccs._core.keys import keys_of
+from ccs._core.names.keys import keys_of
 from tests.support.colours import COLOURS, connect_in
 from tests.support.waiting import aeventually, scaled
 

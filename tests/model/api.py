@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ccs._core.merge import merge_patch
+from ccs._core.values.merge import merge_patch
 
 ABSENT: Any = "absent"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from ccs._core.commit import (
+from ccs._core.commits.commit import (
     Applied,
     Batch,
     Crowded,
@@ -18,12 +18,12 @@ from ccs._core.commit import (
     parse_answers,
     was_applied,
 )
-from ccs._core.entry import RawEntry, parse_entry
-from ccs._core.journal import Record, parse_record
-from ccs._core.keys import keys_of
-from ccs._core.pattern import Below
-from ccs._core.read import info_keys, parse_found, parse_info, parse_listed, read_arguments
-from ccs._scripts import COMMIT, INFO, READ
+from ccs._core.commits.entry import RawEntry, parse_entry
+from ccs._core.commits.journal import Record, parse_record
+from ccs._core.commits.queries import info_keys, parse_found, parse_info, parse_listed, read_arguments
+from ccs._core.names.keys import keys_of
+from ccs._core.names.pattern import Below
+from ccs._protocol.scripts import COMMIT, INFO, READ
 from ccs.errors import CCSError, Conflict, ContextFinished, ValueTooLarge
 from ccs.types import ContextInfo
 from tests.model.model import TOMBSTONE, Answer, Told

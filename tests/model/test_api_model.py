@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 import ccs
-from ccs._core.merge import merge_patch
+from ccs._core.values.merge import merge_patch
 from tests.model.api import ABSENT, ApiModel, Ask, Held
 from tests.support.colours import COLOURS, connect_in
 from tests.support.waiting import counts

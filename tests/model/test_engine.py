@@ -16,8 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from ccs._core.codec import decode, encode
-from ccs._core.commit import (
+from ccs._core.commits.commit import (
     Batch,
     Commit,
     Guard,
@@ -36,8 +35,9 @@ from ccs._core.commit import (
     set_op,
     sweep_op,
 )
-from ccs._core.journal import parse_record
+from ccs._core.commits.journal import parse_record
 from ccs._core.times import from_micros
+from ccs._core.values.codec import decode, encode
 from tests.model.engine import COMMIT_LIMIT, EPOCH, Engine, told
 from tests.model.model import TOMBSTONE, Model
 from tests.support.waiting import counts

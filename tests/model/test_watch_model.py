@@ -8,7 +8,7 @@ import random
 import pytest
 
 import ccs
-from ccs.aio.watch import Watch
+from ccs._async.changes.watch import Watch
 from tests.model.world import ADDRESS, World, watch_of
 from tests.support.waiting import counts
 

@@ -11,14 +11,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from ccs._async.changes.watch import Watch
 from ccs._compat import AsyncSignal
-from ccs._core.codec import encode
-from ccs._core.feed import Feed
-from ccs._core.journal import JournalPage, Record, parse_page, parse_record
-from ccs._core.mailbox import Mailbox
+from ccs._core.changes.feed import Feed
+from ccs._core.changes.mailbox import Mailbox
+from ccs._core.commits.journal import JournalPage, Record, parse_page, parse_record
 from ccs._core.retry import Patience
+from ccs._core.values.codec import encode
 from ccs._stats import Counters
-from ccs.aio.watch import Watch
 
 ADDRESS = "/tasks/t"
 EPOCH = 2_000_000_000_000_000

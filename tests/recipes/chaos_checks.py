@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 
 import ccs
-from ccs._core.inbox import in_order
+from ccs._core.recipes.inbox import in_order
 from tests.recipes.chaos_players import LIMIT, TRIES
 
 Notes = dict[str, list[dict[str, Any]]]

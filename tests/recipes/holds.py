@@ -8,8 +8,8 @@ from typing import Any
 
 from anyio import to_thread
 
-from ccs._core.claim import site_of
-from ccs._core.commit import renew_op
+from ccs._core.commits.commit import renew_op
+from ccs._core.recipes.claim import site_of
 from tests.recipes.work import commit
 from tests.support.colours import Awaited
 from tests.support.waiting import aeventually

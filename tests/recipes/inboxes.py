@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ccs._core.commit import renew_op
-from ccs._core.inbox import inbox_paths
+from ccs._core.commits.commit import renew_op
+from ccs._core.recipes.inbox import inbox_paths
 from tests.recipes.work import commit
 from tests.support.colours import Awaited
 from tests.support.waiting import aeventually, scaled

@@ -10,8 +10,8 @@ import redis
 from anyio import to_thread
 
 import ccs
-from ccs._core.barrier import arrival_at, next_step
-from ccs._core.commit import renew_op
+from ccs._core.commits.commit import renew_op
+from ccs._core.recipes.barrier import arrival_at, next_step
 from tests.context.probes import gone
 from tests.recipes.work import commit
 from tests.support.servers import PrivateServer

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 import ccs
-from ccs._core.barrier import arrival_at, is_open, next_step, withdrawal
+from ccs._core.recipes.barrier import arrival_at, is_open, next_step, withdrawal
 from tests.recipes.team import expire
 from tests.support.waiting import counts
 

@@ -10,7 +10,7 @@ import pytest
 
 import ccs
 import ccs.aio
-from ccs.aio.place import Place
+from ccs._async.handle import Place
 from tests.context.probes import Open
 from tests.recipes.inboxes import PATIENCE, close, left_behind, take
 from tests.support.colours import connect_in

@@ -9,7 +9,7 @@ import pytest
 
 import ccs
 import ccs.aio
-from ccs.aio.recipes.turns import Turns
+from ccs._async.recipes.claim_queue import Turns
 from tests.support.colours import COLOURS, connect_in
 from tests.support.servers import PrivateServer
 from tests.support.waiting import aeventually, bounded, scaled

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import redis
 
-from ccs._core.journal import Record, parse_record
-from ccs._core.keys import keys_of
+from ccs._core.commits.journal import Record, parse_record
+from ccs._core.names.keys import keys_of
 
 
 def records(url: str, namespace: str, address: str) -> list[Record]:

@@ -18,7 +18,7 @@ import pytest
 
 import ccs
 import ccs.aio
-from ccs import _memory
+from ccs._protocol import fake_server
 from tests.support.threads import run_threads
 from tests.support.waiting import bounded, counts, scaled
 
@@ -69,7 +69,7 @@ def test_nothing_private_of_a_dependency_is_touched() -> None:
         name, tree = path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text("utf-8"))
         if any(FOREIGN & set(names_in(node)) for node in ast.walk(tree)) and not name.startswith("bench/"):
             importers[name] = tree
-    assert set(importers) == {"_memory.py", "_replies.py"}
+    assert set(importers) == {"_protocol/fake_server.py", "_protocol/replies.py"}
     for tree in importers.values():
         attributes = [
             node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and re.match("_[^_]", node.attr)
@@ -205,13 +205,13 @@ async def test_a_call_in_memory_that_is_cancelled_leaves_the_connection_in_order
 
 def test_threads_that_ask_for_a_name_at_once_share_one_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """Given threads that open stores of a new name at the same moment, then all are at the same server."""
-    made = _memory._Server
+    made = fake_server._Server
 
     def slowly() -> Any:
         time.sleep(0.01)  # as long as others need to come upon the same gap
         return made()
 
-    monkeypatch.setattr(_memory, "_Server", slowly)
+    monkeypatch.setattr(fake_server, "_Server", slowly)
     target = f"memory://{secrets.token_hex(4)}"
     together, written = threading.Barrier(4), threading.Barrier(4)
     found: list[dict[str, int]] = []
@@ -229,13 +229,13 @@ def test_threads_that_ask_for_a_name_at_once_share_one_server(monkeypatch: pytes
 
 async def test_a_connection_can_be_woken_as_soon_as_it_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     """Given a thread that sends a command just as another connection begins to listen, then neither is the worse for it."""
-    listen = _memory.MemoryConnection.listen
+    listen = fake_server.MemoryConnection.listen
 
     def woken_at_once(self: Any, on_ready: Any) -> None:
         listen(self, on_ready)
         on_ready()
 
-    monkeypatch.setattr(_memory.MemoryConnection, "listen", woken_at_once)
+    monkeypatch.setattr(fake_server.MemoryConnection, "listen", woken_at_once)
     async with ccs.aio.connect("memory://") as store, store.task("42").watch("a") as changes:
         await store.task("42").set("a", 1)
         assert (await changes.receive(timeout=scaled(10))).value == 1
@@ -254,7 +254,7 @@ async def test_what_is_wrong_with_one_connection_does_not_concern_others(monkeyp
             return True
 
         with monkeypatch.context() as patched:
-            patched.setattr(_memory.MemoryConnection, "ready", property(ready))
+            patched.setattr(fake_server.MemoryConnection, "ready", property(ready))
             sending = store._engine.connection._link._talk.wire
             sending._connection.send(b"*1\r\n$4\r\nPING\r\n")
             assert sending._connection.receive() == b"PONG"

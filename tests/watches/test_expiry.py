@@ -12,8 +12,8 @@ import redis
 
 import ccs
 import ccs.aio
-from ccs._core.entry import parse_entry
-from ccs._core.keys import keys_of
+from ccs._core.commits.entry import parse_entry
+from ccs._core.names.keys import keys_of
 from tests.support.journal import raw_records
 from tests.support.waiting import aeventually, bounded, eventually, scaled
 
@@ -178,7 +178,7 @@ def test_the_expiry_in_a_context_that_nobody_watches_is_journaled_while_its_writ
 def test_a_deadline_that_another_store_brought_forward_is_kept_also_under_traffic(
     valkey: str, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ccs.aio.listener.SILENCE", 0.2)
+    monkeypatch.setattr("ccs._async.background.listener.SILENCE", 0.2)
     with ccs.connect(valkey, namespace=namespace) as one, ccs.connect(valkey, namespace=namespace) as other:
         mute(other, monkeypatch)
         ctx = one.task("t")

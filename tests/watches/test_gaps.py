@@ -12,7 +12,7 @@ import pytest
 
 import ccs
 import ccs.aio
-from ccs._core.ends import Ends
+from ccs._core.changes.ended_contexts import Ends
 from tests.support.colours import COLOURS, connect_in
 from tests.support.proxy import Proxy
 from tests.support.servers import PrivateServer
@@ -132,7 +132,7 @@ async def test_a_gap_that_was_too_long_to_know_is_told_without_names(
     valkey: str, namespace: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Given an outage longer than what has gone is remembered, then it is told that something may have been missed."""
-    monkeypatch.setattr("ccs.aio.store_watch._REMEMBERED", -1.0)
+    monkeypatch.setattr("ccs._async.changes.store_watch._REMEMBERED", -1.0)
     async with (
         ccs.aio.connect(valkey, namespace=namespace) as writer,
         ccs.aio.connect(proxy.url, namespace=namespace) as store,

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 import ccs
-from ccs._core.feed import Feed
-from ccs._core.journal import Record
-from ccs._sync.wire import LeadingSignal
+from ccs._core.changes.feed import Feed
+from ccs._core.commits.journal import Record
+from ccs._sync.transport.connection import LeadingSignal
 from ccs.types import Change
 from tests.support.interrupts import Interrupt
 from tests.support.leftovers import threads

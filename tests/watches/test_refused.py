@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import ccs
-from ccs._core.keys import keys_of
+from ccs._core.names.keys import keys_of
 from tests.support.colours import COLOURS, connect_in
 from tests.support.proxy import Proxy
 from tests.support.servers import PrivateServer

@@ -12,7 +12,7 @@ import redis
 
 import ccs
 import ccs.aio
-from ccs._core.keys import keys_of
+from ccs._core.names.keys import keys_of
 from tests.model.world import raw_record
 from tests.support.colours import COLOURS, connect_in
 from tests.support.journal import records
@@ -25,7 +25,7 @@ FORGERIES = list(chained(10**15))
 @pytest.fixture
 def no_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A context is not looked at just because it is silent: so whatever is noticed was noticed in the message."""
-    monkeypatch.setattr("ccs.aio.listener.SILENCE", 600.0)
+    monkeypatch.setattr("ccs._async.background.listener.SILENCE", 600.0)
 
 
 def publish(url: str, namespace: str, message: bytes) -> None:
@@ -89,7 +89,7 @@ def test_a_message_that_is_no_commit_is_a_reason_to_look_at_the_journal(
     valkey: str, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Given a commit whose message was lost, when a stranger says something, then the commit is found."""
-    monkeypatch.setattr("ccs.aio.listener.SILENCE", 600.0)
+    monkeypatch.setattr("ccs._async.background.listener.SILENCE", 600.0)
     with ccs.connect(valkey, namespace=namespace) as store, store.task("t").watch() as changes:
         listener = store.task("t").place.engine.listener._listener
         deliver, lost = listener._on_message, list[bytes]()

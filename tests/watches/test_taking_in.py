@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 import ccs
-from ccs._core.mailbox import Mailbox
-from ccs._sync.store_watch import StoreWatch
-from ccs._sync.watch import Watch
+from ccs._core.changes.mailbox import Mailbox
+from ccs._sync.changes.store_watch import StoreWatch
+from ccs._sync.changes.watch import Watch
 from tests.support.waiting import scaled
 
 Watching = Callable[[ccs.Store], Any]

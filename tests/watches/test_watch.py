@@ -19,7 +19,7 @@ import pytest
 
 import ccs
 import ccs.aio
-from ccs.aio.watch import Watch
+from ccs._async.changes.watch import Watch
 from ccs.types import Change
 from tests.support.colours import COLOURS
 from tests.support.threads import run_threads

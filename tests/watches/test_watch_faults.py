@@ -19,10 +19,10 @@ import redis
 
 import ccs
 import ccs.aio
-from ccs._core.keys import keys_of
+from ccs._async.changes.watch import Watch
+from ccs._core.names.keys import keys_of
 from ccs._core.retry import Patience
-from ccs._faults import LinkDown
-from ccs.aio.watch import Watch
+from ccs._protocol.faults import LinkDown
 from tests.support.colours import COLOURS
 from tests.support.proxy import Proxy
 from tests.support.servers import PrivateServer
@@ -240,7 +240,7 @@ def test_a_journal_that_moved_on_during_an_outage_is_history_compacted(
 def test_strangers_that_talk_on_its_channel_do_not_harm_a_watch(
     valkey: str, namespace: str, ctx: ccs.Context, watching: Watching, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ccs.aio.listener.SILENCE", 600.0)
+    monkeypatch.setattr("ccs._async.background.listener.SILENCE", 600.0)
     watcher, channel = watching(valkey), keys_of(namespace, ctx.address).channel
     with redis.Redis.from_url(valkey) as stranger:
         for number, noise in enumerate((b"", b"hello", b"1 2 3 4 5 6 7 8 9 10\n", b"\xff" * 50, b"0 1 x y z\n")):
@@ -300,7 +300,7 @@ async def test_many_watches_recover_together(valkey: str, namespace: str, proxy:
 async def test_a_commit_between_the_snapshot_and_the_first_look_is_delivered_also_if_its_message_is_lost(
     valkey: str, namespace: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ccs.aio.listener.SILENCE", 600.0)
+    monkeypatch.setattr("ccs._async.background.listener.SILENCE", 600.0)
     take_snapshot = Watch._take_snapshot
     async with (
         ccs.aio.connect(valkey, namespace=namespace) as writer,

@@ -1,1 +1,1 @@
-# Generated from ccs/aio/memory/__init__.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/memory/__init__.py by scripts/twin. Do not edit.

@@ -1,4 +1,4 @@
-# Generated from ccs/aio/memory/episodic.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/memory/episodic.py by scripts/twin. Do not edit.
 """Episodic memory: what happened in a context, in the order of its own time."""
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from functools import partial
 from typing import Any
 
 from ccs._compat import Work
-from ccs._core.codec import decode
-from ccs._core.commit import revision_guard
-from ccs._core.entry import RawEntry
-from ccs._core.memories import (
+from ccs._core.checks import whole
+from ccs._core.commits.commit import revision_guard
+from ccs._core.commits.entry import RawEntry
+from ccs._core.memory.records import (
     EPISODE_IDS,
     EPISODES,
     Kept,
@@ -29,15 +29,15 @@ from ccs._core.memories import (
     stamp,
     text_of,
 )
-from ccs._core.names import system_path
-from ccs._core.numbers import whole
-from ccs._core.recall import Timeline
+from ccs._core.memory.tables import Timeline
+from ccs._core.names.system_paths import system_path
 from ccs._core.times import Duration, from_micros, millis
+from ccs._core.values.codec import decode
 from ccs._local import Local
 from ccs._sync.entries import Entries
-from ccs._sync.memory.index import Index
+from ccs._sync.memory.embeddings import Space
 from ccs._sync.memory.retention import NewEpisode, keep, prune, removal
-from ccs._sync.memory.space import Space
+from ccs._sync.memory.search_index import Index
 from ccs._sync.memory.stored import stored_at
 from ccs.errors import Conflict
 from ccs.types import Episode, Match

@@ -1,4 +1,4 @@
-# Generated from ccs/aio/memory/procedural.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/memory/procedural.py by scripts/twin. Do not edit.
 """Procedural memory: how things are done in a context, and how well that has worked."""
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from ccs._compat import sleep
-from ccs._core.codec import encode
-from ccs._core.commit import revision_guard, set_op, version_guard
-from ccs._core.memories import (
+from ccs._core.checks import whole
+from ccs._core.commits.commit import revision_guard, set_op, version_guard
+from ccs._core.memory.filters import Accept
+from ccs._core.memory.records import (
     PROCEDURES,
     Kept,
     kept_in,
@@ -23,16 +24,15 @@ from ccs._core.memories import (
     text_of,
     text_of_procedure,
 )
-from ccs._core.names import system_path
-from ccs._core.numbers import whole
-from ccs._core.recall import Table
+from ccs._core.memory.tables import Table
+from ccs._core.names.system_paths import system_path
 from ccs._core.retry import jitter
 from ccs._core.shown import shown
-from ccs._core.where import Accept
+from ccs._core.values.codec import encode
 from ccs._local import Local
 from ccs._sync.entries import Entries
-from ccs._sync.memory.index import Index
-from ccs._sync.memory.space import Space
+from ccs._sync.memory.embeddings import Space
+from ccs._sync.memory.search_index import Index
 from ccs._sync.memory.stored import forget, listed, stored_at
 from ccs.errors import Conflict, InvalidValue
 from ccs.types import Procedure

@@ -1,4 +1,4 @@
-# Generated from ccs/aio/memory/reembedding.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/memory/reembedding.py by scripts/twin. Do not edit.
 """Embedding anew: the memories of a context get vectors of another model, in place, while others read and write.
 
 The dimension changes first, so from then on nothing is stored with the old one. Then all memories are visited in the order
@@ -12,16 +12,16 @@ import random
 from collections.abc import Iterable, Mapping
 
 from ccs._compat import Work, sleep
-from ccs._core.codec import encode
-from ccs._core.commit import revision_guard, set_op
-from ccs._core.entry import RawEntry
-from ccs._core.memories import EMBEDDED, kept_in, reembedded, text_in
+from ccs._core.commits.commit import revision_guard, set_op
+from ccs._core.commits.entry import RawEntry
+from ccs._core.memory.records import EMBEDDED, kept_in, reembedded, text_in
+from ccs._core.memory.vectors import pack_all
 from ccs._core.retry import jitter
-from ccs._core.vectors import pack_all
+from ccs._core.values.codec import encode
 from ccs._log import logger
-from ccs._sync.memory.space import Space
+from ccs._sync.handle import Place
+from ccs._sync.memory.embeddings import Space
 from ccs._sync.memory.stored import stretch
-from ccs._sync.place import Place
 from ccs.errors import Conflict
 
 __all__ = ["Reembedding"]

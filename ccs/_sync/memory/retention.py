@@ -1,4 +1,4 @@
-# Generated from ccs/aio/memory/retention.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/memory/retention.py by scripts/twin. Do not edit.
 """How many episodes a context keeps: a bound that every commit holds, and pruning."""
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from ccs._compat import Work, sleep
-from ccs._core.codec import encode
-from ccs._core.commit import (
+from ccs._core.commits.commit import (
     Crowded,
     Guard,
     Operation,
@@ -23,8 +22,8 @@ from ccs._core.commit import (
     sweep_op,
     version_guard,
 )
-from ccs._core.entry import RawEntry
-from ccs._core.memories import (
+from ccs._core.commits.entry import RawEntry
+from ccs._core.memory.records import (
     EPISODE_IDS,
     EPISODES,
     episode_id,
@@ -35,11 +34,12 @@ from ccs._core.memories import (
     stamp,
     text_of,
 )
-from ccs._core.names import system_path
+from ccs._core.names.system_paths import system_path
 from ccs._core.retry import jitter
-from ccs._sync.memory.space import Space
+from ccs._core.values.codec import encode
+from ccs._sync.handle import Place
+from ccs._sync.memory.embeddings import Space
 from ccs._sync.memory.stored import page, stretch
-from ccs._sync.place import Place
 from ccs.errors import Conflict
 
 __all__ = ["NewEpisode", "keep", "prune", "removal"]

@@ -1,4 +1,4 @@
-# Generated from ccs/aio/memory/scopes.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/memory/scopes.py by scripts/twin. Do not edit.
 """Scoped memory: one key looked up from the most specific scope to the widest, each scope a context of its own."""
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from ccs._compat import Caller
-from ccs._core.address import check_path, id_of
-from ccs._core.codec import decode, validate
-from ccs._core.entry import parse_entry
-from ccs._core.numbers import whole
-from ccs._core.read import last_of
-from ccs._core.scopes import MEMORY_SCOPES, memory_event, said_since
+from ccs._core.checks import whole
+from ccs._core.commits.entry import parse_entry
+from ccs._core.commits.queries import last_of
+from ccs._core.memory.scopes import MEMORY_SCOPES, memory_event, said_since
+from ccs._core.names.address import check_path, id_of
 from ccs._core.shown import shown
 from ccs._core.times import Duration
+from ccs._core.values.codec import decode, validate
 from ccs._local import Local
+from ccs._sync.changes.subscription import ErrorCallback, unheeded
 from ccs._sync.entries import Entries
-from ccs._sync.subscription import ErrorCallback, unheeded
-from ccs._sync.watches import pattern_list
+from ccs._sync.observing import pattern_list
 from ccs.errors import InvalidValue
 from ccs.types import Change, Entry, MemoryEvent
 

@@ -1,4 +1,4 @@
-# Generated from ccs/aio/memory/semantic.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/memory/semantic.py by scripts/twin. Do not edit.
 """Semantic memory: facts of a context, found by what they mean."""
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ccs._compat import Work
-from ccs._core.codec import encode
-from ccs._core.commit import Guard, Operation, revision_guard, set_op, version_guard
-from ccs._core.memories import SEMANTIC, Kept, fact_of, fresh, kept_in, map_of, signed, text_of
-from ccs._core.names import system_path
-from ccs._core.numbers import real, whole
-from ccs._core.recall import Table
+from ccs._core.checks import real, whole
+from ccs._core.commits.commit import Guard, Operation, revision_guard, set_op, version_guard
+from ccs._core.memory.filters import having, some_of
+from ccs._core.memory.records import SEMANTIC, Kept, fact_of, fresh, kept_in, map_of, signed, text_of
+from ccs._core.memory.tables import Table
+from ccs._core.names.system_paths import system_path
 from ccs._core.shown import shown
 from ccs._core.times import Duration, from_micros, millis, to_micros
-from ccs._core.where import having, some_of
+from ccs._core.values.codec import encode
 from ccs._local import Local
 from ccs._sync.entries import Entries
-from ccs._sync.memory.index import Index
+from ccs._sync.memory.embeddings import Space
 from ccs._sync.memory.reembedding import Reembedding
-from ccs._sync.memory.space import Space
+from ccs._sync.memory.search_index import Index
 from ccs._sync.memory.stored import forget, forget_matching, listed, stored_at
 from ccs.errors import Conflict, InvalidValue, NoEmbedder
 from ccs.types import Entry, Fact, Match

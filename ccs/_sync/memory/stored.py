@@ -1,4 +1,4 @@
-# Generated from ccs/aio/memory/stored.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/memory/stored.py by scripts/twin. Do not edit.
 """Memories as they stand in the server: one by its path, or page after page in the order of their paths."""
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from ccs._compat import sleep
-from ccs._core.commit import delete_op, revision_guard
-from ccs._core.entry import RawEntry
-from ccs._core.memories import Kept, kept_in
-from ccs._core.names import system_path
-from ccs._core.numbers import whole
-from ccs._core.pattern import Below, Exact
-from ccs._core.read import page_arguments, parse_found, read_arguments
+from ccs._core.checks import whole
+from ccs._core.commits.commit import delete_op, revision_guard
+from ccs._core.commits.entry import RawEntry
+from ccs._core.commits.queries import page_arguments, parse_found, read_arguments
+from ccs._core.memory.filters import Accept
+from ccs._core.memory.records import Kept, kept_in
+from ccs._core.names.pattern import Below, Exact
+from ccs._core.names.system_paths import system_path
 from ccs._core.retry import jitter
-from ccs._core.where import Accept
-from ccs._scripts import READ
-from ccs._sync.place import Place
+from ccs._protocol.scripts import READ
+from ccs._sync.handle import Place
 from ccs.errors import Conflict
 
 __all__ = ["Stretch", "forget", "forget_matching", "listed", "page", "stored_at", "stretch"]

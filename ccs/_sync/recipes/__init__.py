@@ -1,1 +1,1 @@
-# Generated from ccs/aio/recipes/__init__.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/recipes/__init__.py by scripts/twin. Do not edit.

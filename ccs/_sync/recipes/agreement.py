@@ -1,4 +1,4 @@
-# Generated from ccs/aio/recipes/agreement.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/recipes/agreement.py by scripts/twin. Do not edit.
 """Agreement: all parties get the same decision, whatever becomes of any of them."""
 
 from __future__ import annotations
@@ -6,13 +6,13 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from ccs._core.agreement import Ballot, next_step
-from ccs._core.pattern import escape
-from ccs._core.presence import EVERYBODY, agents_in
+from ccs._core.names.pattern import escape
+from ccs._core.recipes.agreement import Ballot, next_step
+from ccs._core.recipes.presence import EVERYBODY, agents_in
+from ccs._sync.changes.watch_kinds import Picture
 from ccs._sync.engine import Engine
 from ccs._sync.entries import Entries
-from ccs._sync.recipes.steps import looking, take
-from ccs._sync.watch_kinds import Picture
+from ccs._sync.recipes.waiting import looking, take
 from ccs.types import Decision, Entry
 
 __all__ = ["agree"]

@@ -1,4 +1,4 @@
-# Generated from ccs/aio/recipes/barrier.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/recipes/barrier.py by scripts/twin. Do not edit.
 """A barrier: nobody passes before enough have come, and an arrival either counts or is taken back."""
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ import time
 from collections.abc import Mapping
 
 from ccs._compat import whole
-from ccs._core.barrier import Arrival, arrival_at, arrivals_in, check_parties, is_open, next_step, withdrawal
-from ccs._core.lease import Lease
-from ccs._core.pattern import escape
+from ccs._core.names.pattern import escape
+from ccs._core.recipes.barrier import Arrival, arrival_at, arrivals_in, check_parties, is_open, next_step, withdrawal
+from ccs._core.recipes.lease import Lease
 from ccs._core.times import Duration, seconds
 from ccs._log import logger
+from ccs._sync.changes.watch_kinds import Picture
 from ccs._sync.entries import Entries
-from ccs._sync.recipes.steps import looking, take
-from ccs._sync.watch_kinds import Picture
+from ccs._sync.recipes.waiting import looking, take
 from ccs.errors import CCSError, Conflict
 from ccs.types import Entry
 

@@ -1,4 +1,4 @@
-# Generated from ccs/aio/recipes/claim.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/recipes/claim.py by scripts/twin. Do not edit.
 """Claims: exclusive, expiring holds with fencing tokens, given to those who wait in the order in which they came.
 
 Who has no ticket takes a claim in one commit, if neither it nor a ticket is there. Who has one takes it when the claim
@@ -21,20 +21,29 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ccs._compat import Worker
-from ccs._core.claim import CLAIMS, Site, free_of, info_of, site_of
-from ccs._core.codec import encode
-from ccs._core.commit import Guard, Operation, delete_op, nothing_below, renew_op, revision_guard, set_op, version_guard
-from ccs._core.lease import Lease
-from ccs._core.numbers import listed
-from ccs._core.read import parse_listed, read_arguments
+from ccs._core.checks import listed
+from ccs._core.commits.commit import (
+    Guard,
+    Operation,
+    delete_op,
+    nothing_below,
+    renew_op,
+    revision_guard,
+    set_op,
+    version_guard,
+)
+from ccs._core.commits.queries import parse_listed, read_arguments
+from ccs._core.recipes.claim import CLAIMS, Site, free_of, info_of, site_of
+from ccs._core.recipes.lease import Lease
 from ccs._core.times import Duration, millis, seconds
+from ccs._core.values.codec import encode
 from ccs._local import Local
 from ccs._log import logger
-from ccs._scripts import READ
+from ccs._protocol.scripts import READ
 from ccs._sync.entries import Entries
-from ccs._sync.place import Fence, Place
+from ccs._sync.handle import Fence, Place
 from ccs._sync.reads import matcher_of
-from ccs._sync.recipes.turns import Turns
+from ccs._sync.recipes.claim_queue import Turns
 from ccs.errors import AlreadyClaimed, CCSError, ClaimLost, Conflict, ContextFinished, Misuse, Unavailable
 from ccs.types import ClaimInfo
 

@@ -1,4 +1,4 @@
-# Generated from ccs/aio/recipes/events.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/recipes/events.py by scripts/twin. Do not edit.
 """Events: told in the order of the commits, journaled with them, and gone from the state; and a bus made of them."""
 
 from __future__ import annotations
@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from ccs._core.address import check_writable
-from ccs._core.codec import encode
-from ccs._core.commit import event_op
+from ccs._core.commits.commit import event_op
+from ccs._core.names.address import check_writable
+from ccs._core.values.codec import encode
 from ccs._local import Local
+from ccs._sync.changes.subscription import whole_of
+from ccs._sync.changes.watch_kinds import EventWatch
 from ccs._sync.entries import Entries
+from ccs._sync.observing import call_back, pattern_list
 from ccs._sync.reads import matcher_of
-from ccs._sync.subscription import whole_of
-from ccs._sync.watch_kinds import EventWatch
-from ccs._sync.watches import call_back, pattern_list
 from ccs.types import Event
 
 __all__ = ["EventBus", "EventErrorCallback", "event_watch", "on_event", "publish"]

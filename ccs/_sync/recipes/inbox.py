@@ -1,4 +1,4 @@
-# Generated from ccs/aio/recipes/inbox.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/recipes/inbox.py by scripts/twin. Do not edit.
 """The inbox of a role: its messages, one after the other, each to one receiver at a time."""
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from weakref import WeakKeyDictionary
 
-from ccs._core.commit import revision_guard
-from ccs._core.inbox import (
+from ccs._core.changes.mailbox import Mailbox
+from ccs._core.checks import whole
+from ccs._core.commits.commit import revision_guard
+from ccs._core.recipes.inbox import (
     Desk,
     InboxPaths,
     Move,
@@ -24,18 +26,16 @@ from ccs._core.inbox import (
     inbox_paths,
     taking,
 )
-from ccs._core.lease import Lease
-from ccs._core.mailbox import Mailbox
-from ccs._core.numbers import whole
+from ccs._core.recipes.lease import Lease
 from ccs._core.retry import Patience
 from ccs._core.times import Duration, millis, seconds
 from ccs._local import Local
 from ccs._log import logger
+from ccs._sync.changes.watch_kinds import Picture
 from ccs._sync.engine import Engine
 from ccs._sync.entries import Entries
-from ccs._sync.place import Place
+from ccs._sync.handle import Place
 from ccs._sync.recipes.message import Message, message_of
-from ccs._sync.watch_kinds import Picture
 from ccs.errors import (
     CCSError,
     Conflict,

@@ -1,4 +1,4 @@
-# Generated from ccs/aio/recipes/message.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/recipes/message.py by scripts/twin. Do not edit.
 """A message, and what becomes of it: sent, answered, acknowledged, released."""
 
 from __future__ import annotations
@@ -7,12 +7,12 @@ import secrets
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ccs._core.codec import decode
-from ccs._core.commit import Applied, Crowded, Guard
-from ccs._core.inbox import Letter, Move, acknowledging, burying, releasing
-from ccs._core.outbox import INBOX_LIMIT, Draft, Outbox, Posted
+from ccs._core.commits.commit import Applied, Crowded, Guard
+from ccs._core.recipes.inbox import Letter, Move, acknowledging, burying, releasing
+from ccs._core.recipes.outbox import INBOX_LIMIT, Draft, Outbox, Posted
 from ccs._core.times import Duration, from_micros, millis, seconds
-from ccs._sync.place import Place
+from ccs._core.values.codec import decode
+from ccs._sync.handle import Place
 from ccs.errors import ClaimLost, Conflict, Misuse
 
 __all__ = ["Message", "message_of", "send"]

@@ -1,4 +1,4 @@
-# Generated from ccs/aio/recipes/once.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/recipes/once.py by scripts/twin. Do not edit.
 """Run-once: work under a key that is run by one caller, and whose result all callers get."""
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from functools import wraps
 from typing import Any, NoReturn
 
 from ccs._compat import Work, whole
-from ccs._core.codec import decode, encode, validate
-from ccs._core.commit import delete_op, revision_guard, set_op
-from ccs._core.keyed import KeyTemplate, asks_for_token
-from ccs._core.lease import Lease
-from ccs._core.once import (
+from ccs._core.commits.commit import delete_op, revision_guard, set_op
+from ccs._core.names.pattern import escape
+from ccs._core.recipes.idempotency_keys import KeyTemplate, asks_for_token
+from ccs._core.recipes.lease import Lease
+from ccs._core.recipes.once import (
     Begin,
     Condemn,
     Done,
@@ -27,14 +27,14 @@ from ccs._core.once import (
     result_in,
     running,
 )
-from ccs._core.pattern import escape
 from ccs._core.shown import shown
 from ccs._core.times import millis
+from ccs._core.values.codec import decode, encode, validate
 from ccs._log import logger
+from ccs._sync.changes.watch_kinds import Picture
 from ccs._sync.entries import Entries
-from ccs._sync.place import Place
-from ccs._sync.recipes.steps import looking
-from ccs._sync.watch_kinds import Picture
+from ccs._sync.handle import Place
+from ccs._sync.recipes.waiting import looking
 from ccs.errors import CCSError, ClaimLost, Conflict, InvalidValue, RetriesExhausted
 from ccs.types import Entry
 

@@ -1,4 +1,4 @@
-# Generated from ccs/aio/recipes/presence.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/recipes/presence.py by scripts/twin. Do not edit.
 """Presence: who is at work in a context, as told by leases that end with their process."""
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from datetime import datetime
 from typing import Any
 
 from ccs._compat import Worker, sleep, whole
-from ccs._core.codec import encode
-from ccs._core.commit import delete_op, set_op
-from ccs._core.lease import Lease
-from ccs._core.presence import EVERYBODY, ROOT, members_in, written
+from ccs._core.commits.commit import delete_op, set_op
+from ccs._core.recipes.lease import Lease
+from ccs._core.recipes.presence import EVERYBODY, ROOT, members_in, written
 from ccs._core.shown import shown
 from ccs._core.times import Duration, from_micros, millis, seconds
+from ccs._core.values.codec import encode
 from ccs._local import Local
 from ccs._log import logger
+from ccs._sync.background.listener import Listener
 from ccs._sync.entries import Entries
-from ccs._sync.listener import Listener
 from ccs.errors import CCSError, ContextFinished, ContextGone, InvalidValue, Misuse, StoreClosed, Unavailable
 from ccs.types import Member
 

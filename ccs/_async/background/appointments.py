@@ -1,0 +1,153 @@
+"""The appointments of a store's contexts: what is to be asked of the server when, for the listener.
+
+What is due at one time travels together: a thousand contexts with one lease each cost a few round trips, not a thousand.
+The blocking listener runs this very class in its thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from ccs._async.transport.commands import Connection, ScriptCall
+from ccs._core.retry import Patience
+from ccs._core.timers import Agenda
+from ccs._log import logger
+from ccs.errors import CCSError, Forbidden
+
+__all__ = ["Appointment", "Appointments", "Errand"]
+
+# How much travels at once; seconds that it may take, since what is due next waits for it; and until it is tried again.
+_WEIGHT, _PATIENCE, _REST = 512, 1.0, 1.0
+
+Appointment = tuple[str, str]
+"""The kind, and the address of the context."""
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A call of a script that an appointment consists of, and who takes the reply; `weight` is in single operations."""
+
+    call: ScriptCall
+    take: Callable[[Any], object]
+    weight: int = 1
+
+
+class Appointments:
+    """Keeps the appointments of each kind by the errands that its function in `kinds` names when they are due."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        kinds: dict[str, Callable[[str], Sequence[Errand]]],
+        tell: Callable[..., object],
+    ) -> None:
+        self._connection, self._kinds, self._tell = connection, kinds, tell
+        self._agenda: Agenda[Appointment] = Agenda()
+        self._forbidden: set[Appointment] = set()
+        self._planned = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Appointments by {self._agenda!r}>"
+
+    def plan(self, kind: str, address: str, seconds: float) -> None:
+        """Makes an appointment in so many seconds, unless there is an earlier one. From any thread."""
+        what = kind, address
+        when = time.monotonic() + seconds
+        if what not in self._forbidden and not self._agenda.covers(what, when):
+            self._tell(self._appoint, what, when)
+
+    def covers(self, kind: str, address: str, seconds: float) -> bool:
+        """Whether there is one by then. Any thread may ask."""
+        return self._agenda.covers((kind, address), time.monotonic() + seconds)
+
+    def cancel(self, kind: str, address: str) -> None:
+        """Forgets an appointment, if there is one."""
+        self._agenda.cancel((kind, address))
+
+    async def aclose(self) -> None:
+        """Keeps no more of them."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def _appoint(self, what: Appointment, when: float) -> None:
+        if self._agenda.plan(what, when):
+            self._planned.set()
+        if self._task is None:
+            self._task = asyncio.create_task(self._keep(), name="ccs appointments")
+
+    async def _keep(self) -> None:
+        while True:
+            when = self._agenda.next()
+            self._planned.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if when is None else max(0.0, when - time.monotonic())):
+                    await self._planned.wait()
+            await self._run(self._agenda.due(time.monotonic()))
+
+    async def _run(self, due: Sequence[Appointment]) -> None:
+        failure: Exception | None = None
+        for some in _loads((what, errand) for what in due for errand in self._errands(what)):
+            failure = failure or await self._travel(some)
+            if failure:
+                # The server does not answer: what is left is not tried either, and waits no longer for that.
+                for what, _ in some:
+                    self._agenda.plan(what, time.monotonic() + _REST)
+        if failure:
+            logger.warning("%d appointments are not kept yet, again in a second: %s", len(due), failure)
+
+    def _errands(self, what: Appointment) -> Sequence[Errand]:
+        kind, address = what
+        try:
+            return self._kinds[kind](address)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the other appointments are kept
+            self._failed(what, error)
+            return ()
+
+    async def _travel(self, some: Sequence[tuple[Appointment, Errand]]) -> Exception | None:
+        patience = Patience(time.monotonic() + _PATIENCE)
+        try:
+            replies = await self._connection.scripts([errand.call for _, errand in some], patience)
+        except Exception as error:  # noqa: BLE001  # as above
+            return error
+        for (what, errand), reply in zip(some, replies, strict=True):
+            try:
+                if isinstance(reply, Exception):
+                    raise reply
+                errand.take(reply)
+            except Exception as error:  # noqa: BLE001  # as above
+                self._failed(what, error)
+        return None
+
+    def _failed(self, what: Appointment, error: Exception) -> None:
+        kind, address = what
+        if isinstance(error, Forbidden):
+            # Those who may do it for all; nor is every read a reason to try again.
+            self._forbidden.add(what)
+            logger.warning("%s of %s is left to others: %s", kind, address, error)
+            return
+        if isinstance(error, CCSError):
+            logger.warning("%s of %s failed, again in a second: %s", kind, address, error)
+        else:
+            logger.error("%s of %s failed, again in a second", kind, address, exc_info=error)
+        self._agenda.plan(what, time.monotonic() + _REST)
+
+
+def _loads(errands: Iterator[tuple[Appointment, Errand]]) -> Iterator[list[tuple[Appointment, Errand]]]:
+    """What travels at once: in order, and no more than is soon done."""
+    load: list[tuple[Appointment, Errand]] = []
+    weight = 0
+    for what, errand in errands:
+        if load and weight + errand.weight > _WEIGHT:
+            yield load
+            load, weight = [], 0
+        load.append((what, errand))
+        weight += errand.weight
+    if load:
+        yield load

@@ -1,0 +1,388 @@
+"""The background listener, asyncio: one subscription connection a store, and the appointments of its contexts.
+
+It parses each commit once and hands it to the feeds. The channel is only a hint: after a reconnect, a gap or a
+silence the watches read the journal. The blocking twin, written by hand, runs this very class in a thread, and lets
+others read the messages: what those touch is made for it, or goes through `tell`.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from ccs._async.background.appointments import Appointments, Errand
+from ccs._async.commit_sender import commit_call
+from ccs._async.transport.commands import Connection, ScriptCall
+from ccs._async.transport.connect import Dialer
+from ccs._async.transport.connection import Plain
+from ccs._async.transport.pool import Link
+from ccs._async.transport.pubsub import Line
+from ccs._compat import AsyncSignal, Lock, call
+from ccs._core.changes.feed import Feed
+from ccs._core.changes.mailbox import Mailbox
+from ccs._core.commits.commit import (
+    Applied,
+    Batch,
+    Commit,
+    parse_answers,
+    refused_action,
+    renew_op,
+    revision_guard,
+    sweep_op,
+)
+from ccs._core.commits.journal import MALFORMED, JournalPage, Record, parse_page, parse_record
+from ccs._core.commits.queries import journal_arguments, journal_keys
+from ccs._core.names.keys import Keys, address_of_key, channel_glob, keys_of
+from ccs._core.names.target import Target
+from ccs._core.recipes.holdings import Holding, Holdings, giving_back, grouped
+from ccs._core.recipes.lease import Lease, Leases
+from ccs._core.times import millis
+from ccs._log import logger
+from ccs._protocol.faults import copy_of
+from ccs._protocol.scripts import JOURNAL
+from ccs._stats import Counters
+from ccs.errors import CCSError, Forbidden, StoreClosed
+
+__all__ = ["Listener", "Overhearing"]
+
+# Seconds: a look at a context that has been silent, at all of them, and how long after a deadline we come.
+SILENCE, RESYNC, GRACE = 5.0, 30.0, 0.005
+# Seconds between two looks at what was forgotten while it was held.
+_TIDY = 0.5
+_RENEWED_AT_ONCE = 128
+
+
+class Overhearing(Protocol):
+    """Who hears every context of the namespace: a watch of the whole store."""
+
+    def overhear(self, address: str, record: Record) -> None:
+        """The next message of any context."""
+
+    def resync(self, *, routine: bool = False) -> None:
+        """Messages may have been missed; or it is only time to look again."""
+
+    def fail(self, error: CCSError) -> None:
+        """Nothing can be delivered at present."""
+
+
+class Listener:
+    """Hears the commits of all contexts that somebody of this store watches, and keeps their appointments."""
+
+    def __init__(
+        self,
+        target: Target,
+        timeout: float,
+        namespace: str,
+        retry_for: float,
+        stats: Counters,
+        tell: Callable[..., object] = call,
+        plain: Plain | None = None,
+        holdings: Holdings | None = None,
+    ) -> None:
+        # A connection of its own, for the sweeps and the looks at the journal: it depends on nobody's commands.
+        self._dialer = Dialer(target, timeout, retry_for)
+        self._connection = Connection(Link(self._dialer, stats), self._dialer.address, target.user, retry_for, stats)
+        self._namespace, self._retry_for, self._stats = namespace, retry_for, stats
+        self._feeds: dict[str, Feed] = {}
+        # Replaced, never changed: another thread may be on its way through them.
+        self._overhearing: tuple[Overhearing, ...] = ()
+        self._tell = tell
+        told = self._on_message, self._on_live, self._on_down, self._on_refused
+        self._line = Line(self._dialer, *told, retry_for, stats, tell, plain)
+        self._leases = Leases(Lock())
+        self.holdings = holdings or Holdings()
+        kinds = {
+            "sweep": self._sweep,
+            "renew": self._renew,
+            "check": self._check,
+            "resync": self._resync,
+            "tidy": self._tidy,
+        }
+        self._appointments = Appointments(self._connection, kinds, tell)
+        self._plan = self._appointments.plan
+
+    def __repr__(self) -> str:
+        return f"<Listener to {len(self._feeds)} contexts over {self._line!r}>"
+
+    async def open(self) -> None:
+        """Nothing to do yet: the line is opened for the first watch, the clock started for the first appointment."""
+
+    async def aclose(self) -> None:
+        """Ends the line, the appointments and the connection; who waits for changes is told."""
+        closed = StoreClosed(f"the store at {self._dialer.address} was closed; connect anew")
+        self._on_down(closed)
+        await self._appointments.aclose()
+        await self._line.aclose(closed)
+        await self._connection.aclose()
+
+    def signal(self) -> AsyncSignal:
+        """What one who is woken by this listener waits for."""
+        return AsyncSignal()
+
+    async def join(self, address: str, mailbox: Mailbox) -> None:
+        """Adds a watch to a context: when this returns, whatever is committed from then on reaches the mailbox."""
+        feed = self._feeds.setdefault(address, Feed(address, Lock()))
+        feed.mailboxes += (mailbox,)
+        try:
+            await self._line.subscribe("SUBSCRIBE", self._channel(address), self._retry_for)
+        except BaseException:
+            await self.leave(address, mailbox)
+            raise
+
+    async def leave(self, address: str, mailbox: Mailbox) -> None:
+        """Removes a watch."""
+        feed = self._feeds.get(address)
+        if not feed or mailbox not in feed.mailboxes:
+            return
+        feed.mailboxes = tuple(each for each in feed.mailboxes if each is not mailbox)
+        if not feed.mailboxes:
+            del self._feeds[address]
+            self._appointments.cancel("check", address)
+            self._line.unsubscribe("UNSUBSCRIBE", self._channel(address))
+
+    async def overhear(self, watch: Overhearing) -> None:
+        """Adds a watch of the whole store: live when this returns."""
+        self._overhearing += (watch,)
+        try:
+            await self._line.subscribe("PSUBSCRIBE", channel_glob(self._namespace), self._retry_for)
+        except BaseException:
+            await self.ignore(watch)
+            raise
+        self._plan("resync", "", RESYNC)
+
+    async def ignore(self, watch: Overhearing) -> None:
+        """Removes a watch of the whole store."""
+        self._overhearing = tuple(each for each in self._overhearing if each is not watch)
+        if not self._overhearing:
+            self._line.unsubscribe("PUNSUBSCRIBE", channel_glob(self._namespace))
+
+    def anchor(self, address: str, page: JournalPage) -> None:
+        """A look at the journal after joining: where the context stands, and its deadlines."""
+        if feed := self._feeds.get(address):
+            feed.anchor(page.last)
+            self._plan_from(address, page)
+
+    def expect(self, address: str, seconds: float) -> None:
+        """An entry will be due in so many seconds: sweeps then, so that its end becomes a commit."""
+        self._plan("sweep", address, seconds + GRACE)
+
+    def check_soon(self, address: str, seconds: float) -> None:
+        """Looks at a context then, whether it still exists."""
+        self._plan("check", address, seconds + GRACE)
+
+    def hold(self, address: str, lease: Lease) -> None:
+        """Renews a lease from now on, in one command with all others of its context, until it is lost or let go."""
+        # First of all it is there: an appointment that is due meanwhile must not overlook it.
+        self.register(address, lease)
+        self.attend(address, lease)
+
+    def register(self, address: str, lease: Lease) -> None:
+        """Adds a lease to those that are renewed when it is time. From any thread."""
+        self._leases.add(address, lease)
+
+    def attend(self, address: str, lease: Lease) -> None:
+        """Makes the appointments for a lease."""
+        self._plan("renew", address, lease.renewal_in)
+        self.expect(address, lease.ttl)
+
+    def keeps(self, address: str, lease: Lease) -> bool:
+        """Whether it will be renewed, and swept, by the appointments that there are: nobody need be woken for it."""
+        kept = self._appointments
+        return kept.covers("renew", address, lease.renewal_in) and kept.covers("sweep", address, lease.ttl + GRACE)
+
+    def tidy(self) -> None:
+        """Looks now and then from now on, as long as something is held, at what was forgotten meanwhile. From any thread."""
+        self._plan("tidy", "", _TIDY)
+
+    def end_leases(self) -> None:
+        """Nobody believes in them any more. From any thread."""
+        self._leases.end()
+
+    def let_go(self, address: str, lease: Lease) -> None:
+        """Renews a lease no more. From any thread."""
+        # Its appointment stays: the next lease is likely to need it.
+        self._leases.remove(address, lease)
+
+    def _channel(self, address: str) -> str:
+        return keys_of(self._namespace, address).channel
+
+    def _on_message(self, kind: bytes, channel: str, raw: bytes) -> None:
+        address = address_of_key(self._namespace, channel)
+        try:
+            record = parse_record(raw)
+        except MALFORMED as error:
+            logger.warning("what was said on %s is no commit, and ignored: %r", channel, error)
+            return self._doubt(address)
+        if address is None:
+            return None
+        self._stats.add("bytes", record.size)
+        self._note_deadlines(address, record)
+        if kind == b"message" and (feed := self._feeds.get(address)):
+            self._count_gap(not feed.deliver(record))
+        elif kind == b"pmessage":
+            for watch in self._overhearing:
+                watch.overhear(address, record)
+        return None
+
+    def _doubt(self, address: str | None) -> None:
+        if address is not None and (feed := self._feeds.get(address)):
+            feed.doubt()
+            self._plan("check", address, 0.0)
+
+    def _count_gap(self, missed: bool) -> None:
+        if missed:
+            self._stats.add("gaps_filled")
+
+    def _note_deadlines(self, address: str, record: Record) -> None:
+        now = record.at / 1000
+        if record.expiry:
+            self.expect(address, (record.expiry - now) / 1000)
+        if record.deadline:
+            self.check_soon(address, (record.deadline - now) / 1000)
+
+    def _on_live(self, channel: str) -> None:
+        # Live again after a loss: what was said meanwhile is in the journal.
+        address = address_of_key(self._namespace, channel)
+        if address is not None and (feed := self._feeds.get(address)):
+            feed.doubt()
+            self._plan("check", address, 0.0)
+        else:
+            self._each_overhearing(lambda watch: watch.resync())
+
+    def _on_down(self, error: CCSError) -> None:
+        for feed in self._feeds.values():
+            for mailbox in feed.mailboxes:
+                mailbox.fail(copy_of(error))
+        self._each_overhearing(lambda watch: watch.fail(copy_of(error)))
+
+    def _on_refused(self, channel: str, error: CCSError) -> None:
+        address = address_of_key(self._namespace, channel)
+        if address is not None and (feed := self._feeds.get(address)):
+            for mailbox in feed.mailboxes:
+                mailbox.fail(copy_of(error))
+        else:
+            self._each_overhearing(lambda watch: watch.fail(copy_of(error)))
+
+    def _each_overhearing(self, tell: Callable[[Overhearing], None]) -> None:
+        for watch in self._overhearing:
+            tell(watch)
+
+    def _plan_from(self, address: str, page: JournalPage) -> None:
+        if page.next_expiry:
+            self.expect(address, (page.next_expiry - page.now) / 1000)
+        if page.deadline:
+            self.check_soon(address, (page.deadline - page.now) / 1000)
+        self._plan("check", address, SILENCE)
+
+    def _sweep(self, address: str) -> Sequence[Errand]:
+        batch = Batch([Commit("", [sweep_op()])], "", 0)
+        return [self._errand(address, batch, self._swept)]
+
+    def _swept(self, address: str, answers: Sequence[Applied | CCSError]) -> None:
+        applied = answers[0]
+        if isinstance(applied, Forbidden):
+            raise applied
+        if isinstance(applied, Applied) and applied.result[0]:
+            self.expect(address, applied.result[0] / 1000 - applied.at / 1_000_000)
+
+    def _renew(self, address: str) -> Sequence[Errand]:
+        now = time.monotonic()
+        leases = self._leases.of(address)
+        if not leases:
+            self._leases.prune(address)
+        due = [lease for lease in leases if lease.is_due(now)]
+        self._plan_renewal(address, [lease for lease in leases if not lease.is_due(now)])
+        for lease in due:
+            if lease.term(now) <= 0:
+                self.let_go(address, lease)
+        renewed = [lease for lease in due if lease.term(now) > 0]
+        starts = range(0, len(renewed), _RENEWED_AT_ONCE)
+        return [self._renewal(address, renewed[start : start + _RENEWED_AT_ONCE], now) for start in starts]
+
+    def _renewal(self, address: str, leases: Sequence[Lease], now: float) -> Errand:
+        terms = [lease.term(now) for lease in leases]
+        batch = Batch([_renewing(lease, term) for lease, term in zip(leases, terms, strict=True)], "", 0)
+
+        def renewed(address: str, answers: Sequence[Applied | CCSError]) -> None:
+            for lease, term, answer in zip(leases, terms, answers, strict=True):
+                if isinstance(answer, Applied):
+                    lease.renewed(now, term)
+                else:
+                    self.let_go(address, lease)
+                    lease.lose()
+            self._plan_renewal(address, [lease for lease in leases if not lease.lost])
+
+        return self._errand(address, batch, renewed)
+
+    def _plan_renewal(self, address: str, leases: Sequence[Lease]) -> None:
+        if leases:
+            self._plan("renew", address, min(lease.due for lease in leases) - time.monotonic())
+
+    def _tidy(self, _: str) -> Sequence[Errand]:
+        """Gives back what was forgotten while it was held."""
+        if self.holdings.prune(time.monotonic()):
+            self.tidy()
+        return [self._giving_back(address, some) for address, some in grouped(self.holdings.forgotten())]
+
+    def _giving_back(self, address: str, some: list[Holding]) -> Errand:
+        # First: what is given back must not be renewed meanwhile.
+        given = {(holding.path, holding.revision) for holding in some}
+        for lease in self._leases.of(address):
+            if (lease.path, lease.revision) in given:
+                self.let_go(address, lease)
+
+        def given_back(address: str, answers: Sequence[Applied | CCSError]) -> None:
+            self.holdings.done_with(some)
+            for holding, answer in zip(some, answers, strict=True):
+                if isinstance(answer, Applied) and holding.owner is None:  # else it had been lost before
+                    _warn_forgotten(holding)
+
+        return self._errand(address, giving_back(some), given_back)
+
+    def _check(self, address: str) -> Sequence[Errand]:
+        feed = self._feeds.get(address)
+        if feed is None:
+            return ()
+        keys = journal_keys(keys_of(self._namespace, address))
+        call = ScriptCall(JOURNAL, keys, journal_arguments(feed.last or 0, 0))
+        return [Errand(call, partial(self._checked, feed))]
+
+    def _checked(self, feed: Feed, reply: Any) -> None:
+        page = parse_page(reply)
+        self._plan_from(feed.address, page)
+        self._count_gap(feed.check(page))
+
+    def _resync(self, _: str) -> Sequence[Errand]:
+        self._each_overhearing(lambda watch: watch.resync(routine=True))
+        if self._overhearing:
+            self._plan("resync", "", RESYNC)
+        return ()
+
+    def _errand(self, address: str, batch: Batch, take: Callable[[str, Sequence[Applied | CCSError]], None]) -> Errand:
+        keys = keys_of(self._namespace, address)
+        forbid = partial(self._forbid, keys)
+        return Errand(
+            commit_call(batch, keys),
+            lambda reply: take(address, parse_answers(batch, address, reply, forbid)),
+            len(batch.commits),
+        )
+
+    def _forbid(self, keys: Keys, refused: str) -> Forbidden:
+        return self._connection.forbidden(refused_action(refused, keys))
+
+
+def _warn_forgotten(holding: Holding) -> None:
+    said = (
+        f"{holding.path} in {holding.address} was held and then forgotten, and is given back: leave it, or release() it"
+    )
+    try:
+        warnings.warn(said, ResourceWarning, stacklevel=1)
+    except ResourceWarning as warning:  # turned into an error, which nobody could catch here
+        logger.warning("%s", warning)
+
+
+def _renewing(lease: Lease, term: float) -> Commit:
+    return Commit("", [renew_op(lease.path, millis(term))], [revision_guard(lease.path, lease.revision)])

@@ -1,0 +1,41 @@
+"""The journal read backwards."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from ccs._async.handle import Place
+from ccs._core.commits.journal import MALFORMED, Record, parse_record
+from ccs.errors import HistoryDamaged
+
+__all__ = ["newest_first"]
+
+_PAGE = 100
+
+
+async def newest_first(place: Place, since: int | None, until: int | None) -> AsyncIterator[Record]:
+    """The records after `since`, up to and including `until`, that the journal still holds.
+
+    `HistoryDamaged` where something in between is no record.
+    """
+    run, journal, newest = place.connection.run, place.keys.journal, b"+"
+    if until is not None and (items := await run(("XRANGE", journal, f"{until}-0", "+", "COUNT", "1"))):
+        newest = items[0][0]  # the item that ends there or later
+    before, after = newest.decode(), "-" if since is None else f"({since}-0"
+    while True:
+        items = await run(("XREVRANGE", journal, before, after, "COUNT", str(_PAGE)))
+        for item, fields in items:
+            for raw in reversed(fields[1::2]):
+                record = _parsed(raw, item, place.address)
+                if (since or 0) < record.revision and (until is None or record.revision <= until):
+                    yield record
+            before = f"({item.decode()}"
+        if len(items) < _PAGE:
+            return
+
+
+def _parsed(raw: bytes, item: bytes, address: str) -> Record:
+    try:
+        return parse_record(raw)
+    except MALFORMED as error:
+        raise HistoryDamaged(address, int(item.split(b"-")[0])) from error

@@ -1,0 +1,55 @@
+"""Which contexts there are: a walk over the server's keys, for listings and for watches of the whole store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from ccs._async.engine import Engine
+from ccs._async.transport.commands import ScriptCall
+from ccs._core.commits.queries import info_keys, parse_info
+from ccs._core.names.keys import address_of_key, meta_glob
+from ccs._core.names.pattern import AddressMatcher
+from ccs._protocol.scripts import INFO
+from ccs.types import ContextInfo
+
+__all__ = ["addresses", "describe"]
+
+# Keys that are looked at, and contexts that are asked about, in one round trip.
+_PAGE, _AT_ONCE = 1000, 250
+
+
+async def addresses(engine: Engine) -> AsyncIterator[str]:
+    """The addresses of all contexts, in no order; those that ended a while ago may be among them."""
+    cursor, seen = b"0", set()
+    while True:
+        command = "SCAN", cursor, "MATCH", meta_glob(engine.namespace), "COUNT", str(_PAGE)
+        cursor, keys = await engine.connection.run(command, early=True)
+        for key in keys:
+            address = address_of_key(engine.namespace, key.decode())
+            if address is not None and address not in seen:
+                seen.add(address)
+                yield address
+        if cursor == b"0":
+            return
+
+
+async def describe(engine: Engine, matcher: AddressMatcher, limit: int | None) -> list[ContextInfo]:
+    """What is known of each context whose address matches, sorted by address; of the first `limit` of them."""
+    await engine.ready()
+    matching = sorted([address async for address in addresses(engine) if matcher.matches_address(address)])
+    found: list[ContextInfo] = []
+    for start in range(0, len(matching), _AT_ONCE):
+        if limit is not None and len(found) >= limit:
+            break
+        found += await _infos(engine, matching[start : start + _AT_ONCE])
+    return found[:limit]
+
+
+async def _infos(engine: Engine, some: list[str]) -> list[ContextInfo]:
+    """What is known of those of some contexts that exist: one round trip."""
+    replies = await engine.connection.scripts([ScriptCall(INFO, info_keys(engine.keys(each)), ()) for each in some])
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    infos = [parse_info(address, reply) for address, reply in zip(some, replies, strict=True)]
+    return [info for info in infos if info.revision]

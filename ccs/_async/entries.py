@@ -1,0 +1,57 @@
+"""Reads, writes, transactions and watches of one context: what recipes are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from ccs._async.handle import Place
+from ccs._async.observing import Watches
+from ccs._async.optimistic import Race
+from ccs._async.transaction import Transaction
+from ccs._async.writes import Writes
+from ccs._compat import async_maybe, callable_of
+from ccs._core.times import Duration
+from ccs.errors import Conflict
+
+__all__ = ["Entries"]
+
+T = TypeVar("T")
+
+
+class Entries(Writes, Watches):
+    """The entries of one context, for one agent."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    def transaction(self) -> Transaction:
+        """Several reads and writes as one commit; `Conflict` when it is left if anything read has changed.
+
+        >>> entry = await task.set("status", "open")
+        >>> async with task.transaction() as tx:
+        ...     if await tx.get("status") == "open":
+        ...         tx.set("status", "closed")
+        >>> await task.get("status")
+        'closed'
+        """
+        return Transaction(self)
+
+    async def transact(
+        self, fn: Callable[[Transaction], T], *, attempts: int | None = 10, timeout: Duration | None = None
+    ) -> T:
+        """`fn(tx)` in a transaction, again on `Conflict`, `attempts` times in all (None: no bound); what `fn` returns.
+
+        `fn` may be called several times: it should do nothing but read and write in `tx`. `TimeoutError` after `timeout`
+        seconds, those of `fn` included; nothing was written then.
+        """
+        callable_of(fn)
+        race = Race("transaction", attempts=attempts, timeout=timeout)
+        while True:
+            try:
+                async with self.transaction() as tx:
+                    result = await async_maybe(fn(tx))
+                    race.check()
+                return result
+            except Conflict as conflict:
+                await race.lose(conflict)

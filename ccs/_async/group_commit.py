@@ -1,0 +1,250 @@
+"""Group commit, asyncio: what is asked for while a batch is on its way goes into the next one.
+
+That makes fifty agents of one process fast, and keeps their acknowledged commits in the order in which they were
+made. Two batches of a context may be on their way: one that the server works on, and one behind it, so that neither
+side waits for the other. The second is applied only if the first was; where anything goes wrong with the first, the
+second waits for what becomes of it.
+
+Ordinarily no task is needed: a batch is posted from the event loop, and its reply wakes those who wait for it. A task
+takes over where that fails, and tries until the batch is answered or patience ends. The blocking twin of this file is
+written by hand too: there the threads take turns at sending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import chain
+from typing import Any, Protocol
+
+from ccs._compat import AsyncGate, async_here
+from ccs._core.commits.batching import Group, Waiting, group
+from ccs._core.commits.commit import Applied, Commit
+from ccs._core.recipes.policies import NO_POLICIES
+from ccs._core.retry import Patience, Withdrawn
+from ccs._protocol.faults import copy_of
+from ccs.errors import CCSError, StoreClosed, Unavailable
+
+__all__ = ["Gatherer", "Sender"]
+
+Answers = Sequence[Applied | Exception]
+Member = Waiting["asyncio.Future[Applied]"]
+
+_WINDOW = 2
+# Seconds that a caller waits beyond its patience, for whoever sends to tell it why.
+_LATE = 0.1
+_NO_ANSWER = "no answer in time"
+
+
+class Sender(Protocol):
+    """Sends groups to the server."""
+
+    @property
+    def server(self) -> str:
+        """Where the server is, without secrets."""
+
+    def post(self, sending: Group[Any], on_answers: Callable[[Answers | None, bool], None]) -> bool:
+        """Sends a group at once and only once; whether that was possible.
+
+        `on_answers(answers, sent)`: None where there are none, and then whether it may have been applied all the same.
+        """
+
+    async def send(self, sending: Group[Any]) -> Answers:
+        """The answers to a group, tried until its patience ends."""
+
+
+class _Flight:
+    """A group on its way, as the one behind it sees it."""
+
+    __slots__ = ("landed", "number")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.landed: AsyncGate | None = None
+
+
+class Gatherer:
+    """The commits of one context, on their way to the server."""
+
+    def __init__(
+        self, sender: Sender, enter: Callable[[], object], numbers: Callable[[], int], retry_for: float
+    ) -> None:
+        self._sender, self._enter, self._numbers, self._retry_for = sender, enter, numbers, retry_for
+        # Where it may be used, once that is known.
+        self._where: object = None
+        self._waiting: list[Member] = []
+        self._flying: dict[_Flight, Group[Member]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._newest: _Flight | None = None
+        self._before: _Flight | None = None
+        self._parity = 0
+        self._pump_is_due = self._alone = False
+        self._watchdog: asyncio.TimerHandle | None = None
+        self.last_revision = 0
+        self.policies = NO_POLICIES
+
+    def __repr__(self) -> str:
+        return f"<Gatherer of {len(self._waiting)} commits, acknowledged up to {self.last_revision}>"
+
+    def commit(self, commit: Commit) -> Awaitable[Applied]:
+        """What became of the commit, once the server has said so; its errors are raised."""
+        # Not a coroutine: that would be one more layer between the answer and who waits for it.
+        loop = async_here()
+        if loop is None or loop is not self._where:
+            self._where = self._enter()
+            loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Applied] = loop.create_future()
+        self._waiting.append(Waiting(commit, time.monotonic(), answer))
+        if self._watchdog is None:
+            self._watchdog = loop.call_later(self._retry_for + _LATE, self._give_up)
+        if self._alone and not self._flying:
+            self._pump()
+        elif not self._pump_is_due and len(self._flying) < _WINDOW:
+            # Not at once: what other tasks ask for in this turn of the loop travels too.
+            self._pump_is_due = True
+            loop.call_soon(self._pump)
+        return answer
+
+    async def aclose(self) -> None:
+        """Ends what is still on its way; its callers are told so."""
+        self._where = None
+        if self._watchdog:
+            self._watchdog.cancel()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        # Out of the way first: a reply that still comes, or fails to, must not begin anything anew.
+        flying, self._flying = self._flying, {}
+        waiting, self._waiting = self._waiting, []
+        for sending in flying.values():
+            closed = "the store was closed; the write may have been applied"
+            self._settle(sending, [StoreClosed(closed) for _ in sending.members])
+        for each in waiting:
+            _hand_out(each.answer, StoreClosed("the store was closed; nothing was written"))
+
+    def _pump(self) -> None:
+        self._pump_is_due = False
+        while self._waiting and len(self._flying) < _WINDOW:
+            if self._before in self._flying:
+                # Sent again, it must still find its answer, which a third one would take the place of.
+                return
+            sending, flight = self._next()
+            if sending.members:
+                self._launch(sending, flight)
+
+    def _next(self) -> tuple[Group[Member], _Flight]:
+        ahead = self._newest if self._newest in self._flying else None
+        # Half of what there is: so two groups of about one size take turns.
+        on_its_way = len(self._flying[ahead].members) if ahead else 0
+        taken = group(self._waiting, (len(self._waiting) + on_its_way + 1) // 2)
+        self._waiting = self._waiting[len(taken) :]
+        members = [waiting for waiting in taken if not waiting.answer.cancelled()]
+        # Who was alone is likely to be so again, and need not wait for company.
+        self._alone = len(members) == 1
+        # Parities alternate among the groups that are sent: a group that is not must not take one.
+        self._parity = 1 - self._parity if members else self._parity
+        flight = _Flight(self._numbers() + self._parity)
+        sending = Group(flight.number, members, ahead.number if ahead else None)
+        # As long as that of the last who came: the others give up by themselves.
+        sending.patience.until = members[-1].since + self._retry_for if members else 0.0
+        return sending, flight
+
+    def _launch(self, sending: Group[Member], flight: _Flight) -> None:
+        ahead = self._newest
+        self._before, self._newest = self._newest, flight
+        self._flying[flight] = sending
+
+        def on_answers(answers: Answers | None, sent: bool) -> None:
+            if answers is not None:
+                self._settle(sending, answers)
+                self._land(flight)
+            elif flight in self._flying:
+                sending.patience.sent = sent
+                self._take_over(sending, flight, ahead)
+
+        if not self._sender.post(sending, on_answers):
+            self._take_over(sending, flight, ahead)
+
+    def _take_over(self, sending: Group[Member], flight: _Flight, ahead: _Flight | None) -> None:
+        task = asyncio.create_task(self._deliver(sending, flight, ahead), name="ccs commit")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _deliver(self, sending: Group[Member], flight: _Flight, ahead: _Flight | None) -> None:
+        try:
+            if ahead is not None and ahead in self._flying:
+                ahead.landed = AsyncGate()
+                await ahead.landed.wait(None)
+            self._settle(sending, await self._answers(sending))
+        except CCSError as error:
+            self._settle(sending, [copy_of(error) for _ in sending.members])
+            self._fail_overdue(error)
+        except Exception as error:  # noqa: BLE001  # not swallowed: who waits for the answer gets it
+            self._settle(sending, [copy_of(error) for _ in sending.members])
+        self._land(flight)
+
+    async def _answers(self, sending: Group[Member]) -> Answers:
+        while True:
+            try:
+                return await self._sender.send(sending)
+            except Withdrawn:
+                # Some were told that they were never sent: those who still wait travel without them.
+                sending.members = [each for each in sending.members if not each.answer.done()]
+                sending.patience = Patience(sending.patience.until)
+                if not sending.members:
+                    return []
+
+    def _land(self, flight: _Flight) -> None:
+        self._flying.pop(flight, None)
+        if flight.landed:
+            flight.landed.open()
+        self._pump()
+
+    def _settle(self, sending: Group[Member], answers: Answers) -> None:
+        for waiting, answer in zip(sending.members, answers, strict=True):
+            if isinstance(answer, Applied) and answer.revision > self.last_revision:
+                self.last_revision = answer.revision
+            _hand_out(waiting.answer, answer)
+
+    def _fail_overdue(self, error: CCSError) -> None:
+        # Who has waited as long, but was never sent, knows that nothing of it was applied.
+        if not isinstance(error, Unavailable):
+            return
+        self._fail_waiting(time.monotonic() - self._retry_for, error.reason)
+
+    def _give_up(self) -> None:
+        """Ends the waiting of those whose patience is over; one timer does so for all."""
+        overdue = time.monotonic() - self._retry_for
+        for sending in self._flying.values():
+            if any(each.since <= overdue and not each.answer.done() for each in sending.members):
+                self._fail_late(sending.members, overdue, not sending.patience.withdraw(), _NO_ANSWER)
+        self._fail_waiting(overdue, _NO_ANSWER)
+        left = [each.since for each in self._pending() if not each.answer.done()]
+        self._watchdog = None
+        if left:
+            again = max(0.0, min(left) - overdue)
+            self._watchdog = asyncio.get_running_loop().call_later(again + _LATE, self._give_up)
+
+    def _pending(self) -> Iterator[Member]:
+        return chain(self._waiting, *(sending.members for sending in self._flying.values()))
+
+    def _fail_waiting(self, overdue: float, reason: str) -> None:
+        self._fail_late(self._waiting, overdue, False, reason)
+        # What was told not to be sent never is.
+        self._waiting = [each for each in self._waiting if not each.answer.done()]
+
+    def _fail_late(self, members: Sequence[Member], overdue: float, maybe_applied: bool, reason: str) -> None:
+        for each in members:
+            if each.since <= overdue:
+                _hand_out(each.answer, Unavailable(self._sender.server, maybe_applied, reason))
+
+
+def _hand_out(future: asyncio.Future[Applied], answer: Applied | Exception) -> None:
+    if future.done():
+        return
+    if isinstance(answer, Applied):
+        future.set_result(answer)
+    else:
+        future.set_exception(answer)

@@ -1,0 +1,161 @@
+"""The embeddings of one context: how texts become vectors, and the dimension that all of them share.
+
+The dimension stands in an entry of its own, and every commit with a vector is guarded by that entry's revision: so it holds
+for all writers. It can change when no vector of another dimension is left. A writer that wants this first closes the entry,
+then looks for such vectors. If there are none, its commit opens the entry with the new dimension. Every commit with a vector
+opens a closed entry, so if one came between, the guard fails and the writer looks again. A writer that finds the entry
+closed, after a crash say, goes on in the same way.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ccs._async.handle import Place
+from ccs._async.memory.stored import stretch
+from ccs._core.commits.commit import Applied, Guard, Operation, revision_guard, set_op
+from ccs._core.commits.entry import RawEntry, parse_entry
+from ccs._core.memory.records import EMBEDDED, EMBEDDINGS, kept_in, with_vector
+from ccs._core.memory.vectors import FLOAT_BYTES, pack, pack_all
+from ccs._core.values.codec import decode, encode
+from ccs.errors import Conflict, InvalidValue, NoEmbedder
+
+__all__ = ["Space"]
+
+
+class _Dimension(NamedTuple):
+    """What was agreed on, and the revision of the entry that says so; zeros where nothing is."""
+
+    size: int
+    revision: int
+    closed: bool = False
+
+    def is_for(self, width: int) -> bool:
+        """Whether this is the dimension, and vectors can be added."""
+        return self.size == width and not self.closed
+
+
+class _Agreed:
+    """What this store knows of the dimension of a context."""
+
+    known: _Dimension | None = None
+
+
+class Space:
+    """Makes vectors for a context, and commits memories that have one."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._agreed = place.engine.shared(("dimension", place.address), _Agreed)
+
+    def __repr__(self) -> str:
+        return f"<Space of {self._place.address}, {self._agreed.known}>"
+
+    async def vector(self, text: str, embedding: Any = None) -> bytes:
+        """The vector of a text, packed: the one that is given, or else what the embedder makes; `NoEmbedder`."""
+        if embedding is not None:
+            return pack(embedding)
+        if self._place.engine.embed is None:
+            raise NoEmbedder
+        return pack_all(await self._place.engine.embed([text]), 1)[0]
+
+    async def remember(
+        self, value: dict[str, Any], text: str, embedding: Any, *, needed: bool = True
+    ) -> tuple[bytes, bytes]:
+        """The vector of a memory, and its value with that as stored.
+
+        Where none is `needed` and none can be made, there is none, and the vector is empty.
+        """
+        limit = self._place.engine.max_value_bytes
+        encode(value, limit)  # what is refused is not worth embedding
+        if embedding is None and not needed and self._place.engine.embed is None:
+            return b"", encode(value, limit)
+        vector = await self.vector(text, embedding)
+        return vector, encode(with_vector(value, vector), limit)
+
+    async def query(self, asked: Any) -> bytes:
+        """The vector of what a search asks for: a text, or an embedding."""
+        return await self.vector(asked) if isinstance(asked, str) else pack(asked)
+
+    async def commit(self, vector: bytes, operations: list[Operation], guards: list[Guard], size: int) -> Applied:
+        """Commits a memory with its vector, which may be empty; `InvalidValue` where others are of another dimension."""
+        if not vector:
+            return await self._place.commit(operations, guards, size, heeding=False)
+        width = len(vector) // FLOAT_BYTES
+        while True:
+            known = self._agreed.known or await self._look()
+            try:
+                if await self._admits(known, width):
+                    return await self._commit_as(known, width, operations, guards, size)
+            except Conflict as conflict:
+                if conflict.path != EMBEDDINGS:
+                    raise
+                self._agreed.known = None
+
+    async def settle(self, vector: bytes) -> None:
+        """Makes the dimension of a vector that of the context. The caller then embeds what has another one."""
+        width = len(vector) // FLOAT_BYTES
+        while not (known := await self._look()).is_for(width):
+            try:
+                await self._agree(known, width)
+            except Conflict as conflict:
+                if conflict.path != EMBEDDINGS:
+                    raise
+
+    async def _admits(self, known: _Dimension, width: int) -> bool:
+        """Returns whether a vector may be committed under what is known, else False: look again. May raise `InvalidValue`."""
+        if known.size in (0, width):
+            return True
+        if await self._look() != known:
+            return False
+        if await self._has_others(width):
+            if known.closed:
+                await self._agree(known, known.size)
+            theirs = f"the others in {self._place.address} have {known.size}"
+            raise InvalidValue(
+                f"the embedding has {width} numbers, {theirs}: forget all of them, or call semantic.reembed"
+            )
+        if not known.closed:
+            await self._agree(known, known.size, closed=True)
+        return known.closed
+
+    async def _has_others(self, width: int) -> bool:
+        """Whether there is a vector of another dimension."""
+        for root in EMBEDDED:
+            last: str | None = ""
+            while last is not None:
+                entries, last = await stretch(self._place, root, last)
+                vectors = (kept_in(path, raw)[1] for path, raw in entries.items())
+                if any(vector and len(vector) != width * FLOAT_BYTES for vector in vectors):
+                    return True
+        return False
+
+    async def _commit_as(
+        self, known: _Dimension, width: int, operations: list[Operation], guards: list[Guard], size: int
+    ) -> Applied:
+        agreeing = [] if known.is_for(width) else [_stating(width)]
+        conditions = [*guards, revision_guard(EMBEDDINGS, known.revision)]
+        applied = await self._place.commit([*operations, *agreeing], conditions, size, heeding=False)
+        if agreeing:
+            self._agreed.known = _Dimension(width, applied.revision)
+        return applied
+
+    async def _agree(self, known: _Dimension, width: int, *, closed: bool = False) -> None:
+        unchanged = revision_guard(EMBEDDINGS, known.revision)
+        applied = await self._place.commit([_stating(width, closed=closed)], [unchanged], 0, heeding=False)
+        self._agreed.known = _Dimension(width, applied.revision, closed)
+
+    async def _look(self) -> _Dimension:
+        raw = await self._place.connection.run(("HGET", self._place.keys.entries, EMBEDDINGS))
+        known = _dimension_in(parse_entry(raw)) if raw else _Dimension(0, 0)
+        self._agreed.known = known
+        return known
+
+
+def _stating(width: int, *, closed: bool = False) -> Operation:
+    return set_op(EMBEDDINGS, encode({"dimension": width, "closed": True} if closed else {"dimension": width}))
+
+
+def _dimension_in(entry: RawEntry) -> _Dimension:
+    value = decode(entry.value)
+    return _Dimension(value["dimension"], entry.revision, value.get("closed", False))

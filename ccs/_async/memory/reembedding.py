@@ -1,0 +1,99 @@
+"""Embedding anew: the memories of a context get vectors of another model, in place, while others read and write.
+
+The dimension changes first, so from then on nothing is stored with the old one. Then all memories are visited in the order
+of their paths, a few dozen in each commit. Hence nothing of the old dimension is left at the end, and a run that was broken
+off can be begun again. Meanwhile a search finds the memories of the dimension that it asks with.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping
+
+from ccs._async.handle import Place
+from ccs._async.memory.embeddings import Space
+from ccs._async.memory.stored import stretch
+from ccs._compat import AsyncWork, async_sleep
+from ccs._core.commits.commit import revision_guard, set_op
+from ccs._core.commits.entry import RawEntry
+from ccs._core.memory.records import EMBEDDED, kept_in, reembedded, text_in
+from ccs._core.memory.vectors import pack_all
+from ccs._core.retry import jitter
+from ccs._core.values.codec import encode
+from ccs._log import logger
+from ccs.errors import Conflict
+
+__all__ = ["Reembedding"]
+
+# As many texts as an embedder well takes at once, and as leave a commit room for longer vectors.
+_AT_A_TIME = 64
+
+
+class Reembedding:
+    """One run through all memories of a context."""
+
+    def __init__(self, space: Space, place: Place, embed: AsyncWork) -> None:
+        self._space = space
+        self._place = place
+        self._embed = embed
+        self._vectors: dict[str, bytes] = {}
+        self._settled = False
+
+    def __repr__(self) -> str:
+        return f"<Reembedding of {self._place.address}>"
+
+    async def run(self) -> int:
+        """Gives a new vector to every memory that has one. Returns how many these were."""
+        done = 0
+        for root in EMBEDDED:
+            last: str | None = ""
+            while last is not None:
+                count, last = await self._step(root, last)
+                done += count
+                logger.info("embedded %d memories anew in %s, now at %r", done, self._place.address, last)
+        return done
+
+    async def _step(self, root: str, after: str) -> tuple[int, str | None]:
+        """Embeds and commits the next memories, again if they changed. Returns how many, and where the next step begins."""
+        lost = 0
+        self._vectors.clear()
+        while True:
+            entries, last = await stretch(self._place, root, after, _AT_A_TIME)
+            texts = _texts(entries)
+            try:
+                await self._commit(entries, texts)
+            except Conflict as conflict:
+                if conflict.path not in texts:
+                    raise
+                await async_sleep(jitter(lost, random.random()))
+                lost += 1
+            else:
+                return len(texts), last
+
+    async def _commit(self, entries: Mapping[str, RawEntry], texts: Mapping[str, str]) -> None:
+        if not texts:
+            return
+        await self._make_vectors(texts.values())
+        vectors = {path: self._vectors[text] for path, text in texts.items()}
+        vector = next(iter(vectors.values()))
+        if not self._settled:  # only once, so that of two runs with different dimensions one fails
+            await self._space.settle(vector)
+            self._settled = True
+        limit = self._place.engine.max_value_bytes
+        values = {path: encode(reembedded(entries[path], vectors[path]), limit) for path in texts}
+        operations = [set_op(path, raw, keep_ttl=True) for path, raw in values.items()]
+        guards = [revision_guard(path, entries[path].revision) for path in texts]
+        await self._space.commit(vector, operations, guards, sum(map(len, values.values())))
+
+    async def _make_vectors(self, texts: Iterable[str]) -> None:
+        """Embeds the texts, each once."""
+        missing = sorted(set(texts) - self._vectors.keys())
+        if missing:
+            vectors = pack_all(await self._embed(missing), len(missing))
+            self._vectors.update(zip(missing, vectors, strict=True))
+
+
+def _texts(entries: Mapping[str, RawEntry]) -> dict[str, str]:
+    """The text of each memory that has a vector, by path."""
+    memories = {path: kept_in(path, raw) for path, raw in entries.items()}
+    return {path: text_in(path, memory.value) for path, (memory, vector) in memories.items() if vector}

@@ -1,0 +1,328 @@
+"""The inbox of a role: its messages, one after the other, each to one receiver at a time."""
+
+from __future__ import annotations
+
+import secrets
+import time
+import weakref
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from weakref import WeakKeyDictionary
+
+from ccs._async.changes.watch_kinds import Picture
+from ccs._async.engine import Engine
+from ccs._async.entries import Entries
+from ccs._async.handle import Place
+from ccs._async.recipes.message import Message, message_of
+from ccs._core.changes.mailbox import Mailbox
+from ccs._core.checks import whole
+from ccs._core.commits.commit import revision_guard
+from ccs._core.recipes.inbox import (
+    Desk,
+    InboxPaths,
+    Move,
+    Offer,
+    burying,
+    dead_letter,
+    held_by_delivery,
+    in_order,
+    inbox_paths,
+    taking,
+)
+from ccs._core.recipes.lease import Lease
+from ccs._core.retry import Patience
+from ccs._core.times import Duration, millis, seconds
+from ccs._local import Local
+from ccs._log import logger
+from ccs.errors import (
+    CCSError,
+    Conflict,
+    ContextFinished,
+    ContextGone,
+    HistoryCompacted,
+    HistoryDamaged,
+    HistoryForked,
+    Misuse,
+)
+from ccs.types import Entry
+
+__all__ = ["Inbox"]
+
+# What the listener still fills for inboxes that nobody closed; it is told when the store opens the next one.
+Orphans = deque[tuple[str, Mailbox]]
+_orphans: WeakKeyDictionary[Engine, Orphans] = WeakKeyDictionary()
+# Seconds for giving back what is held: it comes back by itself, only later.
+_FAREWELL = 1.0
+
+
+class _View(Picture):
+    """The desk of one receiver, kept up to date."""
+
+    def __init__(self, place: Place, paths: InboxPaths) -> None:
+        super().__init__(place.engine, place.address, paths.patterns("messages", "deliveries", "leases"))
+        self.desk = Desk(paths, secrets.token_hex(8))
+
+    def belong_to(self, inbox: Inbox, orphans: Orphans) -> None:
+        """If the inbox is forgotten, not closed, what the listener fills for it is left to `orphans`."""
+        # Not the view itself: it knows the engine, which must be free to go.
+        self._forgotten = weakref.finalize(inbox, orphans.append, (self._address, self._mailbox))
+        self._forgotten.atexit = False
+
+    async def aclose(self) -> None:
+        """Ends it."""
+        self._forgotten.detach()
+        await super().aclose()
+
+    async def refresh(self) -> None:
+        """Takes in what has been heard, without waiting for more."""
+        with suppress(TimeoutError):
+            while True:
+                await self.changed(0.0)
+
+    def _put(self, path: str, entry: Entry | None) -> None:
+        self.desk.put(path, entry)
+
+
+class Inbox(Local):
+    """The messages to one role: iterate, or `receive` one by one, and settle each with `ack` or `release`.
+
+    Delivered in order of sending, each to one receiver of the role at a time. What is not acknowledged within `lease`
+    comes back, the oldest first; after `attempts` deliveries it moves to the dead letters. An inbox has one consumer
+    at a time: give every receiver its own. Iterating ends when the context is finished, or when the inbox is closed; when
+    the context has gone, it goes on with what comes into being again.
+
+    What was received and not settled is given back at once when the inbox is left: when a loop over it ends, however it
+    does, when its block is left, when it or the store is closed. As long as nobody else has taken a message by then, it
+    may still be settled.
+    """
+
+    def __init__(self, entries: Entries, role: str, lease: Duration, attempts: int) -> None:
+        self._entries, self._place = entries, entries.place
+        self._paths, self._lease = inbox_paths(role), millis(lease, "lease")
+        self._tries = whole("attempts", attempts, "how often to deliver a message, at least once", 1)
+        self._view: _View | None = None
+        self._closed = self._receiving = False
+        # Not the inbox itself, which may be forgotten while its messages are still at work.
+        self._token = object()
+        # The message, and whose lease it is, that a call was taking when it was cancelled: perhaps it did.
+        self._unsure: tuple[str, str] | None = None
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"{len(self._view.desk)} messages" if self._view else "not listening"
+        return f"<Inbox of {self._paths.role!r} in {self._place.address}, {state}>"
+
+    async def __aenter__(self) -> Inbox:
+        await self._listen()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    def __aiter__(self) -> Deliveries:
+        return Deliveries(self, self._place)
+
+    async def __anext__(self) -> Message:
+        while True:
+            try:
+                return await self.receive()
+            except ContextGone as error:
+                logger.info("%r goes on with what comes into being again: %s", self, error)
+            except ContextFinished:
+                raise StopAsyncIteration from None
+            except Misuse:
+                if not self._closed:
+                    raise
+                raise StopAsyncIteration from None
+
+    async def receive(self, timeout: Duration | None = None) -> Message:
+        """The oldest message that nobody holds, as soon as there is one; `TimeoutError` after `timeout` seconds.
+
+        One commit, and none while it waits. `ContextFinished` and `ContextGone` where there can be none any more;
+        `Unavailable` may pass: ask again. If it is cancelled, what it has taken by then is delivered by the next call, or the one after.
+        """
+        deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
+        with self._alone():
+            while True:
+                try:
+                    return await self._next(deadline)
+                except TimeoutError:
+                    raise TimeoutError(f"no message for {self._paths.role!r} within {timeout} seconds") from None
+                except Misuse:
+                    if self._closed:  # while it waited
+                        raise self._over() from None
+                    raise
+                except (HistoryCompacted, HistoryDamaged, HistoryForked):  # what stands there now is all that matters
+                    await self._leave()
+                except (ContextFinished, ContextGone):
+                    await self._leave()
+                    raise
+
+    async def unread(self) -> list[Message]:
+        """All messages that are not acknowledged, in order, also those that somebody holds."""
+        snapshot = await self._entries.snapshot(*self._paths.patterns("messages", "deliveries"))
+        desk = _desk_of(self._paths, snapshot.values())
+        return [message_of(offer.letter(offer.deliveries), self._place) for offer in desk.all()]
+
+    async def dead(self) -> list[Message]:
+        """The messages that were delivered `attempts` times and never acknowledged, in order; `ack` forgets one."""
+        await self._bury_all()
+        found = await self._entries.snapshot(*self._paths.patterns("dead"))
+        letters = [(dead_letter(self._paths, entry), entry) for entry in found.values()]
+        messages = [
+            message_of(letter, self._place, revision_guard(entry.path, entry.revision)) for letter, entry in letters
+        ]
+        return sorted(messages, key=lambda message: in_order(message.revision, message.id))
+
+    async def aclose(self) -> None:
+        """Listens no more, ends who waits in it, and gives back what it delivered and nobody has settled."""
+        self._closed = True
+        await self._leave()
+        await self.give_back()
+
+    async def give_back(self) -> None:
+        """Gives back what it has delivered and nobody has settled: others get it at once."""
+        try:
+            if self._unsure:
+                await self._learn(*self._unsure)
+            if held := self._place.holdings.owned_by(self._token):
+                await self._place.engine.give_back(held, Patience(time.monotonic() + _FAREWELL))
+        except CCSError as error:
+            logger.info("%r: what it holds comes back by itself: %s", self, error)
+
+    async def _learn(self, id: str, by: str) -> None:
+        self._unsure = None
+        lease = await self._entries.entry(self._paths.at("leases", id))
+        if lease and lease.value["by"] == by:
+            self._note_held(id, lease.revision)
+
+    def _note_held(self, id: str, revision: int) -> None:
+        until = time.monotonic() + self._lease / 1000
+        self._place.holding(self._paths.at("leases", id), revision, until, self._token)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if self._receiving:
+            raise Misuse(f"{self!r} is waiting already: give every receiver an inbox of its own")
+        self._receiving = True
+        try:
+            yield
+        finally:
+            self._receiving = False
+
+    async def _next(self, deadline: float | None) -> Message:
+        view = await self._listen()
+        while True:
+            await view.refresh()
+            if message := await self._first(view):
+                return message
+            await view.changed(deadline)
+
+    async def _first(self, view: _View) -> Message | None:
+        if offer := view.desk.found():
+            self._unsure = None
+            return self._message(offer, offer.deliveries, offer.seen)
+        while offer := view.desk.oldest():
+            if offer.deliveries >= self._tries:
+                await self._win(view, offer, self._burying(offer))
+            elif message := await self._take(view, offer):
+                return message
+        return None
+
+    async def _take(self, view: _View, offer: Offer) -> Message | None:
+        sent, lease = time.monotonic(), self._lease / 1000
+        term = self._place.term(lease)
+        self._unsure = offer.id, view.desk.token
+        revision = await self._win(view, offer, taking(offer, view.desk.token, millis(term)))
+        self._unsure = None
+        if not revision:
+            return None
+        if term < lease:
+            # Held for as long as this agent is present, and renewed; it ends with its entry, or when its time is up.
+            path = self._paths.at("leases", offer.id)
+            self._place.hold(Lease(path, revision, term, sent + term, sent + lease))
+        self._place.expect(millis(term))
+        view.desk.handed_out(offer.id, revision)
+        return self._message(offer, offer.deliveries + 1, revision)
+
+    async def _win(self, view: _View, offer: Offer, move: Move) -> int:
+        """The revision of the commit; 0 if somebody else was faster. Either way the message is not free any more."""
+        try:
+            applied = await self._place.commit(*move, heeding=False)
+        except Conflict:
+            view.desk.set_aside(offer.id)
+            return 0
+        view.desk.set_aside(offer.id)
+        return applied.revision
+
+    def _message(self, offer: Offer, attempts: int, revision: int) -> Message:
+        letter = offer.letter(attempts)
+        self._note_held(offer.id, revision)
+        return message_of(letter, self._place, held_by_delivery(letter, revision), self._tries)
+
+    def _burying(self, offer: Offer) -> Move:
+        letter = offer.letter(offer.deliveries)
+        return burying(letter, held_by_delivery(letter, offer.seen))
+
+    async def _bury_all(self) -> None:
+        snapshot = await self._entries.snapshot(*self._paths.patterns("messages", "deliveries", "leases"))
+        desk = _desk_of(self._paths, snapshot.values())
+        for offer in desk.all():
+            if offer.deliveries >= self._tries and desk.is_free(offer.id):
+                with suppress(Conflict):  # somebody else has buried or taken it
+                    await self._place.commit(*self._burying(offer), heeding=False)
+
+    async def _listen(self) -> _View:
+        view = self._view or (None if self._closed else await self._open())
+        if view is None or self._closed:
+            await self._leave()
+            raise self._over()
+        return view
+
+    def _over(self) -> Misuse:
+        return Misuse(f"this inbox of {self._paths.role!r} was closed; make another one")
+
+    async def _open(self) -> _View:
+        engine = self._place.engine
+        orphans = _orphans.setdefault(engine, deque())
+        view = _View(self._place, self._paths)
+        view.belong_to(self, orphans)
+        await view.__aenter__()
+        self._view = view
+        while orphans:  # after it: where they are of the same context, that is listened to all along
+            await engine.listener.leave(*orphans.popleft())
+        return view
+
+    async def _leave(self) -> None:
+        view, self._view = self._view, None
+        if view:
+            await view.aclose()
+
+
+class Deliveries:
+    """A loop over an inbox; when it ends, what it was given and has not settled is given back."""
+
+    def __init__(self, inbox: Inbox, place: Place) -> None:
+        self._inbox = inbox
+        left = weakref.finalize(self, place.holdings.note_left, inbox._token)
+        left.atexit = False
+
+    def __aiter__(self) -> Deliveries:
+        return self
+
+    async def __anext__(self) -> Message:
+        inbox = self._inbox
+        # The error of a call below may keep this frame until the next collection: not the loop, too, whose end counts.
+        del self
+        return await inbox.__anext__()
+
+    async def aclose(self) -> None:
+        """Ends it: gives back at once."""
+        await self._inbox.give_back()
+
+
+def _desk_of(paths: InboxPaths, entries: Iterable[Entry]) -> Desk:
+    desk = Desk(paths)
+    for entry in entries:
+        desk.put(entry.path, entry)
+    return desk

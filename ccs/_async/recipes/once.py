@@ -1,0 +1,236 @@
+"""Run-once: work under a key that is run by one caller, and whose result all callers get."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any, NoReturn
+
+from ccs._async.changes.watch_kinds import Picture
+from ccs._async.entries import Entries
+from ccs._async.handle import Place
+from ccs._async.recipes.waiting import looking
+from ccs._compat import AsyncWork, async_whole
+from ccs._core.commits.commit import delete_op, revision_guard, set_op
+from ccs._core.names.pattern import escape
+from ccs._core.recipes.idempotency_keys import KeyTemplate, asks_for_token
+from ccs._core.recipes.lease import Lease
+from ccs._core.recipes.once import (
+    Begin,
+    Condemn,
+    Done,
+    Request,
+    Terms,
+    decide,
+    done,
+    failed,
+    reason,
+    request_of,
+    result_in,
+    running,
+)
+from ccs._core.shown import shown
+from ccs._core.times import millis
+from ccs._core.values.codec import decode, encode, validate
+from ccs._log import logger
+from ccs.errors import CCSError, ClaimLost, Conflict, InvalidValue, RetriesExhausted
+from ccs.types import Entry
+
+__all__ = ["Attempt", "Function", "Once", "idempotent"]
+
+
+class Function:
+    """A function that is run once a key, and what becomes of its arguments."""
+
+    def __init__(self, fn: Callable[..., object]) -> None:
+        if not callable(fn):
+            raise InvalidValue(f"{shown(fn)} is no function: give one, and its arguments behind it")
+        self._work, self._wants_token = AsyncWork(fn), asks_for_token(fn)
+        self.stops = self._work.stops
+
+    async def __call__(self, token: int, *args: Any, **named: Any) -> Any:
+        if self._wants_token:
+            named["token"] = token
+        return await self._work(*args, **named)
+
+
+class Attempt:
+    """One run: what it begins with, the leases that it holds, and the one commit that ends it."""
+
+    def __init__(self, place: Place, request: Request, begin: Begin) -> None:
+        self._place, self._request, self._upon = place, request, begin
+        self._leases: list[Lease] = []
+        self.token = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has begun, and nothing was settled yet."""
+        return bool(self._leases)
+
+    async def begin(self) -> None:
+        """Takes the lease, and writes into the record that somebody is at it; `Conflict` if another one was faster."""
+        request, (lease, keep, *_) = self._request, self._request.terms
+        record, run = encode(running(request, self._upon.attempt)), encode({"attempt": self._upon.attempt})
+        term, sent = self._place.term(lease), time.monotonic()
+        applied = await self._place.commit(
+            [set_op(request.record, record, millis(lease + keep)), set_op(request.run, run, millis(term))],
+            [revision_guard(request.record, self._upon.revision), revision_guard(request.run, 0)],
+            len(record) + len(run),
+            heeding=False,
+        )
+        self.token = applied.revision
+        # The record too is renewed: it is remembered for `keep` after a runner was lost, however long that had run.
+        held = (request.run, term), (request.record, lease + keep)
+        self._leases = [Lease(path, self.token, ttl, sent + ttl) for path, ttl in held]
+        for each in self._leases:
+            self._place.hold(each)
+
+    async def complete(self, result: Any) -> Any:
+        """Stores the result, and is over; the result as everybody reads it. `Conflict` if the run was lost."""
+        raw = encode(done(self._request, self._upon.attempt, result), self._place.engine.max_value_bytes)
+        await self._settle(raw)
+        return decode(raw)["result"]
+
+    async def fail(self, error: BaseException) -> None:
+        """Records why it has failed, and is over: the next one may try at once. `Conflict` if the run was lost."""
+        await self._settle(encode(failed(self._request, self._upon.attempt, reason(error))))
+
+    async def _settle(self, raw: bytes) -> None:
+        request = self._request
+        try:
+            await _conclude(self._place, request, raw, self.token)
+        except Conflict:
+            self._let_go()
+            raise
+        self._let_go()
+
+    def _let_go(self) -> None:
+        while self._leases:
+            self._place.let_go(self._leases.pop())
+
+    async def give_up(self, error: BaseException) -> None:
+        """Ends the attempt because of an error, which is to reach its caller: a problem of ending it is logged."""
+        if not self.is_open:
+            return
+        try:
+            await async_whole(self.fail, error)
+        except Conflict:
+            logger.info("the run of %r had been lost when it failed: %r", self._request.key, error)
+        except CCSError as problem:
+            logger.warning("the failed run of %r stays until its lease ends: %s", self._request.key, problem)
+        finally:
+            self._let_go()
+
+
+class Once:
+    """One call under a key: it finds the result, waits for it, or runs the function."""
+
+    def __init__(self, entries: Entries, function: Function, key: str, input: Any, terms: Terms) -> None:
+        self._entries, self._place, self._function = entries, entries.place, function
+        self._request = request_of(key, input, terms)
+        self._patterns = escape(self._request.record), escape(self._request.run)
+        self._attempt: Attempt | None = None
+
+    async def result(self, *args: Any, **named: Any) -> Any:
+        """The result, whoever ran the function; see `Context.once`."""
+        try:
+            found = await self._result(args, named)
+        except BaseException as error:
+            if self._attempt:
+                await self._attempt.give_up(error)
+            raise
+        wanted = self._request.terms.type
+        return found if wanted is None else validate(found, wanted)
+
+    async def _result(self, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        found = await self._find() or await self._wait()
+        if isinstance(found, Done):
+            return found.result
+        if self._function.stops:
+            return await self._perform(found, args, named)
+        # What cannot be stopped goes on when its caller is cancelled: its result is stored all the same.
+        return await async_whole(self._perform, found, args, named)
+
+    async def _find(self) -> Done | Attempt | None:
+        snapshot = await self._entries.snapshot(*self._patterns)
+        return await self._act(dict(snapshot))
+
+    async def _wait(self) -> Done | Attempt:
+        timeout = self._request.terms.timeout
+        deadline = None if timeout is None else time.monotonic() + timeout
+
+        async def act(picture: Picture) -> Done | Attempt:
+            while not (found := await self._act(picture.entries)):
+                await picture.changed(deadline)
+            return found
+
+        try:
+            return await looking(self._place, self._patterns, act, deadline or 0.0)
+        except TimeoutError:
+            raise TimeoutError(f"somebody else still runs {self._request.key!r} after {timeout:g} s") from None
+
+    async def _act(self, entries: dict[str, Entry]) -> Done | Attempt | None:
+        """What can be done about these entries now; None: nothing, before they change."""
+        step = decide(self._request, entries)
+        try:
+            if isinstance(step, Begin):
+                return await self._begin(step)
+            return await self._condemn(step) if isinstance(step, Condemn) else step
+        except Conflict:
+            return None
+
+    async def _begin(self, step: Begin) -> Attempt:
+        self._attempt = Attempt(self._place, self._request, step)
+        # Whole: a cancelled caller must not leave a lease behind that nobody knows of.
+        await async_whole(self._attempt.begin)
+        return self._attempt
+
+    async def _condemn(self, step: Condemn) -> NoReturn:
+        raw = encode(failed(self._request, step.attempt, step.error))
+        await _conclude(self._place, self._request, raw, step.revision)
+        raise RetriesExhausted(self._request.key, step.attempt, step.error)
+
+    async def _perform(self, attempt: Attempt, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        result = await self._function(attempt.token, *args, **named)
+        try:
+            return await async_whole(attempt.complete, result)
+        except Conflict as lost:
+            return await self._result_instead(lost)
+
+    async def _result_instead(self, lost: Conflict) -> Any:
+        """What somebody else stored, after this run was lost."""
+        found = result_in(self._request, await self._entries.entry(self._request.record))
+        if found is None:
+            key = self._request.key
+            text = (
+                f"this run of {key!r} was lost: its process stood still for longer than its lease, so somebody else may have"
+                " taken over, and there is no result yet; call once() again to get it, or to run it anew"
+            )
+            raise ClaimLost(key, text) from lost
+        return found.result
+
+
+def idempotent(entries: Entries, template: str, terms: Terms) -> Callable[..., Callable[..., Awaitable[Any]]]:
+    """A decorator that runs a function once a key; see `Context.idempotent`."""
+
+    def decorate(fn: Callable[..., object]) -> Callable[..., Awaitable[Any]]:
+        keys, function = KeyTemplate(template, fn), Function(fn)
+
+        @wraps(fn)
+        async def run_once(*args: Any, **named: Any) -> Any:
+            key, arguments = keys.of(args, named)
+            return await Once(entries, function, key, arguments, terms).result(*args, **named)
+
+        run_once.__signature__ = keys.signature  # type: ignore[attr-defined]  # what inspect.signature tells of it
+        return run_once
+
+    return decorate
+
+
+async def _conclude(place: Place, request: Request, raw: bytes, revision: int) -> None:
+    """Writes what came of the run that the record of this revision stands for, and ends its lease."""
+    keep = millis(request.terms.keep)
+    operations = [set_op(request.record, raw, keep), delete_op(request.run)]
+    await place.commit(operations, [revision_guard(request.record, revision)], len(raw), heeding=False)
+    place.expect(keep)

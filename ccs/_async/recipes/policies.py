@@ -1,0 +1,36 @@
+"""Policies: what a context makes of writes to a path where something stands already, whoever writes."""
+
+from __future__ import annotations
+
+from ccs._async.entries import Entries
+from ccs._async.reads import matcher_of
+from ccs._core.commits.commit import policies_op, set_op
+from ccs._core.names.pattern import Exact
+from ccs._core.names.system_paths import system_path
+from ccs._core.recipes.policies import ROOT, check_policy
+from ccs._core.shown import shown
+from ccs._core.values.codec import encode
+from ccs.errors import ReservedPath
+
+__all__ = ["policies", "set_policy"]
+
+
+async def set_policy(entries: Entries, pattern: str, policy: str) -> int:
+    """Makes a policy hold for the paths that match; the revision from which it does."""
+    place, path = entries.place, _path_of(pattern)
+    raw = encode({"pattern": pattern, "policy": check_policy(policy)})
+    applied = await place.commit([set_op(path, raw), policies_op()], [], len(raw))
+    return applied.revision
+
+
+async def policies(entries: Entries) -> dict[str, str]:
+    """The policies that hold, by pattern, in the order in which they were set."""
+    known = await entries.place.heeder.policies()
+    return {rule.pattern: rule.policy for rule in reversed(known.rules)}
+
+
+def _path_of(pattern: str) -> str:
+    for selector in matcher_of((pattern,)).selectors:
+        if (selector.path if isinstance(selector, Exact) else selector.prefix).startswith("@"):
+            raise ReservedPath(f"{shown(pattern)} names paths of the system, which have no policies")
+    return system_path(ROOT, pattern)

@@ -1,0 +1,177 @@
+"""Presence: who is at work in a context, as told by leases that end with their process."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from ccs._async.background.listener import Listener
+from ccs._async.entries import Entries
+from ccs._compat import AsyncWorker, async_sleep, async_whole
+from ccs._core.commits.commit import delete_op, set_op
+from ccs._core.recipes.lease import Lease
+from ccs._core.recipes.presence import EVERYBODY, ROOT, members_in, written
+from ccs._core.shown import shown
+from ccs._core.times import Duration, from_micros, millis, seconds
+from ccs._core.values.codec import encode
+from ccs._local import Local
+from ccs._log import logger
+from ccs.errors import CCSError, ContextFinished, ContextGone, InvalidValue, Misuse, StoreClosed, Unavailable
+from ccs.types import Member
+
+__all__ = ["Presence", "members"]
+
+# Seconds: the shortest ttl, which leaves time to renew; after an outage was told; for a return that is on its way.
+_SHORTEST, _REST, _FAREWELL = 0.1, 0.5, 1.0
+
+
+class Presence(Local):
+    """An agent's membership of a context, from `enter` to `leave`; as a context manager it does both.
+
+    It renews itself in the background. If it lapses all the same, since the process was stopped or cut off for longer
+    than its `ttl` (seconds), it has left for everybody else, and joins again by itself when it is back: `joined_at` is
+    new then. It ends with its context, and does not bring that back; only where the server has lost its data it does.
+    """
+
+    def __init__(self, entries: Entries, role: str | None, ttl: Duration, meta: Any) -> None:
+        if role is not None and not isinstance(role, str):
+            raise InvalidValue(f"role is {shown(role)}: give some text, or None")
+        # A fence is about what is written under a claim; who is here is true without it.
+        self._place = replace(entries.place, fences=())
+        self.role, self.meta, self.ttl = role, meta, seconds(ttl, "ttl", least=_SHORTEST)
+        self._value = encode(written(role, millis(self.ttl), meta), self._place.engine.max_value_bytes)
+        self.id = secrets.token_hex(8)
+        self.joined_at: datetime | None = None
+        self._lease: Lease | None = None
+        self._return: AsyncWorker | None = None
+        self._entered = self._left = False
+        self._listener: Listener | None = None
+
+    def __repr__(self) -> str:
+        role = f" as {self.role!r}" if self.role else ""
+        return f"<Presence of {self.agent!r}{role} in {self._place.address}, {self._state}>"
+
+    @property
+    def agent(self) -> str:
+        """Who is present."""
+        return self._place.agent
+
+    @property
+    def joined(self) -> bool:
+        """Whether it is a member, as far as this process can know: False from before the others see it lapse."""
+        return self._lease is not None and self._lease.held(time.monotonic())
+
+    @property
+    def _state(self) -> str:
+        if self._left:
+            return "left"
+        return "joined" if self.joined else "away" if self._entered else "not entered"
+
+    async def __aenter__(self) -> Presence:
+        await self.enter()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.leave()
+
+    async def enter(self) -> None:
+        """Joins; once, after which there is only `leave`."""
+        if self._entered or self._left:
+            raise Misuse(f"{self!r} was entered before; join() makes another one")
+        self._entered = True
+        try:
+            await async_whole(self._announce)
+        except BaseException:
+            if self._lease:  # cancelled when it had joined: nobody would leave
+                await self.leave()
+            raise
+
+    async def leave(self) -> None:
+        """Leaves at once, from any task; what has left stays so, and leaving again does nothing.
+
+        `Unavailable` where the server does not answer: then it lapses by itself.
+        """
+        if not self._left:
+            await async_whole(self._depart)
+
+    async def _announce(self) -> None:
+        path, sent = f"{ROOT}/{self.id}", time.monotonic()
+        operation = set_op(path, self._value, millis(self.ttl))
+        applied = await self._place.commit([operation], [], len(self._value), heeding=False)
+        self.joined_at = from_micros(applied.at)
+        self._keep(Lease(path, applied.revision, self.ttl, sent + self.ttl, on_lost=self._come_back))
+        if self._left:  # meanwhile, by another task
+            await self._withdraw()
+
+    async def _depart(self) -> None:
+        self._left = True
+        if self._return:
+            await self._return.finish(_FAREWELL)
+        try:
+            await self._withdraw()
+        except (ContextFinished, StoreClosed) as error:
+            logger.info("%r lapses by itself: %s", self, error)
+        except Misuse:
+            self._left = False
+            raise
+
+    async def _withdraw(self) -> None:
+        lease = self._lease
+        self._forget()
+        try:
+            await self._place.commit([delete_op(f"{ROOT}/{self.id}")], [], 0, heeding=False)
+        except Misuse:
+            # Refused before anything was sent, so it is a member as before.
+            if lease:
+                self._keep(lease)
+            raise
+
+    def _keep(self, lease: Lease) -> None:
+        self._lease, self._listener = lease, self._place.engine.listener
+        self._place.hold(lease)
+        self._place.holding(lease.path, lease.revision)
+        self._place.engine.presences[self] = self._place.address, self.agent, self.ttl
+
+    def _forget(self) -> None:
+        self._place.engine.presences.pop(self, None)
+        lease, self._lease = self._lease, None
+        if lease:
+            self._place.let_go(lease)
+
+    def _come_back(self) -> None:
+        # Called by the listener, which must not wait.
+        if not self._left:
+            self._return = AsyncWorker("ccs return", self._join_again)
+
+    async def _join_again(self) -> None:
+        logger.warning("%r lapsed, and joins again: it was away for longer than %g s", self, self.ttl)
+        while not self._left:
+            try:
+                self._place.engine.check(self._listener)
+                await self._check_context()
+                return await self._announce()
+            except Unavailable as error:
+                logger.warning("%r cannot join again yet: %s", self, error)
+                await async_sleep(_REST)
+            except CCSError as error:
+                logger.warning("%r does not join again: %s", self, error)
+                return self._forget()
+
+    async def _check_context(self) -> None:
+        """`ContextGone` where the context has ended: it must not come back because of us.
+
+        Where the server does not know that it has ended, it was lost with the server's data.
+        """
+        place, joined = self._place, self._lease.revision if self._lease else 0
+        page = await place.engine.look(place.address, joined, 0)
+        other = not page.exists or page.first > joined
+        if other and page.ended >= joined:
+            raise ContextGone(place.address)
+
+
+async def members(entries: Entries) -> list[Member]:
+    """Who is present in a context."""
+    return members_in(await entries.snapshot(EVERYBODY))

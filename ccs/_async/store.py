@@ -1,0 +1,280 @@
+"""What `connect` returns: a store, which hands out contexts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from os import PathLike
+from types import EllipsisType
+from typing import Any, TypedDict, Unpack
+
+from ccs._async.changes.store_watch import StoreWatch
+from ccs._async.context import Context
+from ccs._async.contexts import describe
+from ccs._async.engine import Engine
+from ccs._async.handle import Place
+from ccs._async.memory.scopes import Memory
+from ccs._compat import AsyncWork
+from ccs._core.checks import whole
+from ccs._core.commits.commit import Settings
+from ccs._core.memory.scopes import scope_address
+from ccs._core.names.address import GLOBAL, address_of, canonical, check_agent, split_absolute
+from ccs._core.names.keys import check_namespace
+from ccs._core.names.pattern import compile_addresses
+from ccs._core.names.target import parse_target, with_credentials
+from ccs._core.shown import shown
+from ccs._core.times import Duration, millis, seconds
+from ccs._local import Local
+from ccs.errors import InvalidValue
+from ccs.types import ContextInfo, Entry, StoreStats
+
+__all__ = ["ContextSettings", "Store", "connect"]
+
+_POSITIVE = "a whole number, at least 1"
+
+_DAY = 86_400_000
+_IDLE = {"tasks": _DAY, "sessions": 30 * _DAY}
+_KEEP_COMMITS, _KEEP_BYTES = 10_000, 16_777_216
+
+
+def connect(
+    target: str | PathLike[str] | None = None,
+    *,
+    agent: str | None = None,
+    namespace: str = "ccs",
+    retry_for: Duration = 30.0,
+    max_value_bytes: int = 1_048_576,
+    embed: Callable[[list[str]], Any] | None = None,
+    credential_provider: Any = None,
+) -> Store:
+    """A store on a server: a folder's own (`"./brain"`; by default the user's), one by URL, or `memory://`.
+
+    Nothing is done until it is entered, or first used. `agent` is written into everything that this store writes.
+    After `retry_for` seconds (at most 300) without an answer, calls are `Unavailable`. `embed` makes a vector of each of
+    a list of texts, for memories that are searched by similarity; with asyncio it may be a coroutine function, and a plain
+    one runs in a worker thread. `credential_provider` is one of redis-py's, or has its methods `get_credentials` or
+    `get_credentials_async`: it is asked for a user and a password whenever a connection is made.
+
+        >>> import ccs.aio as ccs
+        >>> async with ccs.connect("memory://", agent="gatherer") as store:
+        ...     entry = await store.task("q2-market").set("status", "open")
+        >>> entry.agent
+        'gatherer'
+    """
+    patience = seconds(retry_for, "retry_for")
+    if patience > 300:
+        raise InvalidValue(
+            f"retry_for is {shown(retry_for)}: at most 300 seconds, since identities are kept for ten minutes"
+        )
+    limit, work = _positive("max_value_bytes", max_value_bytes), None if embed is None else AsyncWork(embed)
+    where = with_credentials(parse_target(target), credential_provider)
+    engine = Engine(where, check_namespace(namespace), patience, limit, work)
+    return Store(engine, None if agent is None else check_agent(agent))
+
+
+class ContextSettings(TypedDict, total=False):
+    """What can be said of a context when it is asked for; see `Store.task`."""
+
+    agent: str | None
+    ttl: Duration | EllipsisType | None
+    keep_commits: int | None
+    keep_bytes: int | None
+
+
+class Store(Local):
+    """A connection to one deployment; hands out contexts, and does no I/O in doing so.
+
+    Entering it connects, checks the server (`UnsafeServer`, `Unavailable`) and starts the subscriptions made so far.
+    After leaving it everything is `StoreClosed`, until it is entered again: that opens it anew, with a new identity.
+    Callbacks that were registered start again then, as they did the first time, and contexts go on; watches, mirrors,
+    inboxes, claims and presences of before stay dead.
+    """
+
+    def __init__(self, engine: Engine, agent: str | None) -> None:
+        self._engine = engine
+        self._named = agent
+
+    def __repr__(self) -> str:
+        return f"<Store at {self._engine.address} as {self.agent!r}, {self._engine.state}>"
+
+    @property
+    def agent(self) -> str:
+        """Who is named in everything that is written through this store; `<host>:<pid>` where nobody is."""
+        return self._named or self._engine.default_agent
+
+    @property
+    def address(self) -> str:
+        """Where the server is, without secrets."""
+        return self._engine.address
+
+    async def __aenter__(self) -> Store:
+        if self._engine.closed:
+            await self._engine.reopen()
+        self._engine.check()
+        try:
+            await self._engine.open()
+        except BaseException:
+            await self._engine.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    async def aclose(self, drain: Duration = 1.0) -> None:
+        """Ends subscriptions, listener and connections, within about a second.
+
+        Callbacks that are waiting are called before, for at most `drain` seconds, in which the store still serves them;
+        what is left then is logged, and counted as `undelivered`. Claims, presences and messages that are held are given
+        back at once: others need not wait until they lapse.
+        """
+        await self._engine.aclose(seconds(drain, "drain"))
+
+    def task(self, id: str, **settings: Unpack[ContextSettings]) -> Context:
+        """The context `/tasks/<id>`; gone after a day without a commit, unless `ttl` says otherwise (None: kept).
+
+        >>> task = store.task("q2-market", ttl=3600, agent="analyst")
+        >>> task.address, task.agent
+        ('/tasks/q2-market', 'analyst')
+        """
+        return self.context(address_of("tasks", id), **settings)
+
+    def session(self, id: str, **settings: Unpack[ContextSettings]) -> Context:
+        """The context `/sessions/<id>`; gone after 30 idle days. Settings as for `task`."""
+        return self.context(address_of("sessions", id), **settings)
+
+    def actor(self, id: str, **settings: Unpack[ContextSettings]) -> Context:
+        """The context `/actors/<id>`, which is kept. Settings as for `task`."""
+        return self.context(address_of("actors", id), **settings)
+
+    def global_context(self, **settings: Unpack[ContextSettings]) -> Context:
+        """The context `/global`, which is kept. Settings as for `task`."""
+        return self.context("/global", **settings)
+
+    def context(
+        self,
+        address: str,
+        *,
+        agent: str | None = None,
+        ttl: Duration | EllipsisType | None = ...,
+        keep_commits: int | None = None,
+        keep_bytes: int | None = None,
+    ) -> Context:
+        """Any context, by its address.
+
+        `ttl` is how long it lives without a commit, or longer where the ttl of an entry is; `keep_commits` and
+        `keep_bytes` bound its history. What is not given stays as it is; what is given holds from the next commit.
+        """
+        address = canonical(address)
+        given = Settings(
+            _ttl(ttl), _kept("keep_commits", keep_commits, 10**11), _kept("keep_bytes", keep_bytes, 10**14)
+        )
+        defaults = Settings(_IDLE.get(address.split("/")[1], 0), _KEEP_COMMITS, _KEEP_BYTES)
+        place = Place(
+            self._engine,
+            address,
+            self._named if agent is None else check_agent(agent),
+            given,
+            self._engine.keys(address),
+            self._engine.route(address, defaults),
+        )
+        return Context(place, self)
+
+    def memory(
+        self,
+        *,
+        workflow: str | EllipsisType = ...,
+        session: str | EllipsisType = ...,
+        actor: str | EllipsisType = ...,
+        agent: str | None = None,
+    ) -> Memory:
+        """Memory with look-up order: the workflow's, then the session's, the actor's, and everybody's.
+
+        Any of the three may be left out; the global one is always there. Where all are left out, writing wants
+        `scope="global"`. An id that is given and empty, or None, is an `InvalidPath`: never everybody's memory.
+
+            >>> memory = store.memory(workflow="w1", session="s1")
+            >>> entry = await memory.set("topic", "prices")
+            >>> await store.task("w1").get("topic")
+            'prices'
+        """
+        ids = {"workflow": workflow, "session": session, "actor": actor}
+        addresses = {scope: scope_address(scope, each) for scope, each in ids.items() if each is not ...}
+        addresses["global"] = GLOBAL
+        return Memory({scope: self.context(address, agent=agent) for scope, address in addresses.items()})
+
+    async def contexts(self, pattern: str = "/**", *, limit: int | None = None) -> list[ContextInfo]:
+        """What is known of each context whose address matches, sorted by address; of the first `limit` of them.
+
+        It walks over all keys of the server, page by page, and asks about hundreds of contexts in a round trip. What comes
+        or goes meanwhile may be seen or not.
+        """
+        if limit is not None:
+            whole("limit", limit, "how many contexts to tell of at most")
+        return await describe(self._engine, compile_addresses((pattern,)), limit)
+
+    async def get(self, path: str, default: Any = None, *, type: Any = None) -> Any:
+        """The value at an absolute path, as `Context.get`."""
+        context, path = self._split(path)
+        return await context.get(path, default, type=type)
+
+    async def entry(self, path: str, *, type: Any = None) -> Entry | None:
+        """The entry at an absolute path, as `Context.entry`."""
+        context, path = self._split(path)
+        return await context.entry(path, type=type)
+
+    async def set(
+        self,
+        path: str,
+        value: Any,
+        *,
+        ttl: Duration | None = None,
+        if_version: int | None = None,
+        if_revision: int | None = None,
+    ) -> Entry:
+        """Writes a value at an absolute path, as `Context.set`."""
+        context, path = self._split(path)
+        return await context.set(path, value, ttl=ttl, if_version=if_version, if_revision=if_revision)
+
+    async def delete(self, path: str, *, if_version: int | None = None, if_revision: int | None = None) -> bool:
+        """Removes the entry at an absolute path, as `Context.delete`."""
+        context, path = self._split(path)
+        return await context.delete(path, if_version=if_version, if_revision=if_revision)
+
+    def watch(
+        self,
+        *patterns: str,
+        since: Mapping[str, int] | None = None,
+        buffer: int = 1024,
+        buffer_bytes: int = 8_388_608,
+    ) -> StoreWatch:
+        """The changes that match in all contexts, new ones too; ordered within each.
+
+        Patterns are absolute: `/tasks/*/status`. The end of a context is delivered with `op="gone"`; contexts that came and
+        went while the watch could not listen, with `op="missed"`. An error of history is raised once and carries the
+        `address` of its context; the others go on.
+        """
+        return StoreWatch(self._engine, patterns or ("/**",), since=since, buffer=buffer, buffer_bytes=buffer_bytes)
+
+    def stats(self) -> StoreStats:
+        """What this store has done since it was made, in counts."""
+        return self._engine.stats.frozen()
+
+    def _split(self, path: str) -> tuple[Context, str]:
+        address, inner = split_absolute(path)
+        return self.context(address), inner
+
+
+def _ttl(ttl: Duration | EllipsisType | None) -> int | None:
+    if isinstance(ttl, EllipsisType):
+        return None
+    return 0 if ttl is None else millis(ttl)
+
+
+def _kept(name: str, value: int | None, for_ever: int) -> int | None:
+    # More than anybody will write is as much as all; the script counts in so many digits.
+    return None if value is None else min(whole(name, value, _POSITIVE, 1, math.inf), for_ever)
+
+
+def _positive(name: str, value: int) -> int:
+    return whole(name, value, _POSITIVE, 1)

@@ -1,0 +1,165 @@
+"""Several reads and writes as one commit: reads are guards, writes are applied together or not at all."""
+
+from __future__ import annotations
+
+import copy
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ccs._async.reads import Reads, typed
+from ccs._core.commits.commit import Crowded, Guard, Operation, delete_op, event_op, revision_guard, set_op
+from ccs._core.names.address import check_path, check_writable
+from ccs._core.recipes.outbox import INBOX_LIMIT, Draft, Outbox
+from ccs._core.times import Duration, millis
+from ccs._core.values.codec import decode, encode, validate
+from ccs._local import Local
+from ccs.errors import Misuse
+from ccs.types import Entry
+
+__all__ = ["Transaction"]
+
+_DELETED = object()
+
+
+class Transaction(Local):
+    """What is read is guarded, missing included; what is written is seen by its own reads, and by others at the end.
+
+    Leaving it commits, unless an exception passes through: then nothing is written. If anything that was read has
+    changed meanwhile, `Conflict` is raised and nothing is written.
+    """
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads, self._place = reads, reads.place
+        self._seen: dict[str, Entry | None] = {}
+        self._writes: dict[str, tuple[Any, int | None]] = {}
+        self._more: list[tuple[Operation, Sequence[Guard], int]] = []
+        self._outbox = Outbox(secrets.token_hex(8), self._place.engine.max_value_bytes)
+        self._open = self._entered = False
+        self.revision = 0
+
+    def __repr__(self) -> str:
+        state = "open" if self._open else f"committed at {self.revision}" if self.revision else "not open"
+        return f"<Transaction on {self._place.address}, {len(self._seen)} read, {len(self._writes)} written, {state}>"
+
+    async def __aenter__(self) -> Transaction:
+        if self._entered:
+            raise Misuse("a transaction is entered once; make another one")
+        self._open = self._entered = True
+        return self
+
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
+        self._open = False
+        if kind is None:
+            await self._commit()
+
+    async def get(self, path: str, default: Any = None, *, type: Any = None) -> Any:
+        """The value at a path as this transaction sees it, or `default`."""
+        self._check_open()
+        if path in self._writes:  # its own word: nothing is read, so nothing to guard
+            raw = self._writes[path][0]
+            value = default if raw is _DELETED else decode(raw)
+            return value if type is None or raw is _DELETED else validate(value, type)
+        entry = await self.entry(path, type=type)
+        return default if entry is None else entry.value
+
+    async def entry(self, path: str, *, type: Any = None) -> Entry | None:
+        """The entry at a path as this transaction sees it; None where there is none.
+
+        What the transaction has written itself has no revision yet, so 0, and its times are those of this machine.
+        """
+        self._check_open()
+        raw, ttl = self._writes.get(path, (None, None))
+        if raw is _DELETED:
+            return None
+        if path not in self._seen:
+            self._seen[path] = await self._reads.entry(check_path(path))
+        entry = self._seen[path] if raw is None else self._written(path, raw, ttl)
+        # A copy: what a caller changes in it is not what a later read of this transaction sees.
+        return None if entry is None else typed(copy.deepcopy(entry), type)
+
+    async def exists(self, path: str) -> bool:
+        """Whether there is an entry at a path as this transaction sees it."""
+        self._check_open()
+        if path in self._writes:
+            return self._writes[path][0] is not _DELETED
+        return await self.entry(path) is not None
+
+    def set(self, path: str, value: Any, *, ttl: Duration | None = None) -> None:
+        """Writes a value at the end; without `ttl` an earlier deadline is cleared."""
+        self._check_open()
+        raw = encode(value, self._place.engine.max_value_bytes)
+        self._writes[check_writable(path)] = raw, None if ttl is None else millis(ttl)
+
+    def delete(self, path: str) -> None:
+        """Removes an entry at the end, if it is there."""
+        self._check_open()
+        self._writes[check_writable(path)] = _DELETED, None
+
+    def send(
+        self,
+        to: str,
+        content: Any,
+        *,
+        type: str = "note",
+        reply_to: str | None = None,
+        ttl: Duration | None = None,
+        limit: int = INBOX_LIMIT,
+    ) -> str:
+        """Sends a message at the end, in the same commit; its id. See `Context.send`; `InboxFull` is raised at the end.
+
+        >>> async with task.transaction() as tx:
+        ...     tx.set("sources/a", "ready")
+        ...     id = tx.send("analyst", "sources/a is ready")
+        >>> [message.id == id for message in await task.inbox("analyst").unread()]
+        [True]
+        """
+        self._check_open()
+        posted = self._outbox.put(Draft(to, content, type, reply_to, ttl, limit))
+        self.add(posted.operation, [posted.guard], len(posted.value))
+        return posted.id
+
+    def publish(self, topic: str, data: Any) -> None:
+        """Tells an event at the end, in the same commit; see `Context.publish`."""
+        self._check_open()
+        raw = encode(data, self._place.engine.max_value_bytes)
+        self.add(event_op(check_writable(topic), raw), size=len(raw))
+
+    def add(self, operation: Operation, guards: Sequence[Guard] = (), size: int = 0) -> None:
+        """Does something else at the end, if its guards hold too. For the inside: recipes, not users."""
+        self._check_open()
+        self._more.append((operation, guards, size))
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise Misuse("this transaction is not open: use it inside its with block")
+
+    def _written(self, path: str, raw: bytes, ttl: int | None) -> Entry:
+        before, now = self._seen[path], datetime.now(UTC)
+        version, created = (before.version + 1, before.created_at) if before else (1, now)
+        expires = None if ttl is None else now + timedelta(milliseconds=ttl)
+        return Entry(path, decode(raw), version, 0, self._place.agent, created, now, expires)
+
+    async def _commit(self) -> None:
+        if not self._seen and not self._writes and not self._more:
+            return
+        operations = [
+            delete_op(path) if raw is _DELETED else set_op(path, raw, ttl, lasting=True)
+            for path, (raw, ttl) in self._writes.items()
+        ]
+        operations += [operation for operation, _, _ in self._more]
+        size = sum(len(raw) for raw, _ in self._writes.values() if raw is not _DELETED)
+        size += sum(size for _, _, size in self._more)
+        try:
+            applied = await self._place.write(operations, self._guards(), size)
+        except Crowded as crowded:
+            self._place.expect(1)  # some may have expired while nobody was there to sweep
+            raise self._outbox.refusal(crowded) from None
+        self.revision = applied.revision
+        for ttl in (*(ttl for _, ttl in self._writes.values()), *(posted.ttl for posted in self._outbox.posted)):
+            self._place.expect(ttl)
+
+    def _guards(self) -> list[Guard]:
+        read = [revision_guard(path, entry.revision if entry else 0) for path, entry in self._seen.items()]
+        return read + [guard for _, guards, _ in self._more for guard in guards]

@@ -1,0 +1,126 @@
+"""What the read scripts take and answer, paired with `read.lua`, `journal.lua` and `info.lua`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from ccs._core.commits.commit import Argument
+from ccs._core.commits.entry import RawEntry, parse_entry
+from ccs._core.names.keys import Keys
+from ccs._core.names.pattern import Below, Exact
+from ccs._core.times import from_micros
+from ccs._core.values.codec import decode
+from ccs.types import ContextInfo
+
+__all__ = [
+    "Found",
+    "Listed",
+    "info_keys",
+    "journal_arguments",
+    "journal_keys",
+    "last_of",
+    "page_arguments",
+    "parse_found",
+    "parse_info",
+    "parse_listed",
+    "read_arguments",
+]
+
+_PAGE_BYTES = 4 * 1024 * 1024
+
+Matches = Callable[[str], bool]
+
+
+class Found(NamedTuple):
+    """Raw entries that a read found, alive at the moment after `revision`; `hidden`: others there were due."""
+
+    revision: int
+    entries: dict[str, RawEntry]
+    last_path: str | None
+    hidden: bool = False
+
+
+class Listed(NamedTuple):
+    """Paths that a read found, alive at the moment after `revision`; `hidden`: others there were due."""
+
+    revision: int
+    paths: list[str]
+    hidden: bool = False
+
+
+def read_arguments(what: str, selectors: Iterable[Exact | Below]) -> list[Argument]:
+    """ARGV of `read.lua` for everything that the selectors cover."""
+    flat: list[Argument] = [what]
+    for selector in selectors:
+        flat.extend(("x", selector.path) if isinstance(selector, Exact) else ("b", selector.prefix, "", "-1"))
+    return flat
+
+
+def page_arguments(selector: Exact | Below, after: str, limit: int) -> list[Argument]:
+    """ARGV of `read.lua` for one page of entries."""
+    if isinstance(selector, Exact):
+        return ["entries", "x", selector.path]
+    return ["entries", "b", selector.prefix, after, str(limit)]
+
+
+def parse_found(reply: Sequence[Any], matches: Matches, *, due: bool = False) -> Found:
+    """The entries of a reply that match, by path; those that are past their deadline only with `due`."""
+    now, flat = int(reply[1]), reply[2]
+    found: dict[str, RawEntry] = {}
+    path, hidden = None, False
+    for raw_path, raw in zip(flat[::2], flat[1::2], strict=True):
+        path = raw_path.decode()
+        if not matches(path):
+            continue
+        entry = parse_entry(raw)
+        if due or not entry.due(now):
+            found[path] = entry
+        else:
+            hidden = True
+    return Found(int(reply[0]), found, path, hidden)
+
+
+def parse_listed(reply: Sequence[Any], matches: Matches) -> Listed:
+    """The paths of a reply that match and are not due, sorted."""
+    due = set(reply[3])
+    paths = {raw.decode() for raw in reply[2] if raw not in due}
+    return Listed(int(reply[0]), sorted(path for path in paths if matches(path)), bool(due))
+
+
+def journal_keys(keys: Keys) -> tuple[str, str, str]:
+    """KEYS of `journal.lua`."""
+    return keys.deadlines, keys.journal, keys.meta
+
+
+def journal_arguments(since: int, count: int) -> list[Argument]:
+    """ARGV of `journal.lua`; a page ends at `count` records or about 4 MiB."""
+    return [str(since), str(count), str(_PAGE_BYTES)]
+
+
+def last_of(state: bytes) -> int:
+    """The newest revision, by the field `state` of meta, which outlives the context for ten minutes."""
+    return int(state.split(b" ", 1)[0])
+
+
+def info_keys(keys: Keys) -> tuple[str, str, str, str]:
+    """KEYS of `info.lua`."""
+    return keys.entries, keys.deadlines, keys.journal, keys.meta
+
+
+def parse_info(address: str, reply: Sequence[Any]) -> ContextInfo:
+    """What `info.lua` told of a context."""
+    revision, entries, created, updated, ttl, finished, outcome = reply
+    if not int(revision):
+        return ContextInfo(address)
+    return ContextInfo(
+        address,
+        int(revision),
+        int(entries),
+        from_micros(int(created)),
+        from_micros(int(updated)),
+        timedelta(milliseconds=int(ttl)) if int(ttl) else None,
+        int(finished) > 0,
+        decode(outcome) if outcome else None,
+    )

@@ -1,0 +1,233 @@
+"""Memories as entries: where each kind lies, what its values hold, and what makes one.
+
+They are maps with short keys, which other programs can read:
+
+    @semantic/<id>              content metadata dimension vector, and superseded_by once that is so
+    @episodes/<time>/<id>       description metadata (dimension vector)
+    @episode-ids/<id>           path: where the episode of an id that was given lies, so that there is one of each id
+    @procedures/<id>            name steps confidence successes failures agent dimension vector
+    @embeddings                 dimension: that of all vectors of the context; closed while it is settled anew
+
+A vector is packed as float32, little-endian. What was written again, since it was superseded or embedded anew, also
+says by which agent it was stored, and when: stored_at, in µs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Set
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from ccs._core.checks import real
+from ccs._core.commits.entry import RawEntry
+from ccs._core.memory.vectors import FLOAT_BYTES
+from ccs._core.names.system_paths import name_of, system_path
+from ccs._core.shown import shown
+from ccs._core.times import from_micros, from_millis, to_micros
+from ccs._core.values.codec import decode
+from ccs.errors import InvalidValue
+from ccs.types import Episode, Fact, Procedure
+
+__all__ = [
+    "EMBEDDED",
+    "EMBEDDINGS",
+    "EPISODES",
+    "EPISODE_IDS",
+    "PROCEDURES",
+    "SEMANTIC",
+    "Kept",
+    "episode_id",
+    "episode_of",
+    "episode_path",
+    "fact_of",
+    "fresh",
+    "is_ours",
+    "kept_in",
+    "map_of",
+    "named",
+    "procedure_of",
+    "reembedded",
+    "reinforced",
+    "share",
+    "signed",
+    "stamp",
+    "steps_of",
+    "text_in",
+    "text_of",
+    "text_of_procedure",
+    "with_vector",
+]
+
+SEMANTIC, EPISODES, EPISODE_IDS, PROCEDURES = "@semantic", "@episodes", "@episode-ids", "@procedures"
+EMBEDDINGS = "@embeddings"
+EMBEDDED = SEMANTIC, EPISODES, PROCEDURES
+"""Where memories with a vector lie."""
+
+
+class Kept(NamedTuple):
+    """A memory as it stands: its value without the vector, its author, when it was stored (µs), its expiry (ms, 0: none).
+
+    Of an episode, `at` is when it happened.
+    """
+
+    id: str
+    value: dict[str, Any]
+    agent: str
+    stored: int
+    expiry: int
+    at: datetime | None
+
+    def due(self, now: int) -> bool:
+        """Whether its deadline has passed at the server time `now`, in milliseconds."""
+        return 0 < self.expiry <= now
+
+
+def kept_in(path: str, raw: RawEntry) -> tuple[Kept, bytes]:
+    """A stored memory, and its vector; no vector where it has none, or is superseded."""
+    value = decode(raw.value)
+    vector = b"" if "superseded_by" in value else value.get("vector", b"")
+    value.pop("vector", None)
+    name, at = named(path)
+    return Kept(name, value, value.get("agent", raw.agent), value.get("stored_at", raw.updated), raw.expiry, at), vector
+
+
+def named(path: str) -> tuple[str, datetime | None]:
+    """The id of the memory at a path and, of an episode, when it happened."""
+    root, first, *_ = path.split("/", 2)
+    if root != EPISODES:
+        return name_of(root, path), None
+    return name_of(f"{root}/{first}", path), datetime.fromisoformat(first)
+
+
+def stamp(at: datetime) -> str:
+    """A moment as text that sorts as moments do; `InvalidValue` if it is naive, or no moment."""
+    to_micros(at)
+    try:
+        return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    except OverflowError:
+        raise InvalidValue(f"{shown(at)} is outside of the years 1 to 9999 in UTC") from None
+
+
+def episode_id(moment: int, noise: str, *, first: bool = False) -> str:
+    """An id of our making, from a time in ns and eight hex digits of noise: they sort by that time; `first` before all others."""
+    return f"{'!' * first}{moment:016x}{noise}"
+
+
+def is_ours(id: object) -> bool:
+    """Whether the id of an episode is of the form that we make."""
+    return isinstance(id, str) and re.fullmatch("!?[0-9a-f]{24}", id) is not None
+
+
+def episode_path(at: datetime, id: str) -> str:
+    """Where the episode of a moment and an id lies."""
+    return system_path(f"{EPISODES}/{stamp(at)}", id)
+
+
+def text_of(value: object, what: str) -> str:
+    """The value, if it is text; else `InvalidValue`."""
+    if not isinstance(value, str):
+        raise InvalidValue(f"the {what} is text, not {type(value).__name__}")
+    return value
+
+
+def map_of(value: object, what: str) -> dict[Any, Any]:
+    """The value as a map, empty for None; else `InvalidValue`."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InvalidValue(f"{what} is a map, not {type(value).__name__}")
+    return dict(value)
+
+
+def with_vector(value: dict[str, Any], vector: bytes) -> dict[str, Any]:
+    """The value with its embedding, where it has one."""
+    return {**value, "dimension": len(vector) // FLOAT_BYTES, "vector": vector} if vector else value
+
+
+def signed(value: Mapping[str, Any], agent: str, stored: int) -> dict[str, Any]:
+    """A stored value that is about to be written again: it says itself who stored it, and when (µs)."""
+    return {"agent": agent, "stored_at": stored, **value}
+
+
+def text_in(path: str, value: Mapping[str, Any]) -> str:
+    """The text of a memory, which is what is embedded of it."""
+    root = path.split("/", 1)[0]
+    if root == PROCEDURES:
+        return text_of_procedure(value["name"], value["steps"])
+    return str(value["content" if root == SEMANTIC else "description"])
+
+
+def text_of_procedure(name: str, steps: Iterable[Any]) -> str:
+    """What is embedded of a procedure: its name and its steps, a line each."""
+    return "\n".join(map(str, (name, *steps)))
+
+
+def reembedded(raw: RawEntry, vector: bytes) -> dict[str, Any]:
+    """The value of a memory with another vector."""
+    return with_vector(signed(decode(raw.value), raw.agent, raw.updated), vector)
+
+
+def fresh(value: Any) -> Any:
+    """A copy of a value as it was decoded: nobody shares a mutable one."""
+    if type(value) is dict:
+        return {key: fresh(each) for key, each in value.items()}
+    if type(value) is list:
+        return [fresh(each) for each in value]
+    return set(value) if type(value) is set else value
+
+
+def fact_of(memory: Kept) -> Fact:
+    """The fact that users see."""
+    value = memory.value
+    return Fact(
+        memory.id,
+        value["content"],
+        fresh(value["metadata"]),
+        memory.agent,
+        from_micros(memory.stored),
+        from_millis(memory.expiry) if memory.expiry else None,
+        value.get("superseded_by"),
+    )
+
+
+def procedure_of(memory: Kept, score: float | None = None) -> Procedure:
+    """The procedure that users see."""
+    value = memory.value
+    return Procedure(
+        memory.id,
+        value["name"],
+        fresh(value["steps"]),
+        value["confidence"],
+        memory.agent,
+        score,
+        value["successes"],
+        value["failures"],
+    )
+
+
+def episode_of(memory: Kept) -> Episode:
+    """The episode that users see."""
+    value = memory.value
+    assert memory.at is not None
+    return Episode(memory.id, value["description"], memory.at, memory.agent, fresh(value["metadata"]))
+
+
+def steps_of(steps: Iterable[Any]) -> list[Any]:
+    """The steps of a procedure as a list; `InvalidValue` for a single text, or what has no order."""
+    if isinstance(steps, (str, bytes, Mapping, Set)) or not isinstance(steps, Iterable):
+        raise InvalidValue(f"the steps are a list of them, not {type(steps).__name__}")
+    return list(steps)
+
+
+def share(name: str, value: float) -> float:
+    """A number from 0 to 1; else `InvalidValue`."""
+    return real(name, value, "a number from 0 to 1", 0.0, 1.0)
+
+
+def reinforced(procedure: dict[str, Any], success: bool) -> dict[str, Any]:
+    """A stored procedure after one more success or failure."""
+    count, step = ("successes", 0.1) if success else ("failures", -0.05)
+    # Rounded, so that ten steps of a tenth are one.
+    confidence = round(min(1.0, max(0.0, procedure["confidence"] + step)), 10)
+    return {**procedure, "confidence": confidence, count: procedure[count] + 1}

@@ -1,0 +1,157 @@
+"""Agreement as decisions: what a party does about what stands there.
+
+Below `@agreements/<name>`: `terms` says who decides, and stays; `deadline` has a ttl, and stands while there is time to
+vote; `votes/<party>` and `decision` are written once. A vote is a commit that wants the deadline to stand and no
+decision, so no vote comes late. A decision is a commit that wants all of this to be as it was seen, and no decision:
+so there is one, made from all votes that there are, and whoever sees the same decides the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ccs._core.checks import listed
+from ccs._core.commits.commit import delete_op, set_op
+from ccs._core.names.address import check_agent, check_path
+from ccs._core.names.system_paths import as_segment
+from ccs._core.recipes.guarded_commit import Step, unchanged
+from ccs._core.recipes.presence import agents_in
+from ccs._core.shown import shown
+from ccs._core.times import Duration, millis
+from ccs._core.values.codec import encode
+from ccs.errors import InvalidValue
+from ccs.types import Decision, Entry
+
+__all__ = ["Ballot", "Verdict", "ballot_of", "judge", "next_step"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """One party's part in an agreement: who decides, how it votes, and for how many milliseconds it would be open."""
+
+    name: str
+    root: str
+    parties: tuple[str, ...]
+    party: str
+    vote: bool
+    timeout: int
+
+    @property
+    def terms(self) -> str:
+        """The path of what was agreed to decide."""
+        return f"{self.root}/terms"
+
+    @property
+    def deadline(self) -> str:
+        """The path of what stands while there is time."""
+        return f"{self.root}/deadline"
+
+    @property
+    def decision(self) -> str:
+        """The path of what was decided."""
+        return f"{self.root}/decision"
+
+    def vote_of(self, party: str) -> str:
+        """The path of a party's vote."""
+        return f"{self.root}/votes/{as_segment(party)}"
+
+
+class Verdict(NamedTuple):
+    """What follows from the votes, and why."""
+
+    committed: bool
+    reason: str
+
+
+def ballot_of(name: str, parties: Iterable[str], party: str, vote: bool, timeout: Duration) -> Ballot:
+    """A ballot, if it makes sense; `InvalidValue` or `InvalidPath` otherwise."""
+    named = tuple(sorted({check_agent(each) for each in listed("parties", parties, "a list of agents")}))
+    if party not in named:
+        raise InvalidValue(f"{shown(party)} is none of the parties {', '.join(map(repr, named))}: only they can agree")
+    if not isinstance(vote, bool):
+        raise InvalidValue(f"vote is {shown(vote)}: give True or False")
+    ballot = Ballot(name, f"@agreements/{as_segment(name)}", named, party, vote, millis(timeout, "timeout"))
+    check_path(max(ballot.decision, *map(ballot.vote_of, named), key=len))
+    return ballot
+
+
+def judge(parties: Iterable[str], votes: Mapping[str, bool], is_open: bool, gone: Set[str]) -> Verdict | None:
+    """What is decided by these votes, when it `is_open` for more and some have `gone`; None: nothing yet."""
+    missing = [party for party in parties if party not in votes]
+    if against := [party for party, vote in votes.items() if not vote]:
+        return Verdict(False, f"{_shown(against)} voted no")
+    if not missing:
+        return Verdict(True, "every party voted yes")
+    if left := [party for party in missing if party in gone]:
+        return Verdict(False, f"{_shown(left)} left without a vote")
+    return None if is_open else Verdict(False, f"the time was up without a vote of {_shown(missing)}")
+
+
+def next_step(ballot: Ballot, entries: Mapping[str, Entry], seen: Set[str]) -> Decision | Step | None:
+    """What a party does about what stands there, having `seen` these agents as members; None: nothing before it changes.
+
+    `InvalidValue` if it is between other parties.
+    """
+    terms = entries.get(ballot.terms)
+    if terms:
+        _check_parties(ballot, terms)
+    if decision := entries.get(ballot.decision):
+        return _decided(ballot, decision)
+    present = agents_in(entries)
+    is_open = terms is None or ballot.deadline in entries
+    votes, values = _votes(ballot, entries), dict[str, Any]()
+    if terms is None:
+        values[ballot.terms] = _terms(ballot, present)
+    if is_open and ballot.party not in votes:
+        votes[ballot.party] = ballot.vote
+        values[ballot.vote_of(ballot.party)] = {"vote": ballot.vote}
+    known = seen | set(terms.value["present"] if terms else ())
+    if verdict := judge(ballot.parties, votes, is_open, known - present):
+        values[ballot.decision] = _decision(verdict, votes)
+    return _step(ballot, entries, values) if values else None
+
+
+def _step(ballot: Ballot, entries: Mapping[str, Entry], values: Mapping[str, Any]) -> Step:
+    """All of it in one commit, guarded by what it rests on: a vote by the own one, a decision by all of them."""
+    opens, decides = ballot.terms in values, ballot.decision in values
+    encoded = {path: encode(value) for path, value in values.items()}
+    operations = [set_op(path, raw) for path, raw in encoded.items()]
+    if opens and not decides:
+        operations.append(set_op(ballot.deadline, encode({"timeout": ballot.timeout}), ballot.timeout))
+    if decides and ballot.deadline in entries:
+        operations.append(delete_op(ballot.deadline))
+    voters = ballot.parties if decides else [ballot.party]
+    rests_on = [ballot.terms, ballot.deadline, ballot.decision, *map(ballot.vote_of, voters)]
+    return Step(operations, unchanged(entries, rests_on), sum(map(len, encoded.values())), ballot.timeout)
+
+
+def _terms(ballot: Ballot, present: Set[str]) -> dict[str, Any]:
+    among = sorted(present & set(ballot.parties))
+    return {"parties": list(ballot.parties), "timeout": ballot.timeout, "present": among}
+
+
+def _decision(verdict: Verdict, votes: Mapping[str, bool]) -> dict[str, Any]:
+    return {"committed": verdict.committed, "votes": dict(sorted(votes.items())), "reason": verdict.reason}
+
+
+def _votes(ballot: Ballot, entries: Mapping[str, Entry]) -> dict[str, bool]:
+    found = {party: entries.get(ballot.vote_of(party)) for party in ballot.parties}
+    return {party: entry.value["vote"] for party, entry in found.items() if entry}
+
+
+def _check_parties(ballot: Ballot, terms: Entry) -> None:
+    if tuple(terms.value["parties"]) != ballot.parties:
+        between, asked = _shown(terms.value["parties"]), _shown(ballot.parties)
+        raise InvalidValue(f"the agreement {shown(ballot.name)} is between {between}, not {asked}; use another name")
+
+
+def _decided(ballot: Ballot, entry: Entry) -> Decision:
+    value = entry.value
+    return Decision(ballot.name, value["committed"], value["votes"], entry.created_at, value["reason"])
+
+
+def _shown(agents: Iterable[str]) -> str:
+    *most, last = map(repr, agents)
+    return f"{', '.join(most)} and {last}" if most else last

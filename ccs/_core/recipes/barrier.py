@@ -1,0 +1,90 @@
+"""A barrier as decisions: what somebody who has come to it does about what stands there.
+
+`@barriers/<name>` says how many it is for and whether it is open; below it stands an arrival for each who waits, with a
+ttl that it renews. Opening is one commit, guarded by the arrivals that it counts; taking an arrival back is guarded by
+the barrier not being open. So an arrival either counts or is taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ccs._core.checks import whole
+from ccs._core.commits.commit import delete_op, set_op
+from ccs._core.names.system_paths import as_segment
+from ccs._core.recipes.guarded_commit import Step, unchanged
+from ccs._core.shown import shown
+from ccs._core.times import millis
+from ccs._core.values.codec import encode
+from ccs.errors import InvalidValue
+from ccs.types import Entry
+
+__all__ = ["Arrival", "arrival_at", "arrivals_in", "check_parties", "is_open", "next_step", "withdrawal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Somebody at a barrier for so many `parties`, held for `term` seconds at a time."""
+
+    name: str
+    root: str
+    path: str
+    parties: int
+    term: float
+
+
+def arrival_at(name: str, id: str, parties: int, term: float) -> Arrival:
+    """An arrival, if it makes sense; `InvalidValue` or `InvalidPath` otherwise."""
+    root = f"@barriers/{as_segment(name)}"
+    return Arrival(name, root, f"{root}/{id}", whole("parties", parties, "how many it takes, at least one", 1), term)
+
+
+def is_open(barrier: Entry | None) -> bool:
+    """Whether a barrier has opened."""
+    return barrier is not None and bool(barrier.value["open"])
+
+
+def check_parties(arrival: Arrival, barrier: Entry | None) -> None:
+    """`InvalidValue` if the barrier is for another number."""
+    if barrier and (wanted := barrier.value["parties"]) != arrival.parties:
+        raise InvalidValue(
+            f"the barrier {shown(arrival.name)} is for {wanted} parties, not {arrival.parties}; use another name"
+        )
+
+
+def arrivals_in(entries: Mapping[str, Entry], arrival: Arrival) -> list[str]:
+    """The paths of all that wait at the barrier."""
+    return [path for path in entries if path != arrival.root]
+
+
+def next_step(arrival: Arrival, entries: Mapping[str, Entry]) -> Step | None:
+    """What to do before the barrier is open: open it, or arrive; None: wait."""
+    others = [path for path in arrivals_in(entries, arrival) if path != arrival.path]
+    if len(others) + 1 >= arrival.parties:
+        return _opening(arrival, entries, others)
+    return None if arrival.path in entries else _arriving(arrival, entries)
+
+
+def withdrawal(arrival: Arrival, barrier: Entry | None) -> Step:
+    """How to take an arrival back, unless the barrier opens first."""
+    entries = {arrival.root: barrier} if barrier else {}
+    return Step([delete_op(arrival.path)], unchanged(entries, [arrival.root]), 0)
+
+
+def _opening(arrival: Arrival, entries: Mapping[str, Entry], others: list[str]) -> Step:
+    raw = _written(arrival, True)
+    operations = [set_op(arrival.root, raw), *map(delete_op, [*others, arrival.path])]
+    return Step(operations, unchanged(entries, [arrival.root, *others[: arrival.parties - 1]]), len(raw))
+
+
+def _arriving(arrival: Arrival, entries: Mapping[str, Entry]) -> Step:
+    raw, empty, ttl = _written(arrival, False), encode({}), millis(arrival.term)
+    operations = [set_op(arrival.path, empty, ttl)]
+    if arrival.root not in entries:
+        operations.append(set_op(arrival.root, raw))
+    return Step(operations, unchanged(entries, [arrival.root]), len(raw) + len(empty), ttl)
+
+
+def _written(arrival: Arrival, opened: bool) -> bytes:
+    return encode({"parties": arrival.parties, "open": opened})

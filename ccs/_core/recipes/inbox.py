@@ -1,0 +1,286 @@
+"""Inboxes as decisions: what stands where, who may take which message, and the commits that move it along.
+
+Below `@inbox/<role>/%-/` (no name can produce that segment) a message has an entry of each kind that applies to it:
+
+    messages     what was sent, never rewritten: its revision is its place in the order
+    deliveries   how often it was delivered; whoever knows the revision of this entry may settle the message
+    leases       stands while the message is not free, and ends by itself
+    dead         what was delivered too often, with all that is known of it
+
+All that happens to a message is guarded by the revision of its delivery, and all but an acknowledgement changes that.
+So whoever saw a message without a lease, and finds its delivery unchanged, knows that it is still free: one receiver
+wins. And from the moment somebody else takes it, or it moves to the dead letters, a late receiver is shut out; until
+then it may still settle what it has done.
+"""
+
+from __future__ import annotations
+
+import copy
+import heapq
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from ccs._core.commits.commit import Guard, Operation, delete_op, revision_guard, set_op
+from ccs._core.names.pattern import escape
+from ccs._core.names.system_paths import system_path
+from ccs._core.times import millis
+from ccs._core.values.codec import encode
+from ccs.types import Entry
+
+__all__ = [
+    "Desk",
+    "InboxPaths",
+    "Letter",
+    "Move",
+    "Offer",
+    "acknowledging",
+    "burying",
+    "dead_letter",
+    "held_by_delivery",
+    "in_order",
+    "inbox_paths",
+    "releasing",
+    "taking",
+]
+
+_ROOT, _MARK = "@inbox", "%-"
+
+
+@dataclass(frozen=True, slots=True)
+class InboxPaths:
+    """Where the inbox of a role keeps its entries, by kind and id."""
+
+    role: str
+    root: str
+
+    def below(self, kind: str) -> str:
+        """The prefix of all entries of a kind."""
+        return f"{self.root}/{kind}/"
+
+    def at(self, kind: str, id: str) -> str:
+        """The path of a message's entry of a kind."""
+        return f"{self.root}/{kind}/{id}"
+
+    def patterns(self, *kinds: str) -> tuple[str, ...]:
+        """What matches the entries of those kinds."""
+        return tuple(f"{escape(self.root)}/{kind}/*" for kind in kinds)
+
+
+def inbox_paths(role: str) -> InboxPaths:
+    """The paths of a role's inbox; `InvalidPath` if the role is no text, empty, or too long."""
+    return InboxPaths(role, system_path(_ROOT, role, _MARK))
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What is known of a message, whoever looks at it."""
+
+    id: str
+    sender: str
+    to: str
+    type: str
+    content: Any
+    sent_at: datetime
+    attempts: int
+    reply_to: str | None
+    revision: int
+
+    @property
+    def paths(self) -> InboxPaths:
+        """Where its inbox is."""
+        return inbox_paths(self.to)
+
+
+class Move(NamedTuple):
+    """One commit that moves a message along: all of it if the guards hold, else nothing."""
+
+    operations: list[Operation]
+    guards: list[Guard]
+    size: int
+
+
+def in_order(revision: int, id: str) -> tuple[int, int]:
+    """What messages are sorted by: the commit that sent them, then their place in it."""
+    return revision, int(id.rpartition("-")[2])
+
+
+class Offer(NamedTuple):
+    """A message as it stands: its entry, and that of its deliveries."""
+
+    paths: InboxPaths
+    id: str
+    message: Entry
+    delivery: Entry | None
+
+    @property
+    def deliveries(self) -> int:
+        """How often it was delivered so far."""
+        return int(self.delivery.value["count"]) if self.delivery else 0
+
+    @property
+    def seen(self) -> int:
+        """The revision of its deliveries, 0 where there were none."""
+        return self.delivery.revision if self.delivery else 0
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Its place among others."""
+        return in_order(self.message.revision, self.id)
+
+    def letter(self, attempts: int) -> Letter:
+        """The message with so many deliveries; its content is a copy, so that nobody shares a mutable one."""
+        entry, value = self.message, copy.deepcopy(self.message.value)
+        return Letter(
+            self.id,
+            entry.agent,
+            self.paths.role,
+            value["type"],
+            value["content"],
+            entry.created_at,
+            attempts,
+            value.get("reply_to"),
+            entry.revision,
+        )
+
+
+class Desk:
+    """The messages of an inbox as one receiver sees them, kept up to date entry by entry; the oldest free one at hand.
+
+    `token` is in the leases that this receiver takes. A message that it took without learning of it, since the call
+    was cancelled or the answer lost, is thus found again.
+    """
+
+    def __init__(self, paths: InboxPaths, token: str = "") -> None:
+        self._paths, self.token = paths, token
+        self._entries: dict[str, dict[str, Entry]] = {"messages": {}, "deliveries": {}, "leases": {}}
+        self._free: list[tuple[tuple[int, int], str]] = []
+        self._aside: set[str] = set()
+        self._handed: dict[str, int] = {}
+        self._found: deque[str] = deque()
+
+    def __len__(self) -> int:
+        return len(self._entries["messages"])
+
+    def put(self, path: str, entry: Entry | None) -> None:
+        """An entry was written; None: it is gone."""
+        kind, name = path.removeprefix(f"{self._paths.root}/").split("/")
+        if entry:
+            self._entries[kind][name] = entry
+        else:
+            self._entries[kind].pop(name, None)
+        self._aside.discard(name)
+        self._sort(name)
+
+    def _sort(self, id: str) -> None:
+        if id not in self._entries["messages"]:
+            self._handed.pop(id, None)
+        elif id not in self._entries["leases"]:
+            heapq.heappush(self._free, (self._offer(id).order, id))
+        elif self._is_unknown(id):
+            self._found.append(id)
+
+    def _is_unknown(self, id: str) -> bool:
+        """Whether this receiver holds a message that it was never handed."""
+        lease = self._entries["leases"].get(id)
+        if lease is None or lease.value["by"] != self.token:
+            return False
+        return lease.revision > self._handed.get(id, 0) and id in self._entries["messages"]
+
+    def _offer(self, id: str) -> Offer:
+        return Offer(self._paths, id, self._entries["messages"][id], self._entries["deliveries"].get(id))
+
+    def is_free(self, id: str) -> bool:
+        """Whether a message may be taken, as far as is known."""
+        return id in self._entries["messages"] and id not in self._entries["leases"] and id not in self._aside
+
+    def oldest(self) -> Offer | None:
+        """The message that is to be delivered next."""
+        # Whatever is not free any more is dropped when it comes up: it is pushed again when it is free.
+        while self._free and not self.is_free(self._free[0][1]):
+            heapq.heappop(self._free)
+        return self._offer(self._free[0][1]) if self._free else None
+
+    def set_aside(self, id: str) -> None:
+        """It is not as it was seen to be, and what happened to it is still to be heard."""
+        self._aside.add(id)
+
+    def handed_out(self, id: str, revision: int) -> None:
+        """It was taken in that commit, and its receiver knows."""
+        self._handed[id] = revision
+        self._aside.add(id)
+
+    def found(self) -> Offer | None:
+        """A message that this receiver holds and was never handed."""
+        while self._found:
+            name = self._found.popleft()
+            if self._is_unknown(name):
+                self._handed[name] = self._entries["leases"][name].revision
+                return self._offer(name)
+        return None
+
+    def all(self) -> list[Offer]:
+        """Every message, in order."""
+        return sorted(map(self._offer, self._entries["messages"]), key=lambda offer: offer.order)
+
+
+def taking(offer: Offer, by: str, lease: int) -> Move:
+    """Delivers a message to whoever writes `by` into its lease, for so many milliseconds."""
+    at = offer.paths.at
+    guards = [
+        revision_guard(at("messages", offer.id), offer.message.revision),
+        revision_guard(at("deliveries", offer.id), offer.seen),
+    ]
+    delivery = {"count": offer.deliveries + 1}
+    operations = [
+        set_op(at("leases", offer.id), encode({"by": by}), lease),
+        set_op(at("deliveries", offer.id), encode(delivery), _lifetime(offer.message)),
+    ]
+    return Move(operations, guards, 0)
+
+
+def _lifetime(message: Entry) -> int | None:
+    """As long as the message lives in all, which is longer than it still lives: only the server knows how long."""
+    return (
+        None if message.expires_at is None else millis(message.expires_at - message.created_at + timedelta(seconds=1))
+    )
+
+
+def held_by_delivery(letter: Letter, revision: int) -> Guard:
+    """What the receiver of a delivery settles the message with."""
+    return revision_guard(letter.paths.at("deliveries", letter.id), revision)
+
+
+def acknowledging(letter: Letter, held: Guard) -> Move:
+    """The message is done with: nothing of it is left."""
+    return Move([delete_op(path) for path in _everything(letter)], [held], 0)
+
+
+def releasing(letter: Letter, held: Guard, delay: int) -> Move:
+    """The message is free again, after so many milliseconds."""
+    lease, delivery = letter.paths.at("leases", letter.id), letter.paths.at("deliveries", letter.id)
+    again = set_op(lease, encode({"by": ""}), delay) if delay else delete_op(lease)
+    return Move([again, set_op(delivery, encode({"count": letter.attempts}), keep_ttl=True)], [held], 0)
+
+
+def burying(letter: Letter, held: Guard) -> Move:
+    """The message moves to the dead letters."""
+    value = encode({name: getattr(letter, name) for name in _KEPT})
+    operations = [delete_op(path) for path in _everything(letter)[:-1]]
+    operations.append(set_op(letter.paths.at("dead", letter.id), value))
+    return Move(operations, [held], len(value))
+
+
+_KEPT = ("sender", "type", "content", "sent_at", "attempts", "reply_to", "revision")
+
+
+def dead_letter(paths: InboxPaths, entry: Entry) -> Letter:
+    """The message that a dead letter was."""
+    value: Mapping[str, Any] = entry.value
+    return Letter(id=entry.path.rpartition("/")[2], to=paths.role, **{name: value[name] for name in _KEPT})
+
+
+def _everything(letter: Letter) -> list[str]:
+    return [letter.paths.at(kind, letter.id) for kind in ("messages", "leases", "deliveries", "dead")]

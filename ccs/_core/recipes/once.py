@@ -1,0 +1,159 @@
+"""Run-once as decisions: what a caller does about what stands at a key.
+
+The record at `@once/<key>` says how far the work has come; the lease at `@runs/<key>` stands exactly while somebody is
+at it. Who begins writes both in one commit, whose revision is the run's fencing token and the record's revision. All
+that a runner commits is guarded by that revision: from the moment somebody else begins, or the work is given up for
+lost, a late runner is shut out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import traceback
+from typing import Any, NamedTuple
+
+from ccs._core.checks import whole
+from ccs._core.names.system_paths import system_path
+from ccs._core.times import Duration, seconds
+from ccs._core.values.codec import decode, encode
+from ccs.errors import IdempotencyMismatch, RetriesExhausted
+from ccs.types import Entry
+
+__all__ = [
+    "Begin",
+    "Condemn",
+    "Done",
+    "Request",
+    "Terms",
+    "decide",
+    "digest",
+    "done",
+    "failed",
+    "reason",
+    "request_of",
+    "result_in",
+    "running",
+    "terms_of",
+]
+
+_LONGEST_REASON = 1_000
+
+
+class Terms(NamedTuple):
+    """On which terms work is run: seconds, attempts in all, and what to read its result as."""
+
+    lease: float
+    keep: float
+    attempts: int
+    timeout: float | None
+    type: Any
+
+
+class Request(NamedTuple):
+    """What a caller asks for: the key, the paths of its record and of its lease, the input's digest, the terms."""
+
+    key: str
+    record: str
+    run: str
+    digest: str
+    terms: Terms
+
+
+class Begin(NamedTuple):
+    """Run it, as the attempt of this number; `revision` is that of the record it was decided on, 0 for none."""
+
+    attempt: int
+    revision: int
+
+
+class Done(NamedTuple):
+    """There is a result."""
+
+    result: Any
+
+
+class Condemn(NamedTuple):
+    """The last attempt was lost with its runner: record that it has failed, and with what."""
+
+    attempt: int
+    revision: int
+    error: str
+
+
+def terms_of(lease: Duration, keep: Duration, attempts: int, timeout: Duration | None, type: Any) -> Terms:
+    """The terms, if they make sense; `InvalidValue` otherwise."""
+    lease, keep = seconds(lease, "lease", least=0.001), seconds(keep, "keep", least=0.001)
+    seconds(lease + keep, "lease and keep together")
+    patience = None if timeout is None else seconds(timeout, "timeout")
+    return Terms(lease, keep, whole("attempts", attempts, "how often to try in all, at least once", 1), patience, type)
+
+
+def request_of(key: str, input: Any, terms: Terms) -> Request:
+    """A request for a key; `InvalidPath` and `EncodingError` where the key or the input cannot be used."""
+    return Request(key, system_path("@once", key), system_path("@runs", key), digest(input), terms)
+
+
+def digest(value: Any) -> str:
+    """The same for equal values only: maps are equal in any order."""
+    return hashlib.sha256(encode(_ordered(decode(encode(value))))).hexdigest()
+
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, list):
+        return list(map(_ordered, value))
+    if not isinstance(value, dict):
+        return value
+    keys = sorted(value, key=encode)
+    return dict(zip(keys, map(_ordered, map(value.__getitem__, keys)), strict=True))
+
+
+def decide(request: Request, entries: dict[str, Entry]) -> Begin | Done | Condemn | None:
+    """What to do about what stands there; None: somebody else is at it, so wait.
+
+    `IdempotencyMismatch` for another input than the first one's, `RetriesExhausted` where all attempts have failed.
+    """
+    record, run = entries.get(request.record), entries.get(request.run)
+    if record is None:
+        return None if run else Begin(1, 0)
+    if record.value["input"] != request.digest:
+        raise IdempotencyMismatch(request.key)
+    found = result_in(request, record)
+    return found or (None if run else _next(request, record))
+
+
+def result_in(request: Request, record: Entry | None) -> Done | None:
+    """The result that a record holds for a request."""
+    state = record.value if record else {}
+    if state.get("state") == "done" and state["input"] == request.digest:
+        return Done(state["result"])
+    return None
+
+
+def _next(request: Request, record: Entry) -> Begin | Condemn:
+    state, attempts = record.value, record.value["attempts"]
+    if attempts < request.terms.attempts:
+        return Begin(attempts + 1, record.revision)
+    if state["state"] == "failed":
+        raise RetriesExhausted(request.key, attempts, state["error"])
+    return Condemn(attempts, record.revision, f"the run of {record.agent!r} did not end within its lease")
+
+
+def running(request: Request, attempt: int) -> dict[str, Any]:
+    """The record while somebody runs it, and after a runner was lost."""
+    return {"state": "running", "attempts": attempt, "input": request.digest}
+
+
+def done(request: Request, attempt: int, result: Any) -> dict[str, Any]:
+    """The record of a result."""
+    return {"state": "done", "attempts": attempt, "input": request.digest, "result": result}
+
+
+def failed(request: Request, attempt: int, error: str) -> dict[str, Any]:
+    """The record of an attempt that has failed."""
+    return {"state": "failed", "attempts": attempt, "input": request.digest, "error": error}
+
+
+def reason(error: BaseException) -> str:
+    """An error in a line or a few, whatever it is, as text that can be stored."""
+    shown = "".join(traceback.format_exception_only(error)).strip()[:_LONGEST_REASON]
+    return shown.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,80 @@
+"""What goes wrong on a connection, and what it means: try again, or which of our errors; one error for several callers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ssl import SSLCertVerificationError
+from typing import Any, TypeVar
+
+from ccs._protocol.replies import InvalidReply, ServerError
+from ccs._protocol.rights import action_denied, is_denial
+from ccs.errors import CCSError, Forbidden, StoreFull, Unavailable
+
+__all__ = ["LinkDown", "copy_of", "denied", "dial_fault", "passes", "reply_fault"]
+
+E = TypeVar("E", bound=BaseException)
+
+_PASSING = ("BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOREPLICAS", "READONLY", "TRYAGAIN", "UNBLOCKED")
+_CROWDED = "max number of clients reached"
+_REFUSED = ("NOAUTH", "WRONGPASS")
+_FULL = ("MISCONF", "OOM")
+
+
+class LinkDown(Exception):
+    """The command got no answer; `sent` says whether the server may have seen it."""
+
+    def __init__(self, reason: object, sent: bool) -> None:
+        super().__init__(str(reason) or type(reason).__name__)
+        self.sent = sent
+
+
+def dial_fault(error: Exception, address: str, user: str) -> Exception:
+    """What a failed attempt to connect means: `LinkDown` where trying again may help."""
+    if isinstance(error, CCSError):
+        return error
+    if denied(error):
+        return Forbidden(address, user, action_denied(str(error), ("INFO",), ""))
+    if isinstance(error, SSLCertVerificationError):
+        return Unavailable(address, reason=f"its certificate is not trusted: {error}")
+    if isinstance(error, InvalidReply):
+        return Unavailable(address, reason=f"no Redis or Valkey speaks there: {error}")
+    if isinstance(error, ServerError) and error.code in _REFUSED:
+        return Unavailable(address, reason=f"it refuses us: {error}")
+    if isinstance(error, ServerError) and not passes(error):
+        return Unavailable(address, reason=f"it refuses to begin: {error}")
+    return LinkDown(error, sent=False)
+
+
+def denied(error: object) -> bool:
+    """Whether an error of the server says that the user may not do something."""
+    return isinstance(error, ServerError) and is_denial(str(error))
+
+
+def reply_fault(error: ServerError, address: str, user: str, command: Sequence[Any], source: str) -> str:
+    """Why a command that the server answered with an error is tried again; raises what will not pass by itself.
+
+    `source` is that of the script that the command calls.
+    """
+    if passes(error):
+        return str(error)
+    if denied(error):
+        raise Forbidden(address, user, action_denied(str(error), command, source)) from error
+    if error.code in _FULL:
+        raise StoreFull(f"{address} takes no more writes: {error}") from error
+    if error.code in _REFUSED:
+        raise Unavailable(address, reason=f"it refuses us: {error}") from error
+    raise CCSError(f"{address} answered: {error}") from error
+
+
+def passes(error: ServerError) -> bool:
+    """Whether an error of the server passes by itself: trying again may help."""
+    return error.code in _PASSING or str(error).startswith(_CROWDED)
+
+
+def copy_of(error: E) -> E:
+    """The same error for another caller, who may raise it at the same time."""
+    twin = error.__class__.__new__(error.__class__, *error.args)
+    twin.args = error.args
+    twin.__dict__.update(error.__dict__)
+    twin.__cause__ = error.__cause__
+    return twin

@@ -1,0 +1,45 @@
+"""What is said first on a new connection, in one round trip, and what its answers mean."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from ccs._core.names.endpoint import Endpoint
+from ccs._protocol.replies import ServerError, pack
+from ccs._protocol.server_check import check_server
+from ccs.errors import Unavailable
+
+__all__ = ["Greeting"]
+
+
+class Greeting:
+    """Logs in with what `AUTH` takes, if anything, chooses the database, and asks the server what it is."""
+
+    def __init__(self, endpoint: Endpoint, credentials: tuple[str, ...], address: str) -> None:
+        self._address = address
+        self._unanswered = deque(_commands(endpoint, credentials))
+        self.packed = b"".join(map(pack, self._unanswered))
+        self.info = b""
+
+    def take(self, reply: object) -> bool:
+        """Judges the next reply. Returns whether it was the last; raises what the server refuses, or is unfit for."""
+        command = self._unanswered.popleft()
+        if isinstance(reply, ServerError):
+            raise reply
+        if command[0] == "INFO":
+            check_server(reply, self._address)
+            self.info = reply if isinstance(reply, bytes) else b""
+        elif reply != b"OK":
+            raise Unavailable(self._address, reason="no Redis or Valkey speaks there")
+        return not self._unanswered
+
+
+def _commands(endpoint: Endpoint, credentials: tuple[str, ...]) -> list[tuple[str, ...]]:
+    commands: list[tuple[str, ...]] = []
+    if credentials:
+        commands.append(("AUTH", *credentials))
+    if endpoint.db:
+        commands.append(("SELECT", str(endpoint.db)))
+    if endpoint.name:
+        commands.append(("CLIENT", "SETNAME", endpoint.name))
+    return [*commands, ("INFO", "all")]

@@ -1,0 +1,93 @@
+# Generated from ccs/_async/changes/history.py by scripts/twin. Do not edit.
+"""What the journal still holds of the past, in both directions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ccs._core.checks import whole
+from ccs._core.commits.journal import (
+    MALFORMED,
+    Cursor,
+    JournalPage,
+    Record,
+    changes_of,
+    check_resume,
+    check_since,
+    follow,
+)
+from ccs._core.names.pattern import Matcher
+from ccs._sync.changes.journal_backwards import newest_first
+from ccs._sync.handle import Place
+from ccs.errors import HistoryCompacted, HistoryDamaged
+from ccs.types import Change
+
+__all__ = ["History"]
+
+_PAGE = 500
+
+
+class History:
+    """One look back at a context."""
+
+    def __init__(self, place: Place, matcher: Matcher, since: int | None, until: int | None, limit: int | None) -> None:
+        for name, value in (("since", since), ("until", until), ("limit", limit)):
+            if value is not None:
+                whole(name, value, "a number that is not negative, or None")
+        self._place, self._matcher = place, matcher
+        self._since, self._until, self._limit = since, until, limit
+        self._changes: list[Change] = []
+
+    def forwards(self) -> list[Change]:
+        """The oldest first."""
+        while True:
+            try:
+                return self._forwards()
+            except HistoryCompacted:
+                # Trimmed between two pages. Who named no beginning gets what is there now, without a hole.
+                if self._since is not None:
+                    raise
+                self._changes = []
+
+    def backwards(self) -> list[Change]:
+        """The newest first."""
+        for record in newest_first(self._place, self._since, self._until):
+            self._add(record, backwards=True)
+            if self._full:
+                break
+        if self._since is not None:
+            # Held still, after all that was read: so nothing was trimmed before it could be read.
+            page = self._look(self._since, 0)
+            check_since(self._since, page, self._place.address)
+            check_resume(Cursor(self._since), page, self._place.address)
+        return self._changes[: self._limit]
+
+    def _forwards(self) -> list[Change]:
+        page = self._look(self._since or 0, 0)
+        check_since(self._since or 0, page, self._place.address)
+        cursor = Cursor(page.oldest if self._since is None else self._since)
+        while not self._full:
+            page = self._look(cursor.revision, _PAGE)
+            for record in follow(cursor, page, self._place.address):
+                if self._until is not None and record.revision > self._until:
+                    return self._changes[: self._limit]
+                self._add(record)
+                cursor = record.cursor
+            if not page.records or cursor.revision >= page.last:
+                break
+        return self._changes[: self._limit]
+
+    @property
+    def _full(self) -> bool:
+        return self._limit is not None and len(self._changes) >= self._limit
+
+    def _add(self, record: Record, backwards: bool = False) -> None:
+        try:
+            changes: list[Any] = changes_of(record, self._place.address, self._matcher)
+        except MALFORMED as error:
+            raise HistoryDamaged(self._place.address, record.revision) from error
+        self._changes.extend(reversed(changes) if backwards else changes)
+
+    def _look(self, cursor: int, count: int) -> JournalPage:
+        self._place.engine.ready()
+        return self._place.engine.look(self._place.address, cursor, count)

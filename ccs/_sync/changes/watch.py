@@ -1,0 +1,387 @@
+# Generated from ccs/_async/changes/watch.py by scripts/twin. Do not edit.
+"""A watch: every matching change of one context after a cursor, in order, each once.
+
+Two cursors: `_read` is how far history was taken in, `_handed` how far it was handed out. Records come out of the
+mailbox while it goes on from `_read` without a gap; where it does not, or something in it cannot be read, the journal is
+read, whose pages the mailbox overlaps, so that what comes twice is told by its revision. Nothing is taken in that does
+not follow `_read`: `Mailbox.continues` sees to that on the one way, `follow` on the other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Self
+
+from ccs._core.changes.mailbox import Mailbox
+from ccs._core.checks import whole
+from ccs._core.commits.entry import to_entry
+from ccs._core.commits.journal import (
+    MALFORMED,
+    Cursor,
+    JournalPage,
+    Record,
+    changes_of,
+    check_resume,
+    check_since,
+    follow,
+    initial_change,
+)
+from ccs._core.commits.queries import parse_found, read_arguments
+from ccs._core.names.pattern import compile_patterns
+from ccs._core.retry import Patience
+from ccs._core.times import Duration, seconds
+from ccs._core.values.codec import decode
+from ccs._local import Local
+from ccs._log import logger
+from ccs._protocol.scripts import READ
+from ccs._sync.engine import Engine
+from ccs.errors import (
+    CCSError,
+    ContextFinished,
+    ContextGone,
+    HistoryCompacted,
+    HistoryDamaged,
+    HistoryForked,
+    InvalidValue,
+    Misuse,
+)
+from ccs.types import Entry
+
+__all__ = ["Watch"]
+
+_PAGE = 256
+
+_ENDS = ContextGone, HistoryCompacted, HistoryDamaged, HistoryForked
+
+
+class Watch(Local):
+    """The changes of a context that match some patterns; enter it, then iterate or `receive`.
+
+    Entering is when it goes live: every commit acknowledged from then on is delivered, once and in order. It ends
+    when the context is finished; `ContextGone`, `HistoryCompacted`, `HistoryForked` and `HistoryDamaged` end it with an
+    error, and `Unavailable` may pass: ask again. It has one consumer at a time.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        address: str,
+        patterns: tuple[str, ...],
+        *,
+        since: int | None = None,
+        initial: bool = False,
+        buffer: int = 1024,
+        buffer_bytes: int = 8_388_608,
+    ) -> None:
+        if initial and since is not None:
+            raise InvalidValue("initial=True starts from the present: since cannot be given with it")
+        if since is not None:
+            whole("since", since, "a revision, or 0 for everything")
+        self._engine, self._address, self._patterns = engine, address, patterns
+        self._matcher = compile_patterns(patterns)
+        self._since, self._initial = since, initial
+        self._listener, self._signal = engine.listener, engine.listener.signal()
+        most = whole("buffer", buffer, "how many changes to hold")
+        most_bytes = whole("buffer_bytes", buffer_bytes, "how many bytes of changes to hold")
+        self._mailbox = Mailbox(self._matcher, max(1, most), max(1, most_bytes), self._signal.set)
+        self._queue: deque[tuple[Any, Cursor | None]] = deque()
+        self._read = self._handed = Cursor(since or 0)
+        self._catching_up = self._entered = self._stopped = self._finished = False
+        # A watch that is to end when it is idle looks at the journal once more before.
+        self._ends_idle = self._looks_once_more = False
+        # The first commits of the life that is watched, and of the one before it.
+        self._first = self._first_before = 0
+        self._outcome: Any = None
+        self._failure: CCSError | None = None
+
+    def __repr__(self) -> str:
+        state = "stopped" if self._stopped else "live" if self._entered else "not entered"
+        return f"<Watch of {', '.join(self._patterns)} in {self._address} at {self.revision}, {state}>"
+
+    @property
+    def revision(self) -> int:
+        """The last commit wholly handed out, or passed over because nothing in it matches: resume with `since=`."""
+        return (self._handed if self._queue else self._passed()).revision
+
+    def __enter__(self) -> Self:
+        if self._entered:
+            raise Misuse("a watch is entered once; make another one")
+        self._check()
+        self._entered = True
+        # The store's own gate first: it opens a store that nobody has entered.
+        self._engine.ready()
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        change = self._next(None)
+        if change is None:
+            raise StopIteration
+        return change
+
+    def receive(self, timeout: Duration | None = None) -> Any:
+        """The next change; `TimeoutError` after `timeout` seconds, `ContextFinished` once there are no more.
+
+        `Misuse` of a watch that is not entered, or was closed: iterating one that was closed just ends.
+        """
+        return self._receive(None if timeout is None else time.monotonic() + seconds(timeout, "timeout"))
+
+    def _receive(self, deadline: float | None) -> Any:
+        change = self._next(deadline)
+        if change is not None:
+            return change
+        if self._finished:
+            raise ContextFinished(self._address, self._outcome)
+        self._check()
+        raise Misuse("this watch was closed, so nothing more comes of it; make another one, with since= its revision")
+
+    def close(self) -> None:
+        """Ends the watch; what is waiting in it is dropped."""
+        self.stop()
+        self._listener.leave(self._address, self._mailbox)
+
+    def stop(self) -> None:
+        """Lets the consumer end, wherever it waits; from any task or callback."""
+        self._stopped = True
+        self._signal.set()
+
+    def end_when_idle(self) -> None:
+        """Lets the consumer end once it has been given all that was committed by now. For the inside."""
+        self._looks_once_more = True
+        self._ends_idle = True
+        self._signal.set()
+
+    def left(self, patience: Patience) -> int:
+        """How many changes were committed and not handed out, as far as the server tells in time. For the inside."""
+        heard = sum(map(self._told_of, self._mailbox.records))
+        if self._catching_up or self._mailbox.behind or not self._mailbox.continues(self._read):
+            with suppress(CCSError):
+                heard = self._unread(patience)
+        return len(self._queue) + heard
+
+    def _unread(self, patience: Patience) -> int:
+        unread, cursor = 0, self._read
+        while True:
+            page = self._engine.look(self._address, cursor.revision, _PAGE, patience)
+            for record in follow(cursor, page, self._address):
+                unread += self._told_of(record)
+                cursor = record.cursor
+            if not page.records or cursor.revision == page.last or patience.over(time.monotonic()):
+                return unread
+
+    def _told_of(self, record: Record) -> int:
+        """How many changes a record has to tell of."""
+        if record.revision <= self._read.revision:
+            return 0
+        with suppress(*MALFORMED):
+            return len(self._changed(record))
+        return 0
+
+    def begin_anew(self) -> None:
+        """After `ContextGone`: goes on from the beginning of what comes, or came, into being again. For the inside."""
+        self._first_before = self._first
+        self._read = self._handed = Cursor(0)
+        self._finished = False
+        self._catch_up()
+        # At the end: who is interrupted before it begins anew again.
+        self._failure = None
+
+    def start(self) -> None:
+        """Goes live. For the inside: users enter the watch."""
+        self._entered = True
+        patience = self._engine.connection.patience()
+        self._listener.join(self._address, self._mailbox)
+        try:
+            self._begin(patience)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, patience: Patience) -> None:
+        if self._initial:
+            self._take_snapshot(patience)
+        page = self._engine.look(self._address, self._read.revision, 0, patience)
+        if self._since is None and not self._initial:
+            self._read = self._handed = Cursor(page.last)
+        else:
+            check_since(self._since or 0, page, self._address)
+            check_resume(self._read, page, self._address)
+        if self._read.revision != page.last or self._since is not None:
+            self._catch_up()
+        self._finished = page.finished > 0 and page.last == self._read.revision
+        self._outcome = _outcome(page.outcome)
+        self._listener.anchor(self._address, page)
+
+    def _take_snapshot(self, patience: Patience) -> None:
+        keys = self._engine.keys(self._address)
+        arguments = read_arguments("entries", self._matcher.selectors)
+        reply = self._engine.connection.script(READ, keys.all, arguments, early=True, patience=patience)
+        found = parse_found(reply, self._matcher.matches)
+        entries = sorted(found.entries.items(), key=lambda item: (item[1].revision, item[0]))
+        self._read = Cursor(found.revision)
+        for left, (path, raw) in enumerate(entries, 1 - len(entries)):
+            self._queue.append((self._present(to_entry(path, raw)), None if left else self._read))
+        if not entries:
+            self._handed = self._read
+
+    def _check(self) -> None:
+        self._engine.check(self._listener)
+
+    def _next(self, deadline: float | None) -> Any:
+        if not self._entered:
+            raise Misuse("this watch is not entered, so it hears nothing: use it in a with block")
+        while True:
+            if self._stopped:
+                return None
+            self._check()
+            if self._queue:
+                return self._hand_out()
+            if self._failure:
+                raise self._failure
+            if self._finished:
+                return None
+            self._signal.clear()
+            # Stopped meanwhile: the flag may have been taken back.
+            if not self._take_in() and not self._stopped:
+                if self._ends_idle and not self._look_once_more():
+                    return None
+                self._wait(deadline)
+
+    def _hand_out(self) -> Any:
+        change, cursor = self._queue.popleft()
+        self._handed = cursor or self._handed
+        self._engine.stats.add("deliveries")
+        return change
+
+    def _wait(self, deadline: float | None) -> None:
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            raise TimeoutError(f"nothing matched {', '.join(self._patterns)} in {self._address} in time")
+        self._signal.wait(left)
+
+    def _look_once_more(self) -> bool:
+        looks, self._looks_once_more = self._looks_once_more, False
+        if looks:
+            self._catch_up()
+            self._signal.set()
+        return looks
+
+    def _take_in(self) -> bool:
+        """Takes in more of history, if there is more. Returns whether it is worth looking at the queue again."""
+        record = self._mailbox.first
+        if self._catching_up:
+            self._read_journal()
+        elif not self._mailbox.continues(self._read):
+            self._catch_up()
+        elif record:
+            self._take(record)
+        elif self._mailbox.behind:
+            self._advance()
+            self._catch_up()
+        elif error := self._mailbox.failure:
+            self._mailbox.failure = None
+            raise error
+        else:
+            self._advance()
+            return False
+        return True
+
+    def _passed(self) -> Cursor:
+        # What the listener has seen and found not to match; read before the mailbox is found empty. Nothing is changed
+        # here: in the blocking colour another thread may ask, just as a record is on its way out of the mailbox.
+        seen = self._mailbox.seen
+        goes_on = self._mailbox.continues(self._read) and not self._catching_up
+        passed_over = goes_on and self._mailbox.empty and seen.revision > self._read.revision
+        return seen if passed_over else self._read
+
+    def _advance(self) -> None:
+        self._read = self._passed()
+        if not self._queue:
+            self._handed = self._read
+
+    def _catch_up(self) -> None:
+        """Reads on from the journal, and meanwhile collects anew what is heard."""
+        # In this order: an interrupt in between leaves more to read, and nothing unread.
+        self._catching_up = True
+        self._mailbox.begin()
+
+    def _read_journal(self) -> None:
+        page = self._engine.look(self._address, self._read.revision, _PAGE)
+        try:
+            for record in follow(self._read, page, self._address):
+                self._expand(record)
+        except _ENDS as error:
+            return self._fail(error)
+        if not page.records or page.records[-1].revision == page.last:
+            self._caught_up(page)
+
+    def _caught_up(self, page: JournalPage) -> None:
+        self._catching_up = False
+        self._finished = self._finished or page.finished > 0
+        self._outcome = _outcome(page.outcome)
+        self._engine.stats.add("resumes")
+        self._listener.anchor(self._address, page)
+
+    def _take(self, record: Record) -> None:
+        if record.previous == 0 and record.revision == self._first_before:
+            # Of the life before, heard late: that has been told.
+            return self._catch_up()
+        try:
+            self._expand(record)
+        except HistoryDamaged as error:
+            # Anybody can send a message: the journal says what was committed.
+            logger.warning("%s: what was heard cannot be read, so the journal is: %s", self._address, error)
+            return self._catch_up()
+        except ContextGone as error:
+            self._fail(error)
+        self._mailbox.take()
+        return None
+
+    def _fail(self, error: CCSError) -> None:
+        """Ends the watch with an error, once all that was taken in is handed out."""
+        if isinstance(error, HistoryForked):
+            logger.error("%s: history has forked: %s", self._address, error)
+        if isinstance(error, HistoryDamaged):
+            logger.error("%s", error)
+        self._failure = error
+
+    def _expand(self, record: Record) -> None:
+        # What was handed out was taken in, though who did that may have been interrupted before it was noted.
+        if record.revision <= max(self._read.revision, self._handed.revision):
+            return
+        if record.drops or (record.previous == 0 and self._read.revision):
+            raise ContextGone(self._address)
+        try:
+            changes = self._changed(record)
+            outcome = _outcome(record.steps[0].after) if record.finishes else self._outcome
+        except MALFORMED as error:
+            raise HistoryDamaged(self._address, record.revision) from error
+        self._finished = record.finishes
+        self._outcome = outcome
+        if record.previous == 0:
+            self._first = record.revision
+        cursors = [None] * (len(changes) - 1) + [record.cursor]
+        # All at once: an interrupt leaves the whole commit there, or nothing of it.
+        self._queue.extend(zip(changes, cursors, strict=False))
+        self._read = record.cursor
+        if not self._queue:
+            self._handed = self._read
+
+    def _present(self, entry: Entry) -> Any:
+        return initial_change(entry, self._address)
+
+    def _changed(self, record: Record) -> Sequence[Any]:
+        return changes_of(record, self._address, self._matcher)
+
+
+def _outcome(raw: bytes) -> Any:
+    return decode(raw) if raw else None

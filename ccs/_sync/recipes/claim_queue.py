@@ -1,0 +1,199 @@
+# Generated from ccs/_async/recipes/claim_queue.py by scripts/twin. Do not edit.
+"""Whose turn it is to take a claim, for all who wait for it in one store: they share one picture of the line.
+
+One of them, the leader, takes in what changes, and wakes only those whom it concerns: whoever is first now, and whoever
+has lost its place. The others sleep, so a waiter costs the same in a long line as in a short one. A leader that leaves,
+for whatever reason, wakes another one to lead.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import Self
+
+from ccs._compat import Gate, Lock, sleep
+from ccs._core.recipes.claim import Site, first_of
+from ccs._core.recipes.lease import Lease
+from ccs._log import logger
+from ccs._sync.changes.watch_kinds import Picture
+from ccs._sync.engine import Engine
+from ccs.errors import (
+    ContextFinished,
+    ContextGone,
+    HistoryCompacted,
+    HistoryDamaged,
+    HistoryForked,
+    Unavailable,
+)
+from ccs.types import Entry
+
+__all__ = ["Turns"]
+
+# Seconds after an outage was told: a server that refuses us at once would do so again.
+_REST = 0.5
+
+
+class _Waiter:
+    """A ticket in the line, and what wakes whoever waits with it; pictures that are older than `after` do not count."""
+
+    __slots__ = ("after", "cleared", "gate", "ticket")
+
+    def __init__(self, ticket: Lease, after: int) -> None:
+        self.ticket, self.after = ticket.path, max(ticket.revision, after)
+        self.gate = Gate()
+        # Whether the line that it stood in has gone with its context.
+        self.cleared = False
+
+
+class _Line(Picture):
+    """A picture of a claim and its tickets that notes which of them have gone."""
+
+    def __init__(self, engine: Engine, address: str, site: Site) -> None:
+        super().__init__(engine, address, site.patterns)
+        self.gone: list[str] = []
+
+    def _put(self, path: str, entry: Entry | None) -> None:
+        super()._put(path, entry)
+        if entry is None:
+            self.gone.append(path)
+
+
+class Turns:
+    """The line for one claim, as far as one store waits in it; enter it for each ticket."""
+
+    def __init__(self, engine: Engine, address: str, site: Site) -> None:
+        self._engine, self._address, self._site = engine, address, site
+        self._lock = Lock()
+        self._waiters: dict[str, _Waiter] = {}
+        self._leader: _Waiter | None = None
+        self._picture: _Line | None = None
+        # What the picture says: up to which revision, and which ticket is first in a line before nobody.
+        self._seen = 0
+        self._first: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Turns of {len(self._waiters)} for {self._site.resource!r} in {self._address}, seen {self._seen}>"
+
+    @classmethod
+    def of(cls, engine: Engine, address: str, site: Site) -> Self:
+        """The one line that all share who wait for this claim in this store."""
+        return engine.common(("turns", address, site.path), lambda: cls(engine, address, site))
+
+    def comes_up(self, ticket: Lease, after: int, deadline: float) -> bool:
+        """Waits until it is the ticket's turn, as of a revision `after`; False if the ticket has lapsed.
+
+        `TimeoutError` at the deadline (monotonic).
+        """
+        waiter = _Waiter(ticket, after)
+        try:
+            self._waiters[waiter.ticket] = waiter
+            while (turn := self._turn_of(waiter)) is None:
+                if self._leads(waiter):
+                    self._look(deadline)
+                else:
+                    self._sleep(waiter, deadline)
+            return turn
+        finally:
+            try:
+                self._leave(waiter)
+            except BaseException:
+                self._leave(waiter)  # nobody may wait for a leader that is not there
+                raise
+
+    def _turn_of(self, waiter: _Waiter) -> bool | None:
+        # A new one first: whoever opens it from here on has something to tell.
+        waiter.gate = Gate()
+        if waiter.cleared:
+            return False
+        picture = self._picture
+        if picture is None or self._seen < waiter.after:
+            return None
+        if waiter.ticket not in picture.entries:
+            return False
+        return True if self._first == waiter.ticket else None
+
+    def _leads(self, waiter: _Waiter) -> bool:
+        with self._lock:
+            self._leader = self._leader or waiter
+            return self._leader is waiter
+
+    def _sleep(self, waiter: _Waiter, deadline: float) -> None:
+        if not waiter.gate.wait(max(0.0, deadline - time.monotonic())):
+            raise TimeoutError(f"it was not our turn for {self._site.resource!r} in {self._address} in time")
+
+    def _look(self, deadline: float) -> None:
+        try:
+            if self._picture is None:
+                self._draw()
+            else:
+                self._refresh(self._picture, deadline)
+        except ContextGone as error:
+            logger.info("whoever waits for %r in %s lines up anew: %s", self._site.resource, self._address, error)
+            self._drop()
+            self._clear()
+        except (HistoryCompacted, HistoryDamaged, HistoryForked) as error:
+            logger.info("looking anew at %r in %s: %s", self._site.resource, self._address, error)
+            self._drop()
+        except Unavailable as error:
+            self._drop()
+            if time.monotonic() >= deadline:
+                raise
+            logger.info("looking again at %r in %s: %s", self._site.resource, self._address, error)
+            sleep(_REST)
+
+    def _draw(self) -> None:
+        before = list(self._waiters.values())
+        picture = _Line(self._engine, self._address, self._site)
+        picture.__enter__()
+        self._picture = picture
+        self._note(picture)
+        for waiter in before:
+            # Drawn later than that revision, and does not know it: the server has lost it, and the ticket.
+            waiter.cleared = waiter.cleared or self._seen < waiter.after
+        # What has gone meanwhile is not known: each looks for itself.
+        for waiter in list(self._waiters.values()):
+            waiter.gate.open()
+
+    def _refresh(self, picture: _Line, deadline: float) -> None:
+        picture.changed(deadline)
+        with suppress(TimeoutError, ContextFinished, ContextGone):  # an end is told again by the next look
+            while True:
+                picture.changed(0.0)
+        self._note(picture)
+        gone, picture.gone = picture.gone, []
+        for path in (*gone, self._first):
+            self._wake(path)
+
+    def _note(self, picture: _Line) -> None:
+        self._first = first_of(picture.entries, self._site)
+        # After that: whoever believes the revision finds the first that belongs to it.
+        self._seen = picture.revision
+
+    def _wake(self, path: str | None) -> None:
+        if path is not None and (waiter := self._waiters.get(path)):
+            waiter.gate.open()
+
+    def _clear(self) -> None:
+        for waiter in list(self._waiters.values()):
+            waiter.cleared = True
+            waiter.gate.open()
+
+    def _drop(self) -> None:
+        picture, self._picture = self._picture, None
+        if picture:
+            picture.close()
+
+    def _leave(self, waiter: _Waiter) -> None:
+        picture: _Line | None = None
+        with self._lock:
+            self._waiters.pop(waiter.ticket, None)
+            if self._leader is waiter:
+                self._leader = None
+                following = self._waiters.get(self._first or "") or next(iter(self._waiters.values()), None)
+                if following:
+                    following.gate.open()
+            if not self._waiters:
+                picture, self._picture = self._picture, None
+        if picture:
+            picture.close()

@@ -1,0 +1,124 @@
+# Generated from ccs/_async/transport/connect.py by scripts/twin. Do not edit.
+"""Opens connections to where a store lives, and refuses servers that could break its promises."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from ccs._clock import ServerClock
+from ccs._compat import Lock, acquired, call, refuse_interrupter
+from ccs._core.names.endpoint import Endpoint
+from ccs._core.names.target import Target, parse_target, with_credentials
+from ccs._core.retry import Patience
+from ccs._protocol import fake_server
+from ccs._protocol.credentials import credentials_of
+from ccs._protocol.faults import LinkDown, copy_of, dial_fault
+from ccs._protocol.greeting import Greeting
+from ccs._protocol.replies import InvalidReply, ServerError
+from ccs._protocol.server_check import time_of
+from ccs._protocol.sockets import tls_context
+from ccs._sync.transport.sockets import Socket, open_socket
+from ccs.embedded import Embedded, default_folder
+from ccs.errors import CCSError, Misuse, Unavailable
+
+__all__ = ["Dialer", "resolve"]
+
+# Seconds by which the embedded server may give up before the time that it was given.
+_EARLY = 0.25
+
+
+class Dialer:
+    """Knows how to reach a target: by URL, or through the embedded server of a folder."""
+
+    def __init__(self, target: Target, timeout: float, patience: float) -> None:
+        self.target = target
+        self.timeout, self._patience = timeout, patience
+        self._embedded: Embedded | None = None
+        self._lock = Lock()
+        self._failure: CCSError | None = None
+        self._failed_at = 0.0
+        self.clock = ServerClock()
+
+    def __repr__(self) -> str:
+        return f"<Dialer of {self.address}>"
+
+    @property
+    def address(self) -> str:
+        """Where the server is, without secrets."""
+        return self.target.address
+
+    @property
+    def user(self) -> str:
+        """Whom the server takes us for."""
+        return self.target.user
+
+    def dial(self, patience: Patience | None = None) -> Socket:
+        """A new connection to a server that was greeted and found fit; `LinkDown` where trying again may help."""
+        patience = patience or Patience(time.monotonic() + self._patience)
+        try:
+            endpoint = self._endpoint(patience)
+            context = call(tls_context, endpoint.tls, self.address) if endpoint.tls else None
+            greeting = Greeting(endpoint, self._credentials(), self.address)
+            socket = open_socket(endpoint, context, greeting, self.timeout, patience.left(time.monotonic()))
+        except (InvalidReply, ServerError, OSError) as error:
+            raise dial_fault(error, self.address, self.user) from error
+        self.clock.see(time_of(greeting.info))
+        return socket
+
+    def close(self) -> None:
+        """Lets go of the embedded server, which ends when nobody is left."""
+        if self._embedded:
+            call(self._embedded.close)
+
+    def _endpoint(self, patience: Patience) -> Endpoint:
+        if self.target.kind == "folder":
+            return Endpoint(path=self._ensure(patience))
+        return self.target.endpoint
+
+    def _credentials(self) -> tuple[str, ...]:
+        if self.target.credentials is None:
+            return self.target.endpoint.credentials
+        return credentials_of(self.target.credentials)
+
+    def _ensure(self, patience: Patience) -> str:
+        refuse_interrupter(self._ensure)
+        began = time.monotonic()
+        ours = False
+        try:
+            ours = acquired(self._lock, patience.left(began))
+            if not ours:
+                raise LinkDown("somebody else in this process is still looking for the server", sent=False)
+            if self._failure and self._failed_at > began:
+                # Who had to wait for somebody else's attempt has seen it fail: nobody waits for all of them in turn.
+                raise copy_of(self._failure)
+            return self._open_embedded(patience)
+        finally:
+            if ours:
+                self._lock.release()
+
+    def _open_embedded(self, patience: Patience) -> str:
+        if self._embedded is None:
+            self._embedded = call(Embedded, self.target.location)
+        try:
+            return call(self._embedded.open, patience.left(time.monotonic()))
+        except Misuse:
+            raise  # no failure: it was raised by what interrupted us
+        except CCSError as error:
+            self._failed_at = time.monotonic()
+            if isinstance(error, Unavailable) and patience.over(self._failed_at + _EARLY):
+                # It was the patience of this caller that ended: whoever has more may go on.
+                raise LinkDown(error.reason, sent=False) from error
+            self._failure = error
+            raise
+
+
+def resolve(target: Target) -> Target:
+    """What the target means here and now: `$CCS_URL`, the default folder, a server in memory."""
+    if target.kind == "default":
+        url = os.environ.get("CCS_URL")
+        found = resolve(parse_target(url)) if url else parse_target(default_folder())
+        return with_credentials(found, target.credentials)
+    if target.kind == "memory":
+        return Target("memory", fake_server.register(target.location), target.address)
+    return target

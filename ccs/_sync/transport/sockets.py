@@ -1,0 +1,81 @@
+"""Opens the socket of a connection, blocking, and greets the server. The asyncio twin is written by hand too."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+
+from ccs._core.names.endpoint import Endpoint
+from ccs._protocol.greeting import Greeting
+from ccs._protocol.replies import NOTHING_YET, reply_reader
+from ccs._protocol.sockets import tune
+
+__all__ = ["CHUNK", "Socket", "open_socket"]
+
+Socket = socket.socket
+"""What is open."""
+
+CHUNK = 65536
+"""The most bytes that are read at once."""
+
+
+def open_socket(
+    endpoint: Endpoint, context: ssl.SSLContext | None, greeting: Greeting, timeout: float, most: float
+) -> Socket:
+    """A connection to a server that was greeted; raises what its answers mean, or an `OSError`.
+
+    Each step may take `timeout` seconds, all of them together `most`.
+    """
+    until = time.monotonic() + most
+    sock = _connected(endpoint, min(most, endpoint.connect_timeout or timeout))
+    try:
+        if context:
+            sock = context.wrap_socket(sock, server_hostname=endpoint.host)
+        _greet(sock, greeting, min(until, time.monotonic() + timeout))
+        sock.settimeout(timeout)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _connected(endpoint: Endpoint, timeout: float) -> Socket:
+    if endpoint.path:
+        return _unix(endpoint.path, timeout)
+    sock = socket.create_connection((endpoint.host, endpoint.port), timeout)
+    tune(sock, endpoint.keepalive)
+    return sock
+
+
+def _unix(path: str, timeout: float) -> Socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(timeout)
+        sock.connect(path)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _greet(sock: Socket, greeting: Greeting, until: float) -> None:
+    reader = reply_reader()
+    done = False
+    _allow(sock, until)
+    sock.sendall(greeting.packed)
+    while not done:
+        while (reply := reader.gets()) is NOTHING_YET:
+            _allow(sock, until)
+            chunk = sock.recv(CHUNK)
+            if not chunk:
+                raise ConnectionError("the server closed the connection")
+            reader.feed(chunk)
+        done = greeting.take(reply)
+
+
+def _allow(sock: Socket, until: float) -> None:
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("the server did not greet in time")
+    sock.settimeout(left)
