@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -36,10 +35,7 @@ _SHOWN = 10
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; its exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if given[:1] in (["demo"], ["bench"]):
-        return _program(given[0], given[1:])
-    options = _parser().parse_args(given)
+    options = _parser().parse_args(arguments)
     try:
         return _tail(options)
     except KeyboardInterrupt:
@@ -51,16 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ccs.CCSError as error:
         print(f"ccs: {error}", file=sys.stderr)
         return 1
-
-
-def _program(name: str, arguments: Sequence[str]) -> int:
-    # An extra may be missing, and only these need it.
-    try:
-        program = import_module(f"ccs.{name}.cli")
-    except ModuleNotFoundError as error:
-        print(f"ccs {name} needs {error.name}: pip install 'collaborative-context-store[{name}]'", file=sys.stderr)
-        return 2
-    return int(program.main(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,8 +64,6 @@ def _parser() -> argparse.ArgumentParser:
         "--store", metavar="TARGET", help="a URL or a folder; by default $CCS_URL or the user's own store"
     )
     tail.add_argument("--namespace", default="ccs", help="by default ccs")
-    commands.add_parser("demo", help="a swarm surveys a code base; see ccs demo --help", add_help=False)
-    commands.add_parser("bench", help="how fast it is beside others; see ccs bench --help", add_help=False)
     return parser
 
 

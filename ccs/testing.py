@@ -1,7 +1,7 @@
 """A pytest plugin for code that uses CCS: a real server of its own, an empty store for each test, and a recorder.
 
 `ccs_store` (blocking) and `ccs_aio_store` (asyncio; for tests run by anyio's plugin, or pytest-asyncio in auto mode)
-are entered stores on a private embedded server, each in a namespace of its own. `record(ctx, "**")` collects changes.
+are entered stores on a private embedded server, each in a namespace of its own. `record(ctx, "**")` collects changes; the fixture `ccs_record` is that function.
 
     def test_the_status_is_announced(ccs_store):
         task = ccs_store.task("42")
@@ -17,7 +17,7 @@ import secrets
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 try:
     import pytest
@@ -26,10 +26,12 @@ except ImportError:
     raise ImportError(needed, name="pytest") from None
 
 import ccs
-import ccs.aio
 from ccs.types import Change
 
-__all__ = ["AsyncRecorder", "Recorder", "ccs_aio_store", "ccs_server", "ccs_store", "record"]
+if TYPE_CHECKING:
+    import ccs.aio
+
+__all__ = ["AsyncRecorder", "Recorder", "ccs_aio_store", "ccs_record", "ccs_server", "ccs_store", "record"]
 
 
 class _Recorded(Sequence[Change]):
@@ -129,12 +131,12 @@ def record(ctx: ccs.Context | ccs.aio.Context, *patterns: str, **options: Any) -
 
     Options are those of `subscribe`: `since=`, `initial=`.
     """
-    kind = AsyncRecorder if isinstance(ctx, ccs.aio.Context) else Recorder
+    kind = Recorder if isinstance(ctx, ccs.Context) else AsyncRecorder
     return kind(ctx, patterns, options)
 
 
-@pytest.fixture(name="record")
-def _record() -> Callable[..., Recorder | AsyncRecorder]:
+@pytest.fixture
+def ccs_record() -> Callable[..., Recorder | AsyncRecorder]:
     """The function `record`."""
     return record
 
@@ -155,5 +157,7 @@ def ccs_store(ccs_server: Path) -> Iterator[ccs.Store]:
 @pytest.fixture
 async def ccs_aio_store(ccs_server: Path) -> AsyncIterator[ccs.aio.Store]:
     """An entered asyncio store on a private real server, empty."""
-    async with ccs.aio.connect(ccs_server, agent="test", namespace=f"test-{secrets.token_hex(6)}") as store:
+    from ccs import aio  # noqa: PLC0415 - few test runs ask for it, and all load this plugin
+
+    async with aio.connect(ccs_server, agent="test", namespace=f"test-{secrets.token_hex(6)}") as store:
         yield store

@@ -375,13 +375,3 @@ def test_it_tells_its_version_and_its_usage() -> None:
         )
         assert done.returncode == code
         assert says in done.stdout + done.stderr
-
-
-def test_a_program_whose_extra_is_missing_says_which(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Given no redis-py, when the benchmark is asked for, then it names what to install, and nothing else happens."""
-    monkeypatch.delitem(sys.modules, "ccs.bench.cli", raising=False)
-    monkeypatch.setitem(sys.modules, "redis", None)
-    assert cli.main(["bench"]) == 2
-    assert "needs redis: pip install 'collaborative-context-store[bench]'" in capsys.readouterr().err

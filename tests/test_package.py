@@ -22,8 +22,6 @@ FILES = {
     if path.name != "__main__.py"
 }
 
-EXTRAS = {"ccs.demo": "rich", "ccs.bench.live": "rich", "ccs.bench.plots": "matplotlib"}
-
 each_module = pytest.mark.parametrize("name", FILES)
 each_package = pytest.mark.parametrize("name", [name for name, path in FILES.items() if path.name == "__init__.py"])
 
@@ -35,9 +33,6 @@ def body(name: str) -> list[ast.stmt]:
 
 
 def load(name: str) -> ModuleType:
-    for begin, needed in EXTRAS.items():
-        if name.startswith(begin):
-            pytest.importorskip(needed)
     return importlib.import_module(name)
 
 
@@ -136,3 +131,12 @@ def test_imports_run_downwards() -> None:
     done = subprocess.run(command, cwd=FOLDER.parent, capture_output=True, text=True, timeout=120)
 
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_importing_ccs_loads_nothing_heavy() -> None:
+    """Given a fresh process, when both faces are imported, then what few ask for is left for those who do."""
+    heavy = {"fakeredis", "numpy", "pydantic", "pytest", "redis"}
+    program = f"import sys, ccs, ccs.aio; print({heavy!r} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+
+    assert done.stdout.strip() == "set()", done.stderr

@@ -46,8 +46,8 @@ USERS_TESTS = """
         assert [change.value for change in await changes.wait(1)] == [turn]
         seen.append(repr(ccs_aio_store).split(" as ")[0])
 
-    def test_the_fixture(ccs_store, record):
-        with record(ccs_store.task("42")) as changes:
+    def test_the_fixture(ccs_store, ccs_record):
+        with ccs_record(ccs_store.task("42")) as changes:
             ccs_store.task("42").set("a", 1)
             changes.wait(1)
 
@@ -73,7 +73,7 @@ def test_users_get_private_empty_stores_of_one_real_server(pytester: pytest.Pyte
 
 def test_the_plugin_is_there_without_being_asked_for(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess("--fixtures", "-q")
-    for name in ("ccs_store", "ccs_aio_store", "ccs_server", "record"):
+    for name in ("ccs_store", "ccs_aio_store", "ccs_server", "ccs_record"):
         result.stdout.re_match_lines([rf"^{name}\b.*"])
     result.stdout.fnmatch_lines(["*entered blocking store*"])
 
@@ -139,12 +139,12 @@ async def test_an_asyncio_recorder_collects_what_matches_in_order(ccs_aio_store:
 
 
 async def test_an_entered_asyncio_recorder_sees_the_commits_of_everybody(
-    ccs_aio_store: ccs.aio.Store, record: Callable[..., Any]
+    ccs_aio_store: ccs.aio.Store, ccs_record: Callable[..., Any]
 ) -> None:
     namespace = ccs_aio_store._engine.namespace
     async with ccs.aio.connect(ccs_aio_store._engine.target.location, namespace=namespace) as other:
         for number in range(10):
-            async with record(ccs_aio_store.task(f"t{number}")) as changes:
+            async with ccs_record(ccs_aio_store.task(f"t{number}")) as changes:
                 await other.task(f"t{number}").set("p", number)
                 assert [change.value for change in await changes.wait(1)] == [number]
 

@@ -13,9 +13,9 @@ from ccs._async.memory.procedural import Procedural
 from ccs._async.memory.semantic import Semantic
 from ccs._async.mirror import Mirror
 from ccs._async.reads import matcher_of
+from ccs._core.codec import encode
 from ccs._core.commits.commit import drop_op, finish_op
 from ccs._core.times import Duration, millis
-from ccs._core.values.codec import encode
 from ccs.types import Change
 
 if TYPE_CHECKING:

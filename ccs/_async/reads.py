@@ -8,6 +8,7 @@ from typing import Any, TypeVar, overload
 
 from ccs._async.handle import Place
 from ccs._core.checks import listed
+from ccs._core.codec import decode, validate
 from ccs._core.commits.entry import RawEntry, parse_entry, to_entry, value_in
 from ccs._core.commits.queries import (
     Found,
@@ -22,7 +23,6 @@ from ccs._core.commits.queries import (
 from ccs._core.names.address import check_path
 from ccs._core.names.pattern import Below, Exact, Matcher, compile_patterns, escape
 from ccs._core.shown import shown
-from ccs._core.values.codec import decode, validate
 from ccs._core.values.tree import nest
 from ccs._local import Local
 from ccs._protocol.scripts import INFO, READ

@@ -11,7 +11,6 @@ import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from threading import get_ident
 from typing import Any
 
@@ -180,7 +179,8 @@ def _broken(error: Exception) -> Unavailable:
 
 
 def _version(name: str) -> str:
+    metadata = importlib.import_module("importlib.metadata")
     try:
-        return version(name)
-    except PackageNotFoundError:
+        return str(metadata.version(name))
+    except metadata.PackageNotFoundError:
         return "not installed"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha1
-from importlib.resources import files
+from pkgutil import get_data
 
 __all__ = ["COMMIT", "INFO", "JOURNAL", "READ", "Script"]
 
@@ -19,7 +19,7 @@ class Script:
 
 
 def _load(name: str) -> Script:
-    text = files("ccs").joinpath("lua", f"{name}.lua").read_text("utf-8")
+    text = (get_data("ccs", f"lua/{name}.lua") or b"").decode()
     return Script(name, text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 

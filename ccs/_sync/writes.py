@@ -10,6 +10,7 @@ from typing import Any
 
 from ccs._compat import callable_of
 from ccs._core.checks import whole
+from ccs._core.codec import decode, encode
 from ccs._core.commits.commit import (
     Applied,
     Guard,
@@ -28,7 +29,6 @@ from ccs._core.commits.journal import parse_record, raw_record_at
 from ccs._core.names.address import check_writable
 from ccs._core.shown import shown
 from ccs._core.times import Duration, from_micros, from_millis, millis
-from ccs._core.values.codec import decode, encode
 from ccs._core.values.merge import merge_patch
 from ccs._core.values.scalars import from_numpy
 from ccs._sync.optimistic import Race

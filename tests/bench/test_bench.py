@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from ccs.bench.awake import awake
-from ccs.bench.cli import main
-from ccs.bench.contenders import CONTENDERS
-from ccs.bench.measures.table import MEASURES
-from ccs.bench.outcome import FigureOutcome, Outcome
+from benchmarks.awake import awake
+from benchmarks.cli import main
+from benchmarks.contenders import CONTENDERS
+from benchmarks.measures.table import MEASURES
+from benchmarks.outcome import FigureOutcome, Outcome
 from tests.support.servers import PrivateServer
 from tests.support.waiting import eventually, scaled
 
@@ -45,7 +45,7 @@ def surroundings(folder: Path) -> dict[str, str]:
 def bench(folder: Path, *arguments: object) -> Told:
     """Runs the short mode to its end."""
     file, scratch = folder / "outcome.json", folder / "scratch"
-    command = [sys.executable, "-m", "ccs.bench", "--short", "--json", str(file), *map(str, arguments)]
+    command = [sys.executable, "-m", "benchmarks", "--short", "--json", str(file), *map(str, arguments)]
     environment = surroundings(scratch)
     done = subprocess.run(command, capture_output=True, text=True, timeout=scaled(120), env=environment, check=False)
     assert file.exists(), done.stderr
@@ -173,7 +173,7 @@ def test_a_server_that_does_not_answer_is_no_traceback(capsys: pytest.CaptureFix
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_when_interrupted_it_ends_its_servers(tmp_path: Path, how: signal.Signals) -> None:
-    command = [sys.executable, "-m", "ccs.bench", "--short", "--rounds", "1000", "--only", "put"]
+    command = [sys.executable, "-m", "benchmarks", "--short", "--rounds", "1000", "--only", "put"]
     environment = surroundings(tmp_path / "tmp")
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stderr is not None

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from ccs.bench.client import TICKET
-from ccs.bench.contenders import CONTENDERS, AsyncContender, BlockingContender, Contender, Where
-from ccs.bench.measures.fanout import Fan
-from ccs.bench.measures.resume import catch_up
-from ccs.bench.server import ServerMissing
-from ccs.bench.servers import Servers
-from ccs.bench.stopwatch import Stopwatch
+from benchmarks.client import TICKET
+from benchmarks.contenders import CONTENDERS, AsyncContender, BlockingContender, Contender, Where
+from benchmarks.measures.fanout import Fan
+from benchmarks.measures.resume import catch_up
+from benchmarks.server import ServerMissing
+from benchmarks.servers import Servers
+from benchmarks.stopwatch import Stopwatch
 from tests.support.waiting import aeventually, scaled
 
 BY_NAME = {contender.name: contender for contender in CONTENDERS}

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ccs.bench.bars import BARS, judge
-from ccs.bench.contenders import CONTENDERS
-from ccs.bench.figures import Figures, Quantity
-from ccs.bench.measures.table import MEASURES
-from ccs.bench.progress import PlainProgress
-from ccs.bench.trial import Trial, interleave
+from benchmarks.bars import BARS, judge
+from benchmarks.contenders import CONTENDERS
+from benchmarks.figures import Figures, Quantity
+from benchmarks.measures.table import MEASURES
+from benchmarks.progress import PlainProgress
+from benchmarks.trial import Trial, interleave
 
 MICROS = Quantity("put/1", "put, one at a time", "", "µs")
 RATE = Quantity("put/50", "put, 50 callers", "", "/s", "higher")
@@ -106,7 +106,7 @@ def test_rounds_are_interleaved_in_changing_order_and_the_first_is_not_counted()
 
 def test_a_picture_is_drawn_of_whatever_there_are_figures_of(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    from ccs.bench.plots import draw
+    from benchmarks.plots import draw
 
     figures = figures_of(RATE, ccs=[4.0, 5.0], naive=[1.0, 2.0])
     assert [file.name for file in draw(figures, tmp_path)] == ["writes.png"]

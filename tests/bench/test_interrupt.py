@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from ccs.bench.interrupt import INTERRUPTED, SAID, held, interruptible
+from benchmarks.interrupt import INTERRUPTED, SAID, held, interruptible
 from tests.support.waiting import scaled
 
 DEAF = """
 import time
-from ccs.bench.interrupt import interruptible
+from benchmarks.interrupt import interruptible
 
 with interruptible(lambda: print("ended", flush=True)):
     while True:

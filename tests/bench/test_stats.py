@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import ccs.bench.stats
-from ccs.bench.stats import percentile, ratio, spread
+import benchmarks.stats
+from benchmarks.stats import percentile, ratio, spread
 
 numbers = st.lists(st.floats(0.001, 1e6), min_size=1, max_size=30)
 
 
 def test_the_examples_in_its_docstrings_hold() -> None:
-    results = doctest.testmod(ccs.bench.stats)
+    results = doctest.testmod(benchmarks.stats)
     assert (results.failed, results.attempted > 0) == (0, True)
 
 

@@ -12,7 +12,7 @@ import pytest
 from anyio import create_task_group
 
 import ccs
-from ccs._core.values.codec import encode
+from ccs._core.codec import encode
 from tests.context.probes import put, stored, unchanged
 
 # Update and merge.

@@ -26,9 +26,10 @@ from hypothesis import strategies as st
 from pydantic import AliasChoices, AnyUrl, BaseModel, ConfigDict, Field, SecretBytes, SecretStr, computed_field
 from typing_extensions import TypedDict
 
-from ccs._core.values import codec, validation
-from ccs._core.values.codec import decode, encode, validate
-from ccs._core.values.record_classes import READS_BY_NAME
+from ccs._core import codec
+from ccs._core.codec import decode, encode, validate
+from ccs._core.records import validation
+from ccs._core.records.classes import READS_BY_NAME
 from ccs.errors import EncodingError, InvalidValue, ValueTooLarge
 
 NOON = datetime(2025, 3, 9, 12, 0, 0, 123_456, tzinfo=timezone(timedelta(hours=5, minutes=45)))

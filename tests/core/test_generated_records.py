@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from typing_extensions import TypedDict
 
-from ccs._core.values.codec import decode, encode, validate
+from ccs._core.codec import decode, encode, validate
 from ccs.errors import EncodingError
 from tests.support.waiting import counts
 

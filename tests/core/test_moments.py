@@ -11,8 +11,8 @@ import msgpack
 import pytest
 from pydantic import BaseModel
 
+from ccs._core.codec import decode, encode, validate
 from ccs._core.values import scalars
-from ccs._core.values.codec import decode, encode, validate
 from ccs.errors import EncodingError
 
 BERLIN = ZoneInfo("Europe/Berlin")

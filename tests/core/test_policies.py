@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import ccs
+from ccs._core.codec import decode, encode
 from ccs._core.commits.commit import (
     Commit,
     Guard,
@@ -33,7 +34,6 @@ from ccs._core.recipes.policies import (
     policies_in,
     to_merge,
 )
-from ccs._core.values.codec import decode, encode
 from ccs._core.values.merge import merge_maps
 
 LIMIT = 1_000

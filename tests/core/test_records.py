@@ -20,10 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 from pydantic.alias_generators import to_camel
 from typing_extensions import TypedDict
 
-from ccs._core.values import record_classes, record_plans
-from ccs._core.values.codec import decode, encode, validate
-from ccs._core.values.record_classes import READS_BY_NAME
-from ccs._core.values.record_plans import Unsure, planned
+from ccs._core.codec import decode, encode, validate
+from ccs._core.records import classes, plans
+from ccs._core.records.classes import READS_BY_NAME
+from ccs._core.records.plans import Unsure, planned
 from ccs.errors import EncodingError, InvalidValue
 
 T = TypeVar("T")
@@ -483,14 +483,14 @@ def test_a_union_of_scalars_gives_the_one_that_was_stored(one: Any, other: Any) 
 
 
 def test_a_class_that_reads_as_it_is_declared_is_never_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ccs._core.values.codec.confirm", None)
+    monkeypatch.setattr("ccs._core.records.confirm", None)
     for value in (Plan(steps=[Step(name="a")]), Line(Point(1, 2)), Bounded(), AnyTuple([1])):
         assert encode([value])
 
 
 @by_name
 def test_a_class_with_aliases_is_never_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ccs._core.values.codec.confirm", None)
+    monkeypatch.setattr("ccs._core.records.confirm", None)
     assert decode(encode(Camel(firstName="a"))) == {"first_name": "a"}
 
 
@@ -498,7 +498,7 @@ def test_a_class_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for value in (Step(name="a"), Stripped(a="a"), Login(user="a")):
         encode(value)
     for judgement in ("_is_model_of_fields", "_reads_as_declared", "_model_reads_as_declared"):
-        monkeypatch.setattr(record_classes, judgement, None)
+        monkeypatch.setattr(classes, judgement, None)
     encode([Step(name="b"), Stripped(a="b"), Login(user="b")])
 
 
@@ -511,5 +511,5 @@ def test_a_plan_is_unsure_of_whatever_is_not_exactly_of_its_type() -> None:
 def test_a_plan_writes_what_is_written_the_long_way(monkeypatch: pytest.MonkeyPatch) -> None:
     values = [Plan(steps=[Step(name="a")]), Line(Point(1, 2)), AnyTuple([1]), Page[Colour](items=[Colour.RED])]
     quick = [encode(value) for value in values]
-    monkeypatch.setattr(record_plans, "_plan", lambda cls: None)
+    monkeypatch.setattr(plans, "_plan", lambda cls: None)
     assert [encode(value) for value in values] == quick

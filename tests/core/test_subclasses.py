@@ -19,7 +19,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from ccs._core.values.codec import decode, encode, validate
+from ccs._core.codec import decode, encode, validate
 from ccs.errors import EncodingError
 
 NOW = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)

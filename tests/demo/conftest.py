@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from ccs.demo.outcome import Outcome
 from ccs.types import Change, Operation
+from demo.outcome import Outcome
 from tests.support.waiting import scaled
 
 PATIENCE = scaled(60.0)
@@ -87,7 +87,7 @@ def demo(tmp_path: Path, surroundings: dict[str, str]) -> Callable[..., Told]:
 
     def run(*arguments: object) -> Told:
         file = tmp_path / "outcome.json"
-        command = [sys.executable, "-m", "ccs.demo", *map(str, arguments), "--json", str(file)]
+        command = [sys.executable, "-m", "demo", *map(str, arguments), "--json", str(file)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=surroundings, check=False)
         outcome = Outcome.model_validate(json.loads(file.read_text())) if file.exists() else None
         return Told(done.returncode, done.stdout, done.stderr, outcome)

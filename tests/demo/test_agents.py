@@ -10,11 +10,11 @@ import pytest
 
 import ccs
 from ccs._core.commits.commit import renew_op
-from ccs.demo.agents import MAX_LAPSED, Analyst, Reporter
-from ccs.demo.entries import CLAIMS, EVERYTHING, Card, Job, Role, Todo
-from ccs.demo.findings import FileFindings
-from ccs.demo.report import SurveyReport, survey_alone
-from ccs.demo.worklist import Work
+from demo.agents import MAX_LAPSED, Analyst, Reporter
+from demo.entries import CLAIMS, EVERYTHING, Card, Job, Role, Todo
+from demo.findings import FileFindings
+from demo.report import SurveyReport, survey_alone
+from demo.worklist import Work
 
 WORK = Work("a.py", b"a.py", 0)
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ccs.demo.board import Audit, Board, progress
-from ccs.demo.live import picture
-from ccs.demo.measure import measure_source
-from ccs.demo.view import PlainView, choose_view
-from ccs.demo.worklist import Work, Worklist
 from ccs.types import Change
+from demo.board import Audit, Board, progress
+from demo.live import picture
+from demo.measure import measure_source
+from demo.view import PlainView, choose_view
+from demo.worklist import Work, Worklist
 
 Make = Callable[..., Change]
 
@@ -183,7 +183,7 @@ def test_without_a_terminal_or_without_rich_the_view_is_plain(monkeypatch: pytes
     monkeypatch.setattr("sys.stdout", _Terminal())
     assert isinstance(choose_view(plain=True), PlainView)
     assert not isinstance(choose_view(plain=False), PlainView)
-    monkeypatch.setattr("ccs.demo.view.find_spec", lambda name: None)
+    monkeypatch.setattr("demo.view.find_spec", lambda name: None)
     assert isinstance(choose_view(plain=False), PlainView)
 
 

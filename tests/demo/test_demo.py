@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from ccs.demo.cli import main
-from ccs.demo.entries import Job
-from ccs.demo.report import survey_alone
-from ccs.demo.swarm import Swarm
+from demo.cli import main
+from demo.entries import Job
+from demo.report import survey_alone
+from demo.swarm import Swarm
 from tests.support.waiting import eventually
 
 FILES = 63
@@ -73,7 +73,7 @@ def test_on_a_terminal_the_view_is_live_and_the_report_stays(
     code_base: Path, patience: float, surroundings: dict[str, str]
 ) -> None:
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "ccs.demo", str(code_base), "--analysts", "1", "--limit", "20"]
+    command = [sys.executable, "-m", "demo", str(code_base), "--analysts", "1", "--limit", "20"]
     environment = {**surroundings, "TERM": "xterm", "COLUMNS": "120", "LINES": "50"}
     with subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment) as process:
         os.close(theirs)
@@ -128,18 +128,18 @@ def test_wrong_usage_says_what_is_wrong(arguments: list[str], said: str, capsys:
 
 
 def test_the_usage_names_the_command_that_was_typed(capsys: pytest.CaptureFixture[str]) -> None:
-    for given, prog in (({}, "ccs demo"), ({"prog": "scripts/demo"}, "scripts/demo")):
+    for given, prog in (({}, "scripts/demo"), ({"prog": "python -m demo"}, "python -m demo")):
         with pytest.raises(SystemExit):
             main(["--help"], **given)
         assert capsys.readouterr().out.startswith(f"usage: {prog} [")
-    done = subprocess.run([sys.executable, "-m", "ccs.demo", "--help"], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("usage: python -m ccs.demo [")
+    done = subprocess.run([sys.executable, "-m", "demo", "--help"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage: python -m demo [")
 
 
 @pytest.fixture
 def under_way(code_base: Path, surroundings: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     """A demo that is at work and would be for a while."""
-    command = [sys.executable, "-m", "ccs.demo", str(code_base), "--pace", "5", "--analysts", "2"]
+    command = [sys.executable, "-m", "demo", str(code_base), "--pace", "5", "--analysts", "2"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=surroundings) as process:
         try:
@@ -194,7 +194,7 @@ def test_the_swarm_does_not_outlive_a_demo_that_is_killed(under_way: subprocess.
 def test_an_analyst_that_dies_on_its_own_is_reported_and_the_survey_ends_without_it(
     code_base: Path, patience: float, surroundings: dict[str, str]
 ) -> None:
-    command = [sys.executable, "-m", "ccs.demo", str(code_base), "--pace", "0.1", "--hold", "0.5"]
+    command = [sys.executable, "-m", "demo", str(code_base), "--pace", "0.1", "--hold", "0.5"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=surroundings) as process:
         assert process.stdout is not None
         assert any("the surveyor has listed" in line for line in process.stdout)
@@ -221,7 +221,7 @@ def _command(pid: int) -> str:
 
 
 def test_a_demo_that_nobody_reads_any_more_ends(code_base: Path, patience: float, surroundings: dict[str, str]) -> None:
-    command, pipe = [sys.executable, "-m", "ccs.demo", str(code_base), "--analysts", "1"], subprocess.PIPE
+    command, pipe = [sys.executable, "-m", "demo", str(code_base), "--analysts", "1"], subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=surroundings) as process:
         assert process.stdout is not None
         assert process.stderr is not None

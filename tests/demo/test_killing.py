@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 import ccs
-from ccs.demo.board import Audit, Board
-from ccs.demo.check import Evidence, judge
-from ccs.demo.entries import Job, Todo
-from ccs.demo.killing import Killer, Victim
-from ccs.demo.measure import measure_source
-from ccs.demo.render import render
-from ccs.demo.report import survey_alone
-from ccs.demo.swarm import Member, Swarm
 from ccs.types import Change
+from demo.board import Audit, Board
+from demo.check import Evidence, judge
+from demo.entries import Job, Todo
+from demo.killing import Killer, Victim
+from demo.measure import measure_source
+from demo.render import render
+from demo.report import survey_alone
+from demo.swarm import Member, Swarm
 
 AGENT, HEIR, PLACE = "analyst-1", "analyst-2", "a.py"
 CLAIM, TODO, FINDINGS = f"@claims/files/{PLACE}", f"files/{PLACE}/todo", f"files/{PLACE}/findings"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ccs.demo.listing import package_of, python_files, standard_library
-from ccs.demo.measure import measure
-from ccs.demo.names import cut, place_of, shown
+from demo.listing import package_of, python_files, standard_library
+from demo.measure import measure
+from demo.names import cut, place_of, shown
 
 
 def _tree(root: Path, *names: str) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ccs.demo.measure import MAX_FILE_BYTES, measure, measure_source
+from demo.measure import MAX_FILE_BYTES, measure, measure_source
 
 SOURCE = b'''"""A module."""
 import os.path, json

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-import ccs.demo
-from ccs.demo.findings import FileFindings
-from ccs.demo.graph import Imports, cycles, module_name
-from ccs.demo.listing import package_of, python_files
-from ccs.demo.measure import measure_source
-from ccs.demo.report import Tally, survey_alone
+import ccs
+from demo.findings import FileFindings
+from demo.graph import Imports, cycles, module_name
+from demo.listing import package_of, python_files
+from demo.measure import measure_source
+from demo.report import Tally, survey_alone
 
 FILES = {
     "app/__init__.py": '"""App."""\nfrom . import models\n',
@@ -104,7 +104,7 @@ def test_counting_a_file_twice_is_refused() -> None:
 
 
 def test_the_survey_of_this_code_equals_a_plain_count() -> None:
-    folder = Path(ccs.demo.__file__).parents[1]
+    folder = Path(ccs.__file__).parent
     trees = [ast.parse((folder / raw.decode()).read_bytes()) for raw in python_files(folder)]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     counts = survey_alone(folder).counts

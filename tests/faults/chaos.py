@@ -11,9 +11,9 @@ from typing import Any
 
 import ccs
 import ccs.aio
+from ccs._core.codec import decode
 from ccs._core.commits.entry import parse_entry
 from ccs._core.commits.journal import Record
-from ccs._core.values.codec import decode
 from tests.support.journal import check_consistent, check_continuous, records
 
 

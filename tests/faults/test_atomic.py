@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import redis
 
+from ccs._core.codec import encode
 from ccs._core.commits.commit import (
     Applied,
     Batch,
@@ -41,7 +42,6 @@ from ccs._core.commits.commit import (
 )
 from ccs._core.commits.journal import parse_record
 from ccs._core.names.keys import Keys, keys_of
-from ccs._core.values.codec import encode
 from ccs._protocol.scripts import COMMIT
 from ccs.errors import Conflict, ContextFinished
 from tests.support.journal import raw_items

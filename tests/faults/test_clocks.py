@@ -11,9 +11,9 @@ import redis
 
 import ccs
 from ccs._clock import Moment, ServerClock, elapsed
+from ccs._core.codec import encode
 from ccs._core.commits.commit import Batch, Commit, Settings, set_op
 from ccs._core.names.keys import keys_of
-from ccs._core.values.codec import encode
 from tests.model.engine import COMMIT_LIMIT, Engine
 from tests.support.colours import COLOURS, connect_in
 from tests.support.journal import records

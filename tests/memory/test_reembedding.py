@@ -13,8 +13,8 @@ from anyio import to_thread
 import ccs
 import ccs.aio
 from ccs._async.memory.embeddings import Space
+from ccs._core.codec import encode
 from ccs._core.commits.commit import set_op
-from ccs._core.values.codec import encode
 from tests.context.probes import Open, unchanged
 from tests.memory.minds import DIMENSION, check_found, contents, embed, newer, ranking, vector_of
 from tests.support.waiting import aeventually, scaled

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from ccs._core.codec import decode, encode
 from ccs._core.commits.commit import (
     Batch,
     Commit,
@@ -37,7 +38,6 @@ from ccs._core.commits.commit import (
 )
 from ccs._core.commits.journal import parse_record
 from ccs._core.times import from_micros
-from ccs._core.values.codec import decode, encode
 from tests.model.engine import COMMIT_LIMIT, EPOCH, Engine, told
 from tests.model.model import TOMBSTONE, Model
 from tests.support.waiting import counts

@@ -15,9 +15,9 @@ from ccs._async.changes.watch import Watch
 from ccs._compat import AsyncSignal
 from ccs._core.changes.feed import Feed
 from ccs._core.changes.mailbox import Mailbox
+from ccs._core.codec import encode
 from ccs._core.commits.journal import JournalPage, Record, parse_page, parse_record
 from ccs._core.retry import Patience
-from ccs._core.values.codec import encode
 from ccs._stats import Counters
 
 ADDRESS = "/tasks/t"

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 import ccs
+from ccs._core.codec import encode
 from ccs._core.commits.commit import delete_op, set_op
 from ccs._core.recipes.agreement import ballot_of, next_step
 from ccs._core.recipes.guarded_commit import Step
 from ccs._core.recipes.presence import agents_in, written
-from ccs._core.values.codec import encode
 from tests.recipes.team import expire
 from tests.support.waiting import counts
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 import ccs
+from ccs._core.codec import encode
 from ccs._core.commits.commit import delete_op, set_op
 from ccs._core.names.pattern import compile_patterns
 from ccs._core.recipes.claim import site_of
-from ccs._core.values.codec import encode
 from tests.context.probes import Open
 from tests.recipes.holds import HOSTILE, expire, in_line, lapse, nothing_left, plain, queue_up, tickets, whole
 from tests.recipes.work import commit

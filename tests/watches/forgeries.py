@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ccs._core.values.codec import encode
+from ccs._core.codec import encode
 from tests.model.world import raw_record
 
 NO_VALUE = b"\xc1"

@@ -17,6 +17,7 @@ from ccs._async.memory.search_index import Index
 from ccs._async.memory.stored import stored_at
 from ccs._compat import AsyncWork
 from ccs._core.checks import whole
+from ccs._core.codec import decode
 from ccs._core.commits.commit import revision_guard
 from ccs._core.commits.entry import RawEntry
 from ccs._core.memory.records import (
@@ -36,7 +37,6 @@ from ccs._core.memory.records import (
 from ccs._core.memory.tables import Timeline
 from ccs._core.names.system_paths import system_path
 from ccs._core.times import Duration, from_micros, millis
-from ccs._core.values.codec import decode
 from ccs._local import Local
 from ccs.errors import Conflict
 from ccs.types import Episode, Match

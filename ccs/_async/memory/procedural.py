@@ -14,6 +14,7 @@ from ccs._async.memory.search_index import Index
 from ccs._async.memory.stored import forget, listed, stored_at
 from ccs._compat import async_sleep
 from ccs._core.checks import whole
+from ccs._core.codec import encode
 from ccs._core.commits.commit import revision_guard, set_op, version_guard
 from ccs._core.memory.filters import Accept
 from ccs._core.memory.records import (
@@ -31,7 +32,6 @@ from ccs._core.memory.tables import Table
 from ccs._core.names.system_paths import system_path
 from ccs._core.retry import jitter
 from ccs._core.shown import shown
-from ccs._core.values.codec import encode
 from ccs._local import Local
 from ccs.errors import Conflict, InvalidValue
 from ccs.types import Procedure

@@ -14,12 +14,12 @@ from ccs._async.handle import Place
 from ccs._async.memory.embeddings import Space
 from ccs._async.memory.stored import stretch
 from ccs._compat import AsyncWork, async_sleep
+from ccs._core.codec import encode
 from ccs._core.commits.commit import revision_guard, set_op
 from ccs._core.commits.entry import RawEntry
 from ccs._core.memory.records import EMBEDDED, kept_in, reembedded, text_in
 from ccs._core.memory.vectors import pack_all
 from ccs._core.retry import jitter
-from ccs._core.values.codec import encode
 from ccs._log import logger
 from ccs.errors import Conflict
 

@@ -13,6 +13,7 @@ from ccs._async.handle import Place
 from ccs._async.memory.embeddings import Space
 from ccs._async.memory.stored import page, stretch
 from ccs._compat import AsyncWork, async_sleep
+from ccs._core.codec import encode
 from ccs._core.commits.commit import (
     Crowded,
     Guard,
@@ -38,7 +39,6 @@ from ccs._core.memory.records import (
 )
 from ccs._core.names.system_paths import system_path
 from ccs._core.retry import jitter
-from ccs._core.values.codec import encode
 from ccs.errors import Conflict
 
 __all__ = ["NewEpisode", "keep", "prune", "removal"]

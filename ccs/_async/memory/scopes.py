@@ -13,13 +13,13 @@ from ccs._async.entries import Entries
 from ccs._async.observing import pattern_list
 from ccs._compat import AsyncCaller
 from ccs._core.checks import whole
+from ccs._core.codec import decode, validate
 from ccs._core.commits.entry import parse_entry
 from ccs._core.commits.queries import last_of
 from ccs._core.memory.scopes import MEMORY_SCOPES, memory_event, said_since
 from ccs._core.names.address import check_path, id_of
 from ccs._core.shown import shown
 from ccs._core.times import Duration
-from ccs._core.values.codec import decode, validate
 from ccs._local import Local
 from ccs.errors import InvalidValue
 from ccs.types import Change, Entry, MemoryEvent

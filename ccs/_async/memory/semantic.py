@@ -15,6 +15,7 @@ from ccs._async.memory.search_index import Index
 from ccs._async.memory.stored import forget, forget_matching, listed, stored_at
 from ccs._compat import AsyncWork
 from ccs._core.checks import real, whole
+from ccs._core.codec import encode
 from ccs._core.commits.commit import Guard, Operation, revision_guard, set_op, version_guard
 from ccs._core.memory.filters import having, some_of
 from ccs._core.memory.records import SEMANTIC, Kept, fact_of, fresh, kept_in, map_of, signed, text_of
@@ -22,7 +23,6 @@ from ccs._core.memory.tables import Table
 from ccs._core.names.system_paths import system_path
 from ccs._core.shown import shown
 from ccs._core.times import Duration, from_micros, millis, to_micros
-from ccs._core.values.codec import encode
 from ccs._local import Local
 from ccs.errors import Conflict, InvalidValue, NoEmbedder
 from ccs.types import Entry, Fact, Match

@@ -25,6 +25,7 @@ from ccs._async.reads import matcher_of
 from ccs._async.recipes.claim_queue import Turns
 from ccs._compat import AsyncWorker
 from ccs._core.checks import listed
+from ccs._core.codec import encode
 from ccs._core.commits.commit import (
     Guard,
     Operation,
@@ -39,7 +40,6 @@ from ccs._core.commits.queries import parse_listed, read_arguments
 from ccs._core.recipes.claim import CLAIMS, Site, free_of, info_of, site_of
 from ccs._core.recipes.lease import Lease
 from ccs._core.times import Duration, millis, seconds
-from ccs._core.values.codec import encode
 from ccs._local import Local
 from ccs._log import logger
 from ccs._protocol.scripts import READ

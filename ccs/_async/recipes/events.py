@@ -11,9 +11,9 @@ from ccs._async.changes.watch_kinds import EventWatch
 from ccs._async.entries import Entries
 from ccs._async.observing import call_back, pattern_list
 from ccs._async.reads import matcher_of
+from ccs._core.codec import encode
 from ccs._core.commits.commit import event_op
 from ccs._core.names.address import check_writable
-from ccs._core.values.codec import encode
 from ccs._local import Local
 from ccs.types import Event
 

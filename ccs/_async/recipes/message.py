@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ccs._async.handle import Place
+from ccs._core.codec import decode
 from ccs._core.commits.commit import Applied, Crowded, Guard
 from ccs._core.recipes.inbox import Letter, Move, acknowledging, burying, releasing
 from ccs._core.recipes.outbox import INBOX_LIMIT, Draft, Outbox, Posted
 from ccs._core.times import Duration, from_micros, millis, seconds
-from ccs._core.values.codec import decode
 from ccs.errors import ClaimLost, Conflict, Misuse
 
 __all__ = ["Message", "message_of", "send"]

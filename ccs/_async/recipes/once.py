@@ -12,6 +12,7 @@ from ccs._async.entries import Entries
 from ccs._async.handle import Place
 from ccs._async.recipes.waiting import looking
 from ccs._compat import AsyncWork, async_whole
+from ccs._core.codec import decode, encode, validate
 from ccs._core.commits.commit import delete_op, revision_guard, set_op
 from ccs._core.names.pattern import escape
 from ccs._core.recipes.idempotency_keys import KeyTemplate, asks_for_token
@@ -32,7 +33,6 @@ from ccs._core.recipes.once import (
 )
 from ccs._core.shown import shown
 from ccs._core.times import millis
-from ccs._core.values.codec import decode, encode, validate
 from ccs._log import logger
 from ccs.errors import CCSError, ClaimLost, Conflict, InvalidValue, RetriesExhausted
 from ccs.types import Entry

@@ -11,12 +11,12 @@ from typing import Any
 from ccs._async.background.listener import Listener
 from ccs._async.entries import Entries
 from ccs._compat import AsyncWorker, async_sleep, async_whole
+from ccs._core.codec import encode
 from ccs._core.commits.commit import delete_op, set_op
 from ccs._core.recipes.lease import Lease
 from ccs._core.recipes.presence import EVERYBODY, ROOT, members_in, written
 from ccs._core.shown import shown
 from ccs._core.times import Duration, from_micros, millis, seconds
-from ccs._core.values.codec import encode
 from ccs._local import Local
 from ccs._log import logger
 from ccs.errors import CCSError, ContextFinished, ContextGone, InvalidValue, Misuse, StoreClosed, Unavailable

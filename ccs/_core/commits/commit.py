@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
+from ccs._core.codec import decode
 from ccs._core.commits.entry import RawEntry
 from ccs._core.names.keys import KEY_NAMES, Keys
-from ccs._core.values.codec import decode
 from ccs.errors import CCSError, Conflict, ContextFinished, GuardKind, ValueTooLarge
 
 __all__ = [

@@ -11,8 +11,8 @@ from dataclasses import fields, make_dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from ccs._core.codec import decode
 from ccs._core.times import from_micros, from_millis
-from ccs._core.values.codec import decode
 from ccs.types import Entry
 
 __all__ = ["RawEntry", "new_entry", "parse_entry", "to_entry", "value_in"]

@@ -20,10 +20,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ccs._core.codec import decode
 from ccs._core.commits.entry import parse_entry, to_entry
 from ccs._core.names.pattern import Matcher
 from ccs._core.times import from_micros
-from ccs._core.values.codec import decode
 from ccs.errors import ContextGone, HistoryCompacted, HistoryDamaged, HistoryForked, InvalidValue
 from ccs.types import Change, Entry, Event, Operation
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+from ccs._core.codec import decode
 from ccs._core.commits.commit import Argument
 from ccs._core.commits.entry import RawEntry, parse_entry
 from ccs._core.names.keys import Keys
 from ccs._core.names.pattern import Below, Exact
 from ccs._core.times import from_micros
-from ccs._core.values.codec import decode
 from ccs.types import ContextInfo
 
 __all__ = [

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ccs._core.checks import listed
+from ccs._core.codec import encode
 from ccs._core.commits.commit import delete_op, set_op
 from ccs._core.names.address import check_agent, check_path
 from ccs._core.names.system_paths import as_segment
@@ -20,7 +21,6 @@ from ccs._core.recipes.guarded_commit import Step, unchanged
 from ccs._core.recipes.presence import agents_in
 from ccs._core.shown import shown
 from ccs._core.times import Duration, millis
-from ccs._core.values.codec import encode
 from ccs.errors import InvalidValue
 from ccs.types import Decision, Entry
 

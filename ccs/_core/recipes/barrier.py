@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ccs._core.checks import whole
+from ccs._core.codec import encode
 from ccs._core.commits.commit import delete_op, set_op
 from ccs._core.names.system_paths import as_segment
 from ccs._core.recipes.guarded_commit import Step, unchanged
 from ccs._core.shown import shown
 from ccs._core.times import millis
-from ccs._core.values.codec import encode
 from ccs.errors import InvalidValue
 from ccs.types import Entry
 

@@ -23,11 +23,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from ccs._core.codec import encode
 from ccs._core.commits.commit import Guard, Operation, delete_op, revision_guard, set_op
 from ccs._core.names.pattern import escape
 from ccs._core.names.system_paths import system_path
 from ccs._core.times import millis
-from ccs._core.values.codec import encode
 from ccs.types import Entry
 
 __all__ = [

@@ -13,9 +13,9 @@ import traceback
 from typing import Any, NamedTuple
 
 from ccs._core.checks import whole
+from ccs._core.codec import decode, encode
 from ccs._core.names.system_paths import system_path
 from ccs._core.times import Duration, seconds
-from ccs._core.values.codec import decode, encode
 from ccs.errors import IdempotencyMismatch, RetriesExhausted
 from ccs.types import Entry
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ccs._core.checks import whole
+from ccs._core.codec import encode
 from ccs._core.commits.commit import Crowded, Guard, Operation, fewer_below, set_op
 from ccs._core.recipes.inbox import InboxPaths, inbox_paths
 from ccs._core.shown import shown
 from ccs._core.times import Duration, millis
-from ccs._core.values.codec import encode
 from ccs.errors import InboxFull, InvalidValue
 
 __all__ = ["INBOX_LIMIT", "Draft", "Outbox", "Posted"]

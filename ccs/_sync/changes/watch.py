@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from ccs._core.changes.mailbox import Mailbox
 from ccs._core.checks import whole
+from ccs._core.codec import decode
 from ccs._core.commits.entry import to_entry
 from ccs._core.commits.journal import (
     MALFORMED,
@@ -33,7 +34,6 @@ from ccs._core.commits.queries import parse_found, read_arguments
 from ccs._core.names.pattern import compile_patterns
 from ccs._core.retry import Patience
 from ccs._core.times import Duration, seconds
-from ccs._core.values.codec import decode
 from ccs._local import Local
 from ccs._log import logger
 from ccs._protocol.scripts import READ

@@ -13,6 +13,7 @@ from typing import Any
 
 from ccs._compat import Work
 from ccs._core.checks import whole
+from ccs._core.codec import decode
 from ccs._core.commits.commit import revision_guard
 from ccs._core.commits.entry import RawEntry
 from ccs._core.memory.records import (
@@ -32,7 +33,6 @@ from ccs._core.memory.records import (
 from ccs._core.memory.tables import Timeline
 from ccs._core.names.system_paths import system_path
 from ccs._core.times import Duration, from_micros, millis
-from ccs._core.values.codec import decode
 from ccs._local import Local
 from ccs._sync.entries import Entries
 from ccs._sync.memory.embeddings import Space

@@ -11,6 +11,7 @@ from typing import Any
 
 from ccs._compat import sleep
 from ccs._core.checks import whole
+from ccs._core.codec import encode
 from ccs._core.commits.commit import revision_guard, set_op, version_guard
 from ccs._core.memory.filters import Accept
 from ccs._core.memory.records import (
@@ -28,7 +29,6 @@ from ccs._core.memory.tables import Table
 from ccs._core.names.system_paths import system_path
 from ccs._core.retry import jitter
 from ccs._core.shown import shown
-from ccs._core.values.codec import encode
 from ccs._local import Local
 from ccs._sync.entries import Entries
 from ccs._sync.memory.embeddings import Space

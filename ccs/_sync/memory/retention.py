@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from ccs._compat import Work, sleep
+from ccs._core.codec import encode
 from ccs._core.commits.commit import (
     Crowded,
     Guard,
@@ -36,7 +37,6 @@ from ccs._core.memory.records import (
 )
 from ccs._core.names.system_paths import system_path
 from ccs._core.retry import jitter
-from ccs._core.values.codec import encode
 from ccs._sync.handle import Place
 from ccs._sync.memory.embeddings import Space
 from ccs._sync.memory.stored import page, stretch

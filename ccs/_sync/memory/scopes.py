@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 from ccs._compat import Caller
 from ccs._core.checks import whole
+from ccs._core.codec import decode, validate
 from ccs._core.commits.entry import parse_entry
 from ccs._core.commits.queries import last_of
 from ccs._core.memory.scopes import MEMORY_SCOPES, memory_event, said_since
 from ccs._core.names.address import check_path, id_of
 from ccs._core.shown import shown
 from ccs._core.times import Duration
-from ccs._core.values.codec import decode, validate
 from ccs._local import Local
 from ccs._sync.changes.subscription import ErrorCallback, unheeded
 from ccs._sync.entries import Entries

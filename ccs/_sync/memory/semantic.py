@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ccs._compat import Work
 from ccs._core.checks import real, whole
+from ccs._core.codec import encode
 from ccs._core.commits.commit import Guard, Operation, revision_guard, set_op, version_guard
 from ccs._core.memory.filters import having, some_of
 from ccs._core.memory.records import SEMANTIC, Kept, fact_of, fresh, kept_in, map_of, signed, text_of
@@ -18,7 +19,6 @@ from ccs._core.memory.tables import Table
 from ccs._core.names.system_paths import system_path
 from ccs._core.shown import shown
 from ccs._core.times import Duration, from_micros, millis, to_micros
-from ccs._core.values.codec import encode
 from ccs._local import Local
 from ccs._sync.entries import Entries
 from ccs._sync.memory.embeddings import Space

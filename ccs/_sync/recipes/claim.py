@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from ccs._compat import Worker
 from ccs._core.checks import listed
+from ccs._core.codec import encode
 from ccs._core.commits.commit import (
     Guard,
     Operation,
@@ -36,7 +37,6 @@ from ccs._core.commits.queries import parse_listed, read_arguments
 from ccs._core.recipes.claim import CLAIMS, Site, free_of, info_of, site_of
 from ccs._core.recipes.lease import Lease
 from ccs._core.times import Duration, millis, seconds
-from ccs._core.values.codec import encode
 from ccs._local import Local
 from ccs._log import logger
 from ccs._protocol.scripts import READ

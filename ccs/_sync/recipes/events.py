@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+from ccs._core.codec import encode
 from ccs._core.commits.commit import event_op
 from ccs._core.names.address import check_writable
-from ccs._core.values.codec import encode
 from ccs._local import Local
 from ccs._sync.changes.subscription import whole_of
 from ccs._sync.changes.watch_kinds import EventWatch

@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Any, NoReturn
 
 from ccs._compat import Work, whole
+from ccs._core.codec import decode, encode, validate
 from ccs._core.commits.commit import delete_op, revision_guard, set_op
 from ccs._core.names.pattern import escape
 from ccs._core.recipes.idempotency_keys import KeyTemplate, asks_for_token
@@ -29,7 +30,6 @@ from ccs._core.recipes.once import (
 )
 from ccs._core.shown import shown
 from ccs._core.times import millis
-from ccs._core.values.codec import decode, encode, validate
 from ccs._log import logger
 from ccs._sync.changes.watch_kinds import Picture
 from ccs._sync.entries import Entries

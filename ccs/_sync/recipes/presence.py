@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import Any
 
 from ccs._compat import Worker, sleep, whole
+from ccs._core.codec import encode
 from ccs._core.commits.commit import delete_op, set_op
 from ccs._core.recipes.lease import Lease
 from ccs._core.recipes.presence import EVERYBODY, ROOT, members_in, written
 from ccs._core.shown import shown
 from ccs._core.times import Duration, from_micros, millis, seconds
-from ccs._core.values.codec import encode
 from ccs._local import Local
 from ccs._log import logger
 from ccs._sync.background.listener import Listener

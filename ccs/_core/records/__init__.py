@@ -1,0 +1,9 @@
+"""Records: models, dataclasses and named tuples. Whoever imports this loads pydantic."""
+
+from ccs._core.records.classes import is_restored
+from ccs._core.records.content import content, leaf_form
+from ccs._core.records.plans import Unsure, planned
+from ccs._core.records.read_back import confirm
+from ccs._core.records.validation import read
+
+__all__ = ["Unsure", "confirm", "content", "is_restored", "leaf_form", "planned", "read"]

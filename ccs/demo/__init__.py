@@ -1,1 +1,0 @@
-"""The demo: a swarm of processes surveys a real code base on one shared context. `python -m ccs.demo --help`."""
