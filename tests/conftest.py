@@ -15,8 +15,8 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
 import ccs
-import ccs._async.engine
-import ccs._sync.engine
+import ccs._async.opening
+import ccs._sync.opening
 import ccs.aio
 from tests.support.interrupts import alarms
 from tests.support.proxy import Proxy
@@ -167,8 +167,8 @@ def answer_within(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Makes stores that are connected from now on give up a silent connection sooner than after five seconds."""
 
     def within(seconds: float) -> None:
-        for engine in (ccs._async.engine, ccs._sync.engine):
-            monkeypatch.setattr(engine, "_ANSWER", scaled(seconds))
+        for opening in (ccs._async.opening, ccs._sync.opening):
+            monkeypatch.setattr(opening, "_ANSWER", scaled(seconds))
 
     return within
 

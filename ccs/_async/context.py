@@ -56,7 +56,7 @@ class Context(Coordination):
     @property
     def last_revision(self) -> int:
         """The newest revision that this store has had acknowledged here; 0 before."""
-        return self._place.route.gatherer.last_revision
+        return self._place.route.group_commit.last_revision
 
     def mirror(
         self,

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from ccs._async.engine import Engine
-from ccs._async.transport.commands import ScriptCall
-from ccs._core.commits.queries import info_keys, parse_info
+from ccs._core.commits.calls import info_call
 from ccs._core.names.keys import address_of_key, meta_glob
 from ccs._core.names.pattern import AddressMatcher
-from ccs._protocol.scripts import INFO
 from ccs.types import ContextInfo
 
 __all__ = ["addresses", "describe"]
@@ -23,7 +21,7 @@ async def addresses(engine: Engine) -> AsyncIterator[str]:
     cursor, seen = b"0", set()
     while True:
         command = "SCAN", cursor, "MATCH", meta_glob(engine.namespace), "COUNT", str(_PAGE)
-        cursor, keys = await engine.connection.run(command, early=True)
+        cursor, keys = await engine.opening.commands.run(command)
         for key in keys:
             address = address_of_key(engine.namespace, key.decode())
             if address is not None and address not in seen:
@@ -35,7 +33,7 @@ async def addresses(engine: Engine) -> AsyncIterator[str]:
 
 async def describe(engine: Engine, matcher: AddressMatcher, limit: int | None) -> list[ContextInfo]:
     """What is known of each context whose address matches, sorted by address; of the first `limit` of them."""
-    await engine.ready()
+    await engine.opening.ready()
     matching = sorted([address async for address in addresses(engine) if matcher.matches_address(address)])
     found: list[ContextInfo] = []
     for start in range(0, len(matching), _AT_ONCE):
@@ -47,9 +45,10 @@ async def describe(engine: Engine, matcher: AddressMatcher, limit: int | None) -
 
 async def _infos(engine: Engine, some: list[str]) -> list[ContextInfo]:
     """What is known of those of some contexts that exist: one round trip."""
-    replies = await engine.connection.scripts([ScriptCall(INFO, info_keys(engine.keys(each)), ()) for each in some])
+    calls = [info_call(engine.keys(address), address) for address in some]
+    replies = await engine.opening.commands.calls(calls)
     for reply in replies:
         if isinstance(reply, Exception):
             raise reply
-    infos = [parse_info(address, reply) for address, reply in zip(some, replies, strict=True)]
+    infos = [call.parse(reply) for call, reply in zip(calls, replies, strict=True)]
     return [info for info in infos if info.revision]

@@ -16,8 +16,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import chain
-from typing import Any, Protocol
 
+from ccs._async.batches import Answers, Batches
 from ccs._compat import AsyncGate, async_here
 from ccs._core.commits.batching import Group, Waiting, group
 from ccs._core.commits.commit import Applied, Commit
@@ -26,32 +26,14 @@ from ccs._core.retry import Patience, Withdrawn
 from ccs._protocol.faults import copy_of
 from ccs.errors import CCSError, StoreClosed, Unavailable
 
-__all__ = ["Gatherer", "Sender"]
+__all__ = ["GroupCommit"]
 
-Answers = Sequence[Applied | Exception]
 Member = Waiting["asyncio.Future[Applied]"]
 
 _WINDOW = 2
 # Seconds that a caller waits beyond its patience, for whoever sends to tell it why.
 _LATE = 0.1
 _NO_ANSWER = "no answer in time"
-
-
-class Sender(Protocol):
-    """Sends groups to the server."""
-
-    @property
-    def server(self) -> str:
-        """Where the server is, without secrets."""
-
-    def post(self, sending: Group[Any], on_answers: Callable[[Answers | None, bool], None]) -> bool:
-        """Sends a group at once and only once; whether that was possible.
-
-        `on_answers(answers, sent)`: None where there are none, and then whether it may have been applied all the same.
-        """
-
-    async def send(self, sending: Group[Any]) -> Answers:
-        """The answers to a group, tried until its patience ends."""
 
 
 class _Flight:
@@ -64,13 +46,16 @@ class _Flight:
         self.landed: AsyncGate | None = None
 
 
-class Gatherer:
+class GroupCommit:
     """The commits of one context, on their way to the server."""
 
     def __init__(
-        self, sender: Sender, enter: Callable[[], object], numbers: Callable[[], int], retry_for: float
+        self, batches: Batches, enter: Callable[[], object], numbers: Callable[[], int], retry_for: float
     ) -> None:
-        self._sender, self._enter, self._numbers, self._retry_for = sender, enter, numbers, retry_for
+        self._batches = batches
+        self._enter = enter
+        self._numbers = numbers
+        self._retry_for = retry_for
         # Where it may be used, once that is known.
         self._where: object = None
         self._waiting: list[Member] = []
@@ -85,7 +70,7 @@ class Gatherer:
         self.policies = NO_POLICIES
 
     def __repr__(self) -> str:
-        return f"<Gatherer of {len(self._waiting)} commits, acknowledged up to {self.last_revision}>"
+        return f"<GroupCommit of {len(self._waiting)} commits, acknowledged up to {self.last_revision}>"
 
     def commit(self, commit: Commit) -> Awaitable[Applied]:
         """What became of the commit, once the server has said so; its errors are raised."""
@@ -164,7 +149,7 @@ class Gatherer:
                 sending.patience.sent = sent
                 self._take_over(sending, flight, ahead)
 
-        if not self._sender.post(sending, on_answers):
+        if not self._batches.post(sending, on_answers):
             self._take_over(sending, flight, ahead)
 
     def _take_over(self, sending: Group[Member], flight: _Flight, ahead: _Flight | None) -> None:
@@ -188,7 +173,7 @@ class Gatherer:
     async def _answers(self, sending: Group[Member]) -> Answers:
         while True:
             try:
-                return await self._sender.send(sending)
+                return await self._batches.send(sending)
             except Withdrawn:
                 # Some were told that they were never sent: those who still wait travel without them.
                 sending.members = [each for each in sending.members if not each.answer.done()]
@@ -238,7 +223,7 @@ class Gatherer:
     def _fail_late(self, members: Sequence[Member], overdue: float, maybe_applied: bool, reason: str) -> None:
         for each in members:
             if each.since <= overdue:
-                _hand_out(each.answer, Unavailable(self._sender.server, maybe_applied, reason))
+                _hand_out(each.answer, Unavailable(self._batches.server, maybe_applied, reason))
 
 
 def _hand_out(future: asyncio.Future[Applied], answer: Applied | Exception) -> None:

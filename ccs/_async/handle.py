@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ccs._async.engine import Engine, Route
-from ccs._async.policy_commits import Heeder
-from ccs._async.transport.commands import Connection
+from ccs._async.opening import Opening
+from ccs._async.policy_commits import PolicyCommits
 from ccs._core.commits.commit import Applied, Commit, Guard, Operation, OtherPolicies, Settings
 from ccs._core.names.keys import Keys
 from ccs._core.recipes.holdings import Holding, Holdings
@@ -46,14 +46,14 @@ class Place:
         return self.named or self.engine.default_agent
 
     @property
-    def heeder(self) -> Heeder:
-        """What knows the policies of the context."""
-        return Heeder(self.connection, self.route.gatherer, self.keys, self.engine.max_value_bytes)
+    def opening(self) -> Opening:
+        """What its commands go through."""
+        return self.engine.opening
 
     @property
-    def connection(self) -> Connection:
-        """What its commands go through."""
-        return self.engine.connection
+    def by_policy(self) -> PolicyCommits:
+        """Commits by the policies of the context."""
+        return PolicyCommits(self.opening, self.route.group_commit, self.keys, self.engine.max_value_bytes)
 
     async def commit(
         self, operations: list[Operation], guards: list[Guard], size: int, *, heeding: bool = True
@@ -65,7 +65,7 @@ class Place:
         if heeding:
             return await self.write(operations, guards, size, merging=False)
         try:
-            return await self.route.gatherer.commit(
+            return await self.route.group_commit.commit(
                 Commit(self.agent, operations, self._fenced(guards), self.given, size)
             )
         except Conflict as conflict:
@@ -77,15 +77,15 @@ class Place:
     ) -> Applied:
         """As `commit`; maps that are set are merged where that is the policy."""
         agent = self.named or self.engine.default_agent
-        gatherer = self.route.gatherer
+        group_commit = self.route.group_commit
         asked = Commit(agent, operations, self._fenced(guards), self.given, size, 0)
         try:
-            if not gatherer.policies.rules:
+            if not group_commit.policies.rules:
                 try:  # the ordinary way; suppress() would cost half as much as all else here
-                    return await gatherer.commit(asked)
+                    return await group_commit.commit(asked)
                 except OtherPolicies:
                     pass
-            return await self.heeder.commit(asked, merging=merging)
+            return await self.by_policy.commit(asked, merging=merging)
         except Conflict as conflict:
             self._check_fences(conflict)
             raise
@@ -101,38 +101,38 @@ class Place:
     def expect(self, ttl: int | None) -> None:
         """An entry got a ttl in milliseconds: when it is due, somebody sweeps."""
         if ttl is not None:
-            self.engine.listener.expect(self.address, ttl / 1000)
+            self.opening.listener.expect(self.address, ttl / 1000)
 
     def sweep(self) -> None:
         """A read came upon an entry that is due: soon it is gone for everybody, whatever the clock does."""
-        self.engine.listener.expect(self.address, 0.0)
+        self.opening.listener.expect(self.address, 0.0)
 
     def term(self, ttl: float) -> float:
         """For how many seconds at a time to hold what is leased for `ttl`: no longer than the agent's presence here.
 
         So what an agent holds is free again once it has left, however it did.
         """
-        here, joined = (self.address, self.agent), list(self.engine.presences.values())
+        here, joined = (self.address, self.agent), list(self.opening.presences.values())
         return min([ttl, *(most for address, agent, most in joined if (address, agent) == here)])
 
     @property
     def holdings(self) -> Holdings:
         """What this store holds, and gives back at its end."""
-        return self.engine.listener.holdings
+        return self.opening.listener.holdings
 
     def holding(self, path: str, revision: int | None, until: float = float("inf"), owner: object = None) -> Holding:
         """What was just taken here, given back when the store is closed."""
         holding = Holding(self.address, path, revision, self.agent, until, owner)
         self.holdings.add(holding)
-        self.engine.listener.tidy()
+        self.opening.listener.tidy()
         return holding
 
     def hold(self, lease: Lease) -> None:
         """Renews a lease in the background from now on."""
-        self.engine.listener.hold(self.address, lease)
+        self.opening.listener.hold(self.address, lease)
 
     def let_go(self, lease: Lease) -> None:
         """Renews a lease no more."""
-        if not self.engine.closed:  # else it is given back with all the rest
+        if not self.opening.closed:  # else it is given back with all the rest
             self.holdings.remove(self.address, lease.path, lease.revision)
-        self.engine.listener.let_go(self.address, lease)
+        self.opening.listener.let_go(self.address, lease)

@@ -69,7 +69,7 @@ class Mirror(Local, Mapping[str, Any]):
         self._entries: dict[str, Entry] = {}
         self._values: dict[str, Any] = {}
         self._lock = Lock()
-        self._listener = place.engine.listener
+        self._opening = place.opening
         self._watch: CommitWatch | None = None
         self._worker: AsyncWorker | None = None
         self._waiting: list[tuple[int, AsyncGate]] = []
@@ -117,7 +117,7 @@ class Mirror(Local, Mapping[str, Any]):
     async def __aenter__(self) -> Mirror:
         if self._state != "not entered":
             raise Misuse("a mirror is entered once; make another one")
-        self._place.engine.check(self._listener)
+        self._opening.check()
         try:
             await self._load()
         except BaseException:
@@ -186,14 +186,14 @@ class Mirror(Local, Mapping[str, Any]):
             self._check()
             if self._over:
                 raise copy_of(self._over)
-            self._place.engine.check(self._listener)
+            self._opening.check()
             raise Misuse(f"{self!r} was left, so it follows its context no more; make another one")
         return self.revision >= revision
 
     async def _is_held(self, revision: int) -> bool:
         """Raises `HistoryForked` if the server has lost a commit. Returns False if the server cannot say at present."""
         engine = self._place.engine
-        if self._state not in ("live", "finished") or engine.closed:
+        if self._state not in ("live", "finished") or engine.opening.closed:
             return True
         # A server that loses something breaks its connections, and revisions are times in microseconds: what was
         # committed after the last look, with no reconnect since, is there.
@@ -222,7 +222,7 @@ class Mirror(Local, Mapping[str, Any]):
     async def _feed(self) -> None:
         while self._state == "live":
             try:
-                self._place.engine.check(self._listener)
+                self._opening.check()
                 await (self._start_over(self._stale) if self._stale else self._feed_next())
             except (HistoryCompacted, HistoryDamaged, HistoryForked, ContextGone) as error:
                 self._stale = error
@@ -276,7 +276,7 @@ class Mirror(Local, Mapping[str, Any]):
 
     async def _newest(self) -> int:
         """The newest revision there ever was, also of a context that has gone: what is loaded after it has that in it."""
-        state = await self._place.connection.run(("HGET", self._place.keys.meta, "state"), early=True)
+        state = await self._place.opening.commands.run(("HGET", self._place.keys.meta, "state"))
         return max(self.revision, last_of(state) if state else 0)
 
     def _apply(self, pairs: Iterable[tuple[str, Entry | None]], revision: int) -> None:

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from typing import Any, TypeVar, overload
 
 from ccs._async.handle import Place
 from ccs._core.checks import listed
 from ccs._core.codec import decode, validate
+from ccs._core.commits.calls import Call, anything, entries_call, info_call, page_call, paths_call
 from ccs._core.commits.entry import RawEntry, parse_entry, to_entry, value_in
-from ccs._core.commits.queries import (
-    Found,
-    Matches,
-    info_keys,
-    page_arguments,
-    parse_found,
-    parse_info,
-    parse_listed,
-    read_arguments,
-)
+from ccs._core.commits.queries import Found, Matches
 from ccs._core.names.address import check_path
 from ccs._core.names.pattern import Below, Exact, Matcher, compile_patterns, escape
 from ccs._core.shown import shown
 from ccs._core.values.tree import nest
 from ccs._local import Local
-from ccs._protocol.scripts import INFO, READ
 from ccs.errors import InvalidPattern, InvalidValue
 from ccs.types import ContextInfo, Entry, Snapshot
 
@@ -75,7 +66,7 @@ class Reads(Local):
         {'a': 1, 'b': None}
         """
         wanted = [check_path(path) for path in listed("paths", paths, "a list of paths, or use get for one")]
-        found = await self._find([Exact(path) for path in wanted], _any)
+        found = await self._find([Exact(path) for path in wanted], anything)
         return {path: _typed(found.entries[path].value, type) for path in wanted if path in found.entries}
 
     async def entry(self, path: str, *, type: Any = None) -> Entry | None:
@@ -85,7 +76,7 @@ class Reads(Local):
 
     async def exists(self, path: str) -> bool:
         """Whether there is an entry at a path."""
-        return bool(await self._list([Exact(check_path(path))], _any))
+        return bool(await self._list([Exact(check_path(path))], anything))
 
     async def paths(self, *patterns: str) -> list[str]:
         """The paths that match, sorted; all of them where no pattern is given.
@@ -133,7 +124,7 @@ class Reads(Local):
         for selector in sorted(matcher.selectors, key=_start):
             after: str | None = ""
             while after is not None:
-                found = await self._page(page_arguments(selector, after, page), matcher.matches)
+                found = await self._read(page_call(self._place.keys, selector, after, page, matcher.matches))
                 for path, raw in found.entries.items():
                     yield to_entry(path, raw)
                 after = found.last_path if not isinstance(selector, Exact) else None
@@ -144,9 +135,7 @@ class Reads(Local):
 
     async def info(self) -> ContextInfo:
         """What is known of the context as a whole; revision 0 where it does not exist."""
-        place = self._place
-        reply = await place.connection.script(INFO, info_keys(place.keys), ())
-        return parse_info(place.address, reply)
+        return await self._place.opening.call(info_call(self._place.keys, self._place.address))
 
     async def _raw(self, path: str) -> RawEntry | None:
         stored = await self._stored(path)
@@ -156,26 +145,24 @@ class Reads(Local):
         return await self._living(path) if entry.expiry else entry
 
     async def _stored(self, path: str) -> bytes | None:
-        stored: bytes | None = await self._place.connection.run(("HGET", self._place.keys.entries, check_path(path)))
+        stored: bytes | None = await self._place.opening.run(("HGET", self._place.keys.entries, check_path(path)))
         return stored
 
     async def _living(self, path: str) -> RawEntry | None:
         """An entry with a deadline: only the server's clock knows whether that has passed."""
-        return (await self._find([Exact(path)], _any)).entries.get(path)
+        return (await self._find([Exact(path)], anything)).entries.get(path)
 
     async def _find(self, selectors: Iterable[Any], matches: Matches) -> Found:
-        return await self._page(read_arguments("entries", selectors), matches)
+        return await self._read(entries_call(self._place.keys, selectors, matches))
 
-    async def _page(self, arguments: Sequence[Any], matches: Matches) -> Found:
-        found = parse_found(await self._place.connection.script(READ, self._place.keys.all, arguments), matches)
+    async def _read(self, call: Call[Found]) -> Found:
+        found = await self._place.opening.call(call)
         if found.hidden:
             self._place.sweep()
         return found
 
     async def _list(self, selectors: Iterable[Any], matches: Matches) -> list[str]:
-        arguments = read_arguments("paths", selectors)
-        reply = await self._place.connection.script(READ, self._place.keys.all, arguments)
-        listed = parse_listed(reply, matches)
+        listed = await self._place.opening.call(paths_call(self._place.keys, selectors, matches))
         if listed.hidden:
             self._place.sweep()
         return listed.paths
@@ -190,10 +177,6 @@ def matcher_of(patterns: tuple[str, ...]) -> Matcher:
 
 def _start(selector: Exact | Below) -> str:
     return selector.path if isinstance(selector, Exact) else selector.prefix
-
-
-def _any(_: str) -> bool:
-    return True
 
 
 def _typed(raw: bytes, type: Any) -> Any:

@@ -95,7 +95,7 @@ class Store(Local):
         self._named = agent
 
     def __repr__(self) -> str:
-        return f"<Store at {self._engine.address} as {self.agent!r}, {self._engine.state}>"
+        return f"<Store at {self._engine.address} as {self.agent!r}, {self._engine.opening.state}>"
 
     @property
     def agent(self) -> str:
@@ -108,11 +108,11 @@ class Store(Local):
         return self._engine.address
 
     async def __aenter__(self) -> Store:
-        if self._engine.closed:
+        if self._engine.opening.closed:
             await self._engine.reopen()
-        self._engine.check()
+        self._engine.opening.check()
         try:
-            await self._engine.open()
+            await self._engine.opening.open()
         except BaseException:
             await self._engine.aclose()
             raise

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hashlib import sha1
 from pkgutil import get_data
 
-__all__ = ["COMMIT", "INFO", "JOURNAL", "READ", "Script"]
+__all__ = ["COMMIT", "INFO", "JOURNAL", "READ", "SCRIPTS", "Script"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +27,5 @@ COMMIT = _load("commit")
 READ = _load("read")
 JOURNAL = _load("journal")
 INFO = _load("info")
+
+SCRIPTS = {script.name: script for script in (COMMIT, READ, JOURNAL, INFO)}

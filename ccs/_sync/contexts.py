@@ -5,12 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ccs._core.commits.queries import info_keys, parse_info
+from ccs._core.commits.calls import info_call
 from ccs._core.names.keys import address_of_key, meta_glob
 from ccs._core.names.pattern import AddressMatcher
-from ccs._protocol.scripts import INFO
 from ccs._sync.engine import Engine
-from ccs._sync.transport.commands import ScriptCall
 from ccs.types import ContextInfo
 
 __all__ = ["addresses", "describe"]
@@ -24,7 +22,7 @@ def addresses(engine: Engine) -> Iterator[str]:
     cursor, seen = b"0", set()
     while True:
         command = "SCAN", cursor, "MATCH", meta_glob(engine.namespace), "COUNT", str(_PAGE)
-        cursor, keys = engine.connection.run(command, early=True)
+        cursor, keys = engine.opening.commands.run(command)
         for key in keys:
             address = address_of_key(engine.namespace, key.decode())
             if address is not None and address not in seen:
@@ -36,7 +34,7 @@ def addresses(engine: Engine) -> Iterator[str]:
 
 def describe(engine: Engine, matcher: AddressMatcher, limit: int | None) -> list[ContextInfo]:
     """What is known of each context whose address matches, sorted by address; of the first `limit` of them."""
-    engine.ready()
+    engine.opening.ready()
     matching = sorted([address for address in addresses(engine) if matcher.matches_address(address)])
     found: list[ContextInfo] = []
     for start in range(0, len(matching), _AT_ONCE):
@@ -48,9 +46,10 @@ def describe(engine: Engine, matcher: AddressMatcher, limit: int | None) -> list
 
 def _infos(engine: Engine, some: list[str]) -> list[ContextInfo]:
     """What is known of those of some contexts that exist: one round trip."""
-    replies = engine.connection.scripts([ScriptCall(INFO, info_keys(engine.keys(each)), ()) for each in some])
+    calls = [info_call(engine.keys(address), address) for address in some]
+    replies = engine.opening.commands.calls(calls)
     for reply in replies:
         if isinstance(reply, Exception):
             raise reply
-    infos = [parse_info(address, reply) for address, reply in zip(some, replies, strict=True)]
+    infos = [call.parse(reply) for call, reply in zip(calls, replies, strict=True)]
     return [info for info in infos if info.revision]

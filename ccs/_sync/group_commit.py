@@ -27,10 +27,10 @@ from ccs._core.commits.commit import Applied, Commit
 from ccs._core.recipes.policies import NO_POLICIES
 from ccs._core.retry import Patience, Withdrawn
 from ccs._protocol.faults import copy_of
-from ccs._sync.commit_sender import Sender
+from ccs._sync.batches import Batches
 from ccs.errors import CCSError, Misuse, Unavailable
 
-__all__ = ["Gatherer"]
+__all__ = ["GroupCommit"]
 
 Answer = Applied | CCSError
 
@@ -71,13 +71,16 @@ class _Caller:
                 pass  # somebody else was faster
 
 
-class Gatherer:
+class GroupCommit:
     """The commits of one context, on their way to the server."""
 
     def __init__(
-        self, sender: Sender, enter: Callable[[], object], numbers: Callable[[], int], retry_for: float
+        self, batches: Batches, enter: Callable[[], object], numbers: Callable[[], int], retry_for: float
     ) -> None:
-        self._sender, self._enter, self._numbers, self._retry_for = sender, enter, numbers, retry_for
+        self._batches = batches
+        self._enter = enter
+        self._numbers = numbers
+        self._retry_for = retry_for
         # Where it may be used, once that is known.
         self._where: object = None
         self._waiting: list[_Caller] = []
@@ -88,14 +91,14 @@ class Gatherer:
         self.policies = NO_POLICIES
 
     def __repr__(self) -> str:
-        return f"<Gatherer of {len(self._waiting)} commits, acknowledged up to {self.last_revision}>"
+        return f"<GroupCommit of {len(self._waiting)} commits, acknowledged up to {self.last_revision}>"
 
     def commit(self, commit: Commit) -> Applied:
         """What became of the commit, once the server has said so; its errors are raised."""
         since = time.monotonic()
         if here() != self._where:
             where = self._enter()
-            self._sender.ready(Patience(since + self._retry_for))
+            self._batches.ready(Patience(since + self._retry_for))
             self._where = where
         thread = get_ident()
         interrupts = thread in _inside and calls_below(self.commit, of_any=True) > 1
@@ -160,13 +163,13 @@ class Gatherer:
             self._waiting = [each for each in self._waiting if each is not caller]
             sending = self._unanswered
         sent = sending is not None and caller in sending.members and not sending.patience.withdraw()
-        return Unavailable(self._sender.server, sent, "what was sent before this commit has got no answer in time")
+        return Unavailable(self._batches.server, sent, "what was sent before this commit has got no answer in time")
 
     def _send_next(self, until: float) -> None:
         sending = self._unanswered or self._gather()
         sending.patience.until = until
         try:
-            answers = self._sender.send(sending)
+            answers = self._batches.send(sending)
         except Misuse:
             raise  # no answer: it was raised by what interrupted us
         except Withdrawn:

@@ -1,5 +1,5 @@
 # Generated from ccs/_async/policy_commits.py by scripts/twin. Do not edit.
-"""Commits that heed the policies of their context: learned from the server when it says that there are others."""
+"""Commits by the policies of their context, which are read again when the server says that there are others."""
 
 from __future__ import annotations
 
@@ -7,48 +7,51 @@ import random
 from dataclasses import replace
 
 from ccs._compat import sleep
+from ccs._core.commits.calls import entries_call
 from ccs._core.commits.commit import Applied, Commit, OtherPolicies
 from ccs._core.commits.entry import RawEntry
-from ccs._core.commits.queries import Found, parse_found, read_arguments
+from ccs._core.commits.queries import Found
 from ccs._core.names.keys import Keys
 from ccs._core.names.pattern import Below, Exact
 from ccs._core.recipes.policies import ROOT, Plan, Policies, plan, policies_in, to_merge
 from ccs._core.retry import jitter
-from ccs._protocol.scripts import READ
-from ccs._sync.group_commit import Gatherer
-from ccs._sync.transport.commands import Connection
+from ccs._sync.group_commit import GroupCommit
+from ccs._sync.opening import Opening
 from ccs.errors import Conflict
 
-__all__ = ["Heeder"]
+__all__ = ["PolicyCommits"]
 
 
-class Heeder:
+class PolicyCommits:
     """Makes commits in one context by the policies that hold there.
 
-    What is known of them is kept with the gatherer, for all who write there. A value that was merged may take `limit`
-    bytes.
+    What is known of the policies is kept with the group commit, for all that write there. A merged value may take
+    `limit` bytes.
     """
 
-    __slots__ = ("_connection", "_gatherer", "_keys", "_limit")
+    __slots__ = ("_group_commit", "_keys", "_limit", "_opening")
 
-    def __init__(self, connection: Connection, gatherer: Gatherer, keys: Keys, limit: int) -> None:
-        self._connection, self._gatherer, self._keys, self._limit = connection, gatherer, keys, limit
+    def __init__(self, opening: Opening, group_commit: GroupCommit, keys: Keys, limit: int) -> None:
+        self._opening = opening
+        self._group_commit = group_commit
+        self._keys = keys
+        self._limit = limit
 
     def policies(self) -> Policies:
         """Those that hold now."""
-        self._gatherer.policies = policies_in(self._read(Below(f"{ROOT}/")).entries)
-        return self._gatherer.policies
+        self._group_commit.policies = policies_in(self._read(Below(f"{ROOT}/")).entries)
+        return self._group_commit.policies
 
     def commit(self, asked: Commit, *, merging: bool) -> Applied:
         """Makes the commit as the policies want it, tried again where those have changed or a merge was outrun.
 
         With `merging`, maps that are set are merged where that is the policy. `Conflict` where they forbid it.
         """
-        policies, lost = self._gatherer.policies, 0
+        policies, lost = self._group_commit.policies, 0
         while True:
             planned = self._plan(policies, asked, merging)
             try:
-                applied = self._gatherer.commit(planned.commit)
+                applied = self._group_commit.commit(planned.commit)
                 return replace(applied, merged=planned.merged)
             except OtherPolicies:
                 policies = self.policies()
@@ -64,5 +67,4 @@ class Heeder:
         return plan(policies, asked, {path: found.get(path) for path in paths}, self._limit)
 
     def _read(self, *selectors: Exact | Below) -> Found:
-        reply = self._connection.script(READ, self._keys.all, read_arguments("entries", selectors))
-        return parse_found(reply, lambda _: True)
+        return self._opening.call(entries_call(self._keys, selectors))

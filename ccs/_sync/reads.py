@@ -3,29 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar, overload
 
 from ccs._core.checks import listed
 from ccs._core.codec import decode, validate
+from ccs._core.commits.calls import Call, anything, entries_call, info_call, page_call, paths_call
 from ccs._core.commits.entry import RawEntry, parse_entry, to_entry, value_in
-from ccs._core.commits.queries import (
-    Found,
-    Matches,
-    info_keys,
-    page_arguments,
-    parse_found,
-    parse_info,
-    parse_listed,
-    read_arguments,
-)
+from ccs._core.commits.queries import Found, Matches
 from ccs._core.names.address import check_path
 from ccs._core.names.pattern import Below, Exact, Matcher, compile_patterns, escape
 from ccs._core.shown import shown
 from ccs._core.values.tree import nest
 from ccs._local import Local
-from ccs._protocol.scripts import INFO, READ
 from ccs._sync.handle import Place
 from ccs.errors import InvalidPattern, InvalidValue
 from ccs.types import ContextInfo, Entry, Snapshot
@@ -76,7 +67,7 @@ class Reads(Local):
         {'a': 1, 'b': None}
         """
         wanted = [check_path(path) for path in listed("paths", paths, "a list of paths, or use get for one")]
-        found = self._find([Exact(path) for path in wanted], _any)
+        found = self._find([Exact(path) for path in wanted], anything)
         return {path: _typed(found.entries[path].value, type) for path in wanted if path in found.entries}
 
     def entry(self, path: str, *, type: Any = None) -> Entry | None:
@@ -86,7 +77,7 @@ class Reads(Local):
 
     def exists(self, path: str) -> bool:
         """Whether there is an entry at a path."""
-        return bool(self._list([Exact(check_path(path))], _any))
+        return bool(self._list([Exact(check_path(path))], anything))
 
     def paths(self, *patterns: str) -> list[str]:
         """The paths that match, sorted; all of them where no pattern is given.
@@ -134,7 +125,7 @@ class Reads(Local):
         for selector in sorted(matcher.selectors, key=_start):
             after: str | None = ""
             while after is not None:
-                found = self._page(page_arguments(selector, after, page), matcher.matches)
+                found = self._read(page_call(self._place.keys, selector, after, page, matcher.matches))
                 for path, raw in found.entries.items():
                     yield to_entry(path, raw)
                 after = found.last_path if not isinstance(selector, Exact) else None
@@ -145,9 +136,7 @@ class Reads(Local):
 
     def info(self) -> ContextInfo:
         """What is known of the context as a whole; revision 0 where it does not exist."""
-        place = self._place
-        reply = place.connection.script(INFO, info_keys(place.keys), ())
-        return parse_info(place.address, reply)
+        return self._place.opening.call(info_call(self._place.keys, self._place.address))
 
     def _raw(self, path: str) -> RawEntry | None:
         stored = self._stored(path)
@@ -157,26 +146,24 @@ class Reads(Local):
         return self._living(path) if entry.expiry else entry
 
     def _stored(self, path: str) -> bytes | None:
-        stored: bytes | None = self._place.connection.run(("HGET", self._place.keys.entries, check_path(path)))
+        stored: bytes | None = self._place.opening.run(("HGET", self._place.keys.entries, check_path(path)))
         return stored
 
     def _living(self, path: str) -> RawEntry | None:
         """An entry with a deadline: only the server's clock knows whether that has passed."""
-        return self._find([Exact(path)], _any).entries.get(path)
+        return self._find([Exact(path)], anything).entries.get(path)
 
     def _find(self, selectors: Iterable[Any], matches: Matches) -> Found:
-        return self._page(read_arguments("entries", selectors), matches)
+        return self._read(entries_call(self._place.keys, selectors, matches))
 
-    def _page(self, arguments: Sequence[Any], matches: Matches) -> Found:
-        found = parse_found(self._place.connection.script(READ, self._place.keys.all, arguments), matches)
+    def _read(self, call: Call[Found]) -> Found:
+        found = self._place.opening.call(call)
         if found.hidden:
             self._place.sweep()
         return found
 
     def _list(self, selectors: Iterable[Any], matches: Matches) -> list[str]:
-        arguments = read_arguments("paths", selectors)
-        reply = self._place.connection.script(READ, self._place.keys.all, arguments)
-        listed = parse_listed(reply, matches)
+        listed = self._place.opening.call(paths_call(self._place.keys, selectors, matches))
         if listed.hidden:
             self._place.sweep()
         return listed.paths
@@ -191,10 +178,6 @@ def matcher_of(patterns: tuple[str, ...]) -> Matcher:
 
 def _start(selector: Exact | Below) -> str:
     return selector.path if isinstance(selector, Exact) else selector.prefix
-
-
-def _any(_: str) -> bool:
-    return True
 
 
 def _typed(raw: bytes, type: Any) -> Any:

@@ -96,7 +96,7 @@ class Store(Local):
         self._named = agent
 
     def __repr__(self) -> str:
-        return f"<Store at {self._engine.address} as {self.agent!r}, {self._engine.state}>"
+        return f"<Store at {self._engine.address} as {self.agent!r}, {self._engine.opening.state}>"
 
     @property
     def agent(self) -> str:
@@ -109,11 +109,11 @@ class Store(Local):
         return self._engine.address
 
     def __enter__(self) -> Store:
-        if self._engine.closed:
+        if self._engine.opening.closed:
             self._engine.reopen()
-        self._engine.check()
+        self._engine.opening.check()
         try:
-            self._engine.open()
+            self._engine.opening.open()
         except BaseException:
             self._engine.close()
             raise

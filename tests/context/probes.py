@@ -31,9 +31,9 @@ async def stored(task: Any, path: str) -> bytes:
     """The bytes of a value as they lie in the server, without the header."""
     place, command = task.place, ("HGET", task.place.keys.entries, path)
     if isinstance(task, Awaited):
-        raw = await to_thread.run_sync(place.connection.run, command)
+        raw = await to_thread.run_sync(place.opening.run, command)
     else:
-        raw = await place.connection.run(command)
+        raw = await place.opening.run(command)
     *_, length, rest = raw.split(b" ", 6)
     return bytes(rest[int(length) :])
 

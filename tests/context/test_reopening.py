@@ -72,9 +72,9 @@ async def test_it_can_be_opened_many_times(store: Any, task: Any) -> None:
 async def test_its_commits_carry_another_identity(target: str, namespace: str) -> None:
     """Else the server would take the first commit of the new opening for one of the old."""
     async with ccs.aio.connect(target, namespace=namespace) as store:
-        old = store._engine.identity()  # told nowhere else
+        old = store._engine.opening.identity()  # told nowhere else
     async with store:
-        assert store._engine.identity() != old
+        assert store._engine.opening.identity() != old
 
 
 async def test_callbacks_start_again_with_what_comes_then(make: Callable[[], Any], store: Any, task: Any) -> None:

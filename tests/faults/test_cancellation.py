@@ -37,7 +37,7 @@ from ccs._core.commits.commit import (
 from ccs._core.commits.queries import journal_arguments, page_arguments, read_arguments
 from ccs._core.names.keys import keys_of
 from ccs._core.names.pattern import Below
-from ccs._sync.group_commit import Gatherer
+from ccs._sync.group_commit import GroupCommit
 from tests.faults.chaos import faults, seed, written
 from tests.support.interrupts import Interrupt
 from tests.support.journal import check_consistent, records
@@ -160,8 +160,8 @@ async def test_cancelling_random_calls_hurts_nobody_else(
             assert fates["cancelled"] > 50
             assert fates["done"] > 20
             proxy.fault = faults(random.Random(chosen), 0.0, ("drop",))
-            assert not store._engine.listener._feeds, "a cancelled watch has left its feed behind"
-            assert not store._engine.listener._overhearing
+            assert not store._engine.opening.listener._feeds, "a cancelled watch has left its feed behind"
+            assert not store._engine.opening.listener._overhearing
             await aeventually(lambda: len(client.client_list()) - 1 <= 3, what="the connections of one store")
             running = tasks()
             assert running["ccs commit"] + running["ccs dial"] == 0
@@ -183,7 +183,7 @@ async def test_a_cancelled_commit_that_was_not_sent_never_happens(proxy: Proxy, 
         proxy.filter = lambda count, chunk: "hold"
         sent = [asyncio.create_task(task.set(f"sent/{index}", 1)) for index in range(2)]
         await aeventually(lambda: proxy.requests > requests)
-        await aeventually(lambda: not store._engine.route(TASK, None).gatherer._waiting)
+        await aeventually(lambda: not store._engine.route(TASK, None).group_commit._waiting)
         waiting = [asyncio.create_task(task.set(f"waiting/{index}", 1)) for index in range(20)]
         await asyncio.sleep(0)
         for each in waiting:
@@ -330,7 +330,7 @@ class Committer:
 
     def __init__(self, dice: random.Random, count: int) -> None:
         self.server = FakeServer(dice)
-        self.gatherer = Gatherer(self.server, lambda: None, itertools.count(1).__next__, 30.0)
+        self.group_commit = GroupCommit(self.server, lambda: None, itertools.count(1).__next__, 30.0)
         self.names, self.over = itertools.count(1), threading.Event()
         self.acknowledged: list[tuple[int, int]] = []
         self.calm, self.interrupts = [False] * count, 0
@@ -349,7 +349,7 @@ class Committer:
     def commit_until_over(self, index: int) -> None:
         while not self.over.is_set():
             name = next(self.names)
-            self.acknowledged.append((name, self.gatherer.commit(Commit(str(name), [delete_op("a")])).revision))
+            self.acknowledged.append((name, self.group_commit.commit(Commit(str(name), [delete_op("a")])).revision))
             self.calm[index] = True
 
     def interrupt(self, index: int) -> None:
@@ -362,7 +362,9 @@ class Committer:
         self.over.set()
         for thread in self.threads:
             thread.join(scaled(5))
-        assert not [thread for thread in self.threads if thread.is_alive()], f"a thread waits for ever: {self.gatherer}"
+        assert not [thread for thread in self.threads if thread.is_alive()], (
+            f"a thread waits for ever: {self.group_commit}"
+        )
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # an interrupt inside a finalizer
@@ -382,7 +384,7 @@ def test_a_thread_interrupted_anywhere_in_a_group_commit_leaves_nobody_waiting(s
         assert {str(name) for name, _ in committer.acknowledged} <= set(applied), "acknowledged, but not applied"
         assert not committer.server.stale, "a batch came after its successor"
         assert committer.interrupts > 50
-        assert committer.gatherer.commit(Commit("0", [delete_op("a")])).revision == 0
+        assert committer.group_commit.commit(Commit("0", [delete_op("a")])).revision == 0
 
 
 def test_no_number_reaches_the_packing_of_commands() -> None:

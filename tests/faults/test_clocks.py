@@ -91,7 +91,7 @@ async def test_a_client_that_was_idle_for_an_hour_is_retried_as_ever(
         await task.increment("n")
         monkeypatch.setattr(ServerClock, "see", lambda clock, micros: None)
         store_engine = getattr(store, "blocking", store)._engine
-        store_engine.connection.clock._seen = seen
+        store_engine.opening.commands.clock._seen = seen
         proxy.filter = once(b"EVALSHA", "cut")
         assert await task.increment("n") == 2
 

@@ -176,7 +176,7 @@ async def test_whoever_joins_an_attempt_to_reach_a_folder_keeps_a_patience_of_it
     """Given a folder whose server hangs, when one call follows another, then it does not end with that one."""
     async with ccs.aio.connect(tmp_path) as keeping, connect_in(colour, str(tmp_path), retry_for=PATIENCE) as store:
         await store.task("x").set("a", 1)
-        info = await keeping._engine.connection.run(("INFO", "server"))
+        info = await keeping._engine.opening.commands.run(("INFO", "server"))
         server = int(info.decode().partition("process_id:")[2].split()[0])
 
         async def late(after: float) -> float:

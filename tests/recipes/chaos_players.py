@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import ccs
-import ccs._async.engine
-import ccs._sync.engine
+import ccs._async.opening
+import ccs._sync.opening
 from tests.support.colours import connect_in
 from tests.support.waiting import aeventually, scaled
 
@@ -161,8 +161,8 @@ async def _maybe(result: Any) -> Any:
 
 def live(url: str, namespace: str, name: str, colour: str, folder: Path, seed: int) -> None:
     """The life of an agent in a process of its own; an unexpected error is in its diary, even if it is killed then."""
-    for engine in (ccs._async.engine, ccs._sync.engine):
-        engine._ANSWER = scaled(0.5)  # so that a connection on which nothing comes any more costs no five seconds
+    for opening in (ccs._async.opening, ccs._sync.opening):
+        opening._ANSWER = scaled(0.5)  # so that a connection on which nothing comes any more costs no five seconds
     diary = Diary(folder / f"{name}.diary", name)
     try:
         asyncio.run(_live(url, namespace, name, colour, folder, seed, diary))

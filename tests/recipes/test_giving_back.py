@@ -184,7 +184,9 @@ def test_a_thousand_claims_forgotten_in_a_loop_while_a_signal_collects_garbage_a
             eventually(lambda: not task.claims(), timeout=20)
             eventually(lambda: len(warned) >= 1000)
         assert len({str(warning.message) for warning in warned}) == 1000
-        assert store._engine.listener.holdings.all() == store._engine.listener.holdings.forgotten() == []
+        assert (
+            store._engine.opening.listener.holdings.all() == store._engine.opening.listener.holdings.forgotten() == []
+        )
 
 
 async def test_a_claim_that_is_forgotten_by_another_thread_inside_our_locks_hangs_nothing(
@@ -194,7 +196,7 @@ async def test_a_claim_that_is_forgotten_by_another_thread_inside_our_locks_hang
     claim = await task.claim("a", ttl=TTL).acquire()
     held = [plain(claim)]
     del claim
-    leases = getattr(engine.listener, "_listener", engine.listener)._leases
+    leases = getattr(engine.opening.listener, "_listener", engine.opening.listener)._leases
 
     def forget() -> None:
         with leases._lock, engine._sharing:

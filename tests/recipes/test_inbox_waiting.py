@@ -129,7 +129,7 @@ async def test_inboxes_that_nobody_closed_are_left_when_the_next_one_is_opened(t
     for index in range(8):
         await task.send("r", index)
         assert (await task.inbox("r").receive(timeout=PATIENCE)).content == index
-    listener = task.place.engine.listener
+    listener = task.place.engine.opening.listener
     (feed,) = getattr(listener, "_listener", listener)._feeds.values()
     gc.collect()
     async with task.inbox("r"):

@@ -462,7 +462,7 @@ async def test_keys_inputs_and_functions_that_cannot_be_used_are_refused(task: A
 
 async def test_a_result_that_is_there_costs_one_read(task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     await task.once("k", Work("fine"))
-    connection, asked = task.place.connection, []
+    connection, asked = task.place.opening.commands, []
     run = connection.run  # which the scripts go through too
     monkeypatch.setattr(connection, "run", lambda *args, **named: asked.append(args) or run(*args, **named))
     commits = task.place.engine.stats.frozen().commits

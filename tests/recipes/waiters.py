@@ -95,6 +95,6 @@ async def seated(task: Any, other: Any, seat: Seat, count: int = 1) -> None:
 
 def listening(task: Any) -> int:
     """How many of this store listen to the context, once the first of them has seen what is there."""
-    listener = task.place.engine.listener
+    listener = task.place.engine.opening.listener
     feed = getattr(listener, "_listener", listener)._feeds.get(task.address)
     return len(feed.mailboxes) if feed and feed.last is not None else 0

@@ -62,7 +62,7 @@ async def stall(task: Any, key: str) -> None:
 
 def leases_of(task: Any, key: str) -> list[Any]:
     """The leases of a run as they are renewed: the run's own, and its record's."""
-    listener = task.place.engine.listener
+    listener = task.place.engine.opening.listener
     leases = getattr(listener, "_listener", listener)._leases.of(task.address)
     return [lease for lease in leases if lease.path in (f"@runs/{key}", f"@once/{key}")]
 

@@ -22,7 +22,7 @@ SOON = 0.06
 
 def mute(store: ccs.Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets a store sweep nothing by itself."""
-    monkeypatch.setattr(store._engine.listener, "expect", lambda address, seconds: None)
+    monkeypatch.setattr(store._engine.opening.listener, "expect", lambda address, seconds: None)
 
 
 class Unswept:

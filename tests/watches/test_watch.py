@@ -631,7 +631,7 @@ async def test_waiting_takes_a_value_a_condition_or_nothing(
         await other.set("p", number)
     assert [entry.value for entry in await bounded(asyncio.gather(*waits), 10)] == [1, 3, 4]
     assert (await ctx.wait_for("p", timeout=scaled(5))).value == 5
-    assert not ctx.store._engine.listener._feeds, "nobody watches any more"
+    assert not ctx.store._engine.opening.listener._feeds, "nobody watches any more"
 
 
 async def test_waiting_goes_on_when_the_entry_that_is_waited_for_goes(astore: ccs.aio.Store) -> None:

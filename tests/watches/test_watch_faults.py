@@ -323,10 +323,10 @@ async def test_a_connection_that_breaks_before_its_first_command_leaves_nobody_w
     valkey: str, namespace: str
 ) -> None:
     async with ccs.aio.connect(valkey, namespace=namespace) as store:
-        talk = store._engine.connection._link._talk
+        talk = store._engine.opening.commands._pool._talk
         assert talk
         talk.wire.lose(ConnectionError("broken"))
         with pytest.raises(LinkDown) as caught:
-            await bounded(talk.call(("PING",), store._engine.connection.patience()), 5)
+            await bounded(talk.call(("PING",), store._engine.opening.commands.patience()), 5)
         assert not caught.value.sent
         assert (await bounded(store.task("t").set("p", 1), 5)).version == 1

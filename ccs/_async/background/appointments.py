@@ -13,7 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ccs._async.transport.commands import Connection, ScriptCall
+from ccs._async.transport.commands import Commands
+from ccs._core.commits.calls import Call
 from ccs._core.retry import Patience
 from ccs._core.timers import Agenda
 from ccs._log import logger
@@ -30,9 +31,9 @@ Appointment = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """A call of a script that an appointment consists of, and who takes the reply; `weight` is in single operations."""
+    """A call of a script that an appointment consists of, and who takes its answer; `weight` is in single operations."""
 
-    call: ScriptCall
+    call: Call[Any]
     take: Callable[[Any], object]
     weight: int = 1
 
@@ -42,11 +43,13 @@ class Appointments:
 
     def __init__(
         self,
-        connection: Connection,
+        commands: Commands,
         kinds: dict[str, Callable[[str], Sequence[Errand]]],
         tell: Callable[..., object],
     ) -> None:
-        self._connection, self._kinds, self._tell = connection, kinds, tell
+        self._commands = commands
+        self._kinds = kinds
+        self._tell = tell
         self._agenda: Agenda[Appointment] = Agenda()
         self._forbidden: set[Appointment] = set()
         self._planned = asyncio.Event()
@@ -113,14 +116,14 @@ class Appointments:
     async def _travel(self, some: Sequence[tuple[Appointment, Errand]]) -> Exception | None:
         patience = Patience(time.monotonic() + _PATIENCE)
         try:
-            replies = await self._connection.scripts([errand.call for _, errand in some], patience)
+            replies = await self._commands.calls([errand.call for _, errand in some], patience)
         except Exception as error:  # noqa: BLE001  # as above
             return error
         for (what, errand), reply in zip(some, replies, strict=True):
             try:
                 if isinstance(reply, Exception):
                     raise reply
-                errand.take(reply)
+                errand.take(errand.call.parse(reply))
             except Exception as error:  # noqa: BLE001  # as above
                 self._failed(what, error)
         return None

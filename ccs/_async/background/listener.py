@@ -11,38 +11,34 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from ccs._async.background.appointments import Appointments, Errand
-from ccs._async.commit_sender import commit_call
-from ccs._async.transport.commands import Connection, ScriptCall
+from ccs._async.transport.commands import Commands
 from ccs._async.transport.connect import Dialer
 from ccs._async.transport.connection import Plain
-from ccs._async.transport.pool import Link
-from ccs._async.transport.pubsub import Line
+from ccs._async.transport.pool import Pool
+from ccs._async.transport.pubsub import PubSub
 from ccs._compat import AsyncSignal, Lock, call
 from ccs._core.changes.feed import Feed
 from ccs._core.changes.mailbox import Mailbox
+from ccs._core.commits.calls import commit_call, journal_call
 from ccs._core.commits.commit import (
     Applied,
     Batch,
     Commit,
-    parse_answers,
-    refused_action,
     renew_op,
     revision_guard,
     sweep_op,
 )
-from ccs._core.commits.journal import MALFORMED, JournalPage, Record, parse_page, parse_record
-from ccs._core.commits.queries import journal_arguments, journal_keys
-from ccs._core.names.keys import Keys, address_of_key, channel_glob, keys_of
+from ccs._core.commits.journal import MALFORMED, JournalPage, Record, parse_record
+from ccs._core.names.keys import address_of_key, channel_glob, keys_of
 from ccs._core.names.target import Target
 from ccs._core.recipes.holdings import Holding, Holdings, giving_back, grouped
 from ccs._core.recipes.lease import Lease, Leases
 from ccs._core.times import millis
 from ccs._log import logger
 from ccs._protocol.faults import copy_of
-from ccs._protocol.scripts import JOURNAL
 from ccs._stats import Counters
 from ccs.errors import CCSError, Forbidden, StoreClosed
 
@@ -84,14 +80,14 @@ class Listener:
     ) -> None:
         # A connection of its own, for the sweeps and the looks at the journal: it depends on nobody's commands.
         self._dialer = Dialer(target, timeout, retry_for)
-        self._connection = Connection(Link(self._dialer, stats), self._dialer.address, target.user, retry_for, stats)
+        self._commands = Commands(Pool(self._dialer, stats), self._dialer.address, target.user, retry_for, stats)
         self._namespace, self._retry_for, self._stats = namespace, retry_for, stats
         self._feeds: dict[str, Feed] = {}
         # Replaced, never changed: another thread may be on its way through them.
         self._overhearing: tuple[Overhearing, ...] = ()
         self._tell = tell
         told = self._on_message, self._on_live, self._on_down, self._on_refused
-        self._line = Line(self._dialer, *told, retry_for, stats, tell, plain)
+        self._line = PubSub(self._dialer, *told, retry_for, stats, tell, plain)
         self._leases = Leases(Lock())
         self.holdings = holdings or Holdings()
         kinds = {
@@ -101,7 +97,7 @@ class Listener:
             "resync": self._resync,
             "tidy": self._tidy,
         }
-        self._appointments = Appointments(self._connection, kinds, tell)
+        self._appointments = Appointments(self._commands, kinds, tell)
         self._plan = self._appointments.plan
 
     def __repr__(self) -> str:
@@ -116,7 +112,7 @@ class Listener:
         self._on_down(closed)
         await self._appointments.aclose()
         await self._line.aclose(closed)
-        await self._connection.aclose()
+        await self._commands.aclose()
 
     def signal(self) -> AsyncSignal:
         """What one who is woken by this listener waits for."""
@@ -346,12 +342,10 @@ class Listener:
         feed = self._feeds.get(address)
         if feed is None:
             return ()
-        keys = journal_keys(keys_of(self._namespace, address))
-        call = ScriptCall(JOURNAL, keys, journal_arguments(feed.last or 0, 0))
+        call = journal_call(keys_of(self._namespace, address), feed.last or 0, 0)
         return [Errand(call, partial(self._checked, feed))]
 
-    def _checked(self, feed: Feed, reply: Any) -> None:
-        page = parse_page(reply)
+    def _checked(self, feed: Feed, page: JournalPage) -> None:
         self._plan_from(feed.address, page)
         self._count_gap(feed.check(page))
 
@@ -362,16 +356,8 @@ class Listener:
         return ()
 
     def _errand(self, address: str, batch: Batch, take: Callable[[str, Sequence[Applied | CCSError]], None]) -> Errand:
-        keys = keys_of(self._namespace, address)
-        forbid = partial(self._forbid, keys)
-        return Errand(
-            commit_call(batch, keys),
-            lambda reply: take(address, parse_answers(batch, address, reply, forbid)),
-            len(batch.commits),
-        )
-
-    def _forbid(self, keys: Keys, refused: str) -> Forbidden:
-        return self._connection.forbidden(refused_action(refused, keys))
+        call = commit_call(batch, keys_of(self._namespace, address), address, self._commands.forbidden)
+        return Errand(call, partial(take, address), len(batch.commits))
 
 
 def _warn_forgotten(holding: Holding) -> None:

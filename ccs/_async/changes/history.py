@@ -88,5 +88,5 @@ class History:
         self._changes.extend(reversed(changes) if backwards else changes)
 
     async def _look(self, cursor: int, count: int) -> JournalPage:
-        await self._place.engine.ready()
+        await self._place.opening.ready()
         return await self._place.engine.look(self._place.address, cursor, count)

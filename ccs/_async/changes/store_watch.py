@@ -74,7 +74,9 @@ class StoreWatch(Local):
         self._limit_bytes = max(1, whole("buffer_bytes", buffer_bytes, "how many bytes of changes to hold"))
         self._records: deque[tuple[str, Record]] = deque()
         self._put = self._taken = 0
-        self._listener, self._signal = engine.listener, engine.listener.signal()
+        self._opening = engine.opening
+        self._listener = engine.opening.listener
+        self._signal = self._listener.signal()
         self._cursors: dict[str, Cursor] = {}
         self._handed: dict[str, int] = {}
         self._behind: dict[str, None] = {}
@@ -103,7 +105,7 @@ class StoreWatch(Local):
             raise Misuse("a watch is entered once; make another one")
         self._check()
         self._entered = True
-        await self._engine.ready()
+        await self._opening.ready()
         await self._listener.overhear(self)
         try:
             await self._begin()
@@ -182,7 +184,7 @@ class StoreWatch(Local):
         else:
             self.resync(routine=True)
         # What ended before this moment was over before the watch began.
-        clock = await self._engine.connection.run(("TIME",), early=True)
+        clock = await self._opening.commands.run(("TIME",))
         self._now = int(clock[0]) * 1_000_000 + int(clock[1])
         await self._check_since()
         self._ends.begin(self._now)
@@ -213,7 +215,7 @@ class StoreWatch(Local):
             self._listener.expect(address, (page.next_expiry - page.now) / 1000)
 
     def _check(self) -> None:
-        self._engine.check(self._listener)
+        self._opening.check()
 
     async def _next(self, deadline: float | None) -> Any:
         if not self._entered:

@@ -8,11 +8,10 @@ from datetime import datetime
 from ccs._async.changes.journal_backwards import newest_first
 from ccs._async.handle import Place
 from ccs._core.changes.time_travel import Moment, alive_at, net_changes, undo, without_due
+from ccs._core.commits.calls import entries_call, info_call
 from ccs._core.commits.entry import to_entry
 from ccs._core.commits.journal import Record
-from ccs._core.commits.queries import info_keys, parse_found, read_arguments
 from ccs._core.names.pattern import Matcher
-from ccs._protocol.scripts import INFO, READ
 from ccs.errors import ContextGone, HistoryCompacted, InvalidValue
 from ccs.types import Change, Snapshot
 
@@ -22,10 +21,11 @@ __all__ = ["diff", "snapshot_at"]
 async def snapshot_at(place: Place, when: int | datetime, matcher: Matcher) -> Snapshot:
     """The entries that matched after the commit of a revision, or at a moment."""
     moment = Moment.of(when)
-    reply = await place.connection.script(READ, place.keys.all, read_arguments("entries", matcher.selectors))
-    found = parse_found(reply, matcher.matches, due=True)
+    found = await place.opening.call(entries_call(place.keys, matcher.selectors, matcher.matches, due=True))
     _check_past(place, moment, found.revision)
-    entries, stands, now = found.entries, found.revision, int(reply[1]) * 1000
+    entries = found.entries
+    stands = found.revision
+    now = found.now * 1000
     at = now
     async for record in _backwards(place, found.revision):
         at = min(now, moment.stood(record))
@@ -42,7 +42,7 @@ async def snapshot_at(place: Place, when: int | datetime, matcher: Matcher) -> S
 async def diff(place: Place, since: int | datetime, until: int | datetime | None, matcher: Matcher) -> list[Change]:
     """The net changes of a stretch of history."""
     start, end = Moment.of(since), None if until is None else Moment.of(until)
-    newest = int((await place.connection.script(INFO, info_keys(place.keys), ()))[0])
+    newest = (await place.opening.call(info_call(place.keys, place.address))).revision
     _check_past(place, start, newest)
     records, stands, began = [], newest, 0
     async for record in _backwards(place, newest):

@@ -18,6 +18,7 @@ from ccs._async.engine import Engine
 from ccs._core.changes.mailbox import Mailbox
 from ccs._core.checks import whole
 from ccs._core.codec import decode
+from ccs._core.commits.calls import entries_call
 from ccs._core.commits.entry import to_entry
 from ccs._core.commits.journal import (
     MALFORMED,
@@ -30,13 +31,11 @@ from ccs._core.commits.journal import (
     follow,
     initial_change,
 )
-from ccs._core.commits.queries import parse_found, read_arguments
 from ccs._core.names.pattern import compile_patterns
 from ccs._core.retry import Patience
 from ccs._core.times import Duration, seconds
 from ccs._local import Local
 from ccs._log import logger
-from ccs._protocol.scripts import READ
 from ccs.errors import (
     CCSError,
     ContextFinished,
@@ -82,7 +81,9 @@ class Watch(Local):
         self._engine, self._address, self._patterns = engine, address, patterns
         self._matcher = compile_patterns(patterns)
         self._since, self._initial = since, initial
-        self._listener, self._signal = engine.listener, engine.listener.signal()
+        self._opening = engine.opening
+        self._listener = engine.opening.listener
+        self._signal = self._listener.signal()
         most = whole("buffer", buffer, "how many changes to hold")
         most_bytes = whole("buffer_bytes", buffer_bytes, "how many bytes of changes to hold")
         self._mailbox = Mailbox(self._matcher, max(1, most), max(1, most_bytes), self._signal.set)
@@ -111,7 +112,7 @@ class Watch(Local):
         self._check()
         self._entered = True
         # The store's own gate first: it opens a store that nobody has entered.
-        await self._engine.ready()
+        await self._opening.ready()
         await self.start()
         return self
 
@@ -197,7 +198,7 @@ class Watch(Local):
     async def start(self) -> None:
         """Goes live. For the inside: users enter the watch."""
         self._entered = True
-        patience = self._engine.connection.patience()
+        patience = self._opening.commands.patience()
         await self._listener.join(self._address, self._mailbox)
         try:
             await self._begin(patience)
@@ -222,9 +223,8 @@ class Watch(Local):
 
     async def _take_snapshot(self, patience: Patience) -> None:
         keys = self._engine.keys(self._address)
-        arguments = read_arguments("entries", self._matcher.selectors)
-        reply = await self._engine.connection.script(READ, keys.all, arguments, early=True, patience=patience)
-        found = parse_found(reply, self._matcher.matches)
+        call = entries_call(keys, self._matcher.selectors, self._matcher.matches)
+        found = await self._opening.commands.call(call, patience)
         entries = sorted(found.entries.items(), key=lambda item: (item[1].revision, item[0]))
         self._read = Cursor(found.revision)
         for left, (path, raw) in enumerate(entries, 1 - len(entries)):
@@ -233,7 +233,7 @@ class Watch(Local):
             self._handed = self._read
 
     def _check(self) -> None:
-        self._engine.check(self._listener)
+        self._opening.check()
 
     async def _next(self, deadline: float | None) -> Any:
         if not self._entered:

@@ -202,7 +202,7 @@ class Episodic(Local):
             raise Conflict(path, 0, raw.version, raw.revision, raw.agent)
 
     async def _now(self) -> datetime:
-        seconds, micros = await self._place.connection.run(("TIME",))
+        seconds, micros = await self._place.opening.run(("TIME",))
         return from_micros(int(seconds) * 1_000_000 + int(micros))
 
 

@@ -138,10 +138,10 @@ async def _present(place: Place) -> int:
     keys = place.keys
     count = "ZLEXCOUNT", keys.paths, f"[{_BELOW}", b"(" + _BELOW.encode() + b"\xff"
     # In this order: counted before somebody else sweeps, what has expired would be taken for present.
-    deadlines, present = await place.connection.run_all([("ZCARD", keys.deadlines), count])
+    deadlines, present = await place.opening.run_all([("ZCARD", keys.deadlines), count])
     if deadlines:
         await place.commit([sweep_op()], [], 0, heeding=False)
-        present = await place.connection.run(count)
+        present = await place.opening.run(count)
     return int(present)
 
 

@@ -146,9 +146,9 @@ class Memory(Local):
 
     async def _first(self, key: str, scope: str | None) -> bytes | None:
         places = [entries.place for entries in self._named(scope).values()]
-        connection = places[0].connection
+        opening = places[0].opening
         looks = [(("HGET", place.keys.entries, key), ("HGET", place.keys.meta, "state")) for place in places]
-        clock, *replies = await connection.run_all([("TIME",), *chain.from_iterable(looks)])
+        clock, *replies = await opening.run_all([("TIME",), *chain.from_iterable(looks)])
         now = int(clock[0]) * 1000 + int(clock[1]) // 1000
         for raw, state in zip(replies[::2], replies[1::2], strict=True):
             # The time of a context never goes back, not behind its last revision.

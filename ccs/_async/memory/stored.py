@@ -10,15 +10,14 @@ from typing import NamedTuple
 from ccs._async.handle import Place
 from ccs._compat import async_sleep
 from ccs._core.checks import whole
+from ccs._core.commits.calls import entries_call, page_call
 from ccs._core.commits.commit import delete_op, revision_guard
 from ccs._core.commits.entry import RawEntry
-from ccs._core.commits.queries import page_arguments, parse_found, read_arguments
 from ccs._core.memory.filters import Accept
 from ccs._core.memory.records import Kept, kept_in
 from ccs._core.names.pattern import Below, Exact
 from ccs._core.names.system_paths import system_path
 from ccs._core.retry import jitter
-from ccs._protocol.scripts import READ
 from ccs.errors import Conflict
 
 __all__ = ["Stretch", "forget", "forget_matching", "listed", "page", "stored_at", "stretch"]
@@ -36,8 +35,8 @@ class Stretch(NamedTuple):
 
 async def stored_at(place: Place, path: str) -> RawEntry | None:
     """What stands at a path; None where there is nothing, or what has expired."""
-    reply = await place.connection.script(READ, place.keys.all, read_arguments("entries", [Exact(path)]))
-    return parse_found(reply, _any).entries.get(path)
+    found = await place.opening.call(entries_call(place.keys, [Exact(path)]))
+    return found.entries.get(path)
 
 
 async def forget(place: Place, path: str) -> bool:
@@ -101,10 +100,5 @@ async def stretch(place: Place, root: str, after: str, most: int = _PAGE) -> Str
 
 async def page(place: Place, root: str, after: str, limit: int) -> Stretch:
     """The next memories of a kind: at most `limit` whose paths come after that one."""
-    arguments = page_arguments(Below(f"{root}/"), after, limit)
-    found = parse_found(await place.connection.script(READ, place.keys.all, arguments), _any)
+    found = await place.opening.call(page_call(place.keys, Below(f"{root}/"), after, limit))
     return Stretch(found.entries, found.last_path)
-
-
-def _any(_: str) -> bool:
-    return True

@@ -26,6 +26,7 @@ from ccs._async.recipes.claim_queue import Turns
 from ccs._compat import AsyncWorker
 from ccs._core.checks import listed
 from ccs._core.codec import encode
+from ccs._core.commits.calls import paths_call
 from ccs._core.commits.commit import (
     Guard,
     Operation,
@@ -36,13 +37,11 @@ from ccs._core.commits.commit import (
     set_op,
     version_guard,
 )
-from ccs._core.commits.queries import parse_listed, read_arguments
 from ccs._core.recipes.claim import CLAIMS, Site, free_of, info_of, site_of
 from ccs._core.recipes.lease import Lease
 from ccs._core.times import Duration, millis, seconds
 from ccs._local import Local
 from ccs._log import logger
-from ccs._protocol.scripts import READ
 from ccs.errors import AlreadyClaimed, CCSError, ClaimLost, Conflict, ContextFinished, Misuse, Unavailable
 from ccs.types import ClaimInfo
 
@@ -97,7 +96,7 @@ class Claim(Local):
     def state(self) -> str:
         """`new`, `waiting` to be acquired, `held`, `lost` or `released`."""
         if self._lease is not None and not self._released:
-            if self._place.engine.inherited:  # nobody renews it here, and the parent goes on holding it
+            if self._place.opening.inherited:  # nobody renews it here, and the parent goes on holding it
                 return "lost"
             if self._lease.over:
                 return "released"
@@ -367,8 +366,8 @@ async def claim_any(place: Place, resources: Iterable[str], claim: Callable[[str
 async def _free(place: Place, sites: list[Site]) -> list[Site]:
     if not sites:
         return []
-    arguments = read_arguments("paths", (selector for site in sites for selector in site.selectors))
-    listed = parse_listed(await place.connection.script(READ, place.keys.all, arguments), lambda _: True)
+    selectors = (selector for site in sites for selector in site.selectors)
+    listed = await place.opening.call(paths_call(place.keys, selectors))
     return free_of(sites, listed.paths)
 
 

@@ -290,7 +290,7 @@ class Inbox(Local):
         await view.__aenter__()
         self._view = view
         while orphans:  # after it: where they are of the same context, that is listened to all along
-            await engine.listener.leave(*orphans.popleft())
+            await engine.opening.listener.leave(*orphans.popleft())
         return view
 
     async def _leave(self) -> None:

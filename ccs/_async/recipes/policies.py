@@ -25,7 +25,7 @@ async def set_policy(entries: Entries, pattern: str, policy: str) -> int:
 
 async def policies(entries: Entries) -> dict[str, str]:
     """The policies that hold, by pattern, in the order in which they were set."""
-    known = await entries.place.heeder.policies()
+    known = await entries.place.by_policy.policies()
     return {rule.pattern: rule.policy for rule in reversed(known.rules)}
 
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from ccs._async.background.listener import Listener
 from ccs._async.entries import Entries
 from ccs._compat import AsyncWorker, async_sleep, async_whole
 from ccs._core.codec import encode
@@ -48,7 +47,7 @@ class Presence(Local):
         self._lease: Lease | None = None
         self._return: AsyncWorker | None = None
         self._entered = self._left = False
-        self._listener: Listener | None = None
+        self._opening = self._place.opening
 
     def __repr__(self) -> str:
         role = f" as {self.role!r}" if self.role else ""
@@ -130,13 +129,13 @@ class Presence(Local):
             raise
 
     def _keep(self, lease: Lease) -> None:
-        self._lease, self._listener = lease, self._place.engine.listener
+        self._lease, self._opening = lease, self._place.opening
         self._place.hold(lease)
         self._place.holding(lease.path, lease.revision)
-        self._place.engine.presences[self] = self._place.address, self.agent, self.ttl
+        self._place.opening.presences[self] = self._place.address, self.agent, self.ttl
 
     def _forget(self) -> None:
-        self._place.engine.presences.pop(self, None)
+        self._place.opening.presences.pop(self, None)
         lease, self._lease = self._lease, None
         if lease:
             self._place.let_go(lease)
@@ -150,7 +149,7 @@ class Presence(Local):
         logger.warning("%r lapsed, and joins again: it was away for longer than %g s", self, self.ttl)
         while not self._left:
             try:
-                self._place.engine.check(self._listener)
+                self._opening.check()
                 await self._check_context()
                 return await self._announce()
             except Unavailable as error:

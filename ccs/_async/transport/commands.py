@@ -6,58 +6,46 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, TypeVar
 
-from ccs._async.transport.pool import Link
+from ccs._async.transport.pool import Pool
 from ccs._compat import async_sleep
+from ccs._core.commits.calls import Call
 from ccs._core.commits.commit import Argument
 from ccs._core.retry import Patience, backoff
 from ccs._log import logger
 from ccs._protocol.faults import LinkDown, passes, reply_fault
 from ccs._protocol.replies import ServerError
-from ccs._protocol.scripts import Script
+from ccs._protocol.scripts import SCRIPTS
 from ccs._stats import Counters
 from ccs.errors import CCSError, Forbidden, Unavailable
 
-__all__ = ["Connection", "ScriptCall"]
+__all__ = ["Commands"]
+
+T = TypeVar("T")
 
 _PATIENT = 3
 
 
-class ScriptCall(NamedTuple):
-    """A script, the keys that it works on, and its arguments."""
+class Commands:
+    """Runs commands on a server."""
 
-    script: Script
-    keys: Sequence[str]
-    arguments: Sequence[Argument]
-
-    def command(self, how: str = "EVALSHA") -> tuple[Argument, ...]:
-        """As it travels: by its digest, or with `EVAL` by its text."""
-        script = self.script.digest if how == "EVALSHA" else self.script.text
-        return how, script, str(len(self.keys)), *self.keys, *self.arguments
-
-
-class Connection:
-    """What every command of a store goes through.
-
-    `gate(until)` is awaited before each one that is not `early`; `passable` says whether that would be at once.
-    """
-
-    def __init__(self, link: Link, address: str, user: str, retry_for: float, stats: Counters) -> None:
-        self._link, self.clock = link, link.clock
-        self.address, self._user, self._retry_for, self._stats = address, user, retry_for, stats
-        self.gate: Callable[[Patience], Awaitable[None]] | None = None
-        self.passable: Callable[[], bool] = lambda: False
+    def __init__(self, pool: Pool, address: str, user: str, retry_for: float, stats: Counters) -> None:
+        self._pool = pool
+        self.clock = pool.clock
+        self.address = address
+        self._user = user
+        self._retry_for = retry_for
+        self._stats = stats
 
     def __repr__(self) -> str:
-        return f"<Connection over {self._link!r}>"
+        return f"<Commands over {self._pool!r}>"
 
     async def run(
         self,
         command: Any,
         *,
         call: Callable[[Any, Patience], Awaitable[Any]] | None = None,
-        early: bool = False,
         writes: bool = False,
         patience: Patience | None = None,
         text: str = "",
@@ -70,11 +58,9 @@ class Connection:
         know it. `call` is how it travels, ordinarily by itself. `again` gives what is sent instead once the server may
         have seen the command. What the user may not do is `Forbidden`, at once.
         """
-        call = call or self._link.call
+        call = call or self._pool.call
         patience = patience or self.patience()
         attempt = 0
-        if not early and not self.passable():
-            await self.ready(patience)
         while True:
             seen_before = patience.sent
             try:
@@ -98,59 +84,52 @@ class Connection:
         """That of a command which begins now."""
         return Patience(time.monotonic() + self._retry_for)
 
-    async def ready(self, patience: Patience) -> None:
-        """Waits until commands may be sent."""
-        if not self.passable() and self.gate is not None:
-            await self.gate(patience)
-
     def forbidden(self, action: str) -> Forbidden:
         """The error for an action that the server does not let the user do."""
         return Forbidden(self.address, self._user, action)
 
-    async def script(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], **options: Any) -> Any:
-        """The reply of a script, by its digest; its text travels only where the server does not know it."""
-        return await self.run(ScriptCall(script, keys, arguments).command(), text=script.text, **options)
+    async def call(self, call: Call[T], patience: Patience | None = None) -> T:
+        """What a script answers, called by its digest; its text travels only where the server does not know it."""
+        text = SCRIPTS[call.script].text
+        return call.parse(await self.run(_command(call), text=text, patience=patience))
 
-    async def scripts(
-        self, calls: Sequence[ScriptCall], patience: Patience | None = None, *, early: bool = False
-    ) -> list[Any]:
-        """The replies of several scripts, which travel together: one round trip, or two where the server knows them not.
+    async def calls(self, calls: Sequence[Call[Any]], patience: Patience | None = None) -> list[Any]:
+        """The replies to several calls, not parsed, which travel together: one round trip, or two where scripts are unknown.
 
-        What the server answers to one of them with an error is such an error, in the place of its reply.
+        Where the server answers a call with an error, that error stands in the place of its reply.
         """
-        commands = [call.command() for call in calls]
-        replies: list[Any] = await self.run(commands, call=self._each, patience=patience, early=early)
-        unknown = [place for place, reply in enumerate(replies) if _is_unknown(reply)]
+        replies: list[Any] = await self.run([_command(call) for call in calls], call=self._each, patience=patience)
+        unknown = [index for index, reply in enumerate(replies) if _is_unknown(reply)]
         if unknown:
-            again = _with_texts([calls[place] for place in unknown])
-            found = await self.run(again, call=self._each, patience=patience, early=early)
-            for place, reply in zip(unknown, found, strict=True):
-                replies[place] = reply
+            again = _with_texts([calls[index] for index in unknown])
+            found = await self.run(again, call=self._each, patience=patience)
+            for index, reply in zip(unknown, found, strict=True):
+                replies[index] = reply
         return [self._judged(call, reply) for call, reply in zip(calls, replies, strict=True)]
 
-    def _judged(self, call: ScriptCall, reply: Any) -> Any:
+    def _judged(self, call: Call[Any], reply: Any) -> Any:
         if not isinstance(reply, ServerError):
             return reply
         try:
-            reply_fault(reply, self.address, self._user, call.command(), call.script.text)
+            reply_fault(reply, self.address, self._user, _command(call), SCRIPTS[call.script].text)
         except CCSError as error:
             return error
         return reply
 
     async def _each(self, commands: Sequence[tuple[Argument, ...]], patience: Patience) -> list[Any]:
-        replies = await self._link.call_all(commands, patience)
+        replies = await self._pool.call_all(commands, patience)
         for reply in replies:
             if isinstance(reply, ServerError) and passes(reply):
                 raise reply
         return replies
 
-    async def run_all(self, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
+    async def run_all(self, commands: Sequence[tuple[Argument, ...]], patience: Patience | None = None) -> list[Any]:
         """The replies to several reads, which travel together: one round trip."""
-        replies: list[Any] = await self.run(commands, call=self._whole)
+        replies: list[Any] = await self.run(commands, call=self._all_or_none, patience=patience)
         return replies
 
-    async def _whole(self, commands: Sequence[tuple[Argument, ...]], patience: Patience) -> list[Any]:
-        replies = await self._link.call_all(commands, patience)
+    async def _all_or_none(self, commands: Sequence[tuple[Argument, ...]], patience: Patience) -> list[Any]:
+        replies = await self._pool.call_all(commands, patience)
         for reply in replies:
             if isinstance(reply, ServerError):
                 raise reply
@@ -162,12 +141,12 @@ class Connection:
 
         `on_reply` gets the reply, an error of the server, or `LinkDown`.
         """
-        return self._link.post(command, on_reply)
+        return self._pool.post(command, on_reply)
 
     # [/async-only]
     async def aclose(self) -> None:
-        """Closes the link, and lets go of the server that it leads to."""
-        await self._link.aclose()
+        """Closes the connections, and lets go of the server that they lead to."""
+        await self._pool.aclose()
 
     def _reason(self, error: ServerError, command: Any, text: str, maybe_applied: bool) -> str:
         one = command if isinstance(command[0], str) else command[0]
@@ -192,13 +171,20 @@ def _is_unknown(reply: Any) -> bool:
     return isinstance(reply, ServerError) and reply.code == "NOSCRIPT"
 
 
-def _with_texts(calls: Sequence[ScriptCall]) -> list[tuple[Argument, ...]]:
-    """The calls as they travel where the server does not know their scripts: the first of each tells it the text."""
-    told: set[Script] = set()
+def _command(call: Call[Any], how: str = "EVALSHA") -> tuple[Argument, ...]:
+    """A call as it travels: by the digest of its script, or with `EVAL` by the text."""
+    script = SCRIPTS[call.script]
+    spelled = script.digest if how == "EVALSHA" else script.text
+    return how, spelled, str(len(call.keys)), *call.keys, *call.arguments
+
+
+def _with_texts(calls: Sequence[Call[Any]]) -> list[tuple[Argument, ...]]:
+    """The calls as they travel where the server does not know their scripts: the first of each carries the text."""
+    sent: set[str] = set()
     commands = []
     for call in calls:
-        commands.append(call.command("EVALSHA" if call.script in told else "EVAL"))
-        told.add(call.script)
+        commands.append(_command(call, "EVALSHA" if call.script in sent else "EVAL"))
+        sent.add(call.script)
     return commands
 
 

@@ -23,13 +23,13 @@ from ccs._protocol.replies import ServerError, pack
 from ccs._stats import Counters
 from ccs.errors import CCSError, StoreClosed
 
-__all__ = ["Link"]
+__all__ = ["Pool"]
 
 # Seconds between two looks at what waits.
 _LOOK = 0.1
 
 
-class Link:
+class Pool:
     """A connection that is opened when it is needed, and again after it broke."""
 
     def __init__(self, dialer: Dialer, stats: Counters) -> None:
@@ -40,7 +40,7 @@ class Link:
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<Link to {self._dialer.address}, {'up' if self._talk and self._talk.wire.up else 'down'}>"
+        return f"<Pool to {self._dialer.address}, {'up' if self._talk and self._talk.wire.up else 'down'}>"
 
     async def call(self, command: tuple[Argument, ...], patience: Patience) -> Any:
         """The reply to one command; `LinkDown` where there is none, `ServerError` where the server refuses."""

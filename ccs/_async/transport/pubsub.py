@@ -28,13 +28,13 @@ from ccs._protocol.replies import InvalidReply, ServerError, pack
 from ccs._stats import Counters
 from ccs.errors import CCSError, Forbidden, Unavailable
 
-__all__ = ["Line"]
+__all__ = ["PubSub"]
 
 # Seconds without a word after which we ask; and after twice that, give the connection up.
 HEARTBEAT = 3.0
 
 
-class Line:
+class PubSub:
     """One connection that only listens; `subscribe` opens it.
 
     Messages may be heard in any thread, one at a time; whatever else is heard goes through `tell`, to the loop.
@@ -72,7 +72,7 @@ class Line:
         self._tasks: list[asyncio.Task[None]] = []
 
     def __repr__(self) -> str:
-        return f"<Line to {self._dialer.address}, {'up' if self._wire else 'down'}, {len(self._live)} channels>"
+        return f"<PubSub to {self._dialer.address}, {'up' if self._wire else 'down'}, {len(self._live)} channels>"
 
     async def subscribe(self, verb: str, channel: str, timeout: float) -> None:
         """Listens to a channel; live when this returns, else `Unavailable` after `timeout` seconds."""

@@ -17,6 +17,7 @@ from ccs.types import ContextInfo
 __all__ = [
     "Found",
     "Listed",
+    "Matches",
     "info_keys",
     "journal_arguments",
     "journal_keys",
@@ -34,12 +35,16 @@ Matches = Callable[[str], bool]
 
 
 class Found(NamedTuple):
-    """Raw entries that a read found, alive at the moment after `revision`; `hidden`: others there were due."""
+    """Raw entries that a read found, alive at the moment after `revision`; `hidden`: others there were due.
+
+    `now` is the server's time, in milliseconds.
+    """
 
     revision: int
     entries: dict[str, RawEntry]
     last_path: str | None
-    hidden: bool = False
+    hidden: bool
+    now: int
 
 
 class Listed(NamedTuple):
@@ -79,7 +84,7 @@ def parse_found(reply: Sequence[Any], matches: Matches, *, due: bool = False) ->
             found[path] = entry
         else:
             hidden = True
-    return Found(int(reply[0]), found, path, hidden)
+    return Found(int(reply[0]), found, path, hidden, now)
 
 
 def parse_listed(reply: Sequence[Any], matches: Matches) -> Listed:

@@ -89,5 +89,5 @@ class History:
         self._changes.extend(reversed(changes) if backwards else changes)
 
     def _look(self, cursor: int, count: int) -> JournalPage:
-        self._place.engine.ready()
+        self._place.opening.ready()
         return self._place.engine.look(self._place.address, cursor, count)

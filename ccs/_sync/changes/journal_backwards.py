@@ -19,7 +19,9 @@ def newest_first(place: Place, since: int | None, until: int | None) -> Iterator
 
     `HistoryDamaged` where something in between is no record.
     """
-    run, journal, newest = place.connection.run, place.keys.journal, b"+"
+    run = place.opening.run
+    journal = place.keys.journal
+    newest = b"+"
     if until is not None and (items := run(("XRANGE", journal, f"{until}-0", "+", "COUNT", "1"))):
         newest = items[0][0]  # the item that ends there or later
     before, after = newest.decode(), "-" if since is None else f"({since}-0"

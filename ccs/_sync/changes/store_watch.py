@@ -75,7 +75,9 @@ class StoreWatch(Local):
         self._limit_bytes = max(1, whole("buffer_bytes", buffer_bytes, "how many bytes of changes to hold"))
         self._records: deque[tuple[str, Record]] = deque()
         self._put = self._taken = 0
-        self._listener, self._signal = engine.listener, engine.listener.signal()
+        self._opening = engine.opening
+        self._listener = engine.opening.listener
+        self._signal = self._listener.signal()
         self._cursors: dict[str, Cursor] = {}
         self._handed: dict[str, int] = {}
         self._behind: dict[str, None] = {}
@@ -104,7 +106,7 @@ class StoreWatch(Local):
             raise Misuse("a watch is entered once; make another one")
         self._check()
         self._entered = True
-        self._engine.ready()
+        self._opening.ready()
         self._listener.overhear(self)
         try:
             self._begin()
@@ -183,7 +185,7 @@ class StoreWatch(Local):
         else:
             self.resync(routine=True)
         # What ended before this moment was over before the watch began.
-        clock = self._engine.connection.run(("TIME",), early=True)
+        clock = self._opening.commands.run(("TIME",))
         self._now = int(clock[0]) * 1_000_000 + int(clock[1])
         self._check_since()
         self._ends.begin(self._now)
@@ -214,7 +216,7 @@ class StoreWatch(Local):
             self._listener.expect(address, (page.next_expiry - page.now) / 1000)
 
     def _check(self) -> None:
-        self._engine.check(self._listener)
+        self._opening.check()
 
     def _next(self, deadline: float | None) -> Any:
         if not self._entered:

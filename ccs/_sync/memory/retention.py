@@ -137,10 +137,10 @@ def _present(place: Place) -> int:
     keys = place.keys
     count = "ZLEXCOUNT", keys.paths, f"[{_BELOW}", b"(" + _BELOW.encode() + b"\xff"
     # In this order: counted before somebody else sweeps, what has expired would be taken for present.
-    deadlines, present = place.connection.run_all([("ZCARD", keys.deadlines), count])
+    deadlines, present = place.opening.run_all([("ZCARD", keys.deadlines), count])
     if deadlines:
         place.commit([sweep_op()], [], 0, heeding=False)
-        present = place.connection.run(count)
+        present = place.opening.run(count)
     return int(present)
 
 

@@ -9,18 +9,18 @@ since the first page then makes one moment of.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import chain, repeat
 from typing import Any, TypeVar
 
 from ccs._compat import Lock, Work, refuse_interrupter
+from ccs._core.commits.calls import page_call
 from ccs._core.commits.entry import RawEntry, parse_entry
 from ccs._core.commits.journal import MALFORMED, Cursor, Record, cursor_of, follow
-from ccs._core.commits.queries import page_arguments, parse_found
+from ccs._core.commits.queries import Found
 from ccs._core.memory.matrices import Matrices
 from ccs._core.memory.tables import Table
 from ccs._core.names.pattern import Below
-from ccs._protocol.scripts import READ
 from ccs._sync.engine import Engine
 from ccs.errors import ContextGone, HistoryCompacted, HistoryDamaged, HistoryForked
 
@@ -58,7 +58,7 @@ class Index:
         For who `searches`, the table has vectors too. `now` is 0 where nothing in the table has a deadline.
         """
         refuse_interrupter(self.ask)
-        self._engine.ready()
+        self._engine.opening.ready()
         # A look that begins from now on will do: all who wait for the lock meanwhile share one.
         wanted = self._begun + 1
         with self._lock:
@@ -92,7 +92,7 @@ class Index:
         if self._table.expires or self._size > _SMALL:
             return False
         journal = self._engine.keys(self._address).journal
-        found = self._engine.connection.run(("XRANGE", journal, f"{cursor.revision}-0", "+", "COUNT", "2"))
+        found = self._engine.opening.run(("XRANGE", journal, f"{cursor.revision}-0", "+", "COUNT", "2"))
         if len(found) != 1:
             return not found and cursor.revision == 0
         raws = found[0][1][1::2]
@@ -109,9 +109,10 @@ class Index:
         table = self._kind(None if self._table.matrices is None else Matrices())
         after: str | None = ""
         while after is not None:
-            arguments = page_arguments(Below(self._prefix), after, limit)
-            reply = self._engine.connection.script(READ, keys.all, arguments)
-            revision, after = Work(_put_page)(table, reply)
+            call = page_call(keys, Below(self._prefix), after, limit)
+            # Parsed in a thread: it may be a million facts.
+            reply = self._engine.opening.call(call._replace(parse=_as_it_is))
+            revision, after = Work(_put_page)(table, call.parse, reply)
             start = revision if start < 0 else start
         self._table = table
         return Cursor(start)
@@ -141,8 +142,12 @@ class Index:
         }
 
 
-def _put_page(table: Table, reply: Sequence[Any]) -> tuple[int, str | None]:
+def _as_it_is(reply: Any) -> Any:
+    return reply
+
+
+def _put_page(table: Table, parse: Callable[[Any], Found], reply: Any) -> tuple[int, str | None]:
     """Puts a page of entries into a table; the revision that it was read at, and where the next page begins."""
-    found = parse_found(reply, lambda _: True)
+    found = parse(reply)
     table.apply(found.entries)
     return found.revision, found.last_path

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from ccs._compat import Worker
 from ccs._core.checks import listed
 from ccs._core.codec import encode
+from ccs._core.commits.calls import paths_call
 from ccs._core.commits.commit import (
     Guard,
     Operation,
@@ -33,13 +34,11 @@ from ccs._core.commits.commit import (
     set_op,
     version_guard,
 )
-from ccs._core.commits.queries import parse_listed, read_arguments
 from ccs._core.recipes.claim import CLAIMS, Site, free_of, info_of, site_of
 from ccs._core.recipes.lease import Lease
 from ccs._core.times import Duration, millis, seconds
 from ccs._local import Local
 from ccs._log import logger
-from ccs._protocol.scripts import READ
 from ccs._sync.entries import Entries
 from ccs._sync.handle import Fence, Place
 from ccs._sync.reads import matcher_of
@@ -98,7 +97,7 @@ class Claim(Local):
     def state(self) -> str:
         """`new`, `waiting` to be acquired, `held`, `lost` or `released`."""
         if self._lease is not None and not self._released:
-            if self._place.engine.inherited:  # nobody renews it here, and the parent goes on holding it
+            if self._place.opening.inherited:  # nobody renews it here, and the parent goes on holding it
                 return "lost"
             if self._lease.over:
                 return "released"
@@ -366,8 +365,8 @@ def claim_any(place: Place, resources: Iterable[str], claim: Callable[[str], Cla
 def _free(place: Place, sites: list[Site]) -> list[Site]:
     if not sites:
         return []
-    arguments = read_arguments("paths", (selector for site in sites for selector in site.selectors))
-    listed = parse_listed(place.connection.script(READ, place.keys.all, arguments), lambda _: True)
+    selectors = (selector for site in sites for selector in site.selectors)
+    listed = place.opening.call(paths_call(place.keys, selectors))
     return free_of(sites, listed.paths)
 
 

@@ -291,7 +291,7 @@ class Inbox(Local):
         view.__enter__()
         self._view = view
         while orphans:  # after it: where they are of the same context, that is listened to all along
-            engine.listener.leave(*orphans.popleft())
+            engine.opening.listener.leave(*orphans.popleft())
         return view
 
     def _leave(self) -> None:

@@ -26,7 +26,7 @@ def set_policy(entries: Entries, pattern: str, policy: str) -> int:
 
 def policies(entries: Entries) -> dict[str, str]:
     """The policies that hold, by pattern, in the order in which they were set."""
-    known = entries.place.heeder.policies()
+    known = entries.place.by_policy.policies()
     return {rule.pattern: rule.policy for rule in reversed(known.rules)}
 
 

@@ -18,7 +18,6 @@ from ccs._core.shown import shown
 from ccs._core.times import Duration, from_micros, millis, seconds
 from ccs._local import Local
 from ccs._log import logger
-from ccs._sync.background.listener import Listener
 from ccs._sync.entries import Entries
 from ccs.errors import CCSError, ContextFinished, ContextGone, InvalidValue, Misuse, StoreClosed, Unavailable
 from ccs.types import Member
@@ -49,7 +48,7 @@ class Presence(Local):
         self._lease: Lease | None = None
         self._return: Worker | None = None
         self._entered = self._left = False
-        self._listener: Listener | None = None
+        self._opening = self._place.opening
 
     def __repr__(self) -> str:
         role = f" as {self.role!r}" if self.role else ""
@@ -131,13 +130,13 @@ class Presence(Local):
             raise
 
     def _keep(self, lease: Lease) -> None:
-        self._lease, self._listener = lease, self._place.engine.listener
+        self._lease, self._opening = lease, self._place.opening
         self._place.hold(lease)
         self._place.holding(lease.path, lease.revision)
-        self._place.engine.presences[self] = self._place.address, self.agent, self.ttl
+        self._place.opening.presences[self] = self._place.address, self.agent, self.ttl
 
     def _forget(self) -> None:
-        self._place.engine.presences.pop(self, None)
+        self._place.opening.presences.pop(self, None)
         lease, self._lease = self._lease, None
         if lease:
             self._place.let_go(lease)
@@ -151,7 +150,7 @@ class Presence(Local):
         logger.warning("%r lapsed, and joins again: it was away for longer than %g s", self, self.ttl)
         while not self._left:
             try:
-                self._place.engine.check(self._listener)
+                self._opening.check()
                 self._check_context()
                 return self._announce()
             except Unavailable as error:

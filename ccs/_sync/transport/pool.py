@@ -21,7 +21,7 @@ from ccs._sync.transport.connect import Dialer
 from ccs._sync.transport.sockets import CHUNK, Socket
 from ccs.errors import CCSError, StoreClosed
 
-__all__ = ["Link"]
+__all__ = ["Pool"]
 
 _MOST = 64
 # Seconds: a socket that waits so much too long is left as it is, which saves a system call.
@@ -90,7 +90,7 @@ class _MemoryWire(MemoryConnection):
         return [self.receive() for _ in range(count)]
 
 
-class Link:
+class Pool:
     """A pool of at most 64 connections, opened when they are needed, and anew after one broke."""
 
     def __init__(self, dialer: Dialer, stats: Counters) -> None:
@@ -104,7 +104,7 @@ class Link:
         self._broken = self._closed = False
 
     def __repr__(self) -> str:
-        return f"<Link to {self._dialer.address}, {len(self._idle)} connections idle>"
+        return f"<Pool to {self._dialer.address}, {len(self._idle)} connections idle>"
 
     def call(self, command: tuple[Argument, ...], patience: Patience) -> Any:
         """The reply to one command; `LinkDown` where there is none, `ServerError` where the server refuses."""

@@ -1,9 +1,9 @@
-# Generated from ccs/_async/commit_sender.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/batches.py by scripts/twin. Do not edit.
 """How groups of commits reach one context, as batches of one client."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -24,65 +24,52 @@ from ccs._core.commits.commit import (
 from ccs._core.names.keys import Keys
 from ccs._core.retry import Patience
 from ccs._protocol.scripts import COMMIT
-from ccs._stats import Counters
-from ccs._sync.transport.commands import Connection, ScriptCall
+from ccs._sync.opening import Opening
 from ccs.errors import CCSError, Forbidden, Unavailable
 
-__all__ = ["Sender", "commit_call"]
+__all__ = ["Answers", "Batches"]
+
+Answers = Sequence[Applied | Exception]
 
 
-def commit_call(batch: Batch, keys: Keys) -> ScriptCall:
-    """A batch without an identity, of commits that do not make the context that they are for."""
-    return ScriptCall(COMMIT, keys.all, commit_arguments(batch, keys, Settings(0, 1, 1)))
+class Batches:
+    """Sends groups of commits to one context. A context that does not exist begins with the settings `defaults`."""
 
-
-class Sender:
-    """Sends groups to one context; `defaults` are the settings that it gets if it has to be made."""
-
-    def __init__(
-        self,
-        connection: Connection,
-        stats: Counters,
-        address: str,
-        keys: Keys,
-        identity: Callable[[], str],
-        defaults: Settings,
-    ) -> None:
-        self._connection, self._stats = connection, stats
-        self._clock = connection.clock
-        self._address, self._keys, self._identity, self._defaults = address, keys, identity, defaults
-        # The identity, once it is known: it stays the same, whatever becomes of the store.
-        self._known = ""
+    def __init__(self, opening: Opening, address: str, keys: Keys, defaults: Settings) -> None:
+        self._opening = opening
+        self._commands = opening.commands
+        self._clock = opening.commands.clock
+        self._stats = opening.stats
+        self._address = address
+        self._keys = keys
+        self._defaults = defaults
+        # The identity, once it is known.
+        self._client = ""
         self._head = "EVALSHA", COMMIT.digest, str(len(keys.all)), *keys.all
 
     def __repr__(self) -> str:
-        return f"<Sender to {self._address}>"
+        return f"<Batches to {self._address}>"
 
     @property
     def server(self) -> str:
         """Where the server is, without secrets."""
-        return self._connection.address
-
-    @property
-    def _client(self) -> str:
-        self._known = self._known or self._identity()
-        return self._known
+        return self._commands.address
 
     def ready(self, patience: Patience) -> None:
-        """Waits until the store is open: before that there is no identity, and nothing is known of the server's clock."""
-        self._connection.ready(patience)
+        """Waits until the store is open: before that there is no identity, and the server's clock is not known."""
+        self._opening.ready(patience)
+        self._client = self._opening.identity()
 
     def send(self, sending: Group[Any]) -> Sequence[Applied | CCSError]:
         """The answers to a group, tried until its patience ends."""
-        # What is seen of the clock after the sending may be what it was set to meanwhile.
         batch = Batch(sending.commits, self._client, sending.number)
         if sending.begun is None:
             sending.begun = self._clock.moment()
         else:
+            # A clock that is seen after the first sending may have been set meanwhile.
             batch.latest = latest_for(shown_at(sending.begun))
-        reply = self._connection.run(
-            (*self._head, *commit_arguments(batch, self._keys, self._defaults)),
-            early=True,
+        reply = self._commands.run(
+            self._command(batch),
             writes=True,
             patience=sending.patience,
             text=COMMIT.text,
@@ -90,11 +77,13 @@ class Sender:
         )
         return self._answers(batch, reply)
 
+    def _command(self, batch: Batch) -> tuple[Argument, ...]:
+        return (*self._head, *commit_arguments(batch, self._keys, self._defaults))
+
     def _again(self, sending: Group[Any]) -> tuple[Argument, ...]:
         """The group once the server may have applied it: only while it would still know that."""
         latest = None if sending.begun is None else latest_for(shown_at(sending.begun))
-        batch = Batch(sending.commits, self._client, sending.number, latest=latest)
-        return (*self._head, *commit_arguments(batch, self._keys, self._defaults))
+        return self._command(Batch(sending.commits, self._client, sending.number, latest=latest))
 
     def _answers(self, batch: Batch, reply: bytes) -> Sequence[Applied | CCSError]:
         if was_applied(reply):
@@ -103,7 +92,7 @@ class Sender:
             reason = (
                 "its clock was set, or a reply was lost too long ago, so it may have forgotten that it has applied this"
             )
-            raise Unavailable(self._connection.address, True, reason)
+            raise Unavailable(self._commands.address, True, reason)
         raise CCSError(
             f"a later batch of this client was applied to {self._address} before this one; nothing was written"
         )
@@ -119,4 +108,4 @@ class Sender:
         return answers
 
     def _forbid(self, refused: str) -> Forbidden:
-        return self._connection.forbidden(refused_action(refused, self._keys))
+        return self._commands.forbidden(refused_action(refused, self._keys))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from ccs._async.transport.commands import Connection, ScriptCall
+from ccs._async.opening import Opening
 from ccs._clock import shown_at
 from ccs._core.commits.batching import Group
 from ccs._core.commits.commit import (
@@ -25,67 +25,54 @@ from ccs._core.names.keys import Keys
 from ccs._core.retry import Patience
 from ccs._protocol.faults import LinkDown, copy_of
 from ccs._protocol.scripts import COMMIT
-from ccs._stats import Counters
 from ccs.errors import CCSError, Forbidden, Unavailable
 
-__all__ = ["Sender", "commit_call"]
+__all__ = ["Answers", "Batches"]
+
+Answers = Sequence[Applied | Exception]
 
 
-def commit_call(batch: Batch, keys: Keys) -> ScriptCall:
-    """A batch without an identity, of commits that do not make the context that they are for."""
-    return ScriptCall(COMMIT, keys.all, commit_arguments(batch, keys, Settings(0, 1, 1)))
+class Batches:
+    """Sends groups of commits to one context. A context that does not exist begins with the settings `defaults`."""
 
-
-class Sender:
-    """Sends groups to one context; `defaults` are the settings that it gets if it has to be made."""
-
-    def __init__(
-        self,
-        connection: Connection,
-        stats: Counters,
-        address: str,
-        keys: Keys,
-        identity: Callable[[], str],
-        defaults: Settings,
-    ) -> None:
-        self._connection, self._stats = connection, stats
-        self._clock = connection.clock
-        self._address, self._keys, self._identity, self._defaults = address, keys, identity, defaults
-        # The identity, once it is known: it stays the same, whatever becomes of the store.
-        self._known = ""
+    def __init__(self, opening: Opening, address: str, keys: Keys, defaults: Settings) -> None:
+        self._opening = opening
+        self._commands = opening.commands
+        self._clock = opening.commands.clock
+        self._stats = opening.stats
+        self._address = address
+        self._keys = keys
+        self._defaults = defaults
+        # The identity, once it is known.
+        self._client = ""
         self._head = "EVALSHA", COMMIT.digest, str(len(keys.all)), *keys.all
 
     def __repr__(self) -> str:
-        return f"<Sender to {self._address}>"
+        return f"<Batches to {self._address}>"
 
     @property
     def server(self) -> str:
         """Where the server is, without secrets."""
-        return self._connection.address
-
-    @property
-    def _client(self) -> str:
-        self._known = self._known or self._identity()
-        return self._known
+        return self._commands.address
 
     async def ready(self, patience: Patience) -> None:
-        """Waits until the store is open: before that there is no identity, and nothing is known of the server's clock."""
-        await self._connection.ready(patience)
+        """Waits until the store is open: before that there is no identity, and the server's clock is not known."""
+        await self._opening.ready(patience)
+        self._client = self._opening.identity()
 
     async def send(self, sending: Group[Any]) -> Sequence[Applied | CCSError]:
         """The answers to a group, tried until its patience ends."""
         # [async-only]
         await self.ready(sending.patience)
         # [/async-only]
-        # What is seen of the clock after the sending may be what it was set to meanwhile.
         batch = Batch(sending.commits, self._client, sending.number)
         if sending.begun is None:
             sending.begun = self._clock.moment()
         else:
+            # A clock that is seen after the first sending may have been set meanwhile.
             batch.latest = latest_for(shown_at(sending.begun))
-        reply = await self._connection.run(
-            (*self._head, *commit_arguments(batch, self._keys, self._defaults)),
-            early=True,
+        reply = await self._commands.run(
+            self._command(batch),
             writes=True,
             patience=sending.patience,
             text=COMMIT.text,
@@ -93,26 +80,18 @@ class Sender:
         )
         return self._answers(batch, reply)
 
-    def _again(self, sending: Group[Any]) -> tuple[Argument, ...]:
-        """The group once the server may have applied it: only while it would still know that."""
-        latest = None if sending.begun is None else latest_for(shown_at(sending.begun))
-        batch = Batch(sending.commits, self._client, sending.number, latest=latest)
-        return (*self._head, *commit_arguments(batch, self._keys, self._defaults))
-
     # [async-only]
-    def post(
-        self, sending: Group[Any], on_answers: Callable[[Sequence[Applied | Exception] | None, bool], None]
-    ) -> bool:
-        """Sends a group at once and only once; whether that was possible.
+    def post(self, sending: Group[Any], on_answers: Callable[[Answers | None, bool], None]) -> bool:
+        """Sends a group at once and only once. Returns whether that was possible.
 
-        `on_answers(answers, sent)`: None where there are none, and then whether it may have been applied all the same.
+        `on_answers(answers, sent)`: `answers` is None where there are none; `sent` is whether it may have been applied.
         """
-        if not self._connection.passable():
+        if not self._opening.is_ready():
             return False
+        self._client = self._client or self._opening.identity()
         batch = Batch(sending.commits, self._client, sending.number, sending.behind)
         sending.begun = self._clock.moment()
-        command = (*self._head, *commit_arguments(batch, self._keys, self._defaults))
-        posted = self._connection.post(command, partial(self._posted, batch, on_answers))
+        posted = self._commands.post(self._command(batch), partial(self._posted, batch, on_answers))
         sending.patience.sent = posted
         return posted
 
@@ -120,12 +99,20 @@ class Sender:
         if not isinstance(reply, bytes) or not was_applied(reply):
             return on_answers(None, isinstance(reply, LinkDown) and reply.sent)
         try:
-            answers: Sequence[Applied | Exception] = self._parse(batch, reply)
-        except Exception as error:  # noqa: BLE001  # not swallowed: who waits for the answers gets it
+            answers: Answers = self._parse(batch, reply)
+        except Exception as error:  # noqa: BLE001  # not swallowed: the callers that wait for the answers get it
             answers = [copy_of(error) for _ in batch.commits]
         return on_answers(answers, True)
 
     # [/async-only]
+    def _command(self, batch: Batch) -> tuple[Argument, ...]:
+        return (*self._head, *commit_arguments(batch, self._keys, self._defaults))
+
+    def _again(self, sending: Group[Any]) -> tuple[Argument, ...]:
+        """The group once the server may have applied it: only while it would still know that."""
+        latest = None if sending.begun is None else latest_for(shown_at(sending.begun))
+        return self._command(Batch(sending.commits, self._client, sending.number, latest=latest))
+
     def _answers(self, batch: Batch, reply: bytes) -> Sequence[Applied | CCSError]:
         if was_applied(reply):
             return self._parse(batch, reply)
@@ -133,7 +120,7 @@ class Sender:
             reason = (
                 "its clock was set, or a reply was lost too long ago, so it may have forgotten that it has applied this"
             )
-            raise Unavailable(self._connection.address, True, reason)
+            raise Unavailable(self._commands.address, True, reason)
         raise CCSError(
             f"a later batch of this client was applied to {self._address} before this one; nothing was written"
         )
@@ -149,4 +136,4 @@ class Sender:
         return answers
 
     def _forbid(self, refused: str) -> Forbidden:
-        return self._connection.forbidden(refused_action(refused, self._keys))
+        return self._commands.forbidden(refused_action(refused, self._keys))

@@ -1,0 +1,107 @@
+"""The calls of the scripts: one function a script says what it takes and how its reply is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from ccs._core.commits.commit import (
+    Applied,
+    Argument,
+    Batch,
+    Settings,
+    commit_arguments,
+    parse_answers,
+    refused_action,
+)
+from ccs._core.commits.journal import JournalPage, parse_page
+from ccs._core.commits.queries import (
+    Found,
+    Listed,
+    Matches,
+    info_keys,
+    journal_arguments,
+    journal_keys,
+    page_arguments,
+    parse_found,
+    parse_info,
+    parse_listed,
+    read_arguments,
+)
+from ccs._core.names.keys import Keys
+from ccs._core.names.pattern import Below, Exact
+from ccs.errors import CCSError
+from ccs.types import ContextInfo
+
+__all__ = [
+    "Call",
+    "anything",
+    "commit_call",
+    "entries_call",
+    "info_call",
+    "journal_call",
+    "page_call",
+    "paths_call",
+]
+
+T = TypeVar("T")
+
+_NO_SETTINGS = Settings(0, 1, 1)
+
+
+class Call(NamedTuple, Generic[T]):
+    """A call of a script: its name, the keys that it works on, its arguments, and how its reply is read."""
+
+    script: str
+    keys: Sequence[str]
+    arguments: Sequence[Argument]
+    parse: Callable[[Any], T]
+
+
+def anything(_: str) -> bool:
+    """Matches every path."""
+    return True
+
+
+def entries_call(
+    keys: Keys, selectors: Iterable[Exact | Below], matches: Matches = anything, *, due: bool = False
+) -> Call[Found]:
+    """Reads the entries that the selectors cover and that match; those past their deadline only with `due`."""
+    arguments = read_arguments("entries", selectors)
+    return Call("read", keys.all, arguments, lambda reply: parse_found(reply, matches, due=due))
+
+
+def page_call(keys: Keys, selector: Exact | Below, after: str, limit: int, matches: Matches = anything) -> Call[Found]:
+    """Reads the next `limit` entries that a selector covers, in the order of their paths."""
+    arguments = page_arguments(selector, after, limit)
+    return Call("read", keys.all, arguments, lambda reply: parse_found(reply, matches))
+
+
+def paths_call(keys: Keys, selectors: Iterable[Exact | Below], matches: Matches = anything) -> Call[Listed]:
+    """Reads the paths that the selectors cover and that match."""
+    arguments = read_arguments("paths", selectors)
+    return Call("read", keys.all, arguments, lambda reply: parse_listed(reply, matches))
+
+
+def info_call(keys: Keys, address: str) -> Call[ContextInfo]:
+    """Reads what is known of a context as a whole."""
+    return Call("info", info_keys(keys), (), lambda reply: parse_info(address, reply))
+
+
+def journal_call(keys: Keys, since: int, count: int) -> Call[JournalPage]:
+    """Reads at most `count` records of the journal after a revision, and what tells whether they follow it."""
+    return Call("journal", journal_keys(keys), journal_arguments(since, count), parse_page)
+
+
+def commit_call(
+    batch: Batch, keys: Keys, address: str, forbid: Callable[[str], CCSError]
+) -> Call[list[Applied | CCSError]]:
+    """Makes the commits of a batch without an identity, in a context that exists.
+
+    `forbid` makes the error for an action that the user may not do.
+    """
+
+    def parse(reply: bytes) -> list[Applied | CCSError]:
+        return parse_answers(batch, address, reply, lambda refused: forbid(refused_action(refused, keys)))
+
+    return Call("commit", keys.all, commit_arguments(batch, keys, _NO_SETTINGS), parse)
