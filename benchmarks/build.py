@@ -80,7 +80,8 @@ async def _all(
     what: str, act: Callable[[int], Awaitable[Any]], numbers: Sequence[int], at_once: int, tell: Tell
 ) -> None:
     """Does it for every number, so many at a time."""
-    left, told = iter(numbers), Told(what, len(numbers), tell)
+    left = iter(numbers)
+    told = Told(what, len(numbers), tell)
 
     async def work() -> None:
         for number in left:
@@ -96,8 +97,11 @@ class Told:
     """Tells now and then how far it got."""
 
     def __init__(self, what: str, total: int, tell: Tell) -> None:
-        self._what, self._total, self._tell = what, total, tell
-        self._done, self._next = 0, time.monotonic()
+        self._what = what
+        self._total = total
+        self._tell = tell
+        self._done = 0
+        self._next = time.monotonic()
 
     def step(self) -> None:
         """One more is done."""

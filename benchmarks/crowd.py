@@ -36,7 +36,8 @@ def repeat(act: Callable[[str], Any], paths: Sequence[str]) -> None:
 
 def threads(act: Callable[[str], Any], warm_up: Shares, shares: Shares, watch: AbstractContextManager[object]) -> None:
     """A thread a share. They warm up, wait for each other and for the clock, and run; raises what a thread raises."""
-    start, failures = threading.Barrier(len(shares) + 1), list[Exception]()
+    start = threading.Barrier(len(shares) + 1)
+    failures = list[Exception]()
 
     def work(before: Sequence[str], share: Sequence[str]) -> None:
         try:

@@ -47,7 +47,8 @@ class Figures:
 
         None unless both were measured in the same rounds.
         """
-        one, other = self.get(key, contender), self.get(over_key or key, over)
+        one = self.get(key, contender)
+        other = self.get(over_key or key, over)
         if not one or len(one) != len(other):
             return None
         return ratio(one, other) if self.quantities[key].better == "higher" else ratio(other, one)

@@ -19,7 +19,8 @@ __all__ = ["INTERRUPTED", "SAID", "held", "interruptible"]
 
 INTERRUPTED = 130
 SAID = "interrupted; the servers have been ended"
-GRACE, PATIENCE = 3.0, 30.0
+GRACE = 3.0
+PATIENCE = 30.0
 
 
 class _Interrupt:

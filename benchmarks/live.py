@@ -29,7 +29,8 @@ class LiveProgress:
 
     def begin(self, measure: str) -> None:
         """Its name stands before what it does."""
-        self._measure, self._step = measure, ""
+        self._measure = measure
+        self._step = ""
 
     def step(self, text: str) -> None:
         """Show it."""

@@ -14,7 +14,9 @@ from benchmarks.stats import Spread, spread
 
 __all__ = ["draw"]
 
-OURS, THEIRS, SOFT = "#1f6feb", "#9aa4b2", "#d0d7de"
+OURS = "#1f6feb"
+THEIRS = "#9aa4b2"
+SOFT = "#d0d7de"
 CALLS = {"write": "#1f6feb", "read": "#2da44e", "list": "#bf8700", "deliver": "#cf222e"}
 LABELS = {"write": "set", "read": "get", "list": "list 100 paths", "deliver": "set → callback"}
 DIMENSIONS = ("entries", "contexts", "watches elsewhere")
@@ -47,7 +49,8 @@ def _writes(figures: Figures) -> Figure | None:
 
 
 def _bars(axes: Any, ordered: Sequence[tuple[str, Spread]]) -> None:
-    names, middles = [name for name, _ in ordered], [one.median for _, one in ordered]
+    names = [name for name, _ in ordered]
+    middles = [one.median for _, one in ordered]
     colours = [OURS if name.startswith("ccs") else THEIRS for name in names]
     reach = [[one.median - one.low for _, one in ordered], [one.high - one.median for _, one in ordered]]
     bars = axes.barh(names, middles, xerr=reach, color=colours, error_kw={"ecolor": "#57606a", "capsize": 2})
@@ -57,7 +60,8 @@ def _bars(axes: Any, ordered: Sequence[tuple[str, Spread]]) -> None:
 
 
 def _latency(figures: Figures) -> Figure | None:
-    middle, tail = _measured(figures, "latency/p50"), _measured(figures, "latency/p99")
+    middle = _measured(figures, "latency/p50")
+    tail = _measured(figures, "latency/p99")
     if not middle:
         return None
     ordered = sorted(middle.items(), key=lambda item: -item[1].median)

@@ -29,7 +29,8 @@ def nats(run_id: str) -> Iterator[Server]:
         finally:
             sweep(url, run_id)
         return
-    binary, port = _binary("nats-server"), _free_port()
+    binary = _binary("nats-server")
+    port = _free_port()
     with folder() as path:
         command = [binary, "--jetstream", "--store_dir", str(path), "--addr", "127.0.0.1", "--port", str(port)]
         with _running(command, path, port) as cpu:
@@ -39,7 +40,9 @@ def nats(run_id: str) -> Iterator[Server]:
 @contextmanager
 def etcd() -> Iterator[Server]:
     """An `etcd` of one member."""
-    binary, port, peers = _binary("etcd"), _free_port(), f"http://127.0.0.1:{_free_port()}"
+    binary = _binary("etcd")
+    port = _free_port()
+    peers = f"http://127.0.0.1:{_free_port()}"
     url = f"http://127.0.0.1:{port}"
     with folder() as path:
         options = {

@@ -14,7 +14,10 @@ from benchmarks.contenders import CONTENDERS, AsyncContender, BlockingContender,
 
 __all__ = ["LISTENING", "PATH", "PATIENCE", "ROLE", "main"]
 
-LISTENING, PATH, ROLE, PATIENCE = "listening", "sources/a/status", "analyst", 60.0
+LISTENING = "listening"
+PATH = "sources/a/status"
+ROLE = "analyst"
+PATIENCE = 60.0
 
 
 def main(name: str, url: str, room: str, count: int) -> None:

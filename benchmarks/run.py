@@ -41,7 +41,8 @@ class Options:
 
 def run(options: Options, progress: Progress) -> tuple[Figures, Outcome]:
     """Takes the measures, one after the other: the figures, and all that is to be told of the run."""
-    figures, circumstances = Figures(), Circumstances(options.short, options.awake)
+    figures = Figures()
+    circumstances = Circumstances(options.short, options.awake)
     run_id = f"ccs-bench-{secrets.token_hex(4)}"
     with Servers(run_id, options.server) as servers, awake() if options.awake else nullcontext():
         setting = Setting(run_id, options.sizes, servers, progress)

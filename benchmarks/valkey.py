@@ -77,7 +77,8 @@ def _durability(client: redis.Redis) -> str:
 
 def _await_end(path: Path, pid: int) -> None:
     """The keeper shuts the server down, and ends; should it not, we end the server. Both write into the folder."""
-    home, deadline = Home(path), time.monotonic() + PATIENCE
+    home = Home(path)
+    deadline = time.monotonic() + PATIENCE
     while not (_is_free(home.server_lock) and _is_free(home.keeper_lock)):
         if time.monotonic() > deadline:
             return os.kill(pid, signal.SIGKILL)

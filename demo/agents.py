@@ -181,10 +181,12 @@ class Reporter:
 
     def _summarise(self) -> None:
         """The live summary, a few times a second at most: a commit for each finding would only make noise."""
-        now, files = time.monotonic(), self.tally.counts.files
+        now = time.monotonic()
+        files = self.tally.counts.files
         if files != self.told and now - self.told_at >= SUMMARY_EVERY:
             self._set_many({"report/totals": self.tally.counts, "report/complex": self.tally.complex[:3]})
-            self.told, self.told_at = files, now
+            self.told = files
+            self.told_at = now
 
     def _report(self) -> None:
         report = self.tally.report()

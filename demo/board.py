@@ -142,7 +142,8 @@ class Board:
                 self.reported = change.value == "reported"
 
     def _apply_card(self, change: Change) -> None:
-        name, card = change.path.removeprefix("agents/"), Card.model_validate(change.value)
+        name = change.path.removeprefix("agents/")
+        card = Card.model_validate(change.value)
         worker = self.workers.setdefault(name, Worker(name, card))
         worker.card = card
 

@@ -76,7 +76,8 @@ def _agent(worker: Worker, seen: Audit) -> AgentLine:
 
 
 def _kill_line(evidence: Evidence) -> KillLine | None:
-    victim, board = evidence.victim, evidence.board
+    victim = evidence.victim
+    board = evidence.board
     if victim is None:
         return None
     # An heir may have lost its claim too, on a busy machine: what counts is that the victim's has lapsed.
@@ -97,7 +98,8 @@ def _problems(evidence: Evidence, delivery: Delivery, agents: list[AgentLine]) -
 
 
 def _count_problems(evidence: Evidence) -> Iterator[str]:
-    board, counted = evidence.board, evidence.report.counts.files
+    board = evidence.board
+    counted = evidence.report.counts.files
     if not board.listed == board.found == board.done == counted:
         yield f"{board.listed} files were listed, {board.found} found, {board.done} measured and {counted} reported"
 

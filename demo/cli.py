@@ -21,7 +21,9 @@ from demo.view import choose_view
 
 __all__ = ["main"]
 
-FAILED, UNUSABLE, INTERRUPTED = 1, 2, 130
+FAILED = 1
+UNUSABLE = 2
+INTERRUPTED = 130
 LONGEST = 60.0  # well below what the swarm takes for silence
 
 ABOUT = f"""\

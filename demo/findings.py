@@ -47,7 +47,8 @@ class Counts(BaseModel):
     todos: int = 0
 
     def __add__(self, other: Counts) -> Counts:
-        mine, theirs = self.__dict__, other.__dict__
+        mine = self.__dict__
+        theirs = other.__dict__
         return Counts.model_construct(**{name: mine[name] + theirs[name] for name in mine})
 
 

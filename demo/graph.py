@@ -37,7 +37,8 @@ class Imports:
 
     def add(self, path: str, early: list[str], late: list[str]) -> None:
         """Add those of a file; `late` are those that do not run on import."""
-        self.early[path], self.late[path] = early, late
+        self.early[path] = early
+        self.late[path] = late
 
     def importers(self) -> Counter[str]:
         """For each module, how many files import it, late imports included."""

@@ -23,7 +23,10 @@ from demo.names import cut, shown
 __all__ = ["MAX_FILE_BYTES", "measure", "measure_source"]
 
 MAX_FILE_BYTES = 2 * 1024 * 1024
-MAX_COMPLEX, MAX_IMPORTS, MAX_NAME, MAX_ERROR = 10, 2_000, 200, 300
+MAX_COMPLEX = 10
+MAX_IMPORTS = 2_000
+MAX_NAME = 200
+MAX_ERROR = 300
 
 _TODO = re.compile(rb"#[^\r\n]*\b(?:TODO|FIXME|XXX)\b")
 _BRANCHES = (ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler)
@@ -156,7 +159,8 @@ class _Scan:
     def _facts(self, index: int) -> FunctionFacts:
         node = self.functions[index]
         lines = (node.end_lineno or node.lineno) - node.lineno + 1
-        name, complexity = cut(self.names[index], MAX_NAME), self.complexities[index]
+        name = cut(self.names[index], MAX_NAME)
+        complexity = self.complexities[index]
         return FunctionFacts(path=self.path, name=name, line=node.lineno, lines=lines, complexity=complexity)
 
     def _counted(self, facts: list[FunctionFacts]) -> dict[str, int]:

@@ -8,7 +8,8 @@ import os
 __all__ = ["cut", "place_of", "shown"]
 
 # A path of the store has at most 64 segments and 1,024 bytes; `files/` and `/findings` stand around ours.
-MAX_SEGMENTS, MAX_BYTES = 60, 900
+MAX_SEGMENTS = 60
+MAX_BYTES = 900
 
 
 def shown(raw: bytes) -> str:

@@ -10,7 +10,9 @@ from demo.report import Cycle, SurveyReport
 
 __all__ = ["render"]
 
-SHOWN_UNPARSED, SHOWN_CYCLES, WIDTH = 10, 10, 70
+SHOWN_UNPARSED = 10
+SHOWN_CYCLES = 10
+WIDTH = 70
 
 
 def render(outcome: Outcome) -> str:

@@ -17,7 +17,11 @@ from demo.names import cut
 __all__ = ["Cycle", "Imported", "SurveyReport", "Tally", "Unparsed", "survey_alone"]
 
 # The report is one value of the store, so everything in it is bounded, whatever was surveyed.
-TOP, MAX_UNPARSED, MAX_CYCLES, MAX_MEMBERS, MAX_NAME = 10, 50, 20, 20, 200
+TOP = 10
+MAX_UNPARSED = 50
+MAX_CYCLES = 20
+MAX_MEMBERS = 20
+MAX_NAME = 200
 
 
 class _Frozen(BaseModel):

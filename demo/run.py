@@ -29,7 +29,8 @@ TICK = 0.12
 ENDING = 30.0
 RETRY = 10.0  # seconds: a target was perhaps mistyped, and its user is waiting
 STALLED = 120.0
-KEEP_COMMITS, KEEP_BYTES = 10**9, 2**40  # the whole journal: it is what the deliveries are checked against
+KEEP_COMMITS = 10**9  # the whole journal: it is what the deliveries are checked against
+KEEP_BYTES = 2**40
 
 
 class SurveyFailed(Exception):
@@ -84,7 +85,8 @@ class Patience:
     def hear(self, heard: int) -> None:
         """`SurveyFailed` if it has run out."""
         if heard != self.heard:
-            self.heard, self.at = heard, time.monotonic()
+            self.heard = heard
+            self.at = time.monotonic()
         elif time.monotonic() - self.at > STALLED:
             raise SurveyFailed(f"nothing has changed for {STALLED:g} s, after {heard:,} changes")
 
@@ -93,7 +95,10 @@ class Survey:
     """One survey under way."""
 
     def __init__(self, options: Options, view: View, task: ccs.Context, job: Job, scratch: Path) -> None:
-        self.options, self.view, self.task, self.job = options, view, task, job
+        self.options = options
+        self.view = view
+        self.task = task
+        self.job = job
         self.swarm = Swarm(scratch)
         self.feed = Feed(task)
         self.killer = Killer(task, self.swarm)
@@ -110,7 +115,8 @@ class Survey:
         return self._judge(time.monotonic() - self.started)
 
     def _begin(self) -> None:
-        folder, analysts = shown(os.fsencode(self.options.folder)), self.options.analysts
+        folder = shown(os.fsencode(self.options.folder))
+        analysts = self.options.analysts
         header = Header(folder=folder, package=self.job.package, python=platform.python_version(), analysts=analysts)
         card = Card(role="demo", pid=os.getpid(), done=True, changes=2)
         self.task.set_many({"survey": header, "agents/demo": card})

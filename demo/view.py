@@ -59,7 +59,8 @@ class PlainView:
         self._news = len(board.news)
         if self._is_due(board):
             self._print(progress(board))
-            self._told_at, self._done = time.monotonic(), board.done
+            self._told_at = time.monotonic()
+            self._done = board.done
 
     def _is_due(self, board: Board) -> bool:
         return board.done != self._done and (board.reported or time.monotonic() - self._told_at >= LINE_EVERY)

@@ -55,7 +55,8 @@ class Worklist:
     def close(self, error: BaseException | None = None) -> None:
         """Nothing more will come."""
         with self._news:
-            self.closed, self.error = True, error
+            self.closed = True
+            self.error = error
             self._news.notify()
 
     def next(self, timeout: float) -> Work | None:

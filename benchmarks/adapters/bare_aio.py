@@ -17,7 +17,8 @@ class BareAsync:
 
     def __init__(self, url: str, room: str, callers: int) -> None:
         self._redis = redis.Redis.from_url(url, max_connections=callers + 1000)
-        self._room, self._data = room, json.dumps(TICKET)
+        self._room = room
+        self._data = json.dumps(TICKET)
 
     @classmethod
     async def connect(cls, url: str, room: str, callers: int) -> BareAsync:

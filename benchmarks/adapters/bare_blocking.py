@@ -17,7 +17,8 @@ class BareBlocking:
 
     def __init__(self, url: str, room: str, callers: int) -> None:
         self._redis = redis.Redis.from_url(url, max_connections=callers + 1000)
-        self._room, self._data = room, json.dumps(TICKET)
+        self._room = room
+        self._data = json.dumps(TICKET)
 
     def put(self, path: str, value: Any) -> object:
         """`SET`."""

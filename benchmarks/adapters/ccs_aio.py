@@ -14,7 +14,8 @@ class AsyncStore:
     """One store and one task in it."""
 
     def __init__(self, store: ccs.Store) -> None:
-        self.store, self.task = store, store.task("bench")
+        self.store = store
+        self.task = store.task("bench")
 
     @classmethod
     async def connect(cls, url: str, room: str, callers: int) -> AsyncStore:

@@ -16,7 +16,8 @@ class Etcd:
     """A prefix of keys. Every write is on disk (fsync) before it is acknowledged."""
 
     def __init__(self, client: Any, room: str) -> None:
-        self._client, self._room = client, room
+        self._client = client
+        self._room = room
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod

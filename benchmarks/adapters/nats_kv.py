@@ -15,7 +15,8 @@ class NatsKV:
     """A bucket, on file as JetStream's default is."""
 
     def __init__(self, connection: Any, bucket: Any) -> None:
-        self._connection, self._bucket = connection, bucket
+        self._connection = connection
+        self._bucket = bucket
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod

@@ -32,7 +32,8 @@ def gets(setting: Setting) -> list[Trial]:
 
 
 def _trials(setting: Setting, operation: str) -> list[Trial]:
-    sizes, contenders = setting.sizes, list(setting.contenders(operation))
+    sizes = setting.sizes
+    contenders = list(setting.contenders(operation))
     crowds = [Load(operation, callers, sizes.crowd) for callers in sizes.callers]
     return [
         Trial(load.title, contender.name, partial(load.run, setting, contender))
@@ -63,7 +64,8 @@ class Load:
         return self._quantities(watch)
 
     def _quantities(self, watch: Stopwatch) -> Mapping[Quantity, float]:
-        key, micros = f"{self.operation}/{self.callers}", 1e6 / self.count
+        key = f"{self.operation}/{self.callers}"
+        micros = 1e6 / self.count
         if self.callers == 1:
             speed = {Quantity(key, self.title, "", "µs"): watch.seconds * micros}
         else:

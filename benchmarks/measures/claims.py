@@ -30,7 +30,8 @@ def claims(setting: Setting) -> list[Trial]:
 
 
 def _sample(setting: Setting, contender: Contender) -> Mapping[Quantity, float]:
-    where, count = setting.where(contender, "claim"), setting.sizes.single
+    where = setting.where(contender, "claim")
+    count = setting.sizes.single
     return contender.run(lambda one: _threads(one, where, count), lambda one: _tasks(one, where, count))
 
 

@@ -42,7 +42,8 @@ def deliveries(setting: Setting) -> list[Trial]:
 
 
 def _fan_out(setting: Setting, contender: Contender, subscribers: int) -> Mapping[Quantity, float]:
-    table, commits = f"fan-out to {subscribers}", setting.sizes.fan_commits
+    table = f"fan-out to {subscribers}"
+    commits = setting.sizes.fan_commits
     seconds, whole = _run(setting, contender, subscribers, commits)
     return {
         Quantity(f"fanout/{subscribers}", table, "deliveries", "/s", "higher"): subscribers * commits / seconds,
@@ -51,7 +52,8 @@ def _fan_out(setting: Setting, contender: Contender, subscribers: int) -> Mappin
 
 
 def _deliver(setting: Setting, contender: Contender) -> Mapping[Quantity, float]:
-    subscribers, commits = setting.sizes.subscribers[-1], setting.sizes.deliver_commits
+    subscribers = setting.sizes.subscribers[-1]
+    commits = setting.sizes.deliver_commits
     seconds, whole = _run(setting, contender, subscribers, commits)
     table = f"{subscribers} subscribers × {commits:,} commits"
     return {

@@ -92,7 +92,8 @@ def _sample(setting: Setting, point: Point, name: str) -> Mapping[Quantity, floa
 
 def _quantity(point: Point, what: str) -> Quantity:
     key = f"growth/{point.dimension}/{what}"
-    table, over = f"{what}, by the number of {point.dimension}", f"{key}/{BASES[point.dimension]}"
+    table = f"{what}, by the number of {point.dimension}"
+    over = f"{key}/{BASES[point.dimension]}"
     return Quantity(f"{key}/{point.number}", table, f"{point.number:,}", "µs", at=point.number, over=over)
 
 

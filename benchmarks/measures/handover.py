@@ -42,7 +42,8 @@ def handovers(setting: Setting) -> list[Trial]:
 
 
 def _sample(setting: Setting, contender: Contender) -> Mapping[Quantity, float]:
-    where, count = setting.where(contender, "handover"), WARM_UP + setting.sizes.latencies
+    where = setting.where(contender, "handover")
+    count = WARM_UP + setting.sizes.latencies
     with _receiver(contender.name, where, count) as told:
         times = contender.run(
             lambda one: _threads(one, where, count, told), lambda one: _tasks(one, where, count, told)

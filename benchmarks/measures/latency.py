@@ -39,7 +39,8 @@ def latencies(setting: Setting) -> list[Trial]:
 
 
 def _sample(setting: Setting, contender: Contender) -> Mapping[Quantity, float]:
-    where, count = setting.where(contender, "latency"), setting.sizes.latencies
+    where = setting.where(contender, "latency")
+    count = setting.sizes.latencies
     times = contender.run(lambda one: _threads(one, where, count), lambda one: _tasks(one, where, count))
     return {P50: percentile(times, 0.50), P99: percentile(times, 0.99)}
 
@@ -56,7 +57,9 @@ def _threads(contender: BlockingContender, where: Where, count: int) -> list[flo
 
 async def async_echo(writer: AsyncClient, listener: AsyncClient, count: int) -> list[float]:
     """Puts so many times, and waits each time for the callback: the microseconds until it was called."""
-    heard, times, called_at = asyncio.Event(), list[float](), 0.0
+    heard = asyncio.Event()
+    times = list[float]()
+    called_at = 0.0
 
     def callback(path: str, value: Any) -> None:
         nonlocal called_at
@@ -77,7 +80,9 @@ async def async_echo(writer: AsyncClient, listener: AsyncClient, count: int) -> 
 
 def echo(writer: Client, listener: Client, count: int) -> list[float]:
     """The same, blocking."""
-    heard, times, called_at = threading.Event(), list[float](), 0.0
+    heard = threading.Event()
+    times = list[float]()
+    called_at = 0.0
 
     def callback(path: str, value: Any) -> None:
         nonlocal called_at

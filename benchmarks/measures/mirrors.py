@@ -31,7 +31,8 @@ def mirrors(setting: Setting) -> list[Trial]:
 
 
 def _sample(setting: Setting, contender: Contender) -> Mapping[Quantity, float]:
-    where, sizes = setting.where(contender, "mirror"), setting.sizes
+    where = setting.where(contender, "mirror")
+    sizes = setting.sizes
     micros = contender.run(lambda one: _blocking(one, where, sizes), lambda one: _asynchronous(one, where, sizes))
     return {LOOK_UP: micros}
 

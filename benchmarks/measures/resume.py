@@ -32,7 +32,8 @@ def resumes(setting: Setting) -> list[Trial]:
 
 
 def _sample(setting: Setting, contender: Contender) -> Mapping[Quantity, float]:
-    watch, commits = Stopwatch(setting.servers.get(contender.server)), setting.sizes.away
+    watch = Stopwatch(setting.servers.get(contender.server))
+    commits = setting.sizes.away
     catch_up(contender, setting.new_room(contender, "resume", WRITERS), commits, watch)
     table = f"resume after {commits:,} commits"
     return {

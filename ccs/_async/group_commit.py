@@ -101,8 +101,10 @@ class GroupCommit:
         if self._tasks:
             await asyncio.wait(self._tasks)
         # Out of the way first: a reply that still comes, or fails to, must not begin anything anew.
-        flying, self._flying = self._flying, {}
-        waiting, self._waiting = self._waiting, []
+        flying = self._flying
+        self._flying = {}
+        waiting = self._waiting
+        self._waiting = []
         for sending in flying.values():
             closed = "the store was closed; the write may have been applied"
             self._settle(sending, [StoreClosed(closed) for _ in sending.members])
@@ -138,7 +140,8 @@ class GroupCommit:
 
     def _launch(self, sending: Group[Member], flight: _Flight) -> None:
         ahead = self._newest
-        self._before, self._newest = self._newest, flight
+        self._before = self._newest
+        self._newest = flight
         self._flying[flight] = sending
 
         def on_answers(answers: Answers | None, sent: bool) -> None:

@@ -46,7 +46,8 @@ class PolicyCommits:
 
         With `merging`, maps that are set are merged where that is the policy. `Conflict` where they forbid it.
         """
-        policies, lost = self._group_commit.policies, 0
+        policies = self._group_commit.policies
+        lost = 0
         while True:
             planned = await self._plan(policies, asked, merging)
             try:

@@ -36,7 +36,8 @@ __all__ = ["Engine", "Route"]
 # How many contexts are remembered whose group commits nobody holds.
 _REMEMBERED = 10_000
 # Seconds for the last callbacks to end and for what is held to be given back, at least for the latter.
-_FAREWELL, _GIVING_BACK = 1.0, 0.25
+_FAREWELL = 1.0
+_GIVING_BACK = 0.25
 # Dimensions and live copies of memories that are kept: up to four a context.
 _SHARED = 256
 

@@ -154,7 +154,8 @@ class GroupCommit:
             elif following is None and caller is not leaving:
                 following = caller
         if following is None:
-            self._unanswered, self._waiting = None, []
+            self._unanswered = None
+            self._waiting = []
         return following
 
     def _in_vain(self, caller: _Caller) -> Unavailable:

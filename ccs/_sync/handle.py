@@ -109,7 +109,8 @@ class Place:
 
         So what an agent holds is free again once it has left, however it did.
         """
-        here, joined = (self.address, self.agent), list(self.opening.presences.values())
+        here = (self.address, self.agent)
+        joined = list(self.opening.presences.values())
         return min([ttl, *(most for address, agent, most in joined if (address, agent) == here)])
 
     @property

@@ -23,7 +23,9 @@ from ccs.errors import CCSError, Forbidden
 __all__ = ["Appointment", "Appointments", "Errand"]
 
 # How much travels at once; seconds that it may take, since what is due next waits for it; and until it is tried again.
-_WEIGHT, _PATIENCE, _REST = 512, 1.0, 1.0
+_WEIGHT = 512
+_PATIENCE = 1.0
+_REST = 1.0
 
 Appointment = tuple[str, str]
 """The kind, and the address of the context."""
@@ -149,7 +151,8 @@ def _loads(errands: Iterator[tuple[Appointment, Errand]]) -> Iterator[list[tuple
     for what, errand in errands:
         if load and weight + errand.weight > _WEIGHT:
             yield load
-            load, weight = [], 0
+            load = []
+            weight = 0
         load.append((what, errand))
         weight += errand.weight
     if load:

@@ -45,7 +45,9 @@ from ccs.errors import CCSError, Forbidden, StoreClosed
 __all__ = ["Listener", "Overhearing"]
 
 # Seconds: a look at a context that has been silent, at all of them, and how long after a deadline we come.
-SILENCE, RESYNC, GRACE = 5.0, 30.0, 0.005
+SILENCE = 5.0
+RESYNC = 30.0
+GRACE = 0.005
 # Seconds between two looks at what was forgotten while it was held.
 _TIDY = 0.5
 _RENEWED_AT_ONCE = 128
@@ -81,7 +83,9 @@ class Listener:
         # A connection of its own, for the sweeps and the looks at the journal: it depends on nobody's commands.
         self._dialer = Dialer(target, timeout, retry_for)
         self._commands = Commands(Pool(self._dialer, stats), self._dialer.address, target.user, retry_for, stats)
-        self._namespace, self._retry_for, self._stats = namespace, retry_for, stats
+        self._namespace = namespace
+        self._retry_for = retry_for
+        self._stats = stats
         self._feeds: dict[str, Feed] = {}
         # Replaced, never changed: another thread may be on its way through them.
         self._overhearing: tuple[Overhearing, ...] = ()

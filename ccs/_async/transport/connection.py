@@ -62,7 +62,9 @@ class SocketWire(asyncio.BufferedProtocol):
     """One with a socket. It reads into a buffer of its own: a new one for each reply costs as much as a command."""
 
     def __init__(self, transport: Socket, on_reply: OnReply, on_lost: OnLost) -> None:
-        self._transport, self._on_reply, self._on_lost = transport, on_reply, on_lost
+        self._transport = transport
+        self._on_reply = on_reply
+        self._on_lost = on_lost
         reader = reply_reader()
         self._feed: Callable[..., object] = reader.feed  # it takes a bytearray too, which its stub does not know
         self._next_reply = reader.gets
@@ -116,7 +118,8 @@ class _MemoryWire:
     """One to a server in this process."""
 
     def __init__(self, name: str, on_reply: OnReply, on_lost: OnLost) -> None:
-        self._on_reply, self._on_lost = on_reply, on_lost
+        self._on_reply = on_reply
+        self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self._connection = MemoryConnection(name)
         self.up = True

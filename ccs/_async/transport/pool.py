@@ -33,7 +33,9 @@ class Pool:
     """A connection that is opened when it is needed, and again after it broke."""
 
     def __init__(self, dialer: Dialer, stats: Counters) -> None:
-        self._dialer, self._stats, self.clock = dialer, stats, dialer.clock
+        self._dialer = dialer
+        self._stats = stats
+        self.clock = dialer.clock
         self._talk: _Talk | None = None
         self._dialing: asyncio.Task[_Talk] | None = None
         self._opened = 0
@@ -113,7 +115,8 @@ class _Talk:
     wire: Wire
 
     def __init__(self, timeout: float, stats: Counters) -> None:
-        self._timeout, self._stats = timeout, stats
+        self._timeout = timeout
+        self._stats = stats
         # Each with the moment at which its patience ends.
         self._waiting: deque[tuple[OnReply, float]] = deque()
         self._loop = asyncio.get_running_loop()

@@ -52,10 +52,15 @@ class PubSub:
         tell: Callable[..., object] = call,
         plain: Plain | None = None,
     ) -> None:
-        self._dialer, self._patience, self._stats = dialer, patience, stats
-        self._tell, self._plain = tell, plain
-        self._on_message, self._on_live = on_message, on_live
-        self._on_down, self._on_refused = on_down, on_refused
+        self._dialer = dialer
+        self._patience = patience
+        self._stats = stats
+        self._tell = tell
+        self._plain = plain
+        self._on_message = on_message
+        self._on_live = on_live
+        self._on_down = on_down
+        self._on_refused = on_refused
         self._wire: Wire | None = None
         self._channels: dict[str, str] = {}
         self._live: set[str] = set()
@@ -127,7 +132,8 @@ class PubSub:
             self._wire.write(pack(command))
 
     async def _keep_up(self) -> None:
-        attempt, down_since = 0, time.monotonic()
+        attempt = 0
+        down_since = time.monotonic()
         while True:
             self._proven = False
             try:
@@ -156,7 +162,8 @@ class PubSub:
         return lost
 
     async def _hang_up(self) -> None:
-        wire, self._wire = self._wire, None
+        wire = self._wire
+        self._wire = None
         self._live.clear()
         if wire:
             await wire.aclose(ConnectionError("the subscriptions were given up"))
@@ -175,7 +182,8 @@ class PubSub:
             self._give_up(final)
 
     def _give_up(self, error: CCSError) -> None:
-        given_up, self._joining = self._joining, {}
+        given_up = self._joining
+        self._joining = {}
         for joining in given_up.values():
             if not joining.done():
                 joining.set_exception(error)

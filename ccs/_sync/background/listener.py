@@ -119,7 +119,8 @@ class Listener:
             self._listener.end_leases()
 
     async def _main(self) -> None:
-        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._end = asyncio.Event()
         self._listener = AsyncListener(*self._settings, self._tell, self._led if LEADS else None, self.holdings)
         self._ready.set()
         await self._end.wait()

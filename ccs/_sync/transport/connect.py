@@ -33,7 +33,8 @@ class Dialer:
 
     def __init__(self, target: Target, timeout: float, patience: float) -> None:
         self.target = target
-        self.timeout, self._patience = timeout, patience
+        self.timeout = timeout
+        self._patience = patience
         self._embedded: Embedded | None = None
         self._lock = Lock()
         self._failure: CCSError | None = None

@@ -30,7 +30,8 @@ LEADS = hasattr(select, "epoll") and hasattr(os, "eventfd")
 """Whether this platform has what it takes."""
 
 # An epoll counts milliseconds in 32 bits.
-_CHUNK, _LONGEST = 65536, 1e6
+_CHUNK = 65536
+_LONGEST = 1e6
 # Once: the loop must not be told again and again of what somebody else is about to read.
 _ONCE, _OFF = (select.EPOLLIN | select.EPOLLONESHOT, select.EPOLLONESHOT) if LEADS else (0, 0)
 
@@ -75,9 +76,11 @@ class LedWire(SocketWire):
         # any time.
         self._socket = self._owned(os.dup(transport.get_extra_info("socket").fileno()))
         self._bell = self._owned(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
-        self._watched, self._led = select.epoll(), select.epoll()
+        self._watched = select.epoll()
+        self._led = select.epoll()
         super().__init__(transport, on_reply, on_lost)
-        self._tell, self._loop = tell, asyncio.get_running_loop()
+        self._tell = tell
+        self._loop = asyncio.get_running_loop()
         self._loop_thread = self._reader_thread = threading.get_ident()
         self._transport.pause_reading()
         # Owned by a thread: to let go of what one does not have is an error, and no harm.

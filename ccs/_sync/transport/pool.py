@@ -41,7 +41,8 @@ class _Wire:
         self.close = socket.close
         self.send: Callable[[bytes], object] = socket.sendall
         self.receive: Callable[[int], bytes] = socket.recv
-        self.feed, self.next_reply = reader.feed, reader.gets
+        self.feed = reader.feed
+        self.next_reply = reader.gets
 
     def talk(self, packed: bytes, count: int, patience: Patience) -> list[Any]:
         """The replies to so many commands, errors of the server included; `TimeoutError` where patience ends first."""
@@ -94,7 +95,9 @@ class Pool:
     """A pool of at most 64 connections, opened when they are needed, and anew after one broke."""
 
     def __init__(self, dialer: Dialer, stats: Counters) -> None:
-        self._dialer, self._stats, self.clock = dialer, stats, dialer.clock
+        self._dialer = dialer
+        self._stats = stats
+        self.clock = dialer.clock
         # Taken from and put back in one step each: threads need no lock.
         self._idle: list[_Wire | _MemoryWire] = []
         # Not a semaphore: those are written in Python, and an interrupt inside could leave one locked for ever.
