@@ -23,7 +23,7 @@ from ccs._core.commits.commit import (
 )
 from ccs._core.names.keys import Keys
 from ccs._core.retry import Patience
-from ccs._protocol.faults import LinkDown, copy_of
+from ccs._protocol.faults import Disconnected, copy_of
 from ccs._protocol.scripts import COMMIT
 from ccs.errors import CCSError, Forbidden, Unavailable
 
@@ -97,7 +97,7 @@ class Batches:
 
     def _posted(self, batch: Batch, on_answers: Callable[[Any, bool], None], reply: Any) -> None:
         if not isinstance(reply, bytes) or not was_applied(reply):
-            return on_answers(None, isinstance(reply, LinkDown) and reply.sent)
+            return on_answers(None, isinstance(reply, Disconnected) and reply.sent)
         try:
             answers: Answers = self._parse(batch, reply)
         except Exception as error:  # noqa: BLE001  # not swallowed: the callers that wait for the answers get it

@@ -1,13 +1,12 @@
-"""Group commit, asyncio: what is asked for while a batch is on its way goes into the next one.
+"""Group commit, asyncio: commits that are asked for while a batch is in flight go into the next one.
 
 That makes fifty agents of one process fast, and keeps their acknowledged commits in the order in which they were
-made. Two batches of a context may be on their way: one that the server works on, and one behind it, so that neither
-side waits for the other. The second is applied only if the first was; where anything goes wrong with the first, the
-second waits for what becomes of it.
+made. Two batches of a context may be in flight: the server works on one while the other is on its way, so that neither
+side waits. The second is applied only after the first; if the first fails, the second waits for its outcome.
 
-Ordinarily no task is needed: a batch is posted from the event loop, and its reply wakes those who wait for it. A task
-takes over where that fails, and tries until the batch is answered or patience ends. The blocking twin of this file is
-written by hand too: there the threads take turns at sending.
+Ordinarily no task is needed: a batch is posted from the event loop, and its reply wakes the callers. If that fails, a
+task takes over, and retries until the batch is answered or patience ends. The blocking twin of this file is written by
+hand too: there the threads take turns at sending.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ __all__ = ["GroupCommit"]
 Member = Waiting["asyncio.Future[Applied]"]
 
 _WINDOW = 2
-# Seconds that a caller waits beyond its patience, for whoever sends to tell it why.
+# Seconds that a caller waits beyond its patience for the reason.
 _LATE = 0.1
 _NO_ANSWER = "no answer in time"
 
 
 class _Flight:
-    """A group on its way, as the one behind it sees it."""
+    """A group in flight, as the one behind it sees it."""
 
     __slots__ = ("landed", "number")
 
@@ -47,7 +46,7 @@ class _Flight:
 
 
 class GroupCommit:
-    """The commits of one context, on their way to the server."""
+    """Sends the commits of one context in groups. One for all that write there, so that there is one order."""
 
     def __init__(
         self, batches: Batches, enter: Callable[[], object], numbers: Callable[[], int], retry_for: float
@@ -56,7 +55,7 @@ class GroupCommit:
         self._enter = enter
         self._numbers = numbers
         self._retry_for = retry_for
-        # Where it may be used, once that is known.
+        # The event loop where it may be used, once that is known.
         self._where: object = None
         self._waiting: list[Member] = []
         self._flying: dict[_Flight, Group[Member]] = {}
@@ -73,8 +72,8 @@ class GroupCommit:
         return f"<GroupCommit of {len(self._waiting)} commits, acknowledged up to {self.last_revision}>"
 
     def commit(self, commit: Commit) -> Awaitable[Applied]:
-        """What became of the commit, once the server has said so; its errors are raised."""
-        # Not a coroutine: that would be one more layer between the answer and who waits for it.
+        """Returns what became of the commit, once the server has answered. Raises its errors."""
+        # Not a coroutine: that would be one more frame between the answer and the caller.
         loop = async_here()
         if loop is None or loop is not self._where:
             self._where = self._enter()
@@ -86,13 +85,13 @@ class GroupCommit:
         if self._alone and not self._flying:
             self._pump()
         elif not self._pump_is_due and len(self._flying) < _WINDOW:
-            # Not at once: what other tasks ask for in this turn of the loop travels too.
+            # Not at once: commits of other tasks in this turn of the loop go into the same batch.
             self._pump_is_due = True
             loop.call_soon(self._pump)
         return answer
 
     async def aclose(self) -> None:
-        """Ends what is still on its way; its callers are told so."""
+        """Ends what is in flight. Its callers get `StoreClosed`."""
         self._where = None
         if self._watchdog:
             self._watchdog.cancel()
@@ -100,7 +99,7 @@ class GroupCommit:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        # Out of the way first: a reply that still comes, or fails to, must not begin anything anew.
+        # Cleared first: a reply that still comes must not start anything anew.
         flying = self._flying
         self._flying = {}
         waiting = self._waiting
@@ -109,13 +108,13 @@ class GroupCommit:
             closed = "the store was closed; the write may have been applied"
             self._settle(sending, [StoreClosed(closed) for _ in sending.members])
         for each in waiting:
-            _hand_out(each.answer, StoreClosed("the store was closed; nothing was written"))
+            _deliver_answer(each.answer, StoreClosed("the store was closed; nothing was written"))
 
     def _pump(self) -> None:
         self._pump_is_due = False
         while self._waiting and len(self._flying) < _WINDOW:
             if self._before in self._flying:
-                # Sent again, it must still find its answer, which a third one would take the place of.
+                # The server keeps two answers; a third batch would evict the one that a retry needs.
                 return
             sending, flight = self._next()
             if sending.members:
@@ -123,18 +122,18 @@ class GroupCommit:
 
     def _next(self) -> tuple[Group[Member], _Flight]:
         ahead = self._newest if self._newest in self._flying else None
-        # Half of what there is: so two groups of about one size take turns.
+        # Half of all: so that two groups of about one size take turns.
         on_its_way = len(self._flying[ahead].members) if ahead else 0
         taken = group(self._waiting, (len(self._waiting) + on_its_way + 1) // 2)
         self._waiting = self._waiting[len(taken) :]
         members = [waiting for waiting in taken if not waiting.answer.cancelled()]
-        # Who was alone is likely to be so again, and need not wait for company.
+        # A caller that was alone is likely to be alone again, and need not wait for others.
         self._alone = len(members) == 1
-        # Parities alternate among the groups that are sent: a group that is not must not take one.
+        # Parities alternate among the groups that are sent: an empty one must not take one.
         self._parity = 1 - self._parity if members else self._parity
         flight = _Flight(self._numbers() + self._parity)
         sending = Group(flight.number, members, ahead.number if ahead else None)
-        # As long as that of the last who came: the others give up by themselves.
+        # The patience of the last caller: the others give up by themselves.
         sending.patience.until = members[-1].since + self._retry_for if members else 0.0
         return sending, flight
 
@@ -169,7 +168,7 @@ class GroupCommit:
         except CCSError as error:
             self._settle(sending, [copy_of(error) for _ in sending.members])
             self._fail_overdue(error)
-        except Exception as error:  # noqa: BLE001  # not swallowed: who waits for the answer gets it
+        except Exception as error:  # noqa: BLE001  # not swallowed: the callers get it
             self._settle(sending, [copy_of(error) for _ in sending.members])
         self._land(flight)
 
@@ -178,7 +177,7 @@ class GroupCommit:
             try:
                 return await self._batches.send(sending)
             except Withdrawn:
-                # Some were told that they were never sent: those who still wait travel without them.
+                # Some callers were told that their commits were never sent: the others are sent without these.
                 sending.members = [each for each in sending.members if not each.answer.done()]
                 sending.patience = Patience(sending.patience.until)
                 if not sending.members:
@@ -194,16 +193,16 @@ class GroupCommit:
         for waiting, answer in zip(sending.members, answers, strict=True):
             if isinstance(answer, Applied) and answer.revision > self.last_revision:
                 self.last_revision = answer.revision
-            _hand_out(waiting.answer, answer)
+            _deliver_answer(waiting.answer, answer)
 
     def _fail_overdue(self, error: CCSError) -> None:
-        # Who has waited as long, but was never sent, knows that nothing of it was applied.
+        # A caller that has waited as long, but was never sent, knows that nothing was applied.
         if not isinstance(error, Unavailable):
             return
         self._fail_waiting(time.monotonic() - self._retry_for, error.reason)
 
     def _give_up(self) -> None:
-        """Ends the waiting of those whose patience is over; one timer does so for all."""
+        """Fails the callers whose patience is over; one timer does so for all."""
         overdue = time.monotonic() - self._retry_for
         for sending in self._flying.values():
             if any(each.since <= overdue and not each.answer.done() for each in sending.members):
@@ -220,16 +219,16 @@ class GroupCommit:
 
     def _fail_waiting(self, overdue: float, reason: str) -> None:
         self._fail_late(self._waiting, overdue, False, reason)
-        # What was told not to be sent never is.
+        # A commit whose caller was told that it was not sent is never sent.
         self._waiting = [each for each in self._waiting if not each.answer.done()]
 
     def _fail_late(self, members: Sequence[Member], overdue: float, maybe_applied: bool, reason: str) -> None:
         for each in members:
             if each.since <= overdue:
-                _hand_out(each.answer, Unavailable(self._batches.server, maybe_applied, reason))
+                _deliver_answer(each.answer, Unavailable(self._batches.server, maybe_applied, reason))
 
 
-def _hand_out(future: asyncio.Future[Applied], answer: Applied | Exception) -> None:
+def _deliver_answer(future: asyncio.Future[Applied], answer: Applied | Exception) -> None:
     if future.done():
         return
     if isinstance(answer, Applied):

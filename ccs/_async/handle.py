@@ -1,4 +1,4 @@
-"""Where one context is: what its reads, writes and watches need to know, and the one way to commit to it."""
+"""A handle on one context: what its reads, writes and watches need to know, and the one way to commit to it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["Fence", "Place"]
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """What every commit of a claim's holder is guarded by; `resource` is what the claim is on.
+    """The guard of every commit that the holder of a claim makes; `resource` is what it has claimed.
 
-    The `claim` itself is here so that it is not forgotten while somebody may write behind the fence.
+    The `claim` itself is kept here, so that it lives as long as commits can be made behind the fence.
     """
 
     resource: str
@@ -30,7 +30,7 @@ class Fence:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A context of a store, as one agent with its settings sees it, perhaps behind fences."""
+    """A context of a store, for one agent with its settings, perhaps behind fences."""
 
     engine: Engine
     address: str
@@ -42,7 +42,7 @@ class Place:
 
     @property
     def agent(self) -> str:
-        """Who is named in everything that is written here."""
+        """The agent that is named in everything written here."""
         return self.named or self.engine.default_agent
 
     @property
@@ -99,18 +99,18 @@ class Place:
                 raise ClaimLost(fence.resource) from conflict
 
     def expect(self, ttl: int | None) -> None:
-        """An entry got a ttl in milliseconds: when it is due, somebody sweeps."""
+        """Has the context swept when an entry with a ttl in milliseconds is due; None: it has no ttl."""
         if ttl is not None:
             self.opening.listener.expect(self.address, ttl / 1000)
 
     def sweep(self) -> None:
-        """A read came upon an entry that is due: soon it is gone for everybody, whatever the clock does."""
+        """Has the context swept soon: a read has found an entry that is due."""
         self.opening.listener.expect(self.address, 0.0)
 
     def term(self, ttl: float) -> float:
-        """For how many seconds at a time to hold what is leased for `ttl`: no longer than the agent's presence here.
+        """Returns for how many seconds at a time to hold a lease of `ttl`: no longer than the agent's presence here.
 
-        So what an agent holds is free again once it has left, however it did.
+        So what an agent holds is free again once it has left, however it left.
         """
         here = (self.address, self.agent)
         joined = list(self.opening.presences.values())
@@ -118,11 +118,11 @@ class Place:
 
     @property
     def holdings(self) -> Holdings:
-        """What this store holds, and gives back at its end."""
+        """What this store holds, and gives back when it is closed."""
         return self.opening.listener.holdings
 
     def holding(self, path: str, revision: int | None, until: float = float("inf"), owner: object = None) -> Holding:
-        """What was just taken here, given back when the store is closed."""
+        """Notes what was just taken here, to give it back when the store is closed."""
         holding = Holding(self.address, path, revision, self.agent, until, owner)
         self.holdings.add(holding)
         self.opening.listener.tidy()
@@ -133,7 +133,7 @@ class Place:
         self.opening.listener.hold(self.address, lease)
 
     def let_go(self, lease: Lease) -> None:
-        """Renews a lease no more."""
-        if not self.opening.closed:  # else it is given back with all the rest
+        """Stops renewing a lease."""
+        if not self.opening.closed:  # else it is given back with the rest
             self.holdings.remove(self.address, lease.path, lease.revision)
         self.opening.listener.let_go(self.address, lease)

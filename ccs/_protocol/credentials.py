@@ -6,14 +6,14 @@ import inspect
 from typing import Any
 
 from ccs._compat import async_call
-from ccs._protocol.faults import LinkDown
+from ccs._protocol.faults import Disconnected
 from ccs.errors import InvalidValue
 
 __all__ = ["async_credentials_of", "credentials_of"]
 
 
 def credentials_of(provider: Any) -> tuple[str, ...]:
-    """`(password,)` or `(user, password)`; `LinkDown` where the provider fails, as it may succeed later."""
+    """`(password,)` or `(user, password)`; `Disconnected` where the provider fails, as it may succeed later."""
     try:
         found = provider.get_credentials()
     except Exception as error:
@@ -32,9 +32,9 @@ async def async_credentials_of(provider: Any) -> tuple[str, ...]:
     return _checked(found)
 
 
-def _failed(error: Exception) -> LinkDown:
+def _failed(error: Exception) -> Disconnected:
     # Not its text: that may hold what nobody should read.
-    return LinkDown(f"the credential provider failed with {type(error).__name__}", sent=False)
+    return Disconnected(f"the credential provider failed with {type(error).__name__}", sent=False)
 
 
 def _checked(found: Any) -> tuple[str, ...]:

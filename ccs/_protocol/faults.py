@@ -10,7 +10,7 @@ from ccs._protocol.replies import InvalidReply, ServerError
 from ccs._protocol.rights import action_denied, is_denial
 from ccs.errors import CCSError, Forbidden, StoreFull, Unavailable
 
-__all__ = ["LinkDown", "copy_of", "denied", "dial_fault", "passes", "reply_fault"]
+__all__ = ["Disconnected", "copy_of", "denied", "dial_fault", "passes", "reply_fault"]
 
 E = TypeVar("E", bound=BaseException)
 
@@ -20,7 +20,7 @@ _REFUSED = ("NOAUTH", "WRONGPASS")
 _FULL = ("MISCONF", "OOM")
 
 
-class LinkDown(Exception):
+class Disconnected(Exception):
     """The command got no answer; `sent` says whether the server may have seen it."""
 
     def __init__(self, reason: object, sent: bool) -> None:
@@ -29,7 +29,7 @@ class LinkDown(Exception):
 
 
 def dial_fault(error: Exception, address: str, user: str) -> Exception:
-    """What a failed attempt to connect means: `LinkDown` where trying again may help."""
+    """What a failed attempt to connect means: `Disconnected` where trying again may help."""
     if isinstance(error, CCSError):
         return error
     if denied(error):
@@ -42,7 +42,7 @@ def dial_fault(error: Exception, address: str, user: str) -> Exception:
         return Unavailable(address, reason=f"it refuses us: {error}")
     if isinstance(error, ServerError) and not passes(error):
         return Unavailable(address, reason=f"it refuses to begin: {error}")
-    return LinkDown(error, sent=False)
+    return Disconnected(error, sent=False)
 
 
 def denied(error: object) -> bool:

@@ -1,5 +1,5 @@
 # Generated from ccs/_async/engine.py by scripts/twin. Do not edit.
-"""What all contexts of a store share: its opening, the ways of commits, the subscriptions, and what is kept for reuse."""
+"""What all contexts of a store share: its opening, their routes, the subscriptions, and caches."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from ccs.errors import CCSError, StoreClosed
 
 __all__ = ["Engine", "Route"]
 
-# How many contexts are remembered whose group commits nobody holds.
+# How many routes are kept that no context refers to.
 _REMEMBERED = 10_000
 # Seconds for the last callbacks to end and for what is held to be given back, at least for the latter.
 _FAREWELL = 1.0
@@ -59,16 +59,16 @@ class Subscribed(Starting, Protocol):
         """Ends it until the store is opened anew."""
 
     def resume(self) -> bool:
-        """Makes it ready to start again, if it was paused; whether it may."""
+        """Makes it ready to start again. Returns whether it was paused."""
 
     def begin_to_drain(self) -> None:
-        """Has it pause when nothing waits any more."""
+        """Has it pause when no change waits any more."""
 
     def drained(self, timeout: float) -> None:
-        """Waits until nothing waits any more, no longer than `timeout` seconds."""
+        """Waits until no change waits any more, at most `timeout` seconds."""
 
     def left(self, patience: Patience) -> int:
-        """How much was never delivered."""
+        """Returns how many changes were never delivered."""
 
     def finished(self, timeout: float) -> None:
         """Waits for its end."""
@@ -87,10 +87,10 @@ class Route:
 
 
 class Replica(Protocol):
-    """What is kept up to date by this process, as far as the engine knows it: a mirror."""
+    """A mirror, as far as the engine knows it: this process keeps it up to date."""
 
     def abandon(self, error: StoreClosed) -> None:
-        """It is in a forked child now, where nothing keeps it up to date."""
+        """Ends it with an error, in a forked child, where nothing keeps it up to date."""
 
 
 class Engine:
@@ -132,10 +132,10 @@ class Engine:
         return self.target.address
 
     def close(self, drain: float = 0.0) -> None:
-        """Ends subscriptions, listener and connections; what is used after it gets `StoreClosed`.
+        """Ends subscriptions, listener and connections. Whatever is used afterwards raises `StoreClosed`.
 
-        Callbacks that are waiting are called for up to `drain` seconds. What is held is given back. In a forked child
-        nothing is ended: it belongs to the process that was forked.
+        Changes that wait are delivered for up to `drain` seconds. What is held is given back. A forked child ends
+        nothing: all that belongs to its parent.
         """
         opening = self.opening
         if opening.inherited:
@@ -201,7 +201,7 @@ class Engine:
         return Opening(self.target, self.namespace, self.retry_for, self.stats, self.subscriptions)
 
     def leave(self) -> None:
-        """At the end of the program, if nobody has closed it: gives back what is held. No more: threads have ended."""
+        """Gives back what is held, when the program ends without a close. No more than that: threads have ended."""
         opening = self.opening
         held = [] if opening.closed or opening.inherited else opening.listener.holdings.all()
         if held:
@@ -236,10 +236,10 @@ class Engine:
         try:
             self._send_back(held, patience)
         except CCSError as error:
-            logger.warning("what was held lapses by itself, %d entries: %s", len(held), error)
+            logger.warning("could not give back %d entries, which will expire: %s", len(held), error)
 
     def give_back(self, held: Sequence[Holding], patience: Patience) -> None:
-        """Gives back what is held, in one round trip; what is somebody else's by now stays so."""
+        """Gives back what is held, in one round trip. What belongs to another holder by now is left alone."""
         self.opening.ready(patience)
         self._send_back(held, patience)
 
@@ -251,7 +251,7 @@ class Engine:
         ]
         for reply in commands.calls(calls, patience):
             if isinstance(reply, Exception):
-                logger.warning("some of what was held lapses by itself: %s", reply)
+                logger.warning("could not give back some entries, which will expire: %s", reply)
         self.opening.listener.holdings.done_with(held)
 
     def subscribe(self, subscription: Subscribed) -> bool:
@@ -270,7 +270,7 @@ class Engine:
         return keys_of(self.namespace, address)
 
     def route(self, address: str, defaults: Settings) -> Route:
-        """The one way of commits to a context: all who write there share it, so that there is one order."""
+        """Returns the route of a context: all that write there share it, so that there is one order."""
         route = self._routes.get(address)
         if route is None:
             route = Route(defaults)
@@ -290,9 +290,9 @@ class Engine:
         route.opening = opening
 
     def shared(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
-        """What rooms above keep for all who use this store, by its key; made when it is first asked for.
+        """Returns what is cached under a key for all users of this store; made when it is first asked for.
 
-        Past some hundreds, what was not asked for the longest is forgotten.
+        Of more than some hundreds, the least recently used is forgotten.
         """
         if self.opening.inherited:
             self.opening.check()
@@ -304,7 +304,7 @@ class Engine:
         return found
 
     def common(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
-        """What those share who use it at one time, by its key; forgotten when nobody does any more."""
+        """Returns what the present users of a key share; forgotten when no caller refers to it any more."""
         self.opening.check()
         with self._sharing:
             found: T | None = self._common.get(key)
@@ -313,15 +313,15 @@ class Engine:
         return found
 
     def look(self, address: str, cursor: int, count: int, patience: Patience | None = None) -> JournalPage:
-        """A stretch of a context's journal; it does not wait for subscriptions, which need it themselves."""
+        """Reads a page of a context's journal. It does not wait for subscriptions, which use it to start."""
         return self.opening.commands.call(journal_call(self.keys(address), cursor, count), patience)
 
     def remember(self, replica: Replica) -> None:
-        """Sees to it that a replica is abandoned in a forked child."""
+        """Has a replica abandoned in forked children."""
         self._replicas[id(replica)] = replica
 
     def left_behind(self) -> None:
-        """In a child that was just forked: tells those that would go on without being kept up to date."""
+        """Abandons the replicas, in a child that was just forked."""
         if not self.opening.is_used:
             self.default_agent = _default_agent()
             return

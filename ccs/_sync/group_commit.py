@@ -1,18 +1,18 @@
-"""Group commit, blocking: one batch at a time per context; threads take turns at sending for everybody who waits.
+"""Group commit, blocking: one batch at a time for each context; threads take turns at sending for all that wait.
 
-Written by hand; the asyncio twin leaves the sending to a task. The thread that finds no leader leads: it sends what
-waits until its own commit is answered, then hands over to one whose commit is still waiting. A leader that is
-interrupted leaves its unanswered group to the next one: sent again under its number, it is applied at most once.
+Written by hand. A thread that finds no leader leads: it sends what waits until its own commit is answered, then makes
+another waiting thread the leader. A leader that is interrupted leaves its unanswered group to the next one: sent again
+under its number, it is applied at most once.
 
-An interrupt (Ctrl-C) can come between any two instructions, and must leave nobody waiting for ever. So nothing is taken
-out of the queue before it is answered, each step can be done again, and whoever leaves sees to it that somebody leads.
+An interrupt (Ctrl-C) can come between any two instructions, and must leave no thread waiting for ever. So a commit stays
+in the queue until it is answered, each step can be repeated, and a thread that leaves makes sure that another one leads.
 
-No caller waits longer than its own patience. A leader whose patience ends leaves the group to the next one too; a caller
-that waits in vain is told whether its commit may have been applied.
+No caller waits longer than its own patience. A leader whose patience ends leaves the group to the next one too. A caller
+that gives up is told whether its commit may have been applied.
 
-So can a signal handler or a finalizer that commits too. On top of a commit to the same context it would wait for its own
-thread: it is refused. On top of one to another context it may lead, but not wait for a leader, who may be waiting for
-what the interrupted thread holds.
+A signal handler or a finalizer may commit in the middle of a commit of its own thread. If both are to the same context,
+it would wait for itself, so it is refused. If not, it may lead, but not wait for a leader: that one may be waiting for a
+lock of the interrupted thread.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ __all__ = ["GroupCommit"]
 
 Answer = Applied | CCSError
 
-# Seconds that a caller waits beyond its patience, for who leads to tell it why.
+# Seconds that a caller waits beyond its patience for the reason.
 _LATE = 0.1
 
-# The threads that commit, to any context, and perhaps some whose leaving was interrupted.
+# The threads that commit to any context, and perhaps some that were interrupted as they left.
 _inside: set[int] = set()
 
 
 class _Caller:
-    """A thread with a commit: woken by its answer, or because it is its turn to lead.
+    """A thread with a commit. It is woken by its answer, or because it has to lead.
 
-    It waits for a bare lock, held until then: an interrupt inside an `Event` could leave it locked for ever.
+    It waits for a bare lock, which is held until then: an interrupt inside an `Event` could leave it locked for ever.
     """
 
     __slots__ = ("answer", "asleep", "commit", "since")
@@ -68,11 +68,11 @@ class _Caller:
             try:  # suppress() would cost more than all else here
                 self.asleep.release()
             except RuntimeError:
-                pass  # somebody else was faster
+                pass  # another thread was faster
 
 
 class GroupCommit:
-    """The commits of one context, on their way to the server."""
+    """Sends the commits of one context in groups. One for all that write there, so that there is one order."""
 
     def __init__(
         self, batches: Batches, enter: Callable[[], object], numbers: Callable[[], int], retry_for: float
@@ -81,7 +81,7 @@ class GroupCommit:
         self._enter = enter
         self._numbers = numbers
         self._retry_for = retry_for
-        # Where it may be used, once that is known.
+        # The process where it may be used, once that is known.
         self._where: object = None
         self._waiting: list[_Caller] = []
         self._unanswered: Group[_Caller] | None = None
@@ -94,7 +94,7 @@ class GroupCommit:
         return f"<GroupCommit of {len(self._waiting)} commits, acknowledged up to {self.last_revision}>"
 
     def commit(self, commit: Commit) -> Applied:
-        """What became of the commit, once the server has said so; its errors are raised."""
+        """Returns what became of the commit, once the server has answered. Raises its errors."""
         since = time.monotonic()
         if here() != self._where:
             where = self._enter()
@@ -133,7 +133,7 @@ class GroupCommit:
         raise caller.answer
 
     def close(self) -> None:
-        """Nothing to wait for: whoever sends is a caller."""
+        """Makes the next commit ask whether the store is open. There is no task to end: callers send."""
         self._where = None
 
     def _leave(self, caller: _Caller) -> None:
@@ -146,7 +146,7 @@ class GroupCommit:
                 self._leader.wake()
 
     def _next_leader(self, leaving: _Caller) -> _Caller | None:
-        # Those of the unanswered group that have not left are still in the queue. Ordinarily that is nobody else.
+        # Members of the unanswered group that have not left are still in the queue. Ordinarily there is none.
         following = None
         for caller in () if self._waiting == [leaving] else self._waiting:
             if caller.answer is not None:
@@ -160,11 +160,11 @@ class GroupCommit:
 
     def _in_vain(self, caller: _Caller) -> Unavailable:
         with self._lock:
-            # First out of the queue: what was never sent must not be gathered once its caller was told so.
+            # First out of the queue: a commit must not be sent once its caller was told that it was not.
             self._waiting = [each for each in self._waiting if each is not caller]
             sending = self._unanswered
         sent = sending is not None and caller in sending.members and not sending.patience.withdraw()
-        return Unavailable(self._batches.server, sent, "what was sent before this commit has got no answer in time")
+        return Unavailable(self._batches.server, sent, "the batch before this commit was not answered in time")
 
     def _send_next(self, until: float) -> None:
         sending = self._unanswered or self._gather()
@@ -172,9 +172,9 @@ class GroupCommit:
         try:
             answers = self._batches.send(sending)
         except Misuse:
-            raise  # no answer: it was raised by what interrupted us
+            raise  # not an answer: the interrupted call goes on
         except Withdrawn:
-            # Some of the group were told that they were never sent: the others travel without them.
+            # Some callers were told that their commits were never sent: the others are sent without these.
             self._unanswered = None
             return None
         except CCSError as error:
@@ -192,7 +192,7 @@ class GroupCommit:
         if isinstance(error, Unavailable):
             self._fail_waiting(overdue, error)
         if not sending.patience.sent or all(each.answer is not None for each in sending.members):
-            # What was never sent is gathered anew, without those who were told so.
+            # A group that was never sent is formed anew, without the callers that were told so.
             self._unanswered = None
 
     def _gather(self) -> Group[_Caller]:
@@ -211,7 +211,7 @@ class GroupCommit:
                 caller.wake()
 
     def _fail_waiting(self, overdue: float, error: Unavailable) -> None:
-        # Who has waited as long, but was never sent, knows that nothing of it was applied.
+        # A caller that has waited as long, but was never sent, knows that nothing was applied.
         with self._lock:
             late = [each for each in self._waiting if each.since <= overdue and each.answer is None]
         self._settle(late, [Unavailable(error.address, reason=error.reason) for _ in late])

@@ -106,14 +106,14 @@ class Opening:
 
     @property
     def is_used(self) -> bool:
-        """Whether it is decided to which process it belongs."""
+        """Whether it was used, and so belongs to a process."""
         return self._home is not None
 
     def open(self, patience: Patience | None = None) -> None:
         """Connects, checks the server and starts the subscriptions; once. Waits until these are live."""
         self.enter()
         patience = patience or self.commands.patience()
-        # Each with its own patience: nobody waits for the attempts of all the others.
+        # Each caller with its own patience: attempts do not add up.
         with contextlib.suppress(StoreFull):  # a server whose disk is full answers so, and serves readers
             self.commands.run(("PING",), patience=Patience(patience.until))
         with self.lock:
@@ -144,7 +144,7 @@ class Opening:
 
     @property
     def must_end(self) -> bool:
-        """Whether whoever closed it has not come to the end, or was cancelled, and it can be ended here."""
+        """Whether it was not ended yet, and can be ended here: its closing may have been cancelled."""
         return not self._ended and self.is_here()
 
     def _settle(self, patience: Patience) -> None:
@@ -196,7 +196,7 @@ class Opening:
         if self._starting:
             self._settle(patience)
 
-    # To whom it belongs.
+    # The process and the event loop that it belongs to.
 
     def enter(self) -> object:
         """Raises as `check`; the first caller decides to which process and event loop the store belongs.

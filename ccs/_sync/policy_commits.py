@@ -38,14 +38,14 @@ class PolicyCommits:
         self._limit = limit
 
     def policies(self) -> Policies:
-        """Those that hold now."""
+        """Reads the policies that hold now."""
         self._group_commit.policies = policies_in(self._read(Below(f"{ROOT}/")).entries)
         return self._group_commit.policies
 
     def commit(self, asked: Commit, *, merging: bool) -> Applied:
-        """Makes the commit as the policies want it, tried again where those have changed or a merge was outrun.
+        """Makes a commit by the policies. Tries again if they have changed, or if a value to merge with has.
 
-        With `merging`, maps that are set are merged where that is the policy. `Conflict` where they forbid it.
+        With `merging`, maps that are set are merged where that is the policy. Raises `Conflict` where they forbid it.
         """
         policies = self._group_commit.policies
         lost = 0

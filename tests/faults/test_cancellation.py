@@ -161,7 +161,7 @@ async def test_cancelling_random_calls_hurts_nobody_else(
             assert fates["done"] > 20
             proxy.fault = faults(random.Random(chosen), 0.0, ("drop",))
             assert not store._engine.opening.listener._feeds, "a cancelled watch has left its feed behind"
-            assert not store._engine.opening.listener._overhearing
+            assert not store._engine.opening.listener._store_subscribers
             await aeventually(lambda: len(client.client_list()) - 1 <= 3, what="the connections of one store")
             running = tasks()
             assert running["ccs commit"] + running["ccs dial"] == 0

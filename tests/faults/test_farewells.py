@@ -54,7 +54,7 @@ async def test_closing_amid_an_outage_ends_in_time_with_a_warning_and_what_is_he
         await bounded(close(store, drain=0.5), 10)
         assert time.monotonic() - began < scaled(2.5)
         assert (claim.held, claim.lost) == (False, False)
-    assert "what was held lapses by itself, 1 entries" in caplog.text
+    assert "could not give back 1 entries" in caplog.text
     if how == "killed":
         own_server.start()
     else:

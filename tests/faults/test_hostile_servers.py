@@ -562,4 +562,4 @@ def test_over_tls_the_listener_reads_for_those_who_wait(tls: int, certificate: P
                 setter.start()
                 assert changes.receive(timeout=scaled(5)).value == number
                 setter.join()
-        assert store._engine.opening.listener._wire is None
+        assert store._engine.opening.listener._connection is None

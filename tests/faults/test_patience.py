@@ -16,7 +16,7 @@ import pytest
 import ccs
 import ccs.aio
 from ccs._core.retry import Patience
-from ccs._sync.transport.pool import _Wire
+from ccs._sync.transport.pool import _Connection
 from tests.support.colours import COLOURS, connect_in
 from tests.support.servers import PrivateServer
 from tests.support.waiting import counts, eventually, scaled
@@ -142,7 +142,7 @@ def test_an_answer_that_comes_byte_by_byte_does_not_lengthen_patience() -> None:
     with ours, theirs:
         peer.start()
         with pytest.raises(TimeoutError):
-            _Wire(ours, 5.0).talk(b"GET a", 1, Patience(began + 0.3))
+            _Connection(ours, 5.0).exchange(b"GET a", 1, Patience(began + 0.3))
         stop.set()
         peer.join()
     assert time.monotonic() - began < 0.3 + scaled(0.5)

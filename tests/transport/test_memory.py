@@ -249,12 +249,12 @@ async def test_what_is_wrong_with_one_connection_does_not_concern_others(monkeyp
         await store.task("42").get("a")
 
         def ready(self: Any) -> bool:
-            if self is broken._engine.opening.commands._pool._talk.wire._connection:
+            if self is broken._engine.opening.commands._pool._pipeline.connection._connection:
                 raise ccs.Unavailable("memory://", reason="broken")
             return True
 
         with monkeypatch.context() as patched:
             patched.setattr(fake_server.MemoryConnection, "ready", property(ready))
-            sending = store._engine.opening.commands._pool._talk.wire
+            sending = store._engine.opening.commands._pool._pipeline.connection
             sending._connection.send(b"*1\r\n$4\r\nPING\r\n")
             assert sending._connection.receive() == b"PONG"

@@ -73,7 +73,7 @@ def readers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def is_led(store: ccs.Store) -> bool:
     """Whether a thread reads while it waits."""
-    wire = store._engine.opening.listener._wire
+    wire = store._engine.opening.listener._connection
     return wire is not None and repr(wire._reading).startswith("<locked")
 
 
@@ -363,7 +363,7 @@ def test_one_who_leads_and_never_comes_back_loses_the_lead(
 ) -> None:
     """Given one who leads and is stopped, by a debugger say, then the silence is noticed, and others read again."""
     with ctx.watch() as changes:
-        wire = store._engine.opening.listener._wire
+        wire = store._engine.opening.listener._connection
         assert wire is not None
         signal, stuck, go_on = LeadingSignal(lambda: wire), threading.Event(), threading.Event()
 

@@ -22,7 +22,7 @@ import ccs.aio
 from ccs._async.changes.watch import Watch
 from ccs._core.names.keys import keys_of
 from ccs._core.retry import Patience
-from ccs._protocol.faults import LinkDown
+from ccs._protocol.faults import Disconnected
 from tests.support.colours import COLOURS
 from tests.support.proxy import Proxy
 from tests.support.servers import PrivateServer
@@ -323,10 +323,10 @@ async def test_a_connection_that_breaks_before_its_first_command_leaves_nobody_w
     valkey: str, namespace: str
 ) -> None:
     async with ccs.aio.connect(valkey, namespace=namespace) as store:
-        talk = store._engine.opening.commands._pool._talk
+        talk = store._engine.opening.commands._pool._pipeline
         assert talk
-        talk.wire.lose(ConnectionError("broken"))
-        with pytest.raises(LinkDown) as caught:
+        talk.connection.lose(ConnectionError("broken"))
+        with pytest.raises(Disconnected) as caught:
             await bounded(talk.call(("PING",), store._engine.opening.commands.patience()), 5)
         assert not caught.value.sent
         assert (await bounded(store.task("t").set("p", 1), 5)).version == 1

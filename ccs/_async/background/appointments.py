@@ -1,7 +1,7 @@
-"""The appointments of a store's contexts: what is to be asked of the server when, for the listener.
+"""The appointments of a store's contexts: which calls the listener makes, and when.
 
-What is due at one time travels together: a thousand contexts with one lease each cost a few round trips, not a thousand.
-The blocking listener runs this very class in its thread.
+Calls that are due at one time are sent together: a thousand contexts with one lease each cost a few round trips, not a
+thousand. The blocking listener runs this class in its thread.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from ccs.errors import CCSError, Forbidden
 
 __all__ = ["Appointment", "Appointments", "Errand"]
 
-# How much travels at once; seconds that it may take, since what is due next waits for it; and until it is tried again.
+# How many operations are sent together. Seconds that they may take, since what is due next has to wait; and until a
+# retry.
 _WEIGHT = 512
 _PATIENCE = 1.0
 _REST = 1.0
@@ -33,7 +34,7 @@ Appointment = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """A call of a script that an appointment consists of, and who takes its answer; `weight` is in single operations."""
+    """A call of a script, and the function that gets its answer. `weight` counts single operations."""
 
     call: Call[Any]
     take: Callable[[Any], object]
@@ -41,17 +42,17 @@ class Errand:
 
 
 class Appointments:
-    """Keeps the appointments of each kind by the errands that its function in `kinds` names when they are due."""
+    """Runs appointments when they are due: `kinds` has a function for each kind, which returns the errands to run."""
 
     def __init__(
         self,
         commands: Commands,
         kinds: dict[str, Callable[[str], Sequence[Errand]]],
-        tell: Callable[..., object],
+        call_soon: Callable[..., object],
     ) -> None:
         self._commands = commands
         self._kinds = kinds
-        self._tell = tell
+        self._call_soon = call_soon
         self._agenda: Agenda[Appointment] = Agenda()
         self._forbidden: set[Appointment] = set()
         self._planned = asyncio.Event()
@@ -61,22 +62,22 @@ class Appointments:
         return f"<Appointments by {self._agenda!r}>"
 
     def plan(self, kind: str, address: str, seconds: float) -> None:
-        """Makes an appointment in so many seconds, unless there is an earlier one. From any thread."""
+        """Makes an appointment in so many seconds, unless there is an earlier one. Called from any thread."""
         what = kind, address
         when = time.monotonic() + seconds
         if what not in self._forbidden and not self._agenda.covers(what, when):
-            self._tell(self._appoint, what, when)
+            self._call_soon(self._appoint, what, when)
 
     def covers(self, kind: str, address: str, seconds: float) -> bool:
-        """Whether there is one by then. Any thread may ask."""
+        """Returns whether there is an appointment by then. Called from any thread."""
         return self._agenda.covers((kind, address), time.monotonic() + seconds)
 
     def cancel(self, kind: str, address: str) -> None:
-        """Forgets an appointment, if there is one."""
+        """Cancels an appointment, if there is one."""
         self._agenda.cancel((kind, address))
 
     async def aclose(self) -> None:
-        """Keeps no more of them."""
+        """Ends all appointments."""
         if self._task:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -101,17 +102,17 @@ class Appointments:
         for some in _loads((what, errand) for what in due for errand in self._errands(what)):
             failure = failure or await self._travel(some)
             if failure:
-                # The server does not answer: what is left is not tried either, and waits no longer for that.
+                # The server does not answer, so the rest is not tried either.
                 for what, _ in some:
                     self._agenda.plan(what, time.monotonic() + _REST)
         if failure:
-            logger.warning("%d appointments are not kept yet, again in a second: %s", len(due), failure)
+            logger.warning("%d appointments failed, to be retried in a second: %s", len(due), failure)
 
     def _errands(self, what: Appointment) -> Sequence[Errand]:
         kind, address = what
         try:
             return self._kinds[kind](address)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the other appointments are kept
+        except Exception as error:  # noqa: BLE001  # whatever it is, the other appointments run
             self._failed(what, error)
             return ()
 
@@ -133,19 +134,19 @@ class Appointments:
     def _failed(self, what: Appointment, error: Exception) -> None:
         kind, address = what
         if isinstance(error, Forbidden):
-            # Those who may do it for all; nor is every read a reason to try again.
+            # Clients with that right do it for all; a retry after every read would not help.
             self._forbidden.add(what)
             logger.warning("%s of %s is left to others: %s", kind, address, error)
             return
         if isinstance(error, CCSError):
-            logger.warning("%s of %s failed, again in a second: %s", kind, address, error)
+            logger.warning("%s of %s failed, to be retried in a second: %s", kind, address, error)
         else:
-            logger.error("%s of %s failed, again in a second", kind, address, exc_info=error)
+            logger.error("%s of %s failed, to be retried in a second", kind, address, exc_info=error)
         self._agenda.plan(what, time.monotonic() + _REST)
 
 
 def _loads(errands: Iterator[tuple[Appointment, Errand]]) -> Iterator[list[tuple[Appointment, Errand]]]:
-    """What travels at once: in order, and no more than is soon done."""
+    """Splits errands into loads that are sent together, in order."""
     load: list[tuple[Appointment, Errand]] = []
     weight = 0
     for what, errand in errands:

@@ -1,8 +1,8 @@
 """The background listener, asyncio: one subscription connection a store, and the appointments of its contexts.
 
-It parses each commit once and hands it to the feeds. The channel is only a hint: after a reconnect, a gap or a
-silence the watches read the journal. The blocking twin, written by hand, runs this very class in a thread, and lets
-others read the messages: what those touch is made for it, or goes through `tell`.
+It parses each commit once and delivers it to the feeds. A message is only a hint: after a reconnect, a gap or a silence
+the watches read the journal. The blocking twin, written by hand, runs this class in a thread. There other threads may
+receive the messages, so what those change is safe to change from any thread, or is passed to `call_soon`.
 """
 
 from __future__ import annotations
@@ -42,32 +42,32 @@ from ccs._protocol.faults import copy_of
 from ccs._stats import Counters
 from ccs.errors import CCSError, Forbidden, StoreClosed
 
-__all__ = ["Listener", "Overhearing"]
+__all__ = ["Listener", "StoreSubscriber"]
 
-# Seconds: a look at a context that has been silent, at all of them, and how long after a deadline we come.
+# Seconds: until a silent context is checked, until all are, and between a deadline and its sweep.
 SILENCE = 5.0
 RESYNC = 30.0
 GRACE = 0.005
-# Seconds between two looks at what was forgotten while it was held.
+# Seconds between two checks for objects that were forgotten while they held something.
 _TIDY = 0.5
 _RENEWED_AT_ONCE = 128
 
 
-class Overhearing(Protocol):
-    """Who hears every context of the namespace: a watch of the whole store."""
+class StoreSubscriber(Protocol):
+    """A watch of the whole store: it gets the commits of every context of the namespace."""
 
-    def overhear(self, address: str, record: Record) -> None:
-        """The next message of any context."""
+    def deliver(self, address: str, record: Record) -> None:
+        """Takes the next commit of any context."""
 
     def resync(self, *, routine: bool = False) -> None:
-        """Messages may have been missed; or it is only time to look again."""
+        """Reads what may have been missed; or, if `routine`, it is only time to check."""
 
     def fail(self, error: CCSError) -> None:
-        """Nothing can be delivered at present."""
+        """Takes the reason why nothing can be delivered at present."""
 
 
 class Listener:
-    """Hears the commits of all contexts that somebody of this store watches, and keeps their appointments."""
+    """Receives the commits of all contexts that are watched in this store, and runs their appointments."""
 
     def __init__(
         self,
@@ -76,22 +76,22 @@ class Listener:
         namespace: str,
         retry_for: float,
         stats: Counters,
-        tell: Callable[..., object] = call,
+        call_soon: Callable[..., object] = call,
         plain: Plain | None = None,
         holdings: Holdings | None = None,
     ) -> None:
-        # A connection of its own, for the sweeps and the looks at the journal: it depends on nobody's commands.
+        # A connection of its own, for sweeps and checks: they do not wait for the commands of callers.
         self._dialer = Dialer(target, timeout, retry_for)
         self._commands = Commands(Pool(self._dialer, stats), self._dialer.address, target.user, retry_for, stats)
         self._namespace = namespace
         self._retry_for = retry_for
         self._stats = stats
         self._feeds: dict[str, Feed] = {}
-        # Replaced, never changed: another thread may be on its way through them.
-        self._overhearing: tuple[Overhearing, ...] = ()
-        self._tell = tell
-        told = self._on_message, self._on_live, self._on_down, self._on_refused
-        self._line = PubSub(self._dialer, *told, retry_for, stats, tell, plain)
+        # Replaced, never changed: another thread may be iterating over them.
+        self._store_subscribers: tuple[StoreSubscriber, ...] = ()
+        self._call_soon = call_soon
+        callbacks = self._on_message, self._on_live, self._on_down, self._on_refused
+        self._pubsub = PubSub(self._dialer, *callbacks, retry_for, stats, call_soon, plain)
         self._leases = Leases(Lock())
         self.holdings = holdings or Holdings()
         kinds = {
@@ -101,33 +101,33 @@ class Listener:
             "resync": self._resync,
             "tidy": self._tidy,
         }
-        self._appointments = Appointments(self._commands, kinds, tell)
+        self._appointments = Appointments(self._commands, kinds, call_soon)
         self._plan = self._appointments.plan
 
     def __repr__(self) -> str:
-        return f"<Listener to {len(self._feeds)} contexts over {self._line!r}>"
+        return f"<Listener to {len(self._feeds)} contexts over {self._pubsub!r}>"
 
     async def open(self) -> None:
-        """Nothing to do yet: the line is opened for the first watch, the clock started for the first appointment."""
+        """Does nothing: the first watch opens the connection, the first appointment starts the task."""
 
     async def aclose(self) -> None:
-        """Ends the line, the appointments and the connection; who waits for changes is told."""
+        """Ends the appointments and the connections. Watches get `StoreClosed`."""
         closed = StoreClosed(f"the store at {self._dialer.address} was closed; connect anew")
         self._on_down(closed)
         await self._appointments.aclose()
-        await self._line.aclose(closed)
+        await self._pubsub.aclose(closed)
         await self._commands.aclose()
 
     def signal(self) -> AsyncSignal:
-        """What one who is woken by this listener waits for."""
+        """Returns a signal for a consumer that this listener wakes."""
         return AsyncSignal()
 
     async def join(self, address: str, mailbox: Mailbox) -> None:
-        """Adds a watch to a context: when this returns, whatever is committed from then on reaches the mailbox."""
+        """Adds a watch of a context. When this returns, the mailbox gets every commit from then on."""
         feed = self._feeds.setdefault(address, Feed(address, Lock()))
         feed.mailboxes += (mailbox,)
         try:
-            await self._line.subscribe("SUBSCRIBE", self._channel(address), self._retry_for)
+            await self._pubsub.subscribe("SUBSCRIBE", self._channel(address), self._retry_for)
         except BaseException:
             await self.leave(address, mailbox)
             raise
@@ -141,46 +141,46 @@ class Listener:
         if not feed.mailboxes:
             del self._feeds[address]
             self._appointments.cancel("check", address)
-            self._line.unsubscribe("UNSUBSCRIBE", self._channel(address))
+            self._pubsub.unsubscribe("UNSUBSCRIBE", self._channel(address))
 
-    async def overhear(self, watch: Overhearing) -> None:
-        """Adds a watch of the whole store: live when this returns."""
-        self._overhearing += (watch,)
+    async def join_all(self, watch: StoreSubscriber) -> None:
+        """Adds a watch of the whole store, which is live when this returns."""
+        self._store_subscribers += (watch,)
         try:
-            await self._line.subscribe("PSUBSCRIBE", channel_glob(self._namespace), self._retry_for)
+            await self._pubsub.subscribe("PSUBSCRIBE", channel_glob(self._namespace), self._retry_for)
         except BaseException:
-            await self.ignore(watch)
+            await self.leave_all(watch)
             raise
         self._plan("resync", "", RESYNC)
 
-    async def ignore(self, watch: Overhearing) -> None:
+    async def leave_all(self, watch: StoreSubscriber) -> None:
         """Removes a watch of the whole store."""
-        self._overhearing = tuple(each for each in self._overhearing if each is not watch)
-        if not self._overhearing:
-            self._line.unsubscribe("PUNSUBSCRIBE", channel_glob(self._namespace))
+        self._store_subscribers = tuple(each for each in self._store_subscribers if each is not watch)
+        if not self._store_subscribers:
+            self._pubsub.unsubscribe("PUNSUBSCRIBE", channel_glob(self._namespace))
 
     def anchor(self, address: str, page: JournalPage) -> None:
-        """A look at the journal after joining: where the context stands, and its deadlines."""
+        """Takes a page of the journal, read after `join`: the revision of the context, and its deadlines."""
         if feed := self._feeds.get(address):
             feed.anchor(page.last)
             self._plan_from(address, page)
 
     def expect(self, address: str, seconds: float) -> None:
-        """An entry will be due in so many seconds: sweeps then, so that its end becomes a commit."""
+        """Sweeps in so many seconds, when an entry will be due, so that its end becomes a commit."""
         self._plan("sweep", address, seconds + GRACE)
 
     def check_soon(self, address: str, seconds: float) -> None:
-        """Looks at a context then, whether it still exists."""
+        """Checks in so many seconds whether a context still exists."""
         self._plan("check", address, seconds + GRACE)
 
     def hold(self, address: str, lease: Lease) -> None:
-        """Renews a lease from now on, in one command with all others of its context, until it is lost or let go."""
-        # First of all it is there: an appointment that is due meanwhile must not overlook it.
+        """Renews a lease from now on, together with all others of its context, until it is lost or released."""
+        # First of all: an appointment that is due meanwhile must not miss it.
         self.register(address, lease)
         self.attend(address, lease)
 
     def register(self, address: str, lease: Lease) -> None:
-        """Adds a lease to those that are renewed when it is time. From any thread."""
+        """Adds a lease to those that are renewed. Called from any thread."""
         self._leases.add(address, lease)
 
     def attend(self, address: str, lease: Lease) -> None:
@@ -189,21 +189,21 @@ class Listener:
         self.expect(address, lease.ttl)
 
     def keeps(self, address: str, lease: Lease) -> bool:
-        """Whether it will be renewed, and swept, by the appointments that there are: nobody need be woken for it."""
+        """Returns whether the present appointments renew and sweep the lease in time."""
         kept = self._appointments
         return kept.covers("renew", address, lease.renewal_in) and kept.covers("sweep", address, lease.ttl + GRACE)
 
     def tidy(self) -> None:
-        """Looks now and then from now on, as long as something is held, at what was forgotten meanwhile. From any thread."""
+        """Gives back from now on, as long as something is held, what forgotten objects hold. Called from any thread."""
         self._plan("tidy", "", _TIDY)
 
     def end_leases(self) -> None:
-        """Nobody believes in them any more. From any thread."""
+        """Ends all leases: their holders no longer rely on them. Called from any thread."""
         self._leases.end()
 
     def let_go(self, address: str, lease: Lease) -> None:
-        """Renews a lease no more. From any thread."""
-        # Its appointment stays: the next lease is likely to need it.
+        """Stops renewing a lease. Called from any thread."""
+        # Its appointment stays: the next lease is likely to use it.
         self._leases.remove(address, lease)
 
     def _channel(self, address: str) -> str:
@@ -214,7 +214,7 @@ class Listener:
         try:
             record = parse_record(raw)
         except MALFORMED as error:
-            logger.warning("what was said on %s is no commit, and ignored: %r", channel, error)
+            logger.warning("a message on %s is no commit, and ignored: %r", channel, error)
             return self._doubt(address)
         if address is None:
             return None
@@ -223,8 +223,8 @@ class Listener:
         if kind == b"message" and (feed := self._feeds.get(address)):
             self._count_gap(not feed.deliver(record))
         elif kind == b"pmessage":
-            for watch in self._overhearing:
-                watch.overhear(address, record)
+            for watch in self._store_subscribers:
+                watch.deliver(address, record)
         return None
 
     def _doubt(self, address: str | None) -> None:
@@ -244,19 +244,19 @@ class Listener:
             self.check_soon(address, (record.deadline - now) / 1000)
 
     def _on_live(self, channel: str) -> None:
-        # Live again after a loss: what was said meanwhile is in the journal.
+        # Live again after a loss: the journal has what was missed.
         address = address_of_key(self._namespace, channel)
         if address is not None and (feed := self._feeds.get(address)):
             feed.doubt()
             self._plan("check", address, 0.0)
         else:
-            self._each_overhearing(lambda watch: watch.resync())
+            self._each_store_subscriber(lambda watch: watch.resync())
 
     def _on_down(self, error: CCSError) -> None:
         for feed in self._feeds.values():
             for mailbox in feed.mailboxes:
                 mailbox.fail(copy_of(error))
-        self._each_overhearing(lambda watch: watch.fail(copy_of(error)))
+        self._each_store_subscriber(lambda watch: watch.fail(copy_of(error)))
 
     def _on_refused(self, channel: str, error: CCSError) -> None:
         address = address_of_key(self._namespace, channel)
@@ -264,11 +264,11 @@ class Listener:
             for mailbox in feed.mailboxes:
                 mailbox.fail(copy_of(error))
         else:
-            self._each_overhearing(lambda watch: watch.fail(copy_of(error)))
+            self._each_store_subscriber(lambda watch: watch.fail(copy_of(error)))
 
-    def _each_overhearing(self, tell: Callable[[Overhearing], None]) -> None:
-        for watch in self._overhearing:
-            tell(watch)
+    def _each_store_subscriber(self, call: Callable[[StoreSubscriber], None]) -> None:
+        for watch in self._store_subscribers:
+            call(watch)
 
     def _plan_from(self, address: str, page: JournalPage) -> None:
         if page.next_expiry:
@@ -322,13 +322,13 @@ class Listener:
             self._plan("renew", address, min(lease.due for lease in leases) - time.monotonic())
 
     def _tidy(self, _: str) -> Sequence[Errand]:
-        """Gives back what was forgotten while it was held."""
+        """Gives back what forgotten objects hold."""
         if self.holdings.prune(time.monotonic()):
             self.tidy()
         return [self._giving_back(address, some) for address, some in grouped(self.holdings.forgotten())]
 
     def _giving_back(self, address: str, some: list[Holding]) -> Errand:
-        # First: what is given back must not be renewed meanwhile.
+        # First: what is given back must not be renewed.
         given = {(holding.path, holding.revision) for holding in some}
         for lease in self._leases.of(address):
             if (lease.path, lease.revision) in given:
@@ -337,7 +337,7 @@ class Listener:
         def given_back(address: str, answers: Sequence[Applied | CCSError]) -> None:
             self.holdings.done_with(some)
             for holding, answer in zip(some, answers, strict=True):
-                if isinstance(answer, Applied) and holding.owner is None:  # else it had been lost before
+                if isinstance(answer, Applied) and holding.owner is None:  # else it was lost before
                     _warn_forgotten(holding)
 
         return self._errand(address, giving_back(some), given_back)
@@ -354,8 +354,8 @@ class Listener:
         self._count_gap(feed.check(page))
 
     def _resync(self, _: str) -> Sequence[Errand]:
-        self._each_overhearing(lambda watch: watch.resync(routine=True))
-        if self._overhearing:
+        self._each_store_subscriber(lambda watch: watch.resync(routine=True))
+        if self._store_subscribers:
             self._plan("resync", "", RESYNC)
         return ()
 
@@ -370,7 +370,7 @@ def _warn_forgotten(holding: Holding) -> None:
     )
     try:
         warnings.warn(said, ResourceWarning, stacklevel=1)
-    except ResourceWarning as warning:  # turned into an error, which nobody could catch here
+    except ResourceWarning as warning:  # turned into an error, which no caller could catch
         logger.warning("%s", warning)
 
 

@@ -106,7 +106,7 @@ class StoreWatch(Local):
         self._check()
         self._entered = True
         await self._opening.ready()
-        await self._listener.overhear(self)
+        await self._listener.join_all(self)
         try:
             await self._begin()
         except BaseException:
@@ -140,14 +140,14 @@ class StoreWatch(Local):
     async def aclose(self) -> None:
         """Ends the watch; what is waiting in it is dropped."""
         self.stop()
-        await self._listener.ignore(self)
+        await self._listener.leave_all(self)
 
     def stop(self) -> None:
         """Lets the consumer end, wherever it waits."""
         self._stopped = True
         self._signal.set()
 
-    def overhear(self, address: str, record: Record) -> None:
+    def deliver(self, address: str, record: Record) -> None:
         """For the listener: the next message of any context."""
         # What comes between a loss and the survey is found by that.
         if self._survey_due == "lost" or self._matcher.paths_in(address) is None:

@@ -1,4 +1,4 @@
-"""One open connection, asyncio: bytes go out, replies come in, without a task in between."""
+"""One open connection, asyncio: it sends bytes and receives replies, without a task in between."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ccs._protocol.fake_server import MemoryConnection
 from ccs._protocol.replies import NOTHING_YET, InvalidReply, ServerError, reply_reader
 from ccs.errors import CCSError
 
-__all__ = ["OnLost", "OnReply", "Plain", "SocketWire", "Wire", "open_wire"]
+__all__ = ["Connection", "OnLost", "OnReply", "Plain", "SocketConnection", "open_connection"]
 
 _BUFFER = 65536
 
@@ -21,36 +21,36 @@ OnReply = Callable[[Any], None]
 OnLost = Callable[[BaseException], None]
 
 
-class Wire(Protocol):
+class Connection(Protocol):
     """An open connection.
 
-    Each reply is given to `on_reply`, errors of the server too. What that raises, be it a `ServerError` or an
-    `IndexError` (a reply that nobody has asked for), ends the connection. `on_lost` is called once: when it has ended.
+    It calls `on_reply` with each reply, errors of the server included. If that raises a `ServerError` or an `IndexError`
+    (a reply to no command), the connection ends. It calls `on_lost` once, when it has ended.
     """
 
     up: bool
 
     def write(self, packed: bytes) -> None:
-        """Sends bytes at once; who sends bounds how much is on its way."""
+        """Sends bytes at once. The callers bound how much is in flight."""
 
     def lose(self, reason: BaseException) -> None:
         """Ends the connection now."""
 
     async def aclose(self, reason: BaseException) -> None:
-        """Ends the connection, and waits until nothing is left of it."""
+        """Ends the connection, and waits until it is closed."""
 
 
-Plain = Callable[[Socket, OnReply, OnLost], Wire]
-"""What makes a wire of a socket without TLS."""
+Plain = Callable[[Socket, OnReply, OnLost], Connection]
+"""Makes a connection of a socket without TLS."""
 
 
-async def open_wire(dialer: Dialer, on_reply: OnReply, on_lost: OnLost, plain: Plain | None = None) -> Wire:
-    """A new connection, which waits for replies without end; `LinkDown` where trying again may help."""
+async def open_connection(dialer: Dialer, on_reply: OnReply, on_lost: OnLost, plain: Plain | None = None) -> Connection:
+    """Returns a new connection, which waits for replies without end. Raises `Disconnected` if a retry may help."""
     target = dialer.target
     if target.kind == "memory":
-        return _MemoryWire(target.location, on_reply, on_lost)
+        return _MemoryConnection(target.location, on_reply, on_lost)
     socket = await dialer.dial()
-    kind = SocketWire if target.endpoint.tls else plain or SocketWire
+    kind = SocketConnection if target.endpoint.tls else plain or SocketConnection
     try:
         return kind(socket, on_reply, on_lost)
     except BaseException:
@@ -58,18 +58,18 @@ async def open_wire(dialer: Dialer, on_reply: OnReply, on_lost: OnLost, plain: P
         raise
 
 
-class SocketWire(asyncio.BufferedProtocol):
-    """One with a socket. It reads into a buffer of its own: a new one for each reply costs as much as a command."""
+class SocketConnection(asyncio.BufferedProtocol):
+    """A connection with a socket. It keeps one buffer: a new one for each reply costs as much as a command."""
 
     def __init__(self, transport: Socket, on_reply: OnReply, on_lost: OnLost) -> None:
         self._transport = transport
         self._on_reply = on_reply
         self._on_lost = on_lost
         reader = reply_reader()
-        self._feed: Callable[..., object] = reader.feed  # it takes a bytearray too, which its stub does not know
+        self._feed: Callable[..., object] = reader.feed  # its stub does not know that it takes a bytearray too
         self._next_reply = reader.gets
         self._buffer = bytearray(_BUFFER)
-        # TLS fills it piece by piece: a slice of the bytes themselves would be a copy, and what is read into it lost.
+        # TLS fills it piece by piece: a slice of the bytearray would be a copy, and the data would be lost.
         self._view = memoryview(self._buffer)
         self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         transport.set_protocol(self)
@@ -77,26 +77,26 @@ class SocketWire(asyncio.BufferedProtocol):
         self.up = True
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the transport puts what it reads."""
+        """Returns the buffer that the transport reads into."""
         return self._view
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Hands out the replies that are complete."""
+        """Delivers the replies that are complete."""
         try:
             self.take(self._buffer, nbytes)
         except (ServerError, InvalidReply, IndexError) as error:
             self.lose(error)
 
     def take(self, data: bytes | bytearray, size: int) -> None:
-        """Hands out the replies that are complete; raises what says that the connection has to end."""
+        """Delivers the replies that are complete. Raises the error after which the connection has to end."""
         self._feed(data, 0, size)
         while (reply := self._next_reply()) is not NOTHING_YET:
             if isinstance(reply, ServerError) and reply.code == "NOAUTH":
-                raise reply  # this connection is of no use; a new one logs in again
+                raise reply  # this connection is useless; a new one logs in again
             self._on_reply(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tells that it has ended."""
+        """Ends the connection, which the transport has lost."""
         self.lose(exc or ConnectionError("the server closed the connection"))
         if not self._gone.done():
             self._gone.set_result(None)
@@ -109,13 +109,13 @@ class SocketWire(asyncio.BufferedProtocol):
             self._on_lost(reason)
 
     async def aclose(self, reason: BaseException) -> None:
-        """Ends the connection, and waits until nothing is left of it."""
+        """Ends the connection, and waits until it is closed."""
         self.lose(reason)
         await asyncio.wait([self._gone])
 
 
-class _MemoryWire:
-    """One to a server in this process."""
+class _MemoryConnection:
+    """A connection to a server in this process."""
 
     def __init__(self, name: str, on_reply: OnReply, on_lost: OnLost) -> None:
         self._on_reply = on_reply
@@ -123,7 +123,7 @@ class _MemoryWire:
         self._loop = asyncio.get_running_loop()
         self._connection = MemoryConnection(name)
         self.up = True
-        # Last: from here on other threads may wake it.
+        # Last: from now on other threads may wake it.
         self._connection.listen(self._wake)
 
     def write(self, packed: bytes) -> None:
@@ -142,11 +142,11 @@ class _MemoryWire:
         self.lose(reason)
 
     def _wake(self) -> None:
-        # In the thread of whoever has sent something to the server, whom nothing that is wrong here concerns.
+        # In the thread of the caller that has sent something to the server: it must not get our errors.
         try:
             ready = self._connection.ready
         except CCSError:
-            ready = True  # found out again where it does
+            ready = True  # the loop gets the error
         if ready:
             with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._receive)

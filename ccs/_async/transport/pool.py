@@ -1,7 +1,7 @@
-"""How commands travel, asyncio: one connection that all tasks share, each reply to its caller, in order.
+"""The connection of a store, asyncio: all tasks share one, and each gets its replies in order.
 
-Nobody's cancellation can break it: a caller that goes away leaves its place in the queue, and its reply is dropped
-when it comes. The blocking twin of this file is written by hand too: threads take a connection each.
+A cancelled caller does not break the order: its entry stays in the queue, and its reply is dropped when it comes. The
+blocking twin of this file is written by hand too: there each thread takes a connection of its own.
 """
 
 from __future__ import annotations
@@ -15,125 +15,127 @@ from functools import partial
 from typing import Any
 
 from ccs._async.transport.connect import Dialer
-from ccs._async.transport.connection import OnReply, Wire, open_wire
+from ccs._async.transport.connection import Connection, OnReply, open_connection
 from ccs._core.commits.commit import Argument
 from ccs._core.retry import Patience
-from ccs._protocol.faults import LinkDown, copy_of
+from ccs._protocol.faults import Disconnected, copy_of
 from ccs._protocol.replies import ServerError, pack
 from ccs._stats import Counters
 from ccs.errors import CCSError, StoreClosed
 
 __all__ = ["Pool"]
 
-# Seconds between two looks at what waits.
+# Seconds between two checks for replies that are due.
 _LOOK = 0.1
 
 
 class Pool:
-    """A connection that is opened when it is needed, and again after it broke."""
+    """One connection, opened when it is needed, and again after a loss."""
 
     def __init__(self, dialer: Dialer, stats: Counters) -> None:
         self._dialer = dialer
         self._stats = stats
         self.clock = dialer.clock
-        self._talk: _Talk | None = None
-        self._dialing: asyncio.Task[_Talk] | None = None
+        self._pipeline: _Pipeline | None = None
+        self._dialing: asyncio.Task[_Pipeline] | None = None
         self._opened = 0
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<Pool to {self._dialer.address}, {'up' if self._talk and self._talk.wire.up else 'down'}>"
+        return (
+            f"<Pool to {self._dialer.address}, {'up' if self._pipeline and self._pipeline.connection.up else 'down'}>"
+        )
 
     async def call(self, command: tuple[Argument, ...], patience: Patience) -> Any:
-        """The reply to one command; `LinkDown` where there is none, `ServerError` where the server refuses."""
-        talk = self._talk if self._talk and self._talk.wire.up else await self._open(patience)
-        return await talk.call(command, patience)
+        """Returns the reply to one command. Raises `Disconnected` if there is none, `ServerError` if the server refuses."""
+        pipeline = self._pipeline if self._pipeline and self._pipeline.connection.up else await self._open(patience)
+        return await pipeline.call(command, patience)
 
     async def call_all(self, commands: Sequence[tuple[Argument, ...]], patience: Patience) -> list[Any]:
-        """The replies to several commands, sent one right after the other, errors of the server among them."""
-        talk = self._talk if self._talk and self._talk.wire.up else await self._open(patience)
-        replies = await talk.call_all(commands, patience)
+        """Returns the replies to several commands, which are sent together; errors of the server are among them."""
+        pipeline = self._pipeline if self._pipeline and self._pipeline.connection.up else await self._open(patience)
+        replies = await pipeline.call_all(commands, patience)
         for reply in replies:
             if isinstance(reply, BaseException) and not isinstance(reply, ServerError):
                 raise reply
         return replies
 
     def post(self, command: tuple[Argument, ...], on_reply: OnReply) -> bool:
-        """Sends a command at once, for who does not wait; whether there was a connection to send it by.
+        """Sends a command at once. Returns whether there was a connection.
 
         `on_reply` gets what `call` would return or raise.
         """
-        if self._talk is None or not self._talk.wire.up:
+        if self._pipeline is None or not self._pipeline.connection.up:
             return False
-        self._talk.send(command, on_reply)
+        self._pipeline.send(command, on_reply)
         return True
 
     async def aclose(self) -> None:
-        """Closes the connection for good; callers that wait get `LinkDown`, and `StoreClosed` if they try again."""
+        """Closes the connection for good. Callers that wait get `Disconnected`, and `StoreClosed` if they try again."""
         self._closed = True
         if self._dialing:
             self._dialing.cancel()
             await asyncio.wait([self._dialing])
-        if self._talk:
-            await self._talk.wire.aclose(ConnectionError("the store was closed"))
+        if self._pipeline:
+            await self._pipeline.connection.aclose(ConnectionError("the store was closed"))
         await self._dialer.aclose()
 
-    async def _open(self, patience: Patience) -> _Talk:
-        # One attempt for all who wait, in a task of its own: nobody waits for the others' attempts too, and who goes
-        # away takes it from nobody.
+    async def _open(self, patience: Patience) -> _Pipeline:
+        # All callers share one attempt, in a task of its own: attempts do not add up, and a cancelled caller takes it
+        # from no other.
         if self._closed:
             raise StoreClosed(f"the store at {self._dialer.address} is closed; connect anew")
         if self._dialing is None:
             self._dialing = asyncio.create_task(self._dial(), name="ccs dial")
-            # Looked at here too: all who waited for it may have gone away.
+            # Retrieved here too: all its callers may have been cancelled.
             self._dialing.add_done_callback(lambda task: task.cancelled() or task.exception())
         dialing = self._dialing
         await asyncio.wait([dialing], timeout=patience.left(time.monotonic()))
         if not dialing.done():
-            raise LinkDown("no connection could be opened in time", sent=False)
+            raise Disconnected("no connection could be opened in time", sent=False)
         if dialing.cancelled():
             raise StoreClosed(f"the store at {self._dialer.address} was closed; connect anew")
         if error := dialing.exception():
             raise copy_of(error)
         return dialing.result()
 
-    async def _dial(self) -> _Talk:
-        talk = _Talk(self._dialer.timeout, self._stats)
+    async def _dial(self) -> _Pipeline:
+        pipeline = _Pipeline(self._dialer.timeout, self._stats)
         try:
-            talk.wire = await open_wire(self._dialer, talk.hear, talk.end)
+            pipeline.connection = await open_connection(self._dialer, pipeline.receive, pipeline.end)
         finally:
             self._dialing = None
-        self._talk = talk
+        self._pipeline = pipeline
         self._opened += 1
         self._stats.add("reconnects", int(self._opened > 1))
-        return talk
+        return pipeline
 
 
-class _Talk:
-    """What is said on one open connection: commands, and those who wait for their replies, in order."""
+class _Pipeline:
+    """The commands on one open connection, and the callers that wait for their replies, in order."""
 
-    wire: Wire
+    connection: Connection
 
     def __init__(self, timeout: float, stats: Counters) -> None:
         self._timeout = timeout
         self._stats = stats
-        # Each with the moment at which its patience ends.
+        # Each caller, and the time when its patience ends.
         self._waiting: deque[tuple[OnReply, float]] = deque()
         self._loop = asyncio.get_running_loop()
         self._progress = self._loop.time()
         self._watchdog: asyncio.TimerHandle | None = None
 
     def send(self, command: tuple[Argument, ...], on_reply: OnReply) -> None:
-        """Sends a command at once; `on_reply` is called with its reply, an error of the server, or `LinkDown`.
+        """Sends a command at once. `on_reply` gets its reply, an error of the server, or `Disconnected`.
 
-        What is in flight is bounded by those who wait for it, so there is no need to drain.
+        The callers that wait bound how much is in flight, so there is no need to drain.
         """
         self._transmit(pack(command), ((on_reply, math.inf),))
 
     def _transmit(self, packed: bytes, waiting: Sequence[tuple[OnReply, float]]) -> None:
         idle = not self._waiting
         self._waiting.extend(waiting)
-        self.wire.write(packed)
+        self.connection.write(packed)
         # The rest is done while the server works.
         if idle:
             self._progress = self._loop.time()
@@ -141,11 +143,11 @@ class _Talk:
         self._stats.add("bytes", len(packed))
 
     async def call(self, command: tuple[Argument, ...], patience: Patience) -> Any:
-        """The reply to a command; whoever goes away leaves its place in the queue."""
-        if not self.wire.up:
-            # Between its opening and its first command: nobody is left who would answer.
-            raise LinkDown("the connection broke as it was opened", sent=False)
-        # First this: a command that cannot be packed must not leave anybody behind who waits for a reply.
+        """Returns the reply to a command. A cancelled caller keeps its place in the queue."""
+        if not self.connection.up:
+            # Lost between its opening and its first command.
+            raise Disconnected("the connection broke as it was opened", sent=False)
+        # First of all: a command that cannot be packed must leave no waiting reply behind.
         packed = pack(command)
         reply: asyncio.Future[Any] = self._loop.create_future()
         now = time.monotonic()
@@ -154,13 +156,13 @@ class _Talk:
         try:
             return await reply
         finally:
-            # Else its error, which knows this frame, would keep that until the next collection, and all callers' too.
+            # Its error refers to this frame, which would keep all callers alive until the next collection.
             del reply
 
     async def call_all(self, commands: Sequence[tuple[Argument, ...]], patience: Patience) -> list[Any]:
-        """The replies to several commands, errors among them."""
-        if not self.wire.up:
-            raise LinkDown("the connection broke as it was opened", sent=False)
+        """Returns the replies to several commands, errors among them."""
+        if not self.connection.up:
+            raise Disconnected("the connection broke as it was opened", sent=False)
         packed = b"".join(map(pack, commands))
         replies = [self._loop.create_future() for _ in commands]
         now = time.monotonic()
@@ -169,40 +171,40 @@ class _Talk:
         self._transmit(packed, [(partial(_settle, reply), until) for reply in replies])
         return await asyncio.gather(*replies, return_exceptions=True)
 
-    def hear(self, reply: Any) -> None:
-        """A reply, for who has waited the longest."""
+    def receive(self, reply: Any) -> None:
+        """Takes a reply, which belongs to the caller that has waited longest."""
         self._progress = self._loop.time()
         self._waiting.popleft()[0](reply)
 
     def end(self, reason: BaseException) -> None:
-        """There will be no more replies: who waits is told why."""
+        """Fails the callers that wait: there will be no more replies."""
         if self._watchdog:
             self._watchdog.cancel()
         while self._waiting:
-            self._waiting.popleft()[0](reason if isinstance(reason, CCSError) else LinkDown(reason, sent=True))
+            self._waiting.popleft()[0](reason if isinstance(reason, CCSError) else Disconnected(reason, sent=True))
 
     def _watch(self) -> None:
-        # A timer that still runs looks again by itself.
+        # A running timer checks again by itself.
         if not self._watchdog:
             self._watchdog = self._loop.call_later(min(_LOOK, self._timeout), self._check)
 
     def _check(self) -> None:
-        # One timer for everybody: it ends the connection when replies are due and nothing has come for a while, and the
-        # waiting of those whose patience is over.
+        # One timer for all callers. It ends the connection if replies are due and none has come for a while. It fails
+        # the callers whose patience is over.
         self._watchdog = None
-        if not self._waiting or not self.wire.up:
+        if not self._waiting or not self.connection.up:
             return None
         self._give_up(time.monotonic())
         if self._loop.time() < self._progress + self._timeout:
             return self._watch()
-        return self.wire.lose(TimeoutError(f"no answer within {self._timeout:g} seconds"))
+        return self.connection.lose(TimeoutError(f"no answer within {self._timeout:g} seconds"))
 
     def _give_up(self, now: float) -> None:
-        for place, (on_reply, until) in enumerate(self._waiting):
+        for index, (on_reply, until) in enumerate(self._waiting):
             if until <= now:
-                # Its reply may still come, and must find its place.
-                self._waiting[place] = _nobody, math.inf
-                on_reply(LinkDown("no answer in time", sent=True))
+                # Its reply may still come, and must not reach another caller.
+                self._waiting[index] = _nobody, math.inf
+                on_reply(Disconnected("no answer in time", sent=True))
 
 
 def _nobody(_: Any) -> None: ...

@@ -1,11 +1,11 @@
-"""The subscription connection: kept open, kept alive, and told to whom it speaks.
+"""The subscription connection: it is kept open and alive, and delivers the messages of its channels.
 
-Messages are handed on as they come. After a loss it comes back by itself, subscribes again, and says which channels
-are live again, so that their listeners can look for what was said meanwhile.
+After a loss it reconnects by itself, subscribes again, and reports which channels are live again, so that their
+subscribers can read in the journal what they missed.
 
-Every command gets one answer, in the order of asking, so a refusal is known by its place: it concerns one channel, which
-is asked for again later, and no other. A connection is as good as new only once something was granted on it: a server that
-ends each of them is asked less and less often.
+The server answers every command once, in order. So a refusal belongs to one channel, which is retried later; the others
+are not affected. The back-off starts anew only after the server has granted a subscription: a server that closes each
+connection is asked less and less often.
 """
 
 from __future__ import annotations
@@ -19,25 +19,26 @@ from functools import partial
 from typing import Any
 
 from ccs._async.transport.connect import Dialer
-from ccs._async.transport.connection import Plain, Wire, open_wire
+from ccs._async.transport.connection import Connection, Plain, open_connection
 from ccs._compat import call
 from ccs._core.retry import backoff
 from ccs._log import logger
-from ccs._protocol.faults import LinkDown, copy_of, denied, passes
+from ccs._protocol.faults import Disconnected, copy_of, denied, passes
 from ccs._protocol.replies import InvalidReply, ServerError, pack
 from ccs._stats import Counters
 from ccs.errors import CCSError, Forbidden, Unavailable
 
 __all__ = ["PubSub"]
 
-# Seconds without a word after which we ask; and after twice that, give the connection up.
+# Seconds of silence after which it sends a PING; after twice that, it gives the connection up.
 HEARTBEAT = 3.0
 
 
 class PubSub:
-    """One connection that only listens; `subscribe` opens it.
+    """One connection for subscriptions; the first `subscribe` opens it.
 
-    Messages may be heard in any thread, one at a time; whatever else is heard goes through `tell`, to the loop.
+    Messages are received in any thread, one at a time. Everything else that is received is passed to the event loop
+    by `call_soon`.
     """
 
     def __init__(
@@ -49,38 +50,38 @@ class PubSub:
         on_refused: Callable[[str, CCSError], None],
         patience: float,
         stats: Counters,
-        tell: Callable[..., object] = call,
+        call_soon: Callable[..., object] = call,
         plain: Plain | None = None,
     ) -> None:
         self._dialer = dialer
         self._patience = patience
         self._stats = stats
-        self._tell = tell
+        self._call_soon = call_soon
         self._plain = plain
         self._on_message = on_message
         self._on_live = on_live
         self._on_down = on_down
         self._on_refused = on_refused
-        self._wire: Wire | None = None
+        self._connection: Connection | None = None
         self._channels: dict[str, str] = {}
         self._live: set[str] = set()
         self._known: set[str] = set()
-        # What was asked on this connection and is not answered yet: the channel, or nothing.
+        # The commands on this connection that are not answered yet: the channel of each, or an empty text.
         self._asked: deque[str] = deque()
         # How often the server has refused a channel since it was last live.
         self._refusals: dict[str, int] = {}
         self._reason = "no subscription could be made"
-        self._proven = self._told = False
+        self._proven = self._reported = False
         self._closed: CCSError | None = None
         self._joining: dict[str, asyncio.Future[None]] = {}
-        self._heard = True
+        self._received = True
         self._tasks: list[asyncio.Task[None]] = []
 
     def __repr__(self) -> str:
-        return f"<PubSub to {self._dialer.address}, {'up' if self._wire else 'down'}, {len(self._live)} channels>"
+        return f"<PubSub to {self._dialer.address}, {'up' if self._connection else 'down'}, {len(self._live)} channels>"
 
     async def subscribe(self, verb: str, channel: str, timeout: float) -> None:
-        """Listens to a channel; live when this returns, else `Unavailable` after `timeout` seconds."""
+        """Subscribes to a channel, which is live when this returns. Raises `Unavailable` after `timeout` seconds."""
         if self._closed:
             raise copy_of(self._closed)
         if channel in self._live:
@@ -97,14 +98,14 @@ class PubSub:
             raise Unavailable(self._dialer.address, reason=self._reason) from None
 
     def unsubscribe(self, verb: str, channel: str) -> None:
-        """Listens to a channel no more."""
+        """Ends the subscription to a channel."""
         if joining := self._joining.pop(channel, None):
             joining.cancel()
         if self._forget(channel):
-            self._say("", verb, channel)
+            self._send("", verb, channel)
 
     async def aclose(self, error: CCSError) -> None:
-        """Ends the connection; whoever waits for a channel, or comes from now on, gets the error."""
+        """Ends the connection. Callers that wait for a channel, now or later, get the error."""
         self._closed = error
         self._give_up(error)
         for task in self._tasks:
@@ -124,12 +125,12 @@ class PubSub:
         return self._channels.pop(channel, None) is not None
 
     def _ask(self, channel: str) -> None:
-        self._say(channel, self._channels[channel], channel)
+        self._send(channel, self._channels[channel], channel)
 
-    def _say(self, channel: str, *command: str) -> None:
-        if self._wire and self._wire.up:
+    def _send(self, channel: str, *command: str) -> None:
+        if self._connection and self._connection.up:
             self._asked.append(channel)
-            self._wire.write(pack(command))
+            self._connection.write(pack(command))
 
     async def _keep_up(self) -> None:
         attempt = 0
@@ -138,8 +139,8 @@ class PubSub:
             self._proven = False
             try:
                 lost = await self._connect()
-                raise LinkDown(await lost, sent=False)
-            except (LinkDown, OSError, CCSError) as error:
+                raise Disconnected(await lost, sent=False)
+            except (Disconnected, OSError, CCSError) as error:
                 attempt = 0 if self._proven else attempt
                 down_since = down_since if attempt else time.monotonic()
                 await self._hang_up()
@@ -148,7 +149,7 @@ class PubSub:
             attempt += 1
 
     async def _connect(self) -> asyncio.Future[BaseException]:
-        """Opens the connection, and subscribes; what will be the reason of its end."""
+        """Opens the connection and subscribes. Returns a future of the reason for its end."""
         lost: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
         def on_lost(reason: BaseException) -> None:
@@ -156,17 +157,17 @@ class PubSub:
                 lost.set_result(reason)
 
         asked = self._asked = deque()
-        self._wire = await open_wire(self._dialer, partial(self._hear, asked), on_lost, self._plain)
+        self._connection = await open_connection(self._dialer, partial(self._receive, asked), on_lost, self._plain)
         for channel in self._channels:
             self._ask(channel)
         return lost
 
     async def _hang_up(self) -> None:
-        wire = self._wire
-        self._wire = None
+        connection = self._connection
+        self._connection = None
         self._live.clear()
-        if wire:
-            await wire.aclose(ConnectionError("the subscriptions were given up"))
+        if connection:
+            await connection.aclose(ConnectionError("the subscriptions were given up"))
 
     def _lost(self, error: Exception, attempt: int, down_since: float) -> None:
         if attempt == 0:
@@ -174,8 +175,8 @@ class PubSub:
             logger.warning("lost the subscriptions at %s, reconnecting: %s", self._dialer.address, error)
         self._reason = error.reason if isinstance(error, Unavailable) else str(error)
         final = error if isinstance(error, CCSError) else None
-        if not self._told and (final or time.monotonic() - down_since > self._patience):
-            self._told = True
+        if not self._reported and (final or time.monotonic() - down_since > self._patience):
+            self._reported = True
             final = final or Unavailable(self._dialer.address, reason=self._reason)
             self._on_down(final)
         if final:
@@ -188,21 +189,21 @@ class PubSub:
             if not joining.done():
                 joining.set_exception(error)
 
-    def _hear(self, asked: deque[str], reply: Any) -> None:
-        self._heard = True
+    def _receive(self, asked: deque[str], reply: Any) -> None:
+        self._received = True
         kind = reply[0] if isinstance(reply, list) else None
         if kind == b"message":
             self._on_message(kind, reply[1].decode(), reply[2])
         elif kind == b"pmessage":
             self._on_message(kind, reply[2].decode(errors="replace"), reply[3])
         else:
-            self._tell(self._answered, asked, reply)
+            self._call_soon(self._answered, asked, reply)
 
     def _answered(self, asked: deque[str], reply: Any) -> None:
         if asked is not self._asked:
-            return None  # of a connection that is gone
+            return None  # of an earlier connection
         if not asked:
-            return self._end(InvalidReply(f"an answer that nobody has asked for: {reply!r}"))
+            return self._end(InvalidReply(f"an answer to no command: {reply!r}"))
         channel = asked.popleft()
         if not isinstance(reply, ServerError):
             self._proven = True
@@ -214,7 +215,7 @@ class PubSub:
     def _confirmed(self, channel: str) -> None:
         self._live.add(channel)
         self._refusals.pop(channel, None)
-        self._told = False
+        self._reported = False
         joining = self._joining.pop(channel, None)
         if joining and not joining.done():
             joining.set_result(None)
@@ -240,7 +241,7 @@ class PubSub:
         return Unavailable(self._dialer.address, reason=f"it refuses a subscription: {error}")
 
     def _fail(self, channel: str, refusal: CCSError) -> None:
-        """Waiting does not help: tells so whoever waits for the channel, and once those who had it before."""
+        """Waiting does not help: fails the callers that wait for the channel, and reports once to those that had it."""
         joining = self._joining.pop(channel, None)
         if joining and not joining.done():
             joining.set_exception(refusal)
@@ -254,18 +255,18 @@ class PubSub:
             self._ask(channel)
 
     def _end(self, reason: BaseException) -> None:
-        if self._wire:
-            self._wire.lose(reason)
+        if self._connection:
+            self._connection.lose(reason)
 
     async def _keep_alive(self) -> None:
-        # A half-open connection stays silent for ever: only an answer shows that somebody is there.
+        # A half-open connection stays silent for ever: only an answer shows that the server is there.
         while True:
             await asyncio.sleep(HEARTBEAT)
-            if not self._wire:
+            if not self._connection:
                 continue
-            if self._heard:
-                self._heard = False
-                self._say("", "PING")
+            if self._received:
+                self._received = False
+                self._send("", "PING")
             else:
                 logger.warning("no heartbeat from %s", self._dialer.address)
                 self._end(TimeoutError(f"no heartbeat within {HEARTBEAT:g} seconds"))

@@ -16,13 +16,13 @@ from ccs._protocol.sockets import tune
 __all__ = ["Socket", "open_socket"]
 
 Socket = asyncio.Transport
-"""What is open."""
+"""An open socket."""
 
 
 async def open_socket(
     endpoint: Endpoint, context: ssl.SSLContext | None, greeting: Greeting, timeout: float, most: float
 ) -> Socket:
-    """A connection to a server that was greeted; raises what its answers mean, or an `OSError`.
+    """Returns a connection to a server that was greeted. Raises what its answers mean, or an `OSError`.
 
     Each step may take `timeout` seconds, all of them together `most`.
     """
@@ -58,7 +58,7 @@ async def _connect(endpoint: Endpoint, context: ssl.SSLContext | None, protocol:
 
 
 class _Greeter(asyncio.Protocol):
-    """Speaks first on a new connection; `greeted` is done when the server has answered as it should."""
+    """Greets the server on a new connection; `greeted` is done when the server has answered as it should."""
 
     def __init__(self, greeting: Greeting) -> None:
         self._greeting = greeting
@@ -72,21 +72,21 @@ class _Greeter(asyncio.Protocol):
         self._transport.write(self._greeting.packed)
 
     def data_received(self, data: bytes) -> None:
-        """Judges the answers that are complete."""
+        """Checks the answers that are complete."""
         try:
             self._reader.feed(data)
             while (reply := self._reader.gets()) is not NOTHING_YET:
                 if self._greeting.take(reply):
                     self.greeted.set_result(None)
-        except Exception as error:  # noqa: BLE001  # whatever it is, it goes to the one who waits
+        except Exception as error:  # noqa: BLE001  # whatever it is, the caller that waits gets it
             self._fail(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tells that it has ended."""
+        """Fails `greeted`."""
         self._fail(exc or ConnectionError("the server closed the connection"))
 
     def taken_over(self) -> Socket:
-        """The connection, for a protocol that goes on with it at once."""
+        """Returns the connection, for the protocol that takes it over at once."""
         if self._transport is None or self._transport.is_closing():
             raise ConnectionError("the server closed the connection")
         return self._transport

@@ -1,6 +1,6 @@
 """The background listener, blocking: the asyncio one, in a thread with a loop of its own.
 
-Written by hand. What it delivers goes into mailboxes, which are made for that; what it is asked comes back at once.
+Written by hand. It delivers into mailboxes, which are safe to share between threads.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from ccs._async.background.listener import Listener as AsyncListener
-from ccs._async.background.listener import Overhearing
+from ccs._async.background.listener import StoreSubscriber
 from ccs._async.transport.sockets import Socket
 from ccs._compat import interrupter_refused, refuse_interrupter
 from ccs._core.changes.mailbox import Mailbox
@@ -22,19 +22,19 @@ from ccs._core.names.target import Target
 from ccs._core.recipes.holdings import Holdings
 from ccs._core.recipes.lease import Lease
 from ccs._stats import Counters
-from ccs._sync.transport.connection import LEADS, LeadingSignal, LedWire, OnLost, OnReply
+from ccs._sync.transport.connection import LEADS, LeadingSignal, LedConnection, OnLost, OnReply
 from ccs.errors import Misuse, StoreClosed
 
-__all__ = ["Listener", "Overhearing"]
+__all__ = ["Listener", "StoreSubscriber"]
 
 T = TypeVar("T")
 
-# Seconds after which somebody who waits for the loop looks whether it still runs.
+# Seconds after which a caller that waits for the loop checks whether it still runs.
 _LOOK = 1.0
 
 
 class Listener:
-    """Hears the commits of all contexts that somebody of this store watches, and keeps their appointments."""
+    """Receives the commits of all contexts that are watched in this store, and runs their appointments."""
 
     def __init__(self, target: Target, timeout: float, namespace: str, retry_for: float, stats: Counters) -> None:
         self._settings = target, timeout, namespace, retry_for, stats
@@ -42,7 +42,7 @@ class Listener:
         self._listener: AsyncListener
         self._loop: asyncio.AbstractEventLoop
         self._end: asyncio.Event
-        self._wire: LedWire | None = None
+        self._connection: LedConnection | None = None
         self._ready = threading.Event()
         self._closing = False
         self._farewells: set[asyncio.Future[None]] = set()
@@ -52,9 +52,9 @@ class Listener:
         return repr(self._listener) if self._ready.is_set() else "<Listener, not started>"
 
     def open(self) -> None:
-        """Starts the thread. `Misuse` for an interrupter of just that: a thread can be started only once."""
+        """Starts the thread. Raises `Misuse` in a handler that interrupts this: a thread can be started only once."""
         refuse_interrupter(self.open)
-        if self._thread.ident is None:  # else an opening was interrupted here
+        if self._thread.ident is None:  # else an earlier call was interrupted here
             self._thread.start()
         self._ready.wait()
 
@@ -62,76 +62,76 @@ class Listener:
         """Ends the thread, within a second."""
         if self._ready.is_set() and self._thread.is_alive():
             self._closing = True
-            with suppress(RuntimeError):  # closed meanwhile, by another thread
+            with suppress(RuntimeError):  # closed meanwhile by another thread
                 self._loop.call_soon_threadsafe(self._end.set)
             self._thread.join(1.0)
 
     def signal(self) -> LeadingSignal:
-        """What one who is woken by this listener waits for; meanwhile it reads for all."""
-        return LeadingSignal(lambda: self._wire)
+        """Returns a signal for a consumer that this listener wakes. While it waits, it reads for all."""
+        return LeadingSignal(lambda: self._connection)
 
     def join(self, address: str, mailbox: Mailbox) -> None:
-        """Adds a watch to a context: when this returns, whatever is committed from then on reaches the mailbox."""
+        """Adds a watch of a context. When this returns, the mailbox gets every commit from then on."""
         self._do(self._listener.join(address, mailbox))
 
     def leave(self, address: str, mailbox: Mailbox) -> None:
         """Removes a watch."""
         self._part(self._listener.leave, address, mailbox)
 
-    def overhear(self, watch: Overhearing) -> None:
-        """Adds a watch of the whole store: live when this returns."""
-        self._do(self._listener.overhear(watch))
+    def join_all(self, watch: StoreSubscriber) -> None:
+        """Adds a watch of the whole store, which is live when this returns."""
+        self._do(self._listener.join_all(watch))
 
-    def ignore(self, watch: Overhearing) -> None:
+    def leave_all(self, watch: StoreSubscriber) -> None:
         """Removes a watch of the whole store."""
-        self._part(self._listener.ignore, watch)
+        self._part(self._listener.leave_all, watch)
 
     def anchor(self, address: str, page: JournalPage) -> None:
-        """A look at the journal after joining: where the context stands, and its deadlines."""
-        self._tell(self._listener.anchor, address, page)
+        """Takes a page of the journal, read after `join`: the revision of the context, and its deadlines."""
+        self._call_soon(self._listener.anchor, address, page)
 
     def expect(self, address: str, seconds: float) -> None:
-        """An entry will be due in so many seconds: sweeps then, so that its end becomes a commit."""
-        self._tell(self._listener.expect, address, seconds)
+        """Sweeps in so many seconds, when an entry will be due, so that its end becomes a commit."""
+        self._call_soon(self._listener.expect, address, seconds)
 
     def check_soon(self, address: str, seconds: float) -> None:
-        """Looks at a context then, whether it still exists."""
-        self._tell(self._listener.check_soon, address, seconds)
+        """Checks in so many seconds whether a context still exists."""
+        self._call_soon(self._listener.check_soon, address, seconds)
 
     def hold(self, address: str, lease: Lease) -> None:
-        """Renews a lease from now on, in one command with all others of its context, until it is lost or let go."""
+        """Renews a lease from now on, together with all others of its context, until it is lost or released."""
         self._listener.register(address, lease)
         if not self._listener.keeps(address, lease):
-            self._tell(self._listener.attend, address, lease)
+            self._call_soon(self._listener.attend, address, lease)
 
     def tidy(self) -> None:
-        """Looks now and then from now on, as long as something is held, at what was forgotten meanwhile."""
+        """Gives back from now on, as long as something is held, what forgotten objects hold."""
         self._listener.tidy()
 
     def let_go(self, address: str, lease: Lease) -> None:
-        """Renews a lease no more."""
-        if self._ready.is_set():  # else it is one of before the store was opened anew
+        """Stops renewing a lease."""
+        if self._ready.is_set():  # else it is a lease of an earlier opening
             self._listener.let_go(address, lease)
 
     def end_leases(self) -> None:
-        """Nobody believes in them any more."""
+        """Ends all leases: their holders no longer rely on them."""
         if self._ready.is_set():
             self._listener.end_leases()
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._end = asyncio.Event()
-        self._listener = AsyncListener(*self._settings, self._tell, self._led if LEADS else None, self.holdings)
+        self._listener = AsyncListener(*self._settings, self._call_soon, self._led if LEADS else None, self.holdings)
         self._ready.set()
         await self._end.wait()
         await self._listener.aclose()
-        self._wire = None
+        self._connection = None
 
-    def _led(self, transport: Socket, on_reply: OnReply, on_lost: OnLost) -> LedWire:
-        self._wire = LedWire(transport, on_reply, on_lost, self._tell)
-        return self._wire
+    def _led(self, transport: Socket, on_reply: OnReply, on_lost: OnLost) -> LedConnection:
+        self._connection = LedConnection(transport, on_reply, on_lost, self._call_soon)
+        return self._connection
 
-    def _tell(self, fn: Callable[..., object], *args: object) -> None:
+    def _call_soon(self, fn: Callable[..., object], *args: object) -> None:
         if self._thread.is_alive():  # else closed, or in a forked child
             with suppress(RuntimeError):  # closed meanwhile
                 self._loop.call_soon_threadsafe(fn, *args)
@@ -142,8 +142,8 @@ class Listener:
         except StoreClosed:
             pass
         except Misuse:
-            # Nobody has to wait for that.
-            self._tell(self._begin, leave, *args)
+            # The caller does not have to wait for that.
+            self._call_soon(self._begin, leave, *args)
 
     def _begin(self, leave: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
         doing = asyncio.ensure_future(leave(*args))
@@ -153,7 +153,7 @@ class Listener:
     def _do(self, coroutine: Coroutine[Any, Any, T]) -> T:
         try:
             self._refuse_interrupter()
-            if self._closing or not self._thread.is_alive():  # in a forked child nobody would answer
+            if self._closing or not self._thread.is_alive():  # in a forked child the loop does not run
                 raise self._closed()
             doing = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         except BaseException:
@@ -164,20 +164,20 @@ class Listener:
         except CancelledError as error:
             raise self._closed() from error
         except BaseException:
-            # Interrupted: what was begun for us is taken back.
+            # Interrupted: take back what was begun for this caller.
             doing.cancel()
             raise
 
     def _result(self, doing: Future[T]) -> T:
         while not wait([doing], _LOOK).done:
-            # The loop may have ended just before it was given this.
+            # The loop may have ended just before it got this.
             if not self._thread.is_alive():
                 raise self._closed()
         return doing.result()
 
     def _refuse_interrupter(self) -> None:
-        """Raises `Misuse` on top of what the loop may wait for, or of the loop itself."""
-        if threading.current_thread() is self._thread or (self._wire and self._wire.is_read_here()):
+        """Raises `Misuse` in a handler that interrupts the loop, or a thread that the loop may wait for."""
+        if threading.current_thread() is self._thread or (self._connection and self._connection.is_read_here()):
             raise interrupter_refused()
 
     def _closed(self) -> StoreClosed:

@@ -107,7 +107,7 @@ class StoreWatch(Local):
         self._check()
         self._entered = True
         self._opening.ready()
-        self._listener.overhear(self)
+        self._listener.join_all(self)
         try:
             self._begin()
         except BaseException:
@@ -141,14 +141,14 @@ class StoreWatch(Local):
     def close(self) -> None:
         """Ends the watch; what is waiting in it is dropped."""
         self.stop()
-        self._listener.ignore(self)
+        self._listener.leave_all(self)
 
     def stop(self) -> None:
         """Lets the consumer end, wherever it waits."""
         self._stopped = True
         self._signal.set()
 
-    def overhear(self, address: str, record: Record) -> None:
+    def deliver(self, address: str, record: Record) -> None:
         """For the listener: the next message of any context."""
         # What comes between a loss and the survey is found by that.
         if self._survey_due == "lost" or self._matcher.paths_in(address) is None:

@@ -14,7 +14,7 @@ from ccs._core.commits.calls import Call
 from ccs._core.commits.commit import Argument
 from ccs._core.retry import Patience, backoff
 from ccs._log import logger
-from ccs._protocol.faults import LinkDown, passes, reply_fault
+from ccs._protocol.faults import Disconnected, passes, reply_fault
 from ccs._protocol.replies import ServerError
 from ccs._protocol.scripts import SCRIPTS
 from ccs._stats import Counters
@@ -68,7 +68,7 @@ class Commands:
                 return call(command, patience)
             except Unavailable as error:
                 raise Unavailable(error.address, patience.sent and writes, error.reason) from error
-            except LinkDown as error:
+            except Disconnected as error:
                 reason = str(error)
             except ServerError as error:
                 patience.sent = seen_before  # this attempt was answered, and has done nothing

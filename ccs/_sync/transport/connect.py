@@ -1,5 +1,5 @@
 # Generated from ccs/_async/transport/connect.py by scripts/twin. Do not edit.
-"""Opens connections to where a store lives, and refuses servers that could break its promises."""
+"""Opens connections to the server of a store, and refuses servers that could break its guarantees."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ccs._core.names.target import Target, parse_target, with_credentials
 from ccs._core.retry import Patience
 from ccs._protocol import fake_server
 from ccs._protocol.credentials import credentials_of
-from ccs._protocol.faults import LinkDown, copy_of, dial_fault
+from ccs._protocol.faults import Disconnected, copy_of, dial_fault
 from ccs._protocol.greeting import Greeting
 from ccs._protocol.replies import InvalidReply, ServerError
 from ccs._protocol.server_check import time_of
@@ -24,12 +24,12 @@ from ccs.errors import CCSError, Misuse, Unavailable
 
 __all__ = ["Dialer", "resolve"]
 
-# Seconds by which the embedded server may give up before the time that it was given.
+# The embedded server may give up so many seconds before its time is over.
 _EARLY = 0.25
 
 
 class Dialer:
-    """Knows how to reach a target: by URL, or through the embedded server of a folder."""
+    """Opens connections to a target: by URL, or to the embedded server of a folder."""
 
     def __init__(self, target: Target, timeout: float, patience: float) -> None:
         self.target = target
@@ -51,11 +51,11 @@ class Dialer:
 
     @property
     def user(self) -> str:
-        """Whom the server takes us for."""
+        """The user that the server knows us as."""
         return self.target.user
 
     def dial(self, patience: Patience | None = None) -> Socket:
-        """A new connection to a server that was greeted and found fit; `LinkDown` where trying again may help."""
+        """Returns a new connection, greeted and checked. Raises `Disconnected` if a retry may help."""
         patience = patience or Patience(time.monotonic() + self._patience)
         try:
             endpoint = self._endpoint(patience)
@@ -68,7 +68,7 @@ class Dialer:
         return socket
 
     def close(self) -> None:
-        """Lets go of the embedded server, which ends when nobody is left."""
+        """Releases the embedded server, which ends when no client is left."""
         if self._embedded:
             call(self._embedded.close)
 
@@ -89,9 +89,9 @@ class Dialer:
         try:
             ours = acquired(self._lock, patience.left(began))
             if not ours:
-                raise LinkDown("somebody else in this process is still looking for the server", sent=False)
+                raise Disconnected("another thread or task is still opening the server", sent=False)
             if self._failure and self._failed_at > began:
-                # Who had to wait for somebody else's attempt has seen it fail: nobody waits for all of them in turn.
+                # A caller that has waited for another one's attempt shares its failure, so that attempts do not add up.
                 raise copy_of(self._failure)
             return self._open_embedded(patience)
         finally:
@@ -104,18 +104,18 @@ class Dialer:
         try:
             return call(self._embedded.open, patience.left(time.monotonic()))
         except Misuse:
-            raise  # no failure: it was raised by what interrupted us
+            raise  # not a failure: the interrupted call goes on
         except CCSError as error:
             self._failed_at = time.monotonic()
             if isinstance(error, Unavailable) and patience.over(self._failed_at + _EARLY):
-                # It was the patience of this caller that ended: whoever has more may go on.
-                raise LinkDown(error.reason, sent=False) from error
+                # Only the patience of this caller has ended: others may have more.
+                raise Disconnected(error.reason, sent=False) from error
             self._failure = error
             raise
 
 
 def resolve(target: Target) -> Target:
-    """What the target means here and now: `$CCS_URL`, the default folder, a server in memory."""
+    """Resolves a target: `$CCS_URL`, the default folder, a server in memory."""
     if target.kind == "default":
         url = os.environ.get("CCS_URL")
         found = resolve(parse_target(url)) if url else parse_target(default_folder())

@@ -1,6 +1,6 @@
-"""How commands travel, blocking: each thread takes a connection while it talks, and puts it back.
+"""The connections of a store, blocking: each thread takes one for its command, and puts it back.
 
-Written by hand; the asyncio twin shares one connection among all tasks.
+Written by hand; in the asyncio twin all tasks share one connection.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from ccs._core.commits.commit import Argument
 from ccs._core.retry import Patience
 from ccs._protocol.fake_server import MemoryConnection
-from ccs._protocol.faults import LinkDown, copy_of
+from ccs._protocol.faults import Disconnected, copy_of
 from ccs._protocol.replies import NOTHING_YET, InvalidReply, ServerError, pack, reply_reader
 from ccs._stats import Counters
 from ccs._sync.transport.connect import Dialer
@@ -24,11 +24,11 @@ from ccs.errors import CCSError, StoreClosed
 __all__ = ["Pool"]
 
 _MOST = 64
-# Seconds: a socket that waits so much too long is left as it is, which saves a system call.
+# A timeout that is wrong by no more than so many seconds is kept, which saves a system call.
 _SLACK = 0.05
 
 
-class _Wire:
+class _Connection:
     """One open connection."""
 
     __slots__ = ("_allowed", "_most", "_set_timeout", "_two_waits", "close", "feed", "next_reply", "receive", "send")
@@ -44,9 +44,9 @@ class _Wire:
         self.feed = reader.feed
         self.next_reply = reader.gets
 
-    def talk(self, packed: bytes, count: int, patience: Patience) -> list[Any]:
-        """The replies to so many commands, errors of the server included; `TimeoutError` where patience ends first."""
-        # Ordinarily there is patience for two waits, one to send and one to receive: then nothing need be set.
+    def exchange(self, packed: bytes, count: int, patience: Patience) -> list[Any]:
+        """Returns the replies to so many commands, errors of the server included. Raises `TimeoutError` if patience ends first."""
+        # Ordinarily patience lasts for two waits, to send and to receive: then no timeout has to be set.
         now = time.monotonic()
         hurried = patience.until - now < self._two_waits
         until = now + patience.left(now) if hurried else patience.until
@@ -64,14 +64,14 @@ class _Wire:
             self.feed(chunk)
             while (reply := self.next_reply()) is not NOTHING_YET:
                 if isinstance(reply, ServerError) and reply.code == "NOAUTH":
-                    raise reply  # this connection is of no use; a new one logs in again
+                    raise reply  # this connection is useless; a new one logs in again
                 replies.append(reply)
                 if len(replies) == count:
                     return replies
             self._allow(until)
 
     def _allow(self, until: float) -> None:
-        """Lets the socket wait no longer than patience does, be it for the server or for the rest of a long answer."""
+        """Sets the timeout of the socket, so that it waits no longer than patience lasts."""
         seconds = until - time.monotonic()
         if seconds <= 0:
             raise TimeoutError("no answer in time")
@@ -81,26 +81,26 @@ class _Wire:
             self._allowed = allowed
 
 
-class _MemoryWire(MemoryConnection):
+class _MemoryConnection(MemoryConnection):
     """One connection to a server in this process."""
 
-    def talk(self, packed: bytes, count: int, patience: Patience) -> list[Any]:
-        """The replies to so many commands, errors of the server included."""
+    def exchange(self, packed: bytes, count: int, patience: Patience) -> list[Any]:
+        """Returns the replies to so many commands, errors of the server included."""
         patience.begin()
         self.send(packed)
         return [self.receive() for _ in range(count)]
 
 
 class Pool:
-    """A pool of at most 64 connections, opened when they are needed, and anew after one broke."""
+    """At most 64 connections, opened when they are needed, and again after a loss."""
 
     def __init__(self, dialer: Dialer, stats: Counters) -> None:
         self._dialer = dialer
         self._stats = stats
         self.clock = dialer.clock
-        # Taken from and put back in one step each: threads need no lock.
-        self._idle: list[_Wire | _MemoryWire] = []
-        # Not a semaphore: those are written in Python, and an interrupt inside could leave one locked for ever.
+        # A connection is taken and put back in one step each: threads need no lock.
+        self._idle: list[_Connection | _MemoryConnection] = []
+        # Not a semaphore: it is written in Python, and an interrupt inside it could leave it locked for ever.
         self._room: SimpleQueue[None] = SimpleQueue()
         for _ in range(_MOST):
             self._room.put(None)
@@ -110,20 +110,19 @@ class Pool:
         return f"<Pool to {self._dialer.address}, {len(self._idle)} connections idle>"
 
     def call(self, command: tuple[Argument, ...], patience: Patience) -> Any:
-        """The reply to one command; `LinkDown` where there is none, `ServerError` where the server refuses."""
+        """Returns the reply to one command. Raises `Disconnected` if there is none, `ServerError` if the server refuses."""
         reply = self._exchange(pack(command), 1, patience)[0]
         if isinstance(reply, ServerError):
-            # A copy: with the error among its locals, this frame would keep those of all callers until the next
-            # collection, and thereby what they hold.
+            # A copy: the error itself refers to this frame, which would keep all callers alive until the next collection.
             raise copy_of(reply)
         return reply
 
     def call_all(self, commands: Sequence[tuple[Argument, ...]], patience: Patience) -> list[Any]:
-        """The replies to several commands, sent one right after the other, errors of the server among them."""
+        """Returns the replies to several commands, which are sent together; errors of the server are among them."""
         return self._exchange(b"".join(map(pack, commands)), len(commands), patience)
 
     def close(self) -> None:
-        """Closes what is idle; what is in use is closed when its caller is done."""
+        """Closes the idle connections. One in use is closed when its caller is done."""
         self._closed = True
         self._drain()
         self._dialer.close()
@@ -136,7 +135,7 @@ class Pool:
         try:
             if self._closed:
                 raise StoreClosed(f"the store at {self._dialer.address} is closed; connect anew")
-            replies = self._talk(self._take(patience), packed, count, patience)
+            replies = self._exchange_over(self._take(patience), packed, count, patience)
         finally:
             self._room.put(None)
         self._stats.add("bytes", len(packed))
@@ -146,51 +145,53 @@ class Pool:
         try:
             self._room.get(timeout=patience.left(time.monotonic()))
         except Empty:
-            raise LinkDown(f"{_MOST} other commands of this store wait for answers", sent=False) from None
+            raise Disconnected(f"{_MOST} other commands of this store wait for answers", sent=False) from None
 
-    def _talk(self, wire: _Wire | _MemoryWire, packed: bytes, count: int, patience: Patience) -> list[Any]:
+    def _exchange_over(
+        self, connection: _Connection | _MemoryConnection, packed: bytes, count: int, patience: Patience
+    ) -> list[Any]:
         try:
-            replies = wire.talk(packed, count, patience)
+            replies = connection.exchange(packed, count, patience)
         except (ServerError, InvalidReply, OSError) as error:
-            self._discard(wire)
-            raise (error if isinstance(error, CCSError) else LinkDown(error, sent=True)) from error
+            self._discard(connection)
+            raise (error if isinstance(error, CCSError) else Disconnected(error, sent=True)) from error
         except BaseException:
-            # Somebody interrupted us between a command and its reply: nobody else may read that reply as theirs.
-            wire.close()
+            # Interrupted between a command and its reply, which no other caller may get.
+            connection.close()
             raise
-        self._idle.append(wire)
+        self._idle.append(connection)
         if self._closed:
             self._drain()
         return replies
 
-    def _take(self, patience: Patience) -> _Wire | _MemoryWire:
+    def _take(self, patience: Patience) -> _Connection | _MemoryConnection:
         try:
             return self._idle.pop()
         except IndexError:
             return self._open(patience)
 
-    def _discard(self, wire: _Wire | _MemoryWire) -> None:
-        # A server that went away took the idle connections with it.
+    def _discard(self, connection: _Connection | _MemoryConnection) -> None:
+        # A server that went away has closed the idle connections too.
         self._broken = True
-        wire.close()
+        connection.close()
         self._drain()
 
     def _drain(self) -> None:
         while True:
             try:
-                wire = self._idle.pop()
+                connection = self._idle.pop()
             except IndexError:
                 return
             with suppress(OSError):
-                wire.close()
+                connection.close()
 
-    def _open(self, patience: Patience) -> _Wire | _MemoryWire:
+    def _open(self, patience: Patience) -> _Connection | _MemoryConnection:
         dialer = self._dialer
-        wire: _Wire | _MemoryWire
+        connection: _Connection | _MemoryConnection
         if dialer.target.kind == "memory":
-            wire = _MemoryWire(dialer.target.location)
+            connection = _MemoryConnection(dialer.target.location)
         else:
-            wire = _Wire(dialer.dial(patience), dialer.timeout)
+            connection = _Connection(dialer.dial(patience), dialer.timeout)
         self._stats.add("reconnects", int(self._broken))
         self._broken = False
-        return wire
+        return connection

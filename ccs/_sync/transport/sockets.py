@@ -14,7 +14,7 @@ from ccs._protocol.sockets import tune
 __all__ = ["CHUNK", "Socket", "open_socket"]
 
 Socket = socket.socket
-"""What is open."""
+"""An open socket."""
 
 CHUNK = 65536
 """The most bytes that are read at once."""
@@ -23,7 +23,7 @@ CHUNK = 65536
 def open_socket(
     endpoint: Endpoint, context: ssl.SSLContext | None, greeting: Greeting, timeout: float, most: float
 ) -> Socket:
-    """A connection to a server that was greeted; raises what its answers mean, or an `OSError`.
+    """Returns a connection to a server that was greeted. Raises what its answers mean, or an `OSError`.
 
     Each step may take `timeout` seconds, all of them together `most`.
     """
