@@ -105,24 +105,33 @@ class Engine:
     """What a watch needs of its store."""
 
     def __init__(self, world: World) -> None:
-        self._world, self.listener, self.stats = world, Listener(world), Counters()
-        self.connection = self
-
-    async def ready(self) -> None:
-        """There is nothing to wait for."""
-
-    def check(self, listener: object = None) -> None:
-        """It is open."""
-
-    def patience(self) -> Patience:
-        """There is enough of it."""
-        return Patience(float("inf"))
+        self._world = world
+        self.stats = Counters()
+        self.opening = Opening(world)
 
     async def look(self, address: str, cursor: int, count: int, patience: Patience | None = None) -> JournalPage:
         self._world.meanwhile()
         page = self._world.page(cursor, count)
         self._world.meanwhile()
         return page
+
+
+class Opening:
+    """What a watch needs of the opening of its store, and of the commands there."""
+
+    def __init__(self, world: World) -> None:
+        self.listener = Listener(world)
+        self.commands = self
+
+    async def ready(self) -> None:
+        """There is nothing to wait for."""
+
+    def check(self) -> None:
+        """It is open."""
+
+    def patience(self) -> Patience:
+        """There is enough of it."""
+        return Patience(float("inf"))
 
 
 class Listener:
