@@ -156,7 +156,7 @@ class Reads(Local):
         return await self._living(path) if entry.expiry else entry
 
     async def _stored(self, path: str) -> bytes | None:
-        stored: bytes | None = await self._place.connection.run(("HGET", self._place.keys.entries, check_path(path)))
+        stored: bytes | None = await self._place.read(("HGET", self._place.keys.entries, check_path(path)))
         return stored
 
     async def _living(self, path: str) -> RawEntry | None:

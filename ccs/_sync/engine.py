@@ -94,14 +94,18 @@ class Home(NamedTuple):
 
 
 class Route:
-    """How commits reach a context: the gatherer of the present opening, and the settings that the context begins with."""
+    """How commits reach a context: the gatherer of the present opening, and the settings that the context begins with.
 
-    __slots__ = ("__weakref__", "defaults", "gatherer")
+    `format_known`: the context was found to be in a format that this version knows.
+    """
+
+    __slots__ = ("__weakref__", "defaults", "format_known", "gatherer")
 
     gatherer: Gatherer
 
     def __init__(self, defaults: Settings) -> None:
         self.defaults = defaults
+        self.format_known = False
 
 
 class Replica(Protocol):

@@ -157,7 +157,7 @@ class Reads(Local):
         return self._living(path) if entry.expiry else entry
 
     def _stored(self, path: str) -> bytes | None:
-        stored: bytes | None = self._place.connection.run(("HGET", self._place.keys.entries, check_path(path)))
+        stored: bytes | None = self._place.read(("HGET", self._place.keys.entries, check_path(path)))
         return stored
 
     def _living(self, path: str) -> RawEntry | None:

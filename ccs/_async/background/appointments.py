@@ -17,7 +17,7 @@ from ccs._async.transport.commands import Connection, ScriptCall
 from ccs._core.retry import Patience
 from ccs._core.timers import Agenda
 from ccs._log import logger
-from ccs.errors import CCSError, Forbidden
+from ccs.errors import CCSError, Forbidden, UnknownFormat
 
 __all__ = ["Appointment", "Appointments", "Errand"]
 
@@ -38,15 +38,19 @@ class Errand:
 
 
 class Appointments:
-    """Keeps the appointments of each kind by the errands that its function in `kinds` names when they are due."""
+    """Keeps the appointments of each kind by the errands that its function in `kinds` names when they are due.
+
+    `refused` is called with the address of a context whose format this version does not know.
+    """
 
     def __init__(
         self,
         connection: Connection,
         kinds: dict[str, Callable[[str], Sequence[Errand]]],
         tell: Callable[..., object],
+        refused: Callable[[str], object],
     ) -> None:
-        self._connection, self._kinds, self._tell = connection, kinds, tell
+        self._connection, self._kinds, self._tell, self._refused = connection, kinds, tell, refused
         self._agenda: Agenda[Appointment] = Agenda()
         self._forbidden: set[Appointment] = set()
         self._planned = asyncio.Event()
@@ -131,6 +135,10 @@ class Appointments:
             # Those who may do it for all; nor is every read a reason to try again.
             self._forbidden.add(what)
             logger.warning("%s of %s is left to others: %s", kind, address, error)
+            return
+        if isinstance(error, UnknownFormat):
+            logger.error("%s of %s is left to others: %s", kind, address, error)
+            self._refused(address)
             return
         if isinstance(error, CCSError):
             logger.warning("%s of %s failed, again in a second: %s", kind, address, error)

@@ -146,7 +146,7 @@ class Space:
         self._agreed.known = _Dimension(width, applied.revision, closed)
 
     async def _look(self) -> _Dimension:
-        raw = await self._place.connection.run(("HGET", self._place.keys.entries, EMBEDDINGS))
+        raw = await self._place.read(("HGET", self._place.keys.entries, EMBEDDINGS))
         known = _dimension_in(parse_entry(raw)) if raw else _Dimension(0, 0)
         self._agreed.known = known
         return known
