@@ -33,6 +33,7 @@ __all__ = [
     "KEPT",
     "LABEL",
     "LAYOUTS",
+    "NEEDS",
     "NEVER",
     "RECORD",
     "STATE",
@@ -42,8 +43,8 @@ __all__ = [
     "format_refused",
 ]
 
-FORMAT = 1
-"""The format that this version reads and writes."""
+FORMAT, NEEDS = 1, "0.1"
+"""The format that this version reads and writes, and the oldest version of CCS that knows it."""
 
 FORMAT_ERROR = "CCSFORMAT"
 """The code of the error with which a script refuses another format; the mark in the state follows it."""
@@ -51,7 +52,7 @@ FORMAT_ERROR = "CCSFORMAT"
 COMMIT_LIMIT = 16 * 1024 * 1024
 """How many bytes a commit may take in the journal."""
 
-_MARK = " "
+_MARK = " " if FORMAT == 1 else f"/{FORMAT}/{NEEDS} "
 _MARKED = re.compile(r"/(\d+)/(\S+)")
 
 
@@ -130,11 +131,11 @@ before `outlasted`, an expiry.
 """
 
 STATE = Layout(
-    "{last:16}{format:1}{written:counts} {updated:16} {deadline:13} {renewed_after:13}{terms:terms}",
+    f"{{last:16}}{{format:{len(_MARK)}}}{{written:counts}} {{updated:16}} {{deadline:13}} {{renewed_after:13}}{{terms:terms}}",
     counts=COUNTS,
     terms=TERMS,
 )
-"""The field `state` of meta. All that is left of a context that was dropped is `last`, its last revision.
+"""The field `state` of meta. Of a context that was dropped `last`, its last revision, is all that is left: in any format.
 
 `written` is what was ever written into the journal. The idle `deadline` is moved seldom: it is set a sixty-fourth of the
 ttl too late, and is set again by the first commit after `renewed_after`, when that is used up.
@@ -188,7 +189,6 @@ LAYOUTS = {
 CONSTANTS = {
     "COMMIT_LIMIT": str(COMMIT_LIMIT),
     "FINISHED": FINISHED,
-    "FORMAT_BYTE": str(ord(_MARK)),
     "FORMAT_ERROR": FORMAT_ERROR,
     "FORMAT_MARK": _MARK,
     "NEVER": NEVER,
@@ -198,9 +198,9 @@ CONSTANTS = {
 
 def check_format(state: bytes, address: str) -> None:
     """Raises `UnknownFormat` for the state of a context whose format this version does not know."""
-    mark = state[STATE.place("format").start :].split(b" ", 1)[0]
-    if mark:
-        raise format_refused(address, mark.decode(errors="replace"))
+    place = STATE.place("format")
+    if state[place] not in (_MARK.encode(), b""):
+        raise format_refused(address, state[place.start :].split(b" ", 1)[0].decode(errors="replace"))
 
 
 def format_refused(address: str, mark: str) -> UnknownFormat:

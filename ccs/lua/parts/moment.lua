@@ -2,7 +2,8 @@
 
 -- Returns an error if a state is of a format that these scripts do not know, or nil. `state`: false where there is none.
 local function unknown_format(state)
-    if state and (string.byte(state, ${start state.format}) or ${FORMAT_BYTE}) ~= ${FORMAT_BYTE} then
+    local mark = state and string.sub(state, ${state.format}) or ''
+    if mark ~= '${FORMAT_MARK}' and mark ~= '' then
         return redis.error_reply('${FORMAT_ERROR} ' .. string.match(state, '^%S*', ${start state.format}))
     end
 end

@@ -14,7 +14,8 @@ local at = clock[1]
     .. (#clock[2] == ${width clock.micros} and clock[2] or sub('${clock.micros = 0}' .. clock[2], ${tail clock.micros}))
 local meta = call('HMGET', ${KEYS.meta}, 'state', ARGV[4], ARGV[5])
 local state, mine, other, behind, given, latest = meta[1], meta[2], meta[3], '', '- - -', false
-if state and (string.byte(state, ${start state.format}) or ${FORMAT_BYTE}) ~= ${FORMAT_BYTE} then
+local mark = state and sub(state, ${state.format}) or ''
+if mark ~= '${FORMAT_MARK}' and mark ~= '' then
     return redis.error_reply('${FORMAT_ERROR} ' .. string.match(state, '^%S*', ${start state.format}))
 end
 if state and at < state then at = sub(state, ${state.last}) end
