@@ -10,6 +10,7 @@ from ccs._async.handle import Place
 from ccs._core.checks import listed
 from ccs._core.codec import decode, validate
 from ccs._core.commits.entry import RawEntry, parse_entry, to_entry, value_in
+from ccs._core.commits.journal import MALFORMED
 from ccs._core.commits.queries import (
     Found,
     Matches,
@@ -152,7 +153,11 @@ class Reads(Local):
         stored = await self._stored(path)
         if stored is None:
             return None
-        entry = parse_entry(stored)
+        try:
+            entry = parse_entry(stored)
+        except MALFORMED:
+            await self._place.check_format()
+            raise
         return await self._living(path) if entry.expiry else entry
 
     async def _stored(self, path: str) -> bytes | None:

@@ -109,6 +109,10 @@ class Place:
             self.route.format_known = True
         return reply
 
+    def check_format(self) -> None:
+        """Looks anew. For what was read and cannot be: `UnknownFormat` says why, else it is damaged."""
+        self.engine.look(self.address, 0, 0)
+
     def expect(self, ttl: int | None) -> None:
         """An entry got a ttl in milliseconds: when it is due, somebody sweeps."""
         if ttl is not None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, overload
 from ccs._core.checks import listed
 from ccs._core.codec import decode, validate
 from ccs._core.commits.entry import RawEntry, parse_entry, to_entry, value_in
+from ccs._core.commits.journal import MALFORMED
 from ccs._core.commits.queries import (
     Found,
     Matches,
@@ -153,7 +154,11 @@ class Reads(Local):
         stored = self._stored(path)
         if stored is None:
             return None
-        entry = parse_entry(stored)
+        try:
+            entry = parse_entry(stored)
+        except MALFORMED:
+            self._place.check_format()
+            raise
         return self._living(path) if entry.expiry else entry
 
     def _stored(self, path: str) -> bytes | None:
