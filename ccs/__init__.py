@@ -47,6 +47,7 @@ from ccs.errors import (
     StoreClosed,
     StoreFull,
     Unavailable,
+    UnknownFormat,
     UnsafeServer,
     ValueTooLarge,
 )
@@ -123,6 +124,7 @@ __all__ = [
     "Subscription",
     "Transaction",
     "Unavailable",
+    "UnknownFormat",
     "UnsafeServer",
     "ValueTooLarge",
     "Watch",

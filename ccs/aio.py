@@ -44,6 +44,7 @@ from ccs.errors import (
     StoreClosed,
     StoreFull,
     Unavailable,
+    UnknownFormat,
     UnsafeServer,
     ValueTooLarge,
 )
@@ -120,6 +121,7 @@ __all__ = [
     "Subscription",
     "Transaction",
     "Unavailable",
+    "UnknownFormat",
     "UnsafeServer",
     "ValueTooLarge",
     "Watch",

@@ -32,6 +32,7 @@ __all__ = [
     "StoreClosed",
     "StoreFull",
     "Unavailable",
+    "UnknownFormat",
     "UnsafeServer",
     "ValueTooLarge",
 ]
@@ -245,6 +246,23 @@ class StoreFull(CCSError):
 
 class UnsafeServer(CCSError):
     """The server could break the guarantees: it may evict keys, or is too old. Change it or choose another one."""
+
+
+class UnknownFormat(CCSError):
+    """A later version of CCS has written the context at `address`, in a `format` that this one does not know.
+
+    Nothing was read or written. `needs` is the oldest version that knows the format. Where the context does not tell,
+    `format` is 0 and `needs` empty.
+    """
+
+    def __init__(self, address: str, format: int, needs: str) -> None:
+        written = f"format {format}" if format else "a format"
+        wanted = f"version {needs} or later" if needs else "a later version"
+        super().__init__(
+            f"{address} is in {written} that this version of CCS does not know, so nothing was read or written: install"
+            f" {wanted} of collaborative-context-store"
+        )
+        self.address, self.format, self.needs = address, format, needs
 
 
 class StoreClosed(CCSError):

@@ -13,13 +13,27 @@ import fakeredis
 import pytest
 import redis
 
-from ccs._core.commits.commit import Batch, Commit, Settings, commit_arguments, set_op
+from ccs._core.commits.commit import Batch, Commit, Settings, commit_arguments, set_op, version_guard
+from ccs._core.commits.layout import COUNTS, ENTRY, EXTRAS, KEPT, LABEL, RECORD, STATE, TERMS
 from ccs._core.commits.queries import info_keys, journal_arguments, journal_keys, read_arguments
 from ccs._core.names.keys import Keys, keys_of
 from ccs._core.names.pattern import Below
+from ccs._protocol.lua_source import SourceError, assemble
 from ccs._protocol.scripts import COMMIT, INFO, JOURNAL, READ, Script
 
 SCRIPTS = {script.name: script for script in (COMMIT, READ, JOURNAL, INFO)}
+FOLDER = files("ccs").joinpath("lua")
+PARTS = {file.name[:-4]: file.read_text() for file in FOLDER.joinpath("parts").iterdir() if file.name.endswith(".lua")}
+SOURCES = {name: FOLDER.joinpath(f"{name}.lua").read_text() for name in SCRIPTS}
+LITERAL_PLACES = (
+    r"\bsub\([^()]*,\s*-?\d",  # a place in a text
+    r"\bmatch\([^()]*'[^']*',\s*\d",
+    r"%0\d",  # how many digits a number has
+    r"\b0000|----|\*\*\*\*",  # a number that is spelled in all its digits, or what stands for it
+    r"%S\+ %S\+ %S\+ %S\+",  # a word by its number
+    r"KEYS\[\d",
+)
+"""What stands in no source: places have names, and their numbers stand in `layout.py`."""
 FORBIDDEN = ("cmsgpack", "struct", "bit", "cjson", "sha1hex", "loadstring", "setfenv", "rawset", "pcall")
 """What fakeredis lacks, or what would hide an error or a global."""
 
@@ -50,9 +64,95 @@ def code(script: Script) -> str:
     return re.sub(r"'(?:[^'\\]|\\.)*'", "''", re.sub(r"--.*", "", script.text))
 
 
-def test_every_file_is_a_script_that_the_library_loads() -> None:
-    names = {file.name for file in files("ccs").joinpath("lua").iterdir() if file.name.endswith(".lua")}
+def test_every_file_is_a_script_that_the_library_loads_or_a_part_of_one() -> None:
+    names = {file.name for file in FOLDER.iterdir() if file.name.endswith(".lua")}
     assert names == {f"{name}.lua" for name in SCRIPTS}
+    for name, part in PARTS.items():
+        assert any(part.splitlines()[0] in script.text for script in SCRIPTS.values()), name
+
+
+@pytest.mark.parametrize(("name", "source"), [*SOURCES.items(), *PARTS.items()])
+def test_no_source_holds_a_literal_place_or_more_than_400_lines(name: str, source: str) -> None:
+    bare = re.sub(r"(^|\s)--.*", "", source)
+    for pattern in LITERAL_PLACES:
+        found = re.search(pattern, bare)
+        assert not found, (name, found)
+    assert source.count("\n") <= 400
+
+
+def test_the_places_of_format_1_are_those_in_which_its_data_stand() -> None:
+    """Given data of format 1 anywhere, then these numbers are right, whatever the templates become."""
+    assert ENTRY.spans == {
+        "revision": (1, 16),
+        "version": (18, 27),
+        "created": (29, 44),
+        "updated": (46, 61),
+        "expiry": (63, 75),
+        "agent": (77, None),
+    }
+    assert COUNTS.spans == {"bytes": (1, 15), "records": (17, 28)}
+    head = ("last", "format", "written", "updated", "deadline", "renewed_after", "terms")
+    places = [(1, 16), (17, 17), (18, 45), (47, 62), (64, 76), (78, 90), (91, None)]
+    assert [STATE.spans[name] for name in head] == places
+    terms = ("expiring", "limits.bytes", "limits.records", "policies", "first", "settings")
+    places = [(1, 1), (2, 16), (18, 29), (31, 46), (48, 63), (65, None)]
+    assert [TERMS.spans[name] for name in terms] == places
+    assert [STATE.spans[f"terms.{name}"][0] for name in terms] == [start + 90 for start, _ in places]
+    assert [KEPT.spans[name] for name in ("number", "at", "answers")] == [(1, 12), (14, 29), (31, None)]
+    assert " ".join(RECORD) == "previous revision at client number index agent deadline bytes records expiry"
+
+
+def test_what_a_commit_travels_with_stands_where_the_script_looks_for_it() -> None:
+    keys = keys_of("ccs", "/tasks/1")
+    guarded = Commit("me", [set_op("a", b"\x01")], [version_guard("b", 7)], policies=5)
+    alone = Commit("ü", [set_op("a", b"\x01")])
+    batch = Batch([alone, guarded], "client", 9, behind=8, latest=1_700_000_000_000_000)
+    arguments = commit_arguments(batch, keys, Settings(1, 2, 3))
+    assert arguments[2][-KEPT.width("number") :] == "000000000009"
+    extras = {"behind": "000000000008", "latest": "1700000000000000", "settings": "- - -"}
+    assert EXTRAS.parse(str(arguments[6])) == extras
+    assert arguments[7:9] == ["ü", "0000 002"]
+    label = {
+        "index": "0001",
+        "agent": "002",
+        "policies": "0000000000000005",
+        "guards": "000001",
+        "operations": "000001",
+    }
+    assert LABEL.parse(str(arguments[14])) == label
+    assert arguments[17] == "0000000007"
+    anybody = commit_arguments(Batch([Commit("me", [], [version_guard("b", 0)])], "", 0), keys, Settings(1, 2, 3))
+    assert anybody[8] == f"0000 002 {'*' * 16} 000001 000000"
+
+
+PUT_TOGETHER = {
+    "a part that is not there": ("-- include none\n", {}, "no part 'none'"),
+    "a part that includes itself": ("-- include a\n", {"a": "-- include a\n"}, "a > a"),
+    "parts that include each other": ("-- include a\n", {"a": "-- include b\n", "b": "-- include a\n"}, "a > b > a"),
+    "a part that nothing uses": ("-- include a\n", {"a": "local function unused()\nend\n"}, "nothing of the part 'a'"),
+    "an unknown field": ("${entry.none}", {}, "entry.none"),
+    "an unknown layout": ("${none.expiry}", {}, "none.expiry"),
+    "an unknown kind": ("${around entry.expiry}", {}, "around"),
+    "the end of what has none": ("${after entry.agent}", {}, "after"),
+    "words that do not follow each other": ("${words at agent}", {}, "words"),
+    "a key that is not declared": ("-- KEYS   1 meta\n${KEYS.paths}", {}, "KEYS.paths"),
+    "nothing": ("${}", {}, "nothing is called"),
+}
+
+
+@pytest.mark.parametrize(("source", "parts", "error"), PUT_TOGETHER.values(), ids=PUT_TOGETHER)
+def test_a_script_is_not_put_together_out_of(source: str, parts: dict[str, str], error: str) -> None:
+    with pytest.raises(SourceError, match=error):
+        assemble(source, parts.get)
+
+
+def test_a_part_is_put_in_once_before_what_uses_it() -> None:
+    parts = {"one": "-- include two\nlocal function one() two() end\n", "two": "local function two() end\n"}
+    source = "-- KEYS   1 journal  2 meta\n    -- include one\n-- include two\none(${KEYS.meta}, ${entry.expiry})\n"
+    whole = (
+        "-- KEYS   1 journal  2 meta\nlocal function two() end\nlocal function one() two() end\none(KEYS[2], 63, 75)\n"
+    )
+    assert assemble(source, parts.get) == whole
 
 
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)

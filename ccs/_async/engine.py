@@ -74,15 +74,19 @@ class Subscribed(Starting, Protocol):
 
 
 class Route:
-    """How commits reach a context: its group commit of the present opening, and the settings that it begins with."""
+    """How commits reach a context: its group commit of the present opening, and the settings that it begins with.
 
-    __slots__ = ("__weakref__", "defaults", "group_commit", "opening")
+    `format_known`: the context was found to be in a format that this version knows.
+    """
+
+    __slots__ = ("__weakref__", "defaults", "format_known", "group_commit", "opening")
 
     opening: Opening
     group_commit: GroupCommit
 
     def __init__(self, defaults: Settings) -> None:
         self.defaults = defaults
+        self.format_known = False
 
 
 class Replica(Protocol):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from ccs._async.engine import Engine, Route
 from ccs._async.opening import Opening
 from ccs._async.policy_commits import PolicyCommits
-from ccs._core.commits.commit import Applied, Commit, Guard, Operation, OtherPolicies, Settings
+from ccs._core.commits.commit import Applied, Argument, Commit, Guard, Operation, OtherPolicies, Settings
+from ccs._core.commits.layout import check_format
 from ccs._core.names.keys import Keys
 from ccs._core.recipes.holdings import Holding, Holdings
 from ccs._core.recipes.lease import Lease
@@ -97,6 +99,24 @@ class Place:
         for fence in self.fences:
             if conflict.path == fence.guard.path:
                 raise ClaimLost(fence.resource) from conflict
+
+    async def read(self, command: tuple[Argument, ...]) -> Any:
+        """The reply to a command that reads one of its keys. Scripts look at the format themselves; here the first read does.
+
+        `UnknownFormat` where a later version has written the context. A later format that changes entries marks each of
+        them, so that none is taken for one of ours: it is enough to look once.
+        """
+        if self.route.format_known:
+            return await self.opening.run(command)
+        reply, state = await self.opening.run_all([command, ("HGET", self.keys.meta, "state")])
+        if state is not None:
+            check_format(state, self.address)
+            self.route.format_known = True
+        return reply
+
+    async def check_format(self) -> None:
+        """Looks anew. For what was read and cannot be: `UnknownFormat` says why, else it is damaged."""
+        await self.engine.look(self.address, 0, 0)
 
     def expect(self, ttl: int | None) -> None:
         """Has the context swept when an entry with a ttl in milliseconds is due; None: it has no ttl."""

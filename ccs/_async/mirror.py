@@ -277,7 +277,7 @@ class Mirror(Local, Mapping[str, Any]):
     async def _newest(self) -> int:
         """The newest revision there ever was, also of a context that has gone: what is loaded after it has that in it."""
         state = await self._place.opening.commands.run(("HGET", self._place.keys.meta, "state"))
-        return max(self.revision, last_of(state) if state else 0)
+        return max(self.revision, last_of(state, self._place.address) if state else 0)
 
     def _apply(self, pairs: Iterable[tuple[str, Entry | None]], revision: int) -> None:
         with self._lock:

@@ -11,6 +11,7 @@ from ccs._core.checks import listed
 from ccs._core.codec import decode, validate
 from ccs._core.commits.calls import Call, anything, entries_call, info_call, page_call, paths_call
 from ccs._core.commits.entry import RawEntry, parse_entry, to_entry, value_in
+from ccs._core.commits.journal import MALFORMED
 from ccs._core.commits.queries import Found, Matches
 from ccs._core.names.address import check_path
 from ccs._core.names.pattern import Below, Exact, Matcher, compile_patterns, escape
@@ -141,11 +142,15 @@ class Reads(Local):
         stored = await self._stored(path)
         if stored is None:
             return None
-        entry = parse_entry(stored)
+        try:
+            entry = parse_entry(stored)
+        except MALFORMED:
+            await self._place.check_format()
+            raise
         return await self._living(path) if entry.expiry else entry
 
     async def _stored(self, path: str) -> bytes | None:
-        stored: bytes | None = await self._place.opening.run(("HGET", self._place.keys.entries, check_path(path)))
+        stored: bytes | None = await self._place.read(("HGET", self._place.keys.entries, check_path(path)))
         return stored
 
     async def _living(self, path: str) -> RawEntry | None:

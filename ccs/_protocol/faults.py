@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from ssl import SSLCertVerificationError
 from typing import Any, TypeVar
 
+from ccs._core.commits.layout import FORMAT_ERROR, format_refused
+from ccs._core.names.keys import address_within
 from ccs._protocol.replies import InvalidReply, ServerError
-from ccs._protocol.rights import action_denied, is_denial
+from ccs._protocol.rights import action_denied, is_denial, keys_named
 from ccs.errors import CCSError, Forbidden, StoreFull, Unavailable
 
 __all__ = ["Disconnected", "copy_of", "denied", "dial_fault", "passes", "reply_fault"]
@@ -63,6 +65,8 @@ def reply_fault(error: ServerError, address: str, user: str, command: Sequence[A
         raise StoreFull(f"{address} takes no more writes: {error}") from error
     if error.code in _REFUSED:
         raise Unavailable(address, reason=f"it refuses us: {error}") from error
+    if error.code == FORMAT_ERROR:
+        raise format_refused(address_within(keys_named(command)[0]), str(error).partition(" ")[2]) from error
     raise CCSError(f"{address} answered: {error}") from error
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["action_denied", "is_denial"]
+__all__ = ["action_denied", "is_denial", "keys_named"]
 
 # At the call; in a script, Redis 7.0; in a script, everything newer.
 _DENIALS = ("NOPERM ", "The user executing the script can't ", "ACL failure in script: ")
@@ -22,7 +22,7 @@ def is_denial(text: str) -> bool:
 
 def action_denied(text: str, command: Sequence[Any], source: str) -> str:
     """The action that the server denied with this text, as an answer to a command; `source` is that of its script."""
-    name, keys = _name_and_keys(command)
+    name, keys = command[0], keys_named(command)
     if line := _LINE.search(text):
         # Which command a script was at is known by its line alone to Redis 7.0, and which key to no server.
         name, keys = _called(source, int(line[1]), keys) or (name, keys)
@@ -33,11 +33,12 @@ def action_denied(text: str, command: Sequence[Any], source: str) -> str:
     return f"run {name} on {', '.join(map(repr, keys))}" if keys else f"run {name}"
 
 
-def _name_and_keys(command: Sequence[Any]) -> tuple[str, list[str]]:
+def keys_named(command: Sequence[Any]) -> list[str]:
+    """The keys that a command names."""
     name, *arguments = command
     if name in ("EVAL", "EVALSHA"):
-        return name, list(arguments[2 : 2 + int(arguments[1])])
-    return name, list(arguments[:1])
+        return list(arguments[2 : 2 + int(arguments[1])])
+    return list(arguments[:1])
 
 
 def _called(source: str, line: int, keys: list[str]) -> tuple[str, list[str]] | None:

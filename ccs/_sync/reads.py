@@ -11,6 +11,7 @@ from ccs._core.checks import listed
 from ccs._core.codec import decode, validate
 from ccs._core.commits.calls import Call, anything, entries_call, info_call, page_call, paths_call
 from ccs._core.commits.entry import RawEntry, parse_entry, to_entry, value_in
+from ccs._core.commits.journal import MALFORMED
 from ccs._core.commits.queries import Found, Matches
 from ccs._core.names.address import check_path
 from ccs._core.names.pattern import Below, Exact, Matcher, compile_patterns, escape
@@ -142,11 +143,15 @@ class Reads(Local):
         stored = self._stored(path)
         if stored is None:
             return None
-        entry = parse_entry(stored)
+        try:
+            entry = parse_entry(stored)
+        except MALFORMED:
+            self._place.check_format()
+            raise
         return self._living(path) if entry.expiry else entry
 
     def _stored(self, path: str) -> bytes | None:
-        stored: bytes | None = self._place.opening.run(("HGET", self._place.keys.entries, check_path(path)))
+        stored: bytes | None = self._place.read(("HGET", self._place.keys.entries, check_path(path)))
         return stored
 
     def _living(self, path: str) -> RawEntry | None:

@@ -269,7 +269,7 @@ class Writes(Reads):
     def _value_at(self, path: str, revision: int) -> bytes:
         """The value that a commit of ours gave to a path: others may have written since."""
         journal, place = self._place.keys.journal, self._place
-        items = place.opening.run(("XRANGE", journal, f"{revision}-0", "+", "COUNT", "1"))
+        items = place.read(("XRANGE", journal, f"{revision}-0", "+", "COUNT", "1"))
         if raw := raw_record_at(items, revision):
             return parse_entry(parse_record(raw).steps[0].after).value
         current = self._raw(path)

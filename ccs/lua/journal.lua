@@ -1,4 +1,4 @@
--- Reads on in the journal from a cursor, with all that is needed to judge whether history still holds it.
+-- Reads the journal from a cursor on, with all that tells whether history still holds that cursor.
 --
 -- KEYS   1 deadlines  2 journal  3 meta
 -- ARGV   1 cursor: a revision   2 how many records at most   3 stop after so many bytes
@@ -8,22 +8,25 @@
 --        the outcome of a finished context, and the last revision of one that is gone, or that was dropped before this
 --        one came into being, as far as it is known
 --
--- What another program wrote into the journal is passed on as it is: the client says so.
+-- The script passes on what another program wrote into the journal: the client reports it.
+
+-- include moment
 
 local call = redis.call
-local clock = call('TIME')
-local meta = call('HMGET', KEYS[3], 'state', 'finished', 'outcome', 'dropped')
-local past = string.sub(meta[1] or '0', 1, 16)
--- The time of a context never goes back: not behind its last revision, in µs.
-local now = string.format('%.0f', math.floor(math.max(clock[1] * 1000 + clock[2] / 1000, past / 1000)))
-if call('XLEN', KEYS[2]) == 0 or not meta[1] then
-    return {now, '0', '0', '0', '0', '0', '0', '', {}, '', past}
+local meta = call('HMGET', ${KEYS.meta}, 'state', 'finished', 'outcome', 'dropped')
+local state = meta[1]
+local refusal = unknown_format(state)
+if refusal then return refusal end
+local last, moment = moment_of(state)
+local now = string.format('%.0f', moment)
+if call('XLEN', ${KEYS.journal}) == 0 or not state then
+    return {now, '0', '0', '0', '0', '0', '0', '', {}, '', last}
 end
 
-local last, deadline, first = string.sub(meta[1], 1, 16), string.sub(meta[1], 64, 76), string.sub(meta[1], 138, 153)
-local upcoming = call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
-local oldest = call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
-oldest = string.match(oldest and oldest[2][2] or last, '^(%d+)') or '0'
+local deadline, first = string.sub(state, ${state.deadline}), string.sub(state, ${state.terms.first})
+local upcoming = call('ZRANGE', ${KEYS.deadlines}, 0, 0, 'WITHSCORES')[2]
+local oldest = call('XRANGE', ${KEYS.journal}, '-', '+', 'COUNT', 1)[1]
+oldest = string.match(oldest and oldest[2][2] or last, '${words previous}') or '0'
 
 local records, bytes, at, cursor = {}, 0, '', tonumber(ARGV[1])
 local wanted, most_bytes = tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -34,15 +37,15 @@ local function take(record)
 end
 
 -- The record at the cursor, if it is there, is in the first item that ends with it or later.
-local page = call('XRANGE', KEYS[2], ARGV[1] .. '-0', '+', 'COUNT', 1)
+local page = call('XRANGE', ${KEYS.journal}, ARGV[1] .. '-0', '+', 'COUNT', 1)
 for field = 2, page[1] and #page[1][2] or 0, 2 do
     local record = page[1][2][field]
-    local revision = string.match(record, '^%d+ (%d+)')
+    local revision = string.match(record, '${words revision}')
     if revision and tonumber(revision) == cursor then at = string.match(record, '^[^\n]*') end
     if not revision or tonumber(revision) > cursor then take(record) end
 end
 while #page > 0 and #records < wanted and bytes < most_bytes do
-    page = call('XRANGE', KEYS[2], '(' .. page[#page][1], '+', 'COUNT', 16)
+    page = call('XRANGE', ${KEYS.journal}, '(' .. page[#page][1], '+', 'COUNT', 16)
     for _, item in ipairs(page) do
         for field = 2, #item[2], 2 do take(item[2][field]) end
     end

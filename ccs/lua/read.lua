@@ -6,12 +6,14 @@
 --   found   entries: path, raw entry, path, raw entry…      paths: path, path…
 --   due     paths: those of the whole context whose deadline has passed (entries tell by their own expiry)
 
+-- include moment
+
 local call = redis.call
-local clock = call('TIME')
-local last = string.sub(call('HGET', KEYS[5], 'state') or '0', 1, 16)
--- The time of a context never goes back: not behind its last revision, in µs.
-local now = math.floor(math.max(clock[1] * 1000 + clock[2] / 1000, last / 1000))
-local revision = call('XLEN', KEYS[4]) > 0 and last or '0'
+local state = call('HGET', ${KEYS.meta}, 'state')
+local refusal = unknown_format(state)
+if refusal then return refusal end
+local last, now = moment_of(state)
+local revision = call('XLEN', ${KEYS.journal}) > 0 and last or '0'
 local with_values, found = ARGV[1] == 'entries', {}
 
 local function add(path, raw)
@@ -28,31 +30,31 @@ local function add_many(names)
     for from = 1, #names, 1000 do
         local part = {}
         for i = from, math.min(from + 999, #names) do part[#part + 1] = names[i] end
-        local raws = call('HMGET', KEYS[1], unpack(part))
+        local raws = call('HMGET', ${KEYS.entries}, unpack(part))
         for i, name in ipairs(part) do add(name, raws[i]) end
     end
 end
 
 local function below(prefix, after, limit)
     if with_values and prefix == '' and after == '' and limit == '-1' then
-        local all = call('HGETALL', KEYS[1])
+        local all = call('HGETALL', ${KEYS.entries})
         for i = 1, #all do found[#found + 1] = all[i] end
         return
     end
     local from = after ~= '' and '(' .. after or prefix ~= '' and '[' .. prefix or '-'
     local to = prefix ~= '' and '(' .. prefix .. '\255' or '+'
-    add_many(call('ZRANGEBYLEX', KEYS[2], from, to, 'LIMIT', 0, limit))
+    add_many(call('ZRANGEBYLEX', ${KEYS.paths}, from, to, 'LIMIT', 0, limit))
 end
 
 local i = 2
 while i <= #ARGV do
     if ARGV[i] == 'x' then
-        add(ARGV[i + 1], call('HGET', KEYS[1], ARGV[i + 1]))
+        add(ARGV[i + 1], call('HGET', ${KEYS.entries}, ARGV[i + 1]))
         i = i + 2
     else
         below(ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
         i = i + 4
     end
 end
-local due = with_values and {} or call('ZRANGEBYSCORE', KEYS[3], '-inf', now)
+local due = with_values and {} or call('ZRANGEBYSCORE', ${KEYS.deadlines}, '-inf', now)
 return {revision, string.format('%.0f', now), found, due}

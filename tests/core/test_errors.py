@@ -30,6 +30,7 @@ EXAMPLES = [
     errors.StoreClosed("no store"),
     errors.Misuse("not now"),
     errors.Unavailable("redis://host", True, "no answer"),
+    errors.UnknownFormat("/tasks/1", 2, "0.9"),
     errors.UnsafeServer("no server"),
     errors.ValueTooLarge(2, 1),
     errors.MirrorFull("/tasks/1", 3),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from typing import Any
 
@@ -20,6 +21,7 @@ from ccs._core.commits.commit import (
 )
 from ccs._core.commits.entry import RawEntry, parse_entry
 from ccs._core.commits.journal import Record, parse_record
+from ccs._core.commits.layout import STATE
 from ccs._core.commits.queries import info_keys, parse_found, parse_info, parse_listed, read_arguments
 from ccs._core.names.keys import keys_of
 from ccs._core.names.pattern import Below
@@ -34,23 +36,6 @@ EPOCH = 4_000_000_000_000_000
 
 COMMIT_LIMIT = 4_000
 """Instead of 16 MiB: so that commits can be too large."""
-
-STATE = [
-    "last",
-    "bytes",
-    "records",
-    "updated",
-    "deadline",
-    "renewed_after",
-    "most_bytes",
-    "most_records",
-    "policies",
-    "first",
-    "ttl",
-    "keep_commits",
-    "keep_bytes",
-]
-"""The words of the field `state` in meta, up to the settings that were given last."""
 
 
 class Denied(CCSError):
@@ -165,7 +150,7 @@ class Engine:
     def meta(self) -> dict[str, bytes]:
         """All that meta holds, its state taken apart."""
         fields = {name.decode(): value for name, value in self.client.hgetall(self.keys.meta).items()}
-        return {**fields, **dict(zip(STATE, _words(fields.get("state", b"")), strict=False))}
+        return {**fields, **_parsed(fields.get("state", b"").decode())}
 
     def knows(self, client: str) -> set[int]:
         """The numbers of the batches of a client whose answers are held."""
@@ -195,9 +180,12 @@ class Engine:
         return parse_info(self.address, self._run("info", info_keys(self.keys), ()))
 
 
-def _words(state: bytes) -> list[bytes]:
-    """One of them is glued to a mark of what expires with the context."""
-    return (state[:90] + b" " + state[91:]).replace(b"|", b" ").split()
+def _parsed(state: str) -> dict[str, bytes]:
+    """The fields of a state by their last names; those of its limits begin with `most_`."""
+    fields = {name.replace("limits.", "most_").rpartition(".")[2]: text for name, text in STATE.parse(state).items()}
+    settings = re.split(r"[ |]", fields["settings"])
+    named = dict(zip(("ttl", "keep_commits", "keep_bytes"), settings, strict=False))
+    return {name: text.encode() for name, text in {**fields, **named}.items() if text}
 
 
 def told(record: Record) -> Told:

@@ -18,7 +18,7 @@ from ccs._core.commits.calls import Call
 from ccs._core.retry import Patience
 from ccs._core.timers import Agenda
 from ccs._log import logger
-from ccs.errors import CCSError, Forbidden
+from ccs.errors import CCSError, Forbidden, UnknownFormat
 
 __all__ = ["Appointment", "Appointments", "Errand"]
 
@@ -42,17 +42,22 @@ class Errand:
 
 
 class Appointments:
-    """Runs appointments when they are due: `kinds` has a function for each kind, which returns the errands to run."""
+    """Runs appointments when they are due: `kinds` has a function for each kind, which returns the errands to run.
+
+    It calls `refused` with the address of a context whose format this version does not know.
+    """
 
     def __init__(
         self,
         commands: Commands,
         kinds: dict[str, Callable[[str], Sequence[Errand]]],
         call_soon: Callable[..., object],
+        refused: Callable[[str], object],
     ) -> None:
         self._commands = commands
         self._kinds = kinds
         self._call_soon = call_soon
+        self._refused = refused
         self._agenda: Agenda[Appointment] = Agenda()
         self._forbidden: set[Appointment] = set()
         self._planned = asyncio.Event()
@@ -137,6 +142,10 @@ class Appointments:
             # Clients with that right do it for all; a retry after every read would not help.
             self._forbidden.add(what)
             logger.warning("%s of %s is left to others: %s", kind, address, error)
+            return
+        if isinstance(error, UnknownFormat):
+            logger.error("%s of %s is left to others: %s", kind, address, error)
+            self._refused(address)
             return
         if isinstance(error, CCSError):
             logger.warning("%s of %s failed, to be retried in a second: %s", kind, address, error)

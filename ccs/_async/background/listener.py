@@ -101,7 +101,7 @@ class Listener:
             "resync": self._resync,
             "tidy": self._tidy,
         }
-        self._appointments = Appointments(self._commands, kinds, call_soon)
+        self._appointments = Appointments(self._commands, kinds, call_soon, self._on_unknown_format)
         self._plan = self._appointments.plan
 
     def __repr__(self) -> str:
@@ -265,6 +265,12 @@ class Listener:
                 mailbox.fail(copy_of(error))
         else:
             self._each_store_subscriber(lambda watch: watch.fail(copy_of(error)))
+
+    def _on_unknown_format(self, address: str) -> None:
+        # The watches then read the journal, and their consumers get the error from there.
+        feed = self._feeds.get(address)
+        for mailbox in feed.mailboxes if feed else ():
+            mailbox.nudge()
 
     def _each_store_subscriber(self, call: Callable[[StoreSubscriber], None]) -> None:
         for watch in self._store_subscribers:

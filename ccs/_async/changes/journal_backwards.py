@@ -18,14 +18,13 @@ async def newest_first(place: Place, since: int | None, until: int | None) -> As
 
     `HistoryDamaged` where something in between is no record.
     """
-    run = place.opening.run
     journal = place.keys.journal
     newest = b"+"
-    if until is not None and (items := await run(("XRANGE", journal, f"{until}-0", "+", "COUNT", "1"))):
+    if until is not None and (items := await place.read(("XRANGE", journal, f"{until}-0", "+", "COUNT", "1"))):
         newest = items[0][0]  # the item that ends there or later
     before, after = newest.decode(), "-" if since is None else f"({since}-0"
     while True:
-        items = await run(("XREVRANGE", journal, before, after, "COUNT", str(_PAGE)))
+        items = await place.read(("XREVRANGE", journal, before, after, "COUNT", str(_PAGE)))
         for item, fields in items:
             for raw in reversed(fields[1::2]):
                 record = _parsed(raw, item, place.address)

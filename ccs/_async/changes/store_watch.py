@@ -35,6 +35,7 @@ from ccs.errors import (
     HistoryForked,
     InvalidValue,
     Misuse,
+    UnknownFormat,
 )
 from ccs.types import Change
 
@@ -56,7 +57,8 @@ class StoreWatch(Local):
     change with `op="missed"` whose `value` lists their addresses as far as they are known.
 
     `HistoryCompacted`, `HistoryForked` and `HistoryDamaged` are raised once each and name a context in `address`: the watch
-    goes on, in that context from where its journal ended then.
+    goes on, in that context from where its journal ended then. `UnknownFormat` is raised once for each context that a later
+    version of CCS has written; the watch goes on with all others.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class StoreWatch(Local):
         self._cursors: dict[str, Cursor] = {}
         self._handed: dict[str, int] = {}
         self._behind: dict[str, None] = {}
+        self._unknown: set[str] = set()
         self._ends = Ends(_ON_ITS_WAY)
         self._deadlines: Agenda[str] = Agenda()
         # Changes, for a tail events too, and errors; None for a commit in which nothing matches.
@@ -198,8 +201,12 @@ class StoreWatch(Local):
     async def _stand_at_present(self) -> None:
         async for address in addresses(self._engine):
             if self._matcher.paths_in(address) is not None:
-                page = await self._engine.look(address, 0, 0)
-                self._stand(address, Cursor(page.last), page)
+                try:
+                    page = await self._engine.look(address, 0, 0)
+                except UnknownFormat as error:
+                    self._tell_unknown(address, error)
+                else:
+                    self._stand(address, Cursor(page.last), page)
 
     def _stand(self, address: str, cursor: Cursor, page: JournalPage) -> None:
         if not page.exists:
@@ -351,7 +358,10 @@ class StoreWatch(Local):
 
     async def _read_journal(self, address: str) -> None:
         cursor = self._cursor(address)
-        page = await self._engine.look(address, cursor.revision, _PAGE)
+        try:
+            page = await self._engine.look(address, cursor.revision, _PAGE)
+        except UnknownFormat as error:
+            return self._tell_unknown(address, error)
         self._now = page.now * 1000
         try:
             for record in follow(cursor, page, address):
@@ -367,6 +377,12 @@ class StoreWatch(Local):
             self._plan(address, page)
         else:
             self._ends.suspect(address, page.ended, time.monotonic())
+
+    def _tell_unknown(self, address: str, error: UnknownFormat) -> None:
+        if address not in self._unknown:
+            self._queue.append((error, (address, self._cursor(address).revision)))
+        self._unknown.add(address)
+        self._behind.pop(address, None)
 
     def _tell_error(self, address: str, error: CCSError, page: JournalPage) -> None:
         logger.error("%s: history has a gap: %s", address, error)

@@ -16,6 +16,7 @@ from ccs._async.memory.stored import stretch
 from ccs._core.codec import decode, encode
 from ccs._core.commits.commit import Applied, Guard, Operation, revision_guard, set_op
 from ccs._core.commits.entry import RawEntry, parse_entry
+from ccs._core.commits.journal import MALFORMED
 from ccs._core.memory.records import EMBEDDED, EMBEDDINGS, kept_in, with_vector
 from ccs._core.memory.vectors import FLOAT_BYTES, pack, pack_all
 from ccs.errors import Conflict, InvalidValue, NoEmbedder
@@ -146,8 +147,12 @@ class Space:
         self._agreed.known = _Dimension(width, applied.revision, closed)
 
     async def _look(self) -> _Dimension:
-        raw = await self._place.opening.run(("HGET", self._place.keys.entries, EMBEDDINGS))
-        known = _dimension_in(parse_entry(raw)) if raw else _Dimension(0, 0)
+        raw = await self._place.read(("HGET", self._place.keys.entries, EMBEDDINGS))
+        try:
+            known = _dimension_in(parse_entry(raw)) if raw else _Dimension(0, 0)
+        except MALFORMED:
+            await self._place.check_format()
+            raise
         self._agreed.known = known
         return known
 

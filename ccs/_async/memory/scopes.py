@@ -150,9 +150,10 @@ class Memory(Local):
         looks = [(("HGET", place.keys.entries, key), ("HGET", place.keys.meta, "state")) for place in places]
         clock, *replies = await opening.run_all([("TIME",), *chain.from_iterable(looks)])
         now = int(clock[0]) * 1000 + int(clock[1]) // 1000
-        for raw, state in zip(replies[::2], replies[1::2], strict=True):
+        for place, raw, state in zip(places, replies[::2], replies[1::2], strict=True):
             # The time of a context never goes back, not behind its last revision.
-            if raw is not None and not (entry := parse_entry(raw)).due(max(now, last_of(state or b"0") // 1000)):
+            moment = max(now, last_of(state or b"0", place.address) // 1000)
+            if raw is not None and not (entry := parse_entry(raw)).due(moment):
                 return entry.value
         return None
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ccs._core.codec import decode
 from ccs._core.commits.entry import RawEntry
+from ccs._core.commits.layout import COMMIT_LIMIT, ENTRY, EXTRAS, KEPT, LABEL
 from ccs._core.names.keys import KEY_NAMES, Keys
 from ccs.errors import CCSError, Conflict, ContextFinished, GuardKind, ValueTooLarge
 
@@ -46,7 +47,6 @@ __all__ = [
     "was_applied",
 ]
 
-COMMIT_LIMIT = 16 * 1024 * 1024
 # Each travels as up to four words, of which a server takes a million a command.
 PARTS_LIMIT = 250_000
 # As the script counts: what a record takes beside its steps, and each of them beside its path, agent and value.
@@ -54,6 +54,7 @@ _RECORD, _ENTRY = 500, 110
 KEEP = "keep"
 TOO_LATE = b"late"
 _PLUS, _FORBIDDEN = ord("+"), ord("X")
+_NUMBER, _VERSION = f"0{KEPT.width('number')}d", f"0{ENTRY.width('version')}d"
 # Microseconds after it was first sent in which a batch may be applied: patience ends after five minutes, and the server's
 # clock may be set by two meanwhile; the answer is kept for ten.
 _RETRIED = 420_000_000
@@ -277,7 +278,7 @@ def removals(entries: Mapping[str, RawEntry]) -> Iterator[dict[str, RawEntry]]:
 
 def commit_arguments(batch: Batch, keys: Keys, defaults: Settings, publish: str = "PUBLISH") -> list[Argument]:
     """The script's ARGV for a batch; the last settings given in it win."""
-    identity = f"{batch.client or '-'} {batch.number:012d}"
+    identity = f"{batch.client or '-'} {batch.number:{_NUMBER}}"
     this, other = _slots(batch.client, batch.number % 2)
     given = _given(batch.commits)
     ordinary = batch.behind is None and batch.latest is None and given is _NOTHING
@@ -303,17 +304,14 @@ def _slots(client: str, parity: int) -> tuple[str, str]:
 
 @lru_cache(maxsize=4096)
 def _head(agent: str, policies: int | None, index: int, guards: int, operations: int) -> str:
-    label = f"{index:04d} {len(agent.encode()):03d}"
-    alone = not guards and operations == 1
-    if policies is None and alone:
-        return label
-    heeded = "*" * 16 if policies is None else f"{policies:016d}"
-    return f"{label} {heeded}" if alone else f"{label} {heeded} {guards:06d} {operations:06d}"
+    size = len(agent.encode())
+    if guards or operations != 1:
+        return LABEL.text(index, size, policies, guards, operations, blank="*")
+    return LABEL.text(index, size) if policies is None else LABEL.text(index, size, policies)
 
 
 def _extras(behind: int | None, latest: int | None, given: Settings) -> str:
-    before = "-" * 12 if behind is None else f"{behind:012d}"
-    return f"{before} {'-' * 16 if latest is None else f'{latest:016d}'} {_text(given)}"
+    return EXTRAS.text(behind, latest, _text(given))
 
 
 @lru_cache(maxsize=256)
@@ -322,8 +320,8 @@ def _text(settings: Settings) -> str:
 
 
 def _expected(guard: Guard) -> str:
-    # As it is stored: a version has ten digits.
-    return f"{guard.expected:010d}" if guard.kind == "v" and guard.expected else str(guard.expected)
+    # As it is stored: a version in all its digits.
+    return f"{guard.expected:{_VERSION}}" if guard.kind == "v" and guard.expected else str(guard.expected)
 
 
 def _given(commits: Sequence[Commit]) -> Settings:

@@ -2,7 +2,7 @@
 
 <revision> <version> <created µs> <updated µs> <expiry ms, 0 = none> <bytes of agent> <agent><value>
 
-The first five have a fixed number of digits (16, 10, 16, 16, 13), so that the script finds and compares them as text.
+`layout.ENTRY` says how many digits they have.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from ccs._core.codec import decode
+from ccs._core.commits.layout import ENTRY
 from ccs._core.times import from_micros, from_millis
 from ccs.types import Entry
 
@@ -21,8 +22,8 @@ __all__ = ["RawEntry", "new_entry", "parse_entry", "to_entry", "value_in"]
 # with the same slots is made in a fifth of that time, and then becomes an entry: it is the same in memory.
 _Draft = make_dataclass("_Draft", [field.name for field in fields(Entry)], slots=True)
 
-
-_KEPT = b"0000000000000"
+_EXPIRY, _AGENT = ENTRY.place("expiry"), ENTRY.place("agent").start
+_KEPT = b"0" * ENTRY.width("expiry")
 
 
 class RawEntry(NamedTuple):
@@ -52,10 +53,10 @@ def parse_entry(raw: bytes) -> RawEntry:
 
 def value_in(raw: bytes) -> bytes | None:
     """The value of a stored entry without a deadline, in a third of the time of `parse_entry`; None where it has one."""
-    if raw[62:75] != _KEPT:
+    if raw[_EXPIRY] != _KEPT:
         return None
-    agent = raw.index(b" ", 76)
-    return raw[agent + 1 + int(raw[76:agent]) :]
+    agent = raw.index(b" ", _AGENT)
+    return raw[agent + 1 + int(raw[_AGENT:agent]) :]
 
 
 def new_entry(

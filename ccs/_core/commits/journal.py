@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from ccs._core.codec import decode
 from ccs._core.commits.entry import parse_entry, to_entry
+from ccs._core.commits.layout import ENTRY, RECORD
 from ccs._core.names.pattern import Matcher
 from ccs._core.times import from_micros
 from ccs.errors import ContextGone, HistoryCompacted, HistoryDamaged, HistoryForked, InvalidValue
@@ -53,7 +54,11 @@ MALFORMED = ValueError, IndexError, TypeError, ArithmeticError
 _EVENT, _FINISH = b"e", b"f"
 # Times in µs have at most sixteen digits.
 _END_OF_TIME = 10**16
-_ENTRY = re.compile(rb"\d{16} \d{10} \d{16} \d{16} \d{13} \d+ ").match
+_ENTRY = re.compile(ENTRY.pattern().encode() + b" ").match
+_STEPS = len(RECORD)
+_PREVIOUS, _REVISION, _AT, _CLIENT, _INDEX, _AGENT, _DEADLINE, _EXPIRY = (
+    RECORD.index(word) for word in ("previous", "revision", "at", "client", "index", "agent", "deadline", "expiry")
+)
 _OPERATIONS: dict[bytes, Operation] = {b"s": "set", b"d": "delete", b"x": "expire"}
 
 
@@ -110,9 +115,9 @@ def parse_record(raw: bytes) -> Record:
     """Takes a journal record or a published message apart; values stay opaque. Raises `MALFORMED` if it is none."""
     head, _, body = raw.partition(b"\n")
     words = head.split(b" ")
-    agent_end = int(words[6])
+    agent_end = int(words[_AGENT])
     steps, start = [], agent_end
-    for i in range(11, len(words), 4):
+    for i in range(_STEPS, len(words), 4):
         path_end = start + int(words[i + 1])
         before_end = path_end + int(words[i + 2])
         after_end = before_end + int(words[i + 3])
@@ -125,12 +130,12 @@ def parse_record(raw: bytes) -> Record:
     for kind, _, before, after in steps:
         _check_step(kind, before, after)
     record = Record(
-        int(words[0]),
-        int(words[1]),
-        int(words[2]),
+        int(words[_PREVIOUS]),
+        int(words[_REVISION]),
+        int(words[_AT]),
         _identity(words),
-        int(words[7]),
-        int(words[10]),
+        int(words[_DEADLINE]),
+        int(words[_EXPIRY]),
         body[:agent_end].decode(),
         tuple(steps),
         len(raw),
@@ -155,8 +160,8 @@ def _check_step(kind: bytes, before: bytes, after: bytes) -> None:
 
 def cursor_of(raw: bytes) -> Cursor:
     """The place after a record, found without taking it apart."""
-    words = raw.split(b" ", 6)
-    return Cursor(int(words[1]), _identity(words))
+    words = raw.split(b" ", _INDEX + 1)
+    return Cursor(int(words[_REVISION]), _identity(words))
 
 
 def raw_record_at(items: Sequence[Any], revision: int) -> bytes | None:
@@ -173,7 +178,7 @@ def _is_at(raw: bytes, revision: int) -> bool:
 
 
 def _identity(words: Sequence[bytes]) -> bytes:
-    return b" ".join(words[3:6])
+    return b" ".join(words[_CLIENT : _INDEX + 1])
 
 
 def changes_of(record: Record, address: str, matcher: Matcher) -> list[Change]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ccs._core.codec import decode
 from ccs._core.commits.commit import Argument
 from ccs._core.commits.entry import RawEntry, parse_entry
+from ccs._core.commits.layout import STATE, check_format
 from ccs._core.names.keys import Keys
 from ccs._core.names.pattern import Below, Exact
 from ccs._core.times import from_micros
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 _PAGE_BYTES = 4 * 1024 * 1024
+_LAST = STATE.place("last")
 
 Matches = Callable[[str], bool]
 
@@ -104,9 +106,13 @@ def journal_arguments(since: int, count: int) -> list[Argument]:
     return [str(since), str(count), str(_PAGE_BYTES)]
 
 
-def last_of(state: bytes) -> int:
-    """The newest revision, by the field `state` of meta, which outlives the context for ten minutes."""
-    return int(state.split(b" ", 1)[0])
+def last_of(state: bytes, address: str) -> int:
+    """The newest revision, by the field `state` of meta, which outlives the context for ten minutes.
+
+    Raises `UnknownFormat` if the context is in a format that this version does not know.
+    """
+    check_format(state, address)
+    return int(state[_LAST])
 
 
 def info_keys(keys: Keys) -> tuple[str, str, str, str]:

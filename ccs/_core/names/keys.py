@@ -13,7 +13,16 @@ from functools import lru_cache
 from ccs._core.shown import shown
 from ccs.errors import InvalidValue
 
-__all__ = ["KEY_NAMES", "Keys", "address_of_key", "channel_glob", "check_namespace", "keys_of", "meta_glob"]
+__all__ = [
+    "KEY_NAMES",
+    "Keys",
+    "address_of_key",
+    "address_within",
+    "channel_glob",
+    "check_namespace",
+    "keys_of",
+    "meta_glob",
+]
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 _META = ":meta"
@@ -57,6 +66,11 @@ def address_of_key(namespace: str, key: str) -> str | None:
     tag = key.removesuffix(_META)
     start = "{" + namespace + ":"
     return _unescape(tag[len(start) : -1]) if tag.startswith(start) and tag.endswith("}") else None
+
+
+def address_within(key: str) -> str:
+    """The address of the context that any of its keys belongs to, whatever the namespace."""
+    return _unescape(key[1 : key.rfind("}")].partition(":")[2])
 
 
 def meta_glob(namespace: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from ccs._core.codec import decode, encode
 from ccs._core.commits.commit import Applied, Guard, Operation, revision_guard, set_op
 from ccs._core.commits.entry import RawEntry, parse_entry
+from ccs._core.commits.journal import MALFORMED
 from ccs._core.memory.records import EMBEDDED, EMBEDDINGS, kept_in, with_vector
 from ccs._core.memory.vectors import FLOAT_BYTES, pack, pack_all
 from ccs._sync.handle import Place
@@ -145,8 +146,12 @@ class Space:
         self._agreed.known = _Dimension(width, applied.revision, closed)
 
     def _look(self) -> _Dimension:
-        raw = self._place.opening.run(("HGET", self._place.keys.entries, EMBEDDINGS))
-        known = _dimension_in(parse_entry(raw)) if raw else _Dimension(0, 0)
+        raw = self._place.read(("HGET", self._place.keys.entries, EMBEDDINGS))
+        try:
+            known = _dimension_in(parse_entry(raw)) if raw else _Dimension(0, 0)
+        except MALFORMED:
+            self._place.check_format()
+            raise
         self._agreed.known = known
         return known
 
