@@ -37,9 +37,9 @@ async def written(astore: ccs.aio.Store) -> ccs.aio.Context:
 async def make_later(task: ccs.aio.Context) -> None:
     """Does what a later version would: it gives the context its own format."""
     place = task.place
-    state = await place.connection.run(("HGET", place.keys.meta, "state"))
+    state = await place.opening.run(("HGET", place.keys.meta, "state"))
     last, rest = state[STATE.place("last")], state[STATE.place("format").stop :]
-    await place.connection.run(("HSET", place.keys.meta, "state", last + LATER.encode() + rest))
+    await place.opening.run(("HSET", place.keys.meta, "state", last + LATER.encode() + rest))
 
 
 def refused(error: ccs.UnknownFormat) -> None:
@@ -139,7 +139,7 @@ async def _kept(task: ccs.aio.Context) -> list[Any]:
     place = task.place
     reads = [("HGETALL", place.keys.entries), ("HGETALL", place.keys.meta), ("XRANGE", place.keys.journal, "-", "+")]
     ranges = [("ZRANGE", key, "0", "-1", "WITHSCORES") for key in (place.keys.paths, place.keys.deadlines)]
-    kept: list[Any] = await place.connection.run_all([*reads, *ranges])
+    kept: list[Any] = await place.opening.run_all([*reads, *ranges])
     return kept
 
 
@@ -159,9 +159,9 @@ async def test_an_entry_of_a_later_format_is_never_taken_for_ours(written: ccs.a
     assert await written.get("a") == {"x": 1}
     await make_later(written)
     place = written.place
-    raw = await place.connection.run(("HGET", place.keys.entries, "a"))
+    raw = await place.opening.run(("HGET", place.keys.entries, "a"))
     if marked:
-        await place.connection.run(("HSET", place.keys.entries, "a", LATER.encode() + raw))
+        await place.opening.run(("HSET", place.keys.entries, "a", LATER.encode() + raw))
     for use in (written.get("a"), written.entry("a")):
         if marked:
             with pytest.raises(ccs.UnknownFormat) as error:
@@ -175,7 +175,7 @@ async def test_a_live_watch_ends_with_the_first_commit_that_it_does_not_know(wri
     async with written.watch("**") as changes:
         await make_later(written)
         place = written.place
-        await place.connection.run(("PUBLISH", place.keys.channel, LATER + "anything"))
+        await place.opening.run(("PUBLISH", place.keys.channel, LATER + "anything"))
         for _ in range(2):  # however often it is asked
             with pytest.raises(ccs.UnknownFormat) as error:
                 await changes.receive(timeout=scaled(10))
@@ -193,7 +193,7 @@ async def test_a_watch_of_the_store_tells_it_once_and_goes_on_with_all_others(
         refused(error.value)
         place = written.place
         for message in (LATER + "anything", "1 2 3 - 1 0 2 0 - - 0 s 1 0 0\nmea"):
-            await place.connection.run(("PUBLISH", place.keys.channel, message))
+            await place.opening.run(("PUBLISH", place.keys.channel, message))
         await store.task("other").set("b", 1)
         change = await changes.receive(timeout=scaled(10))
         assert (change.context, change.path) == ("/tasks/other", "b")
@@ -201,8 +201,8 @@ async def test_a_watch_of_the_store_tells_it_once_and_goes_on_with_all_others(
 
 async def test_a_mark_that_says_nothing_is_refused_without_a_version(written: ccs.aio.Context) -> None:
     place = written.place
-    state = await place.connection.run(("HGET", place.keys.meta, "state"))
-    await place.connection.run(("HSET", place.keys.meta, "state", state[:16] + b"?" + state[17:]))
+    state = await place.opening.run(("HGET", place.keys.meta, "state"))
+    await place.opening.run(("HSET", place.keys.meta, "state", state[:16] + b"?" + state[17:]))
     with pytest.raises(ccs.UnknownFormat, match="a later version of collaborative-context-store") as error:
         await written.set("a", 1)
     assert (error.value.format, error.value.needs) == (0, "")
