@@ -191,7 +191,7 @@ async def test_what_is_heard_late_of_a_life_that_was_told_is_not_told_again() ->
     nudge(world)
     with pytest.raises(ccs.ContextGone):
         await told()
-    watch.begin_anew()
+    watch.begin_again()
     assert await told() is None
     world.deliver()
     assert await told() is None

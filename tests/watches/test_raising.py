@@ -134,7 +134,7 @@ async def test_a_subscription_whose_task_is_cancelled_from_outside_says_so(
         with caplog.at_level(logging.WARNING, "ccs"):
             task.cancel()
             await aeventually(lambda: subscription.state == "ended")
-        assert "from outside" in caplog.text
+        assert "was ended with its task" in caplog.text
 
 
 async def test_a_callback_that_is_closed_with_its_loop_is_closed() -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
-from ccs._async.changes.subscription import ErrorCallback, unheeded
+from ccs._async.changes.subscription import ErrorCallback, ignored
 from ccs._async.entries import Entries
 from ccs._async.observing import pattern_list
 from ccs._compat import AsyncCaller
@@ -118,7 +118,7 @@ class Memory(Local):
         def register(callback: F) -> F:
             call = AsyncCaller(callback)
             for name, entries in self._named(scope).items():
-                entries.subscribe(wanted, partial(_tell, call, name), on_error=on_error, on_gone=unheeded)
+                entries.subscribe(wanted, partial(_tell, call, name), on_error=on_error, on_gone=ignored)
             return callback
 
         return register

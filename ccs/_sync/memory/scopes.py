@@ -19,7 +19,7 @@ from ccs._core.names.address import check_path, id_of
 from ccs._core.shown import shown
 from ccs._core.times import Duration
 from ccs._local import Local
-from ccs._sync.changes.subscription import ErrorCallback, unheeded
+from ccs._sync.changes.subscription import ErrorCallback, ignored
 from ccs._sync.entries import Entries
 from ccs._sync.observing import pattern_list
 from ccs.errors import InvalidValue
@@ -119,7 +119,7 @@ class Memory(Local):
         def register(callback: F) -> F:
             call = Caller(callback)
             for name, entries in self._named(scope).items():
-                entries.subscribe(wanted, partial(_tell, call, name), on_error=on_error, on_gone=unheeded)
+                entries.subscribe(wanted, partial(_tell, call, name), on_error=on_error, on_gone=ignored)
             return callback
 
         return register
