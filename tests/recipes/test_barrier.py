@@ -69,7 +69,7 @@ async def test_one_party_needs_nobody_else(task: Any) -> None:
 
 
 async def test_who_runs_out_of_time_counts_no_more(task: Any) -> None:
-    with pytest.raises(TimeoutError, match=r"1 of 2 had come to the barrier 'b' after 0\.05 s"):
+    with pytest.raises(TimeoutError, match=r"1 of 2 had arrived at the barrier 'b' after 0\.05 s"):
         await bounded(wait(task, parties=2, timeout=0.05))
     assert await arrivals(task) == []
     later = wait(task, parties=2)
