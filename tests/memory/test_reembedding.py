@@ -12,7 +12,7 @@ from anyio import to_thread
 
 import ccs
 import ccs.aio
-from ccs._async.memory.embeddings import Space
+from ccs._async.memory.embeddings import Embeddings
 from ccs._core.codec import encode
 from ccs._core.commits.commit import set_op
 from tests.context.probes import Open, unchanged
@@ -130,10 +130,10 @@ async def test_a_vector_that_comes_between_the_look_and_the_commit_is_not_overlo
     valkey: str, namespace: str, monkeypatch: pytest.MonkeyPatch, look: int
 ) -> None:
     """G4: given a store that finds nothing of the old dimension, when another one stores such a vector just then."""
-    has_others, looks = Space._has_others, count()
+    has_others, looks = Embeddings._has_others, count()
 
-    async def looks_and_is_overtaken(space: Space, width: int) -> bool:
-        found = await has_others(space, width)
+    async def looks_and_is_overtaken(embeddings: Embeddings, width: int) -> bool:
+        found = await has_others(embeddings, width)
         if next(looks) == look:
             await theirs.semantic.store("just then", embedding=[1.0] * 7)
         return found
@@ -144,7 +144,7 @@ async def test_a_vector_that_comes_between_the_look_and_the_commit_is_not_overlo
     ):
         mine, theirs = one.task("t"), other.task("t")
         await mine.semantic.forget(await theirs.semantic.store("old", embedding=[1.0] * 7))
-        monkeypatch.setattr(Space, "_has_others", looks_and_is_overtaken)
+        monkeypatch.setattr(Embeddings, "_has_others", looks_and_is_overtaken)
         with pytest.raises(ccs.InvalidValue, match="the others in /tasks/t have 7"):
             await mine.semantic.store("new", embedding=AXES)
         assert contents(await mine.semantic.query([1.0] * 7)) == ["just then"]

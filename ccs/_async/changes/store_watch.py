@@ -19,7 +19,7 @@ from ccs._async.contexts import addresses
 from ccs._async.engine import Engine
 from ccs._core.changes.ended_contexts import Ends
 from ccs._core.checks import whole
-from ccs._core.commits.journal import MALFORMED, Cursor, JournalPage, Record, changes_of, check_since, follow, told_by
+from ccs._core.commits.journal import MALFORMED, Cursor, JournalPage, Record, changes_of, check_since, follow
 from ccs._core.names.address import canonical
 from ccs._core.names.pattern import Matcher, compile_addresses
 from ccs._core.shown import shown
@@ -38,7 +38,7 @@ from ccs.errors import (
 )
 from ccs.types import Change
 
-__all__ = ["StoreTail", "StoreWatch"]
+__all__ = ["StoreWatch"]
 
 # Records in a page of a journal.
 _PAGE = 256
@@ -386,13 +386,6 @@ class StoreWatch(Local):
         unread = error.revision if isinstance(error, HistoryDamaged) else 0
         goes_on = unread if unread > self._cursor(address).revision else page.last
         self._queue.append((error, (address, goes_on)))
-
-
-class StoreTail(StoreWatch):
-    """A watch that yields both changes and events."""
-
-    def _changes_of(self, record: Record, address: str, matcher: Matcher) -> Sequence[Any]:
-        return told_by(record, address, matcher)
 
 
 def _checked(since: Mapping[str, int]) -> dict[str, int]:

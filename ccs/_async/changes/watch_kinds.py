@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from ccs._async.changes.store_watch import StoreWatch
 from ccs._async.changes.watch import Watch
 from ccs._async.engine import Engine
 from ccs._core.commits.journal import Record, changes_of, events_of, told_by, written_by
+from ccs._core.names.pattern import Matcher
 from ccs._log import logger
 from ccs.errors import ContextGone
 from ccs.types import Change, Entry, Event
 
-__all__ = ["CommitWatch", "Committed", "EntryWatch", "EventWatch", "Picture", "Tail"]
+__all__ = ["CommitWatch", "Committed", "EntryWatch", "EventWatch", "Picture", "StoreTail", "Tail"]
 
 
 class EntryWatch(Watch):
@@ -48,6 +50,13 @@ class Tail(Watch):
 
     def _changed(self, record: Record) -> Sequence[Change | Event]:
         return told_by(record, self._address, self._matcher)
+
+
+class StoreTail(StoreWatch):
+    """A watch across contexts that yields both changes and events."""
+
+    def _changes_of(self, record: Record, address: str, matcher: Matcher) -> Sequence[Change | Event]:
+        return told_by(record, address, matcher)
 
 
 class Committed(NamedTuple):

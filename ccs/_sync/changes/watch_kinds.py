@@ -7,13 +7,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ccs._core.commits.journal import Record, changes_of, events_of, told_by, written_by
+from ccs._core.names.pattern import Matcher
 from ccs._log import logger
+from ccs._sync.changes.store_watch import StoreWatch
 from ccs._sync.changes.watch import Watch
 from ccs._sync.engine import Engine
 from ccs.errors import ContextGone
 from ccs.types import Change, Entry, Event
 
-__all__ = ["CommitWatch", "Committed", "EntryWatch", "EventWatch", "Picture", "Tail"]
+__all__ = ["CommitWatch", "Committed", "EntryWatch", "EventWatch", "Picture", "StoreTail", "Tail"]
 
 
 class EntryWatch(Watch):
@@ -49,6 +51,13 @@ class Tail(Watch):
 
     def _changed(self, record: Record) -> Sequence[Change | Event]:
         return told_by(record, self._address, self._matcher)
+
+
+class StoreTail(StoreWatch):
+    """A watch across contexts that yields both changes and events."""
+
+    def _changes_of(self, record: Record, address: str, matcher: Matcher) -> Sequence[Change | Event]:
+        return told_by(record, address, matcher)
 
 
 class Committed(NamedTuple):
