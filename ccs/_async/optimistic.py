@@ -15,7 +15,7 @@ __all__ = ["Race"]
 
 
 class Race:
-    """The tries at one guarded change; `what` names it in error texts.
+    """The tries at one guarded change; `name` is for error texts.
 
     It raises the last `Conflict` after `attempts` tries or `patience` seconds, and `TimeoutError` after `timeout`
     seconds. A bound that is None does not apply.
@@ -23,7 +23,7 @@ class Race:
 
     def __init__(
         self,
-        what: str,
+        name: str,
         *,
         attempts: int | None = None,
         timeout: Duration | None = None,
@@ -32,13 +32,13 @@ class Race:
         self._attempts = None if attempts is None else whole("attempts", attempts, "at least one", 1)
         self._timeout = None if timeout is None else seconds(timeout, "timeout")
         self._patience = patience
-        self._what = what
+        self._name = name
         self._started = time.monotonic()
         self._last: Conflict | None = None
         self._lost = 0
 
     def __repr__(self) -> str:
-        return f"<Race for the {self._what}, lost {self._lost} times>"
+        return f"<Race for the {self._name}, lost {self._lost} times>"
 
     def check(self) -> None:
         """Raises `TimeoutError` if the time is up. Call it before each commit, so that nothing is written late."""
@@ -68,4 +68,4 @@ class Race:
         tried = "it was slow, but nobody else wrote first"
         if self._last:
             tried = f"somebody else wrote first, {self._lost} times; the last one was {self._last.agent!r}"
-        return f"the {self._what} was given up after {timeout:g} s: {tried}; nothing was written"
+        return f"the {self._name} was given up after {timeout:g} s: {tried}; nothing was written"

@@ -247,9 +247,9 @@ class Writes(Reads):
         expires = from_millis(expiry) if expiry else None
         return new_entry(path, decode(raw), version, applied.revision, self._place.agent, created, updated, expires)
 
-    def _race(self, what: str) -> Race:
+    def _race(self, name: str) -> Race:
         """Bounds the tries of a method without `attempts` and `timeout` by the store's `retry_for`."""
-        return Race(what, patience=self._place.engine.retry_for)
+        return Race(name, patience=self._place.engine.retry_for)
 
     def _replace(
         self, path: str, fn: Callable[[Any], Any], default: Any, race: Race, deadline: int | None = None

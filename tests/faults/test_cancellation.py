@@ -65,7 +65,7 @@ async def victim(store: ccs.aio.Store, dice: random.Random, token: str) -> None:
         lambda: store.contexts(),
         lambda: pair(task, path, token),
         lambda: watch(task, path),
-        lambda: overhear(store),
+        lambda: watch_the_store(store),
         lambda: task.wait_for("never", timeout=5),
         lambda: scan(task),
     ]
@@ -85,7 +85,7 @@ async def watch(task: ccs.aio.Context, path: str) -> None:
         await changes.receive(timeout=1)
 
 
-async def overhear(store: ccs.aio.Store) -> None:
+async def watch_the_store(store: ccs.aio.Store) -> None:
     async with store.watch() as changes:
         await changes.receive(timeout=1)
 
@@ -161,7 +161,7 @@ async def test_cancelling_random_calls_hurts_nobody_else(
             assert fates["done"] > 20
             proxy.fault = faults(random.Random(chosen), 0.0, ("drop",))
             assert not store._engine.listener._feeds, "a cancelled watch has left its feed behind"
-            assert not store._engine.listener._overhearing
+            assert not store._engine.listener._observers
             await aeventually(lambda: len(client.client_list()) - 1 <= 3, what="the connections of one store")
             running = tasks()
             assert running["ccs commit"] + running["ccs dial"] == 0

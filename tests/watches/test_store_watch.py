@@ -462,8 +462,8 @@ async def test_the_end_of_an_earlier_life_that_is_heard_late_does_not_end_the_ne
 ) -> None:
     async with open_store(valkey, namespace) as store, store.watch() as changes:
         ctx, heard = store.task("t"), []
-        overhear = changes.overhear
-        changes.overhear = lambda address, record: heard.append((address, record))  # type: ignore[method-assign]
+        offer = changes.offer
+        changes.offer = lambda address, record: heard.append((address, record))  # type: ignore[method-assign]
         await ctx.set("p", 1)
         await ctx.drop()
         await ctx.set("p", 2)
@@ -471,6 +471,6 @@ async def test_the_end_of_an_earlier_life_that_is_heard_late_does_not_end_the_ne
         changes.resync()
         assert [change.value for change in await take(changes, 1)] == [2]
         for address, record in heard:
-            overhear(address, record)
+            offer(address, record)
         await nothing_more(changes)
         assert changes.revision == {"/tasks/t": await ctx.revision()}

@@ -46,7 +46,7 @@ from ccs._protocol.scripts import JOURNAL
 from ccs._stats import Counters
 from ccs.errors import CCSError, Forbidden, StoreClosed
 
-__all__ = ["Listener", "Overhearing"]
+__all__ = ["Listener", "Observer"]
 
 # Seconds: a look at a context that has been silent, at all of them, and how long after a deadline we come.
 SILENCE, RESYNC, GRACE = 5.0, 30.0, 0.005
@@ -55,10 +55,10 @@ _TIDY = 0.5
 _RENEWED_AT_ONCE = 128
 
 
-class Overhearing(Protocol):
+class Observer(Protocol):
     """Who hears every context of the namespace: a watch of the whole store."""
 
-    def overhear(self, address: str, record: Record) -> None:
+    def offer(self, address: str, record: Record) -> None:
         """The next message of any context."""
 
     def resync(self, *, routine: bool = False) -> None:
@@ -88,7 +88,7 @@ class Listener:
         self._namespace, self._retry_for, self._stats = namespace, retry_for, stats
         self._feeds: dict[str, Feed] = {}
         # Replaced, never changed: another thread may be on its way through them.
-        self._overhearing: tuple[Overhearing, ...] = ()
+        self._observers: tuple[Observer, ...] = ()
         self._tell = tell
         told = self._on_message, self._on_live, self._on_down, self._on_refused
         self._line = Line(self._dialer, *told, retry_for, stats, tell, plain)
@@ -143,20 +143,20 @@ class Listener:
             self._appointments.cancel("check", address)
             self._line.unsubscribe("UNSUBSCRIBE", self._channel(address))
 
-    async def overhear(self, watch: Overhearing) -> None:
+    async def add_observer(self, watch: Observer) -> None:
         """Adds a watch of the whole store: live when this returns."""
-        self._overhearing += (watch,)
+        self._observers += (watch,)
         try:
             await self._line.subscribe("PSUBSCRIBE", channel_glob(self._namespace), self._retry_for)
         except BaseException:
-            await self.ignore(watch)
+            await self.remove_observer(watch)
             raise
         self._plan("resync", "", RESYNC)
 
-    async def ignore(self, watch: Overhearing) -> None:
+    async def remove_observer(self, watch: Observer) -> None:
         """Removes a watch of the whole store."""
-        self._overhearing = tuple(each for each in self._overhearing if each is not watch)
-        if not self._overhearing:
+        self._observers = tuple(each for each in self._observers if each is not watch)
+        if not self._observers:
             self._line.unsubscribe("PUNSUBSCRIBE", channel_glob(self._namespace))
 
     def anchor(self, address: str, page: JournalPage) -> None:
@@ -223,8 +223,8 @@ class Listener:
         if kind == b"message" and (feed := self._feeds.get(address)):
             self._count_gap(not feed.deliver(record))
         elif kind == b"pmessage":
-            for watch in self._overhearing:
-                watch.overhear(address, record)
+            for watch in self._observers:
+                watch.offer(address, record)
         return None
 
     def _doubt(self, address: str | None) -> None:
@@ -250,13 +250,13 @@ class Listener:
             feed.doubt()
             self._plan("check", address, 0.0)
         else:
-            self._each_overhearing(lambda watch: watch.resync())
+            self._each_observer(lambda watch: watch.resync())
 
     def _on_down(self, error: CCSError) -> None:
         for feed in self._feeds.values():
             for mailbox in feed.mailboxes:
                 mailbox.fail(copy_of(error))
-        self._each_overhearing(lambda watch: watch.fail(copy_of(error)))
+        self._each_observer(lambda watch: watch.fail(copy_of(error)))
 
     def _on_refused(self, channel: str, error: CCSError) -> None:
         address = address_of_key(self._namespace, channel)
@@ -264,10 +264,10 @@ class Listener:
             for mailbox in feed.mailboxes:
                 mailbox.fail(copy_of(error))
         else:
-            self._each_overhearing(lambda watch: watch.fail(copy_of(error)))
+            self._each_observer(lambda watch: watch.fail(copy_of(error)))
 
-    def _each_overhearing(self, tell: Callable[[Overhearing], None]) -> None:
-        for watch in self._overhearing:
+    def _each_observer(self, tell: Callable[[Observer], None]) -> None:
+        for watch in self._observers:
             tell(watch)
 
     def _plan_from(self, address: str, page: JournalPage) -> None:
@@ -356,8 +356,8 @@ class Listener:
         self._count_gap(feed.check(page))
 
     def _resync(self, _: str) -> Sequence[Errand]:
-        self._each_overhearing(lambda watch: watch.resync(routine=True))
-        if self._overhearing:
+        self._each_observer(lambda watch: watch.resync(routine=True))
+        if self._observers:
             self._plan("resync", "", RESYNC)
         return ()
 

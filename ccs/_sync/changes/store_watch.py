@@ -45,8 +45,8 @@ __all__ = ["StoreWatch"]
 _PAGE = 256
 # Seconds after the deadline of a context at which its journal is read.
 _GRACE = 0.05
-# Surveys take at most one part in so many of the time.
-_SHARE = 50
+# After a survey, no routine one follows for this many times its duration.
+_PAUSE = 50
 # Seconds for which the server certainly remembers a context that has ended.
 _REMEMBERED = 540.0
 # Seconds that a message may be on its way.
@@ -114,7 +114,7 @@ class StoreWatch(Local):
         self._check()
         self._entered = True
         self._engine.ready()
-        self._listener.overhear(self)
+        self._listener.add_observer(self)
         try:
             self._begin()
         except BaseException:
@@ -148,14 +148,14 @@ class StoreWatch(Local):
     def close(self) -> None:
         """Ends the watch, and drops the changes that wait in it."""
         self.stop()
-        self._listener.ignore(self)
+        self._listener.remove_observer(self)
 
     def stop(self) -> None:
         """Ends the consumer, wherever it waits."""
         self._stopped = True
         self._signal.set()
 
-    def overhear(self, address: str, record: Record) -> None:
+    def offer(self, address: str, record: Record) -> None:
         """Takes the next record of any context from the listener."""
         # Between a loss and the survey, records can be dropped: the survey finds them.
         if self._survey_due == "lost" or self._matcher.paths_in(address) is None:
@@ -300,7 +300,7 @@ class StoreWatch(Local):
             self._survey_due = due
             raise
         self._heard_at = ended
-        self._rest_until = ended + (ended - began) * _SHARE
+        self._rest_until = ended + (ended - began) * _PAUSE
 
     def _report_missed(self) -> None:
         missed = self._ends.judge()
