@@ -225,7 +225,7 @@ async def test_a_mirror_of_before_keeps_what_it_had(store: Any, task: Any) -> No
 # Where, and by whom.
 
 
-def test_it_is_opened_anew_on_another_event_loop(target: str, namespace: str) -> None:
+def test_it_is_opened_again_on_another_event_loop(target: str, namespace: str) -> None:
     told: list[Any] = []
     store = ccs.aio.connect(target, namespace=namespace)
     task = store.task("t")
@@ -289,7 +289,7 @@ async def test_it_can_be_entered_again_after_it_could_not_be_opened(
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_patience_holds_after_it_was_opened_anew(colour: str, own_server: PrivateServer, namespace: str) -> None:
+async def test_patience_holds_after_it_was_opened_again(colour: str, own_server: PrivateServer, namespace: str) -> None:
     """Given a second opening, when the server stops answering, then all who write are told in time."""
     store = connect_in(colour, own_server.url, namespace=namespace, retry_for=1.0)
     task = store.task("t")
@@ -306,7 +306,7 @@ async def test_patience_holds_after_it_was_opened_anew(colour: str, own_server: 
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_a_folder_is_opened_anew(colour: str, tmp_path: Any) -> None:
+async def test_a_folder_is_opened_again(colour: str, tmp_path: Any) -> None:
     store = connect_in(colour, str(tmp_path / "brain"))
     for number in range(3):
         async with store:
@@ -320,7 +320,7 @@ async def test_a_private_server_in_memory_begins_empty() -> None:
             assert await store.task("t").increment("count") == 1
 
 
-def test_entering_waits_for_whoever_still_closes_it(valkey: str, namespace: str) -> None:
+def test_entering_waits_for_a_thread_that_still_closes_it(valkey: str, namespace: str) -> None:
     """Given threads that enter and leave one store all the time, then it is open or closed, and never half of each."""
     store = ccs.connect(valkey, namespace=namespace)
     task = store.task("t")

@@ -84,6 +84,6 @@ def test_the_writer_takes_up_each_find_of_the_researcher_while_it_works(told: st
     assert told.startswith(f"new fact by researcher: {first}\n  answers best by now: {first}\n")
 
 
-def test_events_are_told_in_the_order_of_their_own_time(told: str) -> None:
+def test_events_are_reported_in_the_order_of_their_own_time(told: str) -> None:
     latest = re.findall(r"^  researcher: (\w+)", told.split("the latest events")[1], re.MULTILINE)
     assert latest == ["Identified", "Compared", "Found", "Searched"]

@@ -196,7 +196,7 @@ async def test_a_cancelled_commit_that_was_not_sent_never_happens(proxy: Proxy, 
         assert (await task.set("after", 1)).version == 1
 
 
-async def test_cancelling_the_first_of_many_who_open_a_store_leaves_it_to_the_others(
+async def test_cancelling_the_first_of_many_openers_of_a_store_leaves_it_to_the_others(
     own_server: PrivateServer, namespace: str
 ) -> None:
     """Given many who use a store that nobody entered, when some are cancelled midway, then the others get through."""

@@ -37,7 +37,7 @@ async def subscribed(task: Any, pattern: str, callback: Any) -> Any:
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_closing_amid_an_outage_ends_in_time_with_a_warning_and_what_is_held_lapses(
+async def test_closing_amid_an_outage_ends_in_time_with_a_warning_and_leases_expire(
     colour: str, how: str, own_server: PrivateServer, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = connect_in(colour, own_server.url, namespace=namespace)
@@ -182,7 +182,7 @@ def heard(store: Any) -> int:
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_who_enters_a_watch_just_when_the_store_is_closed_is_told_at_once(
+async def test_entering_a_watch_just_when_the_store_is_closed_is_an_error_at_once(
     colour: str, proxy: Proxy, namespace: str
 ) -> None:
     """Given a subscription that the server has not answered, when the store is closed, then nobody waits for it."""

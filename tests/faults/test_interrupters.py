@@ -127,7 +127,7 @@ def test_a_signal_handler_is_refused_only_what_would_wait_for_its_own_thread(con
     assert handler.longest < scaled(2)
 
 
-def test_what_a_handler_was_refused_stands_as_before(proxy: Proxy, namespace: str) -> None:
+def test_a_refused_handler_changes_nothing(proxy: Proxy, namespace: str) -> None:
     """Given a claim and a presence, when a handler is refused to leave them, then they are held, and can be left."""
     with ccs.connect(proxy.url, namespace=namespace) as store:
         task = store.task("x")

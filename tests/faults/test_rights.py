@@ -111,7 +111,7 @@ async def test_the_channel_and_the_key_that_are_missing_are_named(
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_a_watch_of_a_channel_that_the_user_may_not_hear_is_forbidden(
+async def test_a_watch_of_a_channel_that_the_user_may_not_read_is_forbidden(
     colour: str, url: str, admin: Any, namespace: str
 ) -> None:
     """Given a user without channels, when it watches, then it is told so at once; what it may do, it still does."""
@@ -149,7 +149,7 @@ async def test_a_wrong_password_is_unavailable(colour: str, url: str, admin: Any
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_a_user_that_may_not_sweep_is_told_once_and_reads_on(
+async def test_a_user_that_may_not_sweep_is_refused_once_and_reads_on(
     colour: str, url: str, admin: Any, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Given an entry that is due, when a user that may only read comes upon it again and again, then one try is made."""

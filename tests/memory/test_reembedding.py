@@ -66,7 +66,7 @@ def ways(task: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("way", range(3))
-async def test_the_dimension_can_change_when_nothing_of_the_old_one_is_left(
+async def test_the_dimension_can_change_when_no_vector_of_the_old_one_is_left(
     mind: Any, open_store: Open, way: int
 ) -> None:
     """Given all that was embedded is forgotten, but not what has no vector, then another dimension is taken, for all."""
@@ -87,7 +87,7 @@ async def test_the_dimension_can_change_when_nothing_of_the_old_one_is_left(
     assert [fact.superseded_by for fact in await plain.semantic.list(after="superseded", limit=1)] != [fact]
 
 
-async def test_what_has_expired_is_not_left(mind: Any, open_store: Open) -> None:
+async def test_an_expired_vector_does_not_count(mind: Any, open_store: Open) -> None:
     """G9: whether or not somebody has swept it."""
     plain = (await open_store()).task("t")
     await mind.semantic.store("brief", ttl=0.02)
@@ -103,7 +103,7 @@ async def test_what_has_expired_is_not_left(mind: Any, open_store: Open) -> None
     assert contents(await plain.semantic.query(AXES)) == ["x"]
 
 
-async def test_of_two_who_change_the_dimension_at_once_one_wins(open_store: Open) -> None:
+async def test_of_two_concurrent_changes_of_the_dimension_one_wins(open_store: Open) -> None:
     """G4: afterwards all vectors have one dimension, whoever was first, and all that was acknowledged is found."""
     stores = [await open_store() for _ in range(4)]
     for number in range(10):
@@ -151,7 +151,7 @@ async def test_a_vector_that_comes_between_the_look_and_the_commit_is_not_overlo
         await theirs.semantic.store("another", embedding=[1.0] * 7)
 
 
-async def test_who_knew_another_dimension_looks_again(mind: Any, open_store: Open) -> None:
+async def test_a_store_that_knew_another_dimension_looks_again(mind: Any, open_store: Open) -> None:
     """Given a store that stored with the old dimension, when another process embeds anew, then it may store with the new."""
     knowing = (await open_store()).task("t")
     for i in range(150):
@@ -163,7 +163,7 @@ async def test_who_knew_another_dimension_looks_again(mind: Any, open_store: Ope
     assert await mind.semantic.reembed() == 151
 
 
-async def test_who_closed_the_dimension_and_died_hinders_nobody(mind: Any, open_store: Open) -> None:
+async def test_a_process_that_closed_the_dimension_and_died_blocks_no_other(mind: Any, open_store: Open) -> None:
     """Given a process that was killed between closing and opening, then the next one, whoever it is, goes on."""
     for next_one in (None, AXES):
         await mind.semantic.store("old", id="old")
@@ -199,7 +199,7 @@ async def unchanged_but_open(task: Any, attempt: Any) -> None:
 
 
 @pytest.mark.parametrize("embedder", [newer, shuffled])
-async def test_everything_that_can_be_searched_is_embedded_anew(mind: Any, open_store: Open, embedder: Any) -> None:
+async def test_all_memories_that_can_be_searched_are_embedded_again(mind: Any, open_store: Open, embedder: Any) -> None:
     """G11, G12: with all that was said of it, by whom and when."""
     plain = await open_store(agent="plain")
     await plain.task("t").episodic.record("without a vector")
@@ -236,7 +236,7 @@ async def test_the_embedder_of_the_store_is_the_one_unless_another_is_given(open
     assert await task.semantic.reembed(None) == 1
 
 
-async def test_where_nothing_is_there_nothing_is_done(mind: Any, open_store: Open) -> None:
+async def test_without_memories_nothing_is_embedded(mind: Any, open_store: Open) -> None:
     await mind.set("a", 1)
     assert await unchanged_by(mind, mind.semantic.reembed(newer)) == 0
     await mind.semantic.store("x", id="x")
@@ -274,7 +274,7 @@ async def test_an_embedder_that_fails_changes_nothing(mind: Any, broken: Any) ->
     assert len(await mind.semantic.query("fact")) == 1
 
 
-async def test_what_was_broken_off_can_be_begun_again(mind: Any, open_store: Open) -> None:
+async def test_an_interrupted_run_can_be_repeated(mind: Any, open_store: Open) -> None:
     """Given an embedder that fails halfway: each search finds its own part; begun again, all is found."""
     for i in range(150):
         await mind.semantic.store(f"{i}", id=f"{i:03}")
@@ -298,7 +298,7 @@ async def test_what_was_broken_off_can_be_begun_again(mind: Any, open_store: Ope
         await mind.semantic.query("1")
 
 
-async def test_everybody_goes_on_while_all_is_embedded_anew(mind: Any, open_store: Open) -> None:
+async def test_other_processes_go_on_while_all_memories_are_embedded_again(mind: Any, open_store: Open) -> None:
     """G3, G4: given those who store, replace, forget, reinforce and supersede meanwhile, then nothing of it is undone."""
     task = (await open_store(embed=newer)).task("t")
     for i in range(80):
@@ -337,9 +337,7 @@ async def store_when_possible(task: Any, content: str, **options: Any) -> None:
                 return
 
 
-async def test_of_two_who_embed_to_different_dimensions_one_fails_and_nothing_is_mixed(
-    mind: Any, open_store: Open
-) -> None:
+async def test_of_two_runs_with_different_dimensions_one_fails_and_none_are_mixed(mind: Any, open_store: Open) -> None:
     """Given one that is halfway, when another one runs, then the first one ends there."""
     for i in range(150):
         await mind.semantic.store(f"{i}")
@@ -367,7 +365,7 @@ async def test_of_two_who_embed_to_different_dimensions_one_fails_and_nothing_is
         await mind.semantic.query([1.0] * 3)
 
 
-async def test_large_memories_go_in_steps_that_a_commit_can_hold(mind: Any) -> None:
+async def test_large_memories_are_embedded_in_batches_that_a_commit_can_hold(mind: Any) -> None:
     for i in range(9):
         await mind.semantic.store("x" * 1_000_000, id=f"{i}", embedding=[1.0] * DIMENSION)
     assert await mind.semantic.reembed(newer) == 9

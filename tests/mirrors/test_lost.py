@@ -63,7 +63,7 @@ async def directly(call: Any, *arguments: Any) -> Any:
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("afterwards", ["silence", "new commits"])
-def test_who_waits_for_a_commit_that_is_lost_before_it_was_heard_is_told(
+def test_waiting_for_a_commit_that_is_lost_before_its_message_came_is_an_error(
     own_server: PrivateServer, own_proxy: Proxy, namespace: str, tmp_path: Path, afterwards: str
 ) -> None:
     """Given a commit whose message did not come, when the server loses it, then who waits for it is told, however long."""

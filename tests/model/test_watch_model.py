@@ -134,7 +134,7 @@ def play(seed: int, *faults: str) -> Play:
     return asyncio.run(run())
 
 
-def test_whenever_a_watch_joins_and_whatever_messages_are_lost_it_tells_all_that_matches_once() -> None:
+def test_whenever_a_watch_joins_and_whatever_messages_are_lost_it_delivers_all_that_match_once() -> None:
     """Given writers, other watches and lost messages, then each watch has told every match after its cursor, in order."""
     for seed in SEEDS:
         finished = play(seed)
@@ -144,7 +144,7 @@ def test_whenever_a_watch_joins_and_whatever_messages_are_lost_it_tells_all_that
             assert watcher.watch.revision == finished.world.last, seed
 
 
-def test_where_the_journal_was_trimmed_it_tells_all_up_to_there_and_then_says_so() -> None:
+def test_where_the_journal_was_trimmed_it_delivers_all_up_to_there_and_then_raises() -> None:
     """Given a journal that is trimmed at any time, then a watch has told all, or the first of it and `HistoryCompacted`."""
     for seed in SEEDS:
         finished = play(seed, "trim")
@@ -158,7 +158,7 @@ def test_where_the_journal_was_trimmed_it_tells_all_up_to_there_and_then_says_so
             assert watcher.told == expected[: len(watcher.told)], seed
 
 
-def test_where_the_server_forgot_commits_nothing_that_stands_is_passed_over() -> None:
+def test_where_the_server_forgot_commits_no_remaining_one_is_skipped() -> None:
     """Given a server that loses its newest commits, then a watch that goes on has told all that stands, else it says so."""
     for seed in SEEDS:
         finished = play(seed, "forget")
@@ -172,7 +172,7 @@ def test_where_the_server_forgot_commits_nothing_that_stands_is_passed_over() ->
                 assert watcher.error.address == ADDRESS
 
 
-async def test_what_is_heard_late_of_a_life_that_was_told_is_not_told_again() -> None:
+async def test_a_late_message_of_an_earlier_life_is_not_delivered_again() -> None:
     """Given a watch that goes on after the end of its context, when a message of the old life comes, then it is passed over."""
     world = World()
     watch = watch_of(world, "*", since=None, buffer=4)

@@ -80,7 +80,7 @@ async def test_cancelled_at_any_time_while_it_waits_or_is_given_the_claim(valkey
     assert min(fates.values()) > 3, fates
 
 
-async def test_who_is_behind_one_that_is_cancelled_moves_up(valkey: str, namespace: str) -> None:
+async def test_the_waiter_behind_a_cancelled_one_moves_up(valkey: str, namespace: str) -> None:
     async with ccs.aio.connect(valkey, namespace=namespace) as store:
         task, done = store.task("t"), list[Any]()
         claim = await task.claim("a").acquire()
@@ -112,7 +112,7 @@ async def test_a_commit_that_was_on_its_way_is_taken_back(proxy: Proxy, namespac
         assert [change.op for change in await task.history("@claims/a")] == ["set", "delete"]
 
 
-async def test_a_lost_reply_is_nobodys_concern(proxy: Proxy, namespace: str) -> None:
+async def test_a_lost_reply_is_not_noticed(proxy: Proxy, namespace: str) -> None:
     """G5: the same commit is asked for again, and was applied once."""
     async with ccs.aio.connect(proxy.url, namespace=namespace) as store:
         task, dropped = store.task("t"), list[int]()

@@ -127,7 +127,7 @@ async def test_a_plain_function_that_fails_after_its_caller_was_cancelled_has_fa
 
 
 @cancels
-async def test_who_is_cancelled_while_waiting_leaves_nothing_behind(atask: Any, cancel: Any) -> None:
+async def test_a_caller_that_is_cancelled_while_waiting_leaves_nothing_behind(atask: Any, cancel: Any) -> None:
     work = Work("fine")
     work.gate.clear()
     running = asyncio.ensure_future(atask.once("k", work))

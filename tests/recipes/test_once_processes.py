@@ -61,7 +61,7 @@ class Waiting:
 
 
 @pytest.mark.parametrize("lease", [0.5, 1.0])
-def test_when_the_runner_is_killed_one_who_waits_takes_over_after_its_lease(
+def test_when_the_runner_is_killed_a_waiting_caller_takes_over_after_its_lease(
     valkey: str, namespace: str, task: Any, lease: float
 ) -> None:
     with crowd(1) as (runner,):

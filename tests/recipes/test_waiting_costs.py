@@ -31,7 +31,7 @@ async def a_thread_for_everybody() -> None:
     [receiving, running, looking, claiming, partial(agreeing, voters=MANY), partial(meeting, parties=MANY)],
     ids=["receive", "once", "wait_for", "claim", "agree", "barrier"],
 )
-async def test_a_hundred_who_wait_cost_the_server_nothing(
+async def test_a_hundred_waiting_callers_cost_the_server_nothing(
     own_server: PrivateServer, namespace: str, colour: str, play: Play
 ) -> None:
     async with ccs.aio.connect(own_server.url, namespace=namespace, agent="other") as theirs:

@@ -210,7 +210,7 @@ async def test_what_waits_for_a_callback_is_delivered_when_the_store_is_left(
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_what_was_acknowledged_and_never_heard_is_delivered_when_the_store_is_left(
+async def test_a_commit_whose_message_never_came_is_delivered_when_the_store_is_left(
     colour: str, proxy: Proxy, namespace: str
 ) -> None:
     """Given a commit whose message is still on its way, or lost, when the store is left, then the journal is read."""

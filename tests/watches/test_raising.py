@@ -122,7 +122,7 @@ async def test_a_plain_callback_with_asyncio_may_raise_anything(astore: ccs.aio.
     await aeventually(lambda: len(told) == 2)
 
 
-async def test_a_subscription_whose_task_is_cancelled_from_outside_says_so(
+async def test_a_subscription_whose_task_is_cancelled_logs_it(
     valkey: str, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Given somebody who cancels all tasks of the loop, then the subscription ends, with a word, and so does the store."""

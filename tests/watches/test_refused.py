@@ -33,7 +33,7 @@ def connections(server: PrivateServer) -> int:
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_a_missing_right_to_a_channel_is_told_at_once_and_disturbs_no_other(
+async def test_a_missing_right_to_a_channel_is_raised_at_once_and_disturbs_no_other(
     own_server: PrivateServer, colour: str
 ) -> None:
     grant(own_server, "/tasks/mine")
@@ -48,7 +48,7 @@ async def test_a_missing_right_to_a_channel_is_told_at_once_and_disturbs_no_othe
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_a_server_that_does_not_know_the_command_is_told_of_at_once(start: Start, colour: str) -> None:
+async def test_a_server_that_does_not_know_the_command_is_an_error_at_once(start: Start, colour: str) -> None:
     server = start("--rename-command", "SUBSCRIBE", "LISTEN", kind="redis")
     async with connect_in(colour, server.url, retry_for=20) as store:
         began, connected = time.monotonic(), connections(server)

@@ -158,7 +158,7 @@ async def received(changes: Any) -> tuple[str, int]:
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_a_value_that_a_later_version_wrote_is_told_with_its_revision_and_can_be_passed(
+async def test_a_value_that_a_later_version_wrote_is_an_error_with_its_revision_and_can_be_skipped(
     colour: str, valkey: str, namespace: str
 ) -> None:
     """Given a commit with a value that cannot be read here, then a watch says at which revision, and another goes on after."""
@@ -179,7 +179,7 @@ async def test_a_value_that_a_later_version_wrote_is_told_with_its_revision_and_
             assert getattr(everything, "blocking", everything).revision == {"/tasks/t": found.revision + 1}
 
 
-def test_a_damaged_journal_is_no_end_of_a_mirror(valkey: str, namespace: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_journal_does_not_end_a_mirror(valkey: str, namespace: str, caplog: pytest.LogCaptureFixture) -> None:
     """Given a mirror that has to read a journal that somebody wrote into, then it is loaded anew, and follows."""
     with ccs.connect(valkey, namespace=namespace) as store:
         task = store.task("t")
