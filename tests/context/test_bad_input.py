@@ -1,4 +1,4 @@
-"""Whatever is given to whatever is public, what comes back is a result, or an error of ours."""
+"""Whatever arguments a public function gets, it returns a result, or raises an error of CCS."""
 
 from __future__ import annotations
 

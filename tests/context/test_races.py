@@ -1,4 +1,4 @@
-"""Who always loses: `update` and `transact` end when their caller says so, the others when the store's patience ends."""
+"""A writer that always loses: `update` and `transact` end at their caller's bounds, the others when the store's patience ends."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ async def test_a_guard_that_holds_lets_the_write_pass(task: Any) -> None:
 
 @pytest.mark.parametrize("guard", ["if_version", "if_revision"])
 async def test_a_guard_that_does_not_hold_is_a_conflict_that_names_who_was_first(open_store: Open, guard: str) -> None:
-    """G4: the loser learns version, revision and agent; nothing of its commit is applied."""
+    """G4: the conflict has version, revision and agent, and nothing of the commit is applied."""
     other, mine = (await open_store("other agent")).task("t"), (await open_store("me")).task("t")
     await other.set("a", 1)
     entry = await other.set("a", 2, ttl=60)

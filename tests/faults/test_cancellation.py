@@ -1,4 +1,4 @@
-"""G14: whoever is cancelled or interrupted, wherever it happens to be, hurts nobody else and leaves nothing half-done."""
+"""G14: a call that is cancelled or interrupted, at any point, affects no other call and leaves nothing half done."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ async def test_a_cancelled_commit_that_was_not_sent_never_happens(proxy: Proxy, 
 async def test_cancelling_the_first_of_many_openers_of_a_store_leaves_it_to_the_others(
     own_server: PrivateServer, namespace: str
 ) -> None:
-    """Given many who use a store that nobody entered, when some are cancelled midway, then the others get through."""
+    """Given many users of a store that was not entered, when some are cancelled midway, then the others get through."""
     chosen = seed()
     for turn in range(counts(30, 300)):
         dice = random.Random(chosen + turn)

@@ -1,4 +1,4 @@
-"""G5 across forks: an identity belongs to a process. And a store that is used where it does not belong says so at once."""
+"""G5 across forks: an identity belongs to a process. A store that is used in the wrong process or loop says so at once."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ async def test_a_child_that_is_forked_out_of_a_busy_event_loop_gets_an_error_at_
 
 
 async def test_a_call_from_another_event_loop_does_not_hold_up_the_owner(astore: ccs.aio.Store) -> None:
-    """Given tasks in the middle of their writes, when another loop uses the store, then it is told, and they go on."""
+    """Given tasks in the middle of their writes, when another loop uses the store, then it gets an error, and they go on."""
     task = astore.task("42")
     refused: list[BaseException] = []
 

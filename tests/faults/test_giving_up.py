@@ -1,4 +1,4 @@
-"""G1: who is told that a write was not applied is told the truth, also where the server comes back just then."""
+"""G1: a write that is reported as not applied was not, even if the server comes back just then."""
 
 import asyncio
 import random

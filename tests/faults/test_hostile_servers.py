@@ -78,7 +78,7 @@ def bulk(text: str) -> bytes:
 
 
 async def both(url: str, error: type[Exception], **options: object) -> list[Exception]:
-    """What entering a store raises, in either colour; the type is checked, and that no password is told."""
+    """Returns what entering a store raises, in either colour; checks its type, and that it shows no password."""
     caught = []
     for attempt in (
         lambda: ccs.aio.connect(url, **options).__aenter__(),  # type: ignore[arg-type]
@@ -429,7 +429,7 @@ async def test_unix_sockets_work(start: Callable[..., PrivateServer], tmp_path: 
 
 
 async def test_url_options_of_redis_py_are_used(own_server: PrivateServer, namespace: str) -> None:
-    """Given a database, a client name and options of pools, when they stand in the URL, then they hold."""
+    """Given a database, a client name and pool options in the URL, then they apply."""
     url = f"{own_server.url}/5?client_name=agent-7&socket_keepalive=true&max_connections=10&protocol=3&socket_timeout=1"
     async with ccs.aio.connect(url, namespace=namespace) as store:
         await store.task("42").set("a", 1)

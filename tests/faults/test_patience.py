@@ -1,4 +1,4 @@
-"""`retry_for` is each caller's own: with hundreds of them and a server that hangs, every one is told in time."""
+"""`retry_for` is each caller's own: of hundreds with a server that hangs, each gets its error in time."""
 
 import asyncio
 import os
@@ -40,7 +40,7 @@ def hanging(server: PrivateServer) -> Iterator[None]:
 
 
 def in_threads(call: Callable[[], Any], gap: float = 0.0) -> list[float]:
-    """How long each of many threads waited until it was told; they begin one after the other."""
+    """Returns how long each of many threads waited for its error; they begin one after the other."""
     waits: list[float] = []
 
     def ask() -> None:
@@ -59,7 +59,7 @@ def in_threads(call: Callable[[], Any], gap: float = 0.0) -> list[float]:
 
 
 async def in_tasks(call: Callable[[], Any]) -> list[float]:
-    """How long each of many tasks waited until it was told."""
+    """Returns how long each of many tasks waited for its error."""
 
     async def ask() -> float:
         began = time.monotonic()

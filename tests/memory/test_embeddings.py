@@ -1,4 +1,4 @@
-"""Where vectors come from, which are taken, and what is remembered without them; a hostile corpus."""
+"""Where vectors come from, which are accepted, and what is stored without them; a hostile corpus."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ async def test_all_embeddings_of_a_context_have_one_dimension(mind: Any, open_st
 
 
 async def test_the_dimension_is_agreed_on_by_all_concurrent_writers(open_store: Open) -> None:
-    """G4: of two dimensions one wins, and who lost is told so."""
+    """G4: of two dimensions one wins, and the writer with the other gets an error."""
     stores = [await open_store(agent=f"{i}") for i in range(4)]
 
     async def begin(task: Any, dimension: int) -> int:

@@ -99,7 +99,7 @@ async def test_a_time_without_a_zone_or_outside_of_the_calendar_is_refused(task:
 
 
 async def test_events_of_one_moment_are_in_the_order_in_which_they_were_recorded(task: Any, open_store: Open) -> None:
-    """Given ids of our making; of given ids, it is their own order."""
+    """Given generated ids; ids of callers have their own order."""
     other = (await open_store()).task("t")
     for i in range(20):
         await (task, other)[i % 2].episodic.record(f"{i}", at=NOON)
@@ -165,7 +165,7 @@ async def test_an_expired_episode_is_no_longer_found_and_its_id_is_free(mind: An
 
 
 async def test_the_earliest_of_too_many_episodes_go_in_the_same_commit(task: Any) -> None:
-    """G1: nobody ever sees more."""
+    """G1: no reader ever sees more."""
     minutes = list(range(30))
     random.Random(3).shuffle(minutes)
     for i in minutes:
@@ -207,7 +207,7 @@ async def test_expired_episodes_take_no_place(task: Any) -> None:
 
 
 async def test_a_bound_holds_under_many_concurrent_records(open_store: Open) -> None:
-    """G1: and among some who prune."""
+    """G1: and under concurrent prunes."""
     tasks = [(await open_store(agent=f"{i}")).task("t") for i in range(4)]
 
     async def record(i: int) -> None:
@@ -221,7 +221,7 @@ async def test_a_bound_holds_under_many_concurrent_records(open_store: Open) -> 
 
 
 def check_bound(changes: Iterable[ccs.Change], most: int) -> None:
-    """There were never more than that, after any commit."""
+    """Checks that there were never more than that, after any commit."""
     alive = 0
     for _, commit in itertools.groupby(changes, lambda change: change.revision):
         alive += sum(1 if change.op == "set" else -1 for change in commit)
@@ -229,7 +229,7 @@ def check_bound(changes: Iterable[ccs.Change], most: int) -> None:
 
 
 async def test_pruning_removes_what_happened_before(task: Any) -> None:
-    """More than are pruned in one commit."""
+    """Given more than one commit prunes."""
     await asyncio.gather(
         *(task.episodic.record(f"{i}", at=minute(i), id=f"{i}" if i % 2 else None) for i in range(300))
     )
@@ -240,7 +240,7 @@ async def test_pruning_removes_what_happened_before(task: Any) -> None:
 
 
 def test_large_episodes_are_pruned_too(valkey: str, namespace: str) -> None:
-    """More than one commit can hold; with a summary that is told, and nothing is removed."""
+    """Given more than one commit can hold: with a summary, that is an error and nothing is removed."""
     with ccs.connect(valkey, namespace=namespace) as store:
         task = store.task("t")
         for i in range(20):

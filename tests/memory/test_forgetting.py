@@ -1,4 +1,4 @@
-"""Getting, listing and forgetting what is remembered, by id and by metadata, in both colours on every kind of server."""
+"""Reading, listing and forgetting memories, by id and by metadata, in both colours on every kind of server."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def test_a_memory_is_read_as_it_was_stored(mind: Any) -> None:
 
 
 async def test_a_forgotten_memory_is_found_by_no_process(mind: Any, open_store: Open) -> None:
-    """G3: by no process whose copy held it, from the acknowledgement on."""
+    """G3: also by no process whose copy held it, from the acknowledgement on."""
     other = (await open_store(embed=embed)).task("t")
     fact, episode = await mind.semantic.store("x"), await mind.episodic.record("x")
     procedure = await mind.procedural.learn("x", [])
@@ -181,7 +181,7 @@ async def test_facts_are_listed_by_metadata_superseded_ones_too(mind: Any) -> No
 
 
 async def test_facts_are_removed_by_their_metadata(mind: Any, open_store: Open) -> None:
-    """G3: superseded ones too; and of all else nothing."""
+    """G3: superseded ones too, and no other fact."""
     other = (await open_store(embed=embed)).task("t")
     for i in range(150):
         await mind.semantic.store(f"{i}", id=f"{i:03}", metadata={"even": i % 2 == 0, "n": i})
@@ -201,7 +201,7 @@ async def test_facts_are_removed_by_their_metadata(mind: Any, open_store: Open) 
 
 
 async def test_a_fact_stored_during_a_removal_is_removed_or_stays(mind: Any, open_store: Open) -> None:
-    """G4: nothing is removed that has come to be something else."""
+    """G4: no fact is removed after it has changed and no longer matches."""
     other = (await open_store(embed=embed)).task("t")
     for i in range(40):
         await mind.semantic.store("old", id=f"{i}", metadata={"old": True})

@@ -1,4 +1,4 @@
-"""Memory among real processes: many that write at once, some that are killed, and a server that is."""
+"""Memory among real processes: many write at once, some are killed, and so is a server."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_killed_writer_loses_nothing_that_was_acknowledged(
 def test_a_process_killed_while_it_embeds_again_leaves_all_memories_to_be_found_and_embedded(
     colour: str, url: str, namespace: str, task: Any
 ) -> None:
-    """G1: wherever it is killed, each memory has one vector, of one model or the other, and the next one can go on."""
+    """G1: wherever it is killed, each memory has one vector, of one model or the other, and the next process can go on."""
     facts = {task.semantic.store(f"{i}") for i in range(200)}
     for _ in range(counts(2, 40)):
         with crowd(1) as (player,):

@@ -84,7 +84,7 @@ async def test_many_concurrent_reinforcements_all_count(mind: Any, open_store: O
 
 @pytest.mark.parametrize("colour", COLOURS)
 def test_eight_threads_reinforce_a_hundred_times_each(valkey: str, namespace: str, colour: str) -> None:
-    """G4: each counts, and each rests on the one before."""
+    """G4: each counts, and each builds on the one before."""
     with open_in(colour, valkey, namespace=namespace, embed=embed) as store:
         task = store.task("t")
         name = task.procedural.learn("p", ["x"])

@@ -1,4 +1,4 @@
-"""Another embedder: the dimension changes when nothing of the old one is left, or everything is embedded anew."""
+"""Another embedder: the dimension changes when no vector of the old one is left, or when all memories are embedded again."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ AXES = [1.0, 0.0]
 
 
 def shuffled(texts: list[str]) -> list[list[float]]:
-    """One with as many numbers as before, but other ones."""
+    """Returns a vector of the same dimension with other numbers."""
     return [vector_of(text)[::-1] for text in texts]
 
 
 async def break_off(task: Any) -> None:
-    """Embeds the memories of a task anew, with an embedder that fails when it is asked for the second time."""
+    """Embeds the memories of a task again, with an embedder that fails at its second call."""
     calls = count()
 
     def failing(texts: list[str]) -> Any:
@@ -48,7 +48,7 @@ async def mind(open_store: Open) -> Any:
 
 
 async def remember_all(task: Any) -> tuple[str, str, str]:
-    """One memory of each kind, and one each that has no vector to search by; the ids of the former."""
+    """Stores one memory of each kind, and one each without a vector. Returns the ids of the former."""
     await task.semantic.store("old fact", id="superseded")
     fact = await task.semantic.store("fact", supersedes="superseded", metadata={"n": 1})
     episode = await task.episodic.record("episode", at=NOON, id="e")
@@ -69,7 +69,7 @@ def ways(task: Any) -> list[Any]:
 async def test_the_dimension_can_change_when_no_vector_of_the_old_one_is_left(
     mind: Any, open_store: Open, way: int
 ) -> None:
-    """Given all that was embedded is forgotten, but not what has no vector, then another dimension is taken, for all."""
+    """Given that all memories with a vector are forgotten, then another dimension is accepted, and holds for all."""
     plain = (await open_store()).task("t")
     await plain.episodic.record("without a vector")
     fact, episode, procedure = await remember_all(mind)
@@ -88,7 +88,7 @@ async def test_the_dimension_can_change_when_no_vector_of_the_old_one_is_left(
 
 
 async def test_an_expired_vector_does_not_count(mind: Any, open_store: Open) -> None:
-    """G9: whether or not somebody has swept it."""
+    """G9: whether or not it was swept."""
     plain = (await open_store()).task("t")
     await mind.semantic.store("brief", ttl=0.02)
 
@@ -104,7 +104,7 @@ async def test_an_expired_vector_does_not_count(mind: Any, open_store: Open) -> 
 
 
 async def test_of_two_concurrent_changes_of_the_dimension_one_wins(open_store: Open) -> None:
-    """G4: afterwards all vectors have one dimension, whoever was first, and all that was acknowledged is found."""
+    """G4: afterwards all vectors have one dimension, and all that was acknowledged is found."""
     stores = [await open_store() for _ in range(4)]
     for number in range(10):
         task = stores[0].task(f"t{number}")
@@ -152,7 +152,7 @@ async def test_a_vector_that_comes_between_the_look_and_the_commit_is_not_overlo
 
 
 async def test_a_store_that_knew_another_dimension_looks_again(mind: Any, open_store: Open) -> None:
-    """Given a store that stored with the old dimension, when another process embeds anew, then it may store with the new."""
+    """Given a store that stored with the old dimension, when another process embeds again, then it can store with the new one."""
     knowing = (await open_store()).task("t")
     for i in range(150):
         await knowing.semantic.store(f"{i}", id=f"{i:03}", embedding=[1.0] * DIMENSION)
@@ -164,7 +164,7 @@ async def test_a_store_that_knew_another_dimension_looks_again(mind: Any, open_s
 
 
 async def test_a_process_that_closed_the_dimension_and_died_blocks_no_other(mind: Any, open_store: Open) -> None:
-    """Given a process that was killed between closing and opening, then the next one, whoever it is, goes on."""
+    """Given a process that was killed between closing and opening, then any other process can go on."""
     for next_one in (None, AXES):
         await mind.semantic.store("old", id="old")
         await close(mind)
@@ -183,7 +183,7 @@ async def test_a_process_that_closed_the_dimension_and_died_blocks_no_other(mind
 
 
 async def close(task: Any) -> None:
-    """What a process leaves behind that dies while it settles the dimension anew."""
+    """Writes what a process leaves behind that dies while it changes the dimension."""
     operation = set_op("@embeddings", encode({"dimension": DIMENSION, "closed": True}))
     if hasattr(task, "blocking"):
         await to_thread.run_sync(lambda: task.blocking.place.commit([operation], [], 0, heeding=False))
@@ -200,7 +200,7 @@ async def unchanged_but_open(task: Any, attempt: Any) -> None:
 
 @pytest.mark.parametrize("embedder", [newer, shuffled])
 async def test_all_memories_that_can_be_searched_are_embedded_again(mind: Any, open_store: Open, embedder: Any) -> None:
-    """G11, G12: with all that was said of it, by whom and when."""
+    """G11, G12: they keep their fields, authors and times."""
     plain = await open_store(agent="plain")
     await plain.task("t").episodic.record("without a vector")
     fact, episode, procedure = await remember_all(mind)
@@ -275,7 +275,7 @@ async def test_an_embedder_that_fails_changes_nothing(mind: Any, broken: Any) ->
 
 
 async def test_an_interrupted_run_can_be_repeated(mind: Any, open_store: Open) -> None:
-    """Given an embedder that fails halfway: each search finds its own part; begun again, all is found."""
+    """Given an embedder that fails halfway, then each search finds its own part; after another run, all are found."""
     for i in range(150):
         await mind.semantic.store(f"{i}", id=f"{i:03}")
     await break_off(mind)
@@ -299,7 +299,7 @@ async def test_an_interrupted_run_can_be_repeated(mind: Any, open_store: Open) -
 
 
 async def test_other_processes_go_on_while_all_memories_are_embedded_again(mind: Any, open_store: Open) -> None:
-    """G3, G4: given those who store, replace, forget, reinforce and supersede meanwhile, then nothing of it is undone."""
+    """G3, G4: given others that store, replace, forget, reinforce and supersede meanwhile, then no change of theirs is lost."""
     task = (await open_store(embed=newer)).task("t")
     for i in range(80):
         await mind.semantic.store(f"{i}", id=f"{i:03}")
@@ -326,7 +326,7 @@ async def test_other_processes_go_on_while_all_memories_are_embedded_again(mind:
 
 
 async def store_when_possible(task: Any, content: str, **options: Any) -> None:
-    """Until the first step has changed the dimension, it is refused."""
+    """Retries: until the first batch has changed the dimension, it is refused."""
     async with asyncio.timeout(scaled(20)):
         while True:
             try:
@@ -338,7 +338,7 @@ async def store_when_possible(task: Any, content: str, **options: Any) -> None:
 
 
 async def test_of_two_runs_with_different_dimensions_one_fails_and_none_are_mixed(mind: Any, open_store: Open) -> None:
-    """Given one that is halfway, when another one runs, then the first one ends there."""
+    """Given a run that is halfway, when another one runs, then the first one fails."""
     for i in range(150):
         await mind.semantic.store(f"{i}")
     other = (await open_store()).task("t")

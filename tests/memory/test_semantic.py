@@ -112,7 +112,7 @@ async def test_a_superseded_fact_is_no_longer_found_but_can_still_be_read(mind: 
 
 
 async def test_of_a_chain_of_facts_only_the_last_is_found(mind: Any, open_store: Open) -> None:
-    """And each of the others names the one that took its place."""
+    """And each of the others names the fact that superseded it."""
     chain = [await mind.semantic.store("fact 0")]
     for i in range(1, 6):
         chain.append(await mind.semantic.store(f"fact {i}", supersedes=chain[-1]))
@@ -164,7 +164,7 @@ async def test_a_superseded_fact_keeps_its_deadline(mind: Any) -> None:
 
 
 async def test_an_expired_fact_is_no_longer_found(mind: Any) -> None:
-    """G9: not even while nobody has swept it."""
+    """G9: not even before it is swept."""
     await mind.semantic.store("stays")
     await mind.semantic.store("goes", id="goes", ttl=0.2)
     assert len(await mind.semantic.query("goes")) == 2
@@ -199,7 +199,7 @@ async def test_a_query_sees_every_fact_stored_before(mind: Any, open_store: Open
 
 
 async def test_a_cancelled_query_leaves_nothing_half_read(aconnect: Any) -> None:
-    """G14: wherever it is cancelled, while it loads or reads on."""
+    """G14: wherever it is cancelled, while it loads or catches up."""
     writer, reader = aconnect(embed=embed).task("t"), aconnect(embed=embed).task("t")
     for steps in range(60):
         await writer.semantic.store(f"fact {steps}", id=f"{steps}")
@@ -234,7 +234,7 @@ async def test_after_a_drop_only_later_facts_are_found(mind: Any, open_store: Op
 
 
 async def test_the_facts_of_an_expired_context_are_not_found(open_store: Open) -> None:
-    """G10: also though nothing says so."""
+    """G10: although no message says so."""
     task = (await open_store(embed=embed)).task("brief", ttl=0.3)
     await task.semantic.store("x")
     assert contents(await task.semantic.query("x")) == ["x"]

@@ -114,7 +114,7 @@ def test_what_expires_goes(task: ccs.Context) -> None:
 
 
 def test_after_the_end_of_a_context_it_follows_the_next_one(connect: Callable[..., ccs.Store]) -> None:
-    """Given a drop, then what was there is gone, and what comes into being again is shown (G10)."""
+    """Given a drop, then the old entries are gone, and those of the next context are shown (G10)."""
     task, told = connect().task("t"), list[ccs.Change]()
     other = connect().task("t")
     other.set_many({"a": 1, "b": 2})

@@ -1,4 +1,4 @@
-"""Agreement: everybody gets the same decision, which commits only if all have voted yes in time."""
+"""Agreement: all parties get the same decision, which commits only if all have voted yes in time."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def voted(task: Any, party: str, name: str = "n") -> Any:
 
 
 async def time_is_up(task: Any, name: str = "n") -> None:
-    """The deadline passes, by the server's clock."""
+    """Lets the deadline pass, by the server's clock."""
     path = f"@agreements/{name}/deadline"
     await aeventually(lambda: task.exists(path))
     await commit(task, [renew_op(path, 1)], [], 0)
@@ -46,7 +46,7 @@ async def time_is_up(task: Any, name: str = "n") -> None:
 
 
 async def write(task: Any, values: dict[str, Any]) -> None:
-    """What somebody who is gone has left behind."""
+    """Writes the entries that a party which is gone has left behind."""
     await commit(task, [set_op(path, encode(value)) for path, value in values.items()], [], 0)
 
 
@@ -106,7 +106,7 @@ async def test_the_first_vote_of_a_party_counts(task: Any) -> None:
 
 
 async def test_if_no_party_was_left_to_decide_a_later_one_decides(task: Any, open_store: Open) -> None:
-    """All have died: nothing but what they have written is left, past its deadline."""
+    """All parties have died; only their entries are left, past the deadline."""
     later = await open_store("b")
     terms = {"parties": ABC, "timeout": 50, "present": []}
     await write(task, {"@agreements/n/terms": terms, "@agreements/n/votes/a": {"vote": True}})
@@ -141,7 +141,7 @@ async def test_a_member_that_joins_later_and_leaves_aborts_as_well(task: Any) ->
 
 
 async def test_a_member_that_comes_and_goes_in_a_moment_aborts_as_well(astore: ccs.aio.Store) -> None:
-    """Both commits travel together, so who waits hears of them at once."""
+    """Both commits are sent together, so a waiting party receives them at once."""
     task, path = astore.task("t"), "@members/b"
     waiting = asyncio.ensure_future(decided(task, True, None, None))
     await voted(task, "a")

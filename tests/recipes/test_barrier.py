@@ -1,4 +1,4 @@
-"""Barriers: nobody passes before enough have come, and an arrival either counts or is taken back."""
+"""Barriers: no party passes before all have arrived, and an arrival either counts or is taken back."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def test_when_time_and_opening_race_all_outcomes_agree(task: Any, turn: in
 
 
 async def test_a_party_that_died_does_not_count(task: Any) -> None:
-    """Killed or stopped: nothing is renewed any more, and the arrival ends by itself."""
+    """Killed or stopped: nothing is renewed, and the arrival expires."""
     dead = arrival_at("b", "dead", 3, 0.3)
     step = next_step(dead, {})
     assert step
@@ -181,7 +181,7 @@ async def test_a_cancelled_party_takes_its_arrival_back(astore: ccs.aio.Store) -
 
 
 async def test_a_hundred_waiting_parties_cost_the_server_no_more_than_one(own_server: PrivateServer) -> None:
-    """Renewals travel in one command for all, and nobody asks."""
+    """One command renews all, and no party polls."""
     async with ccs.aio.connect(own_server.url) as store:
         task = store.task("t")
         waiting = [wait(task, parties=101, ttl=3.0) for _ in range(100)]
@@ -196,7 +196,7 @@ async def test_a_hundred_waiting_parties_cost_the_server_no_more_than_one(own_se
 
 
 def scripts_run(client: redis.Redis) -> int:
-    """How many scripts the server has run: all commits, renewals and looks are scripts."""
+    """Returns how many scripts the server has run: commits, renewals and reads are scripts."""
     told: Any = client.info("commandstats")
     return sum(int(told.get(f"cmdstat_{name}", {"calls": 0})["calls"]) for name in ("eval", "evalsha"))
 

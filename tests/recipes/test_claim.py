@@ -109,7 +109,7 @@ async def test_a_lost_claim_cannot_be_released_and_its_successor_is_left_alone(t
 
 
 async def test_the_commit_checks_the_fence_whatever_the_holder_believes(task: Any, other: Any) -> None:
-    """Given a holder who believes in its claim, when that has lapsed, then whatever it writes is refused."""
+    """Given a holder that does not know that its claim has expired, then whatever it writes is refused."""
     claim = task.claim("a")
     await claim.acquire()
     fenced = claim.context
@@ -206,7 +206,7 @@ async def test_a_held_claim_is_renewed_without_a_commit(task: Any, other: Any) -
 
 
 async def test_the_holder_stops_believing_before_the_server_does(task: Any, other: Any) -> None:
-    """By its monotonic clock, from before the claim was asked for."""
+    """By its monotonic clock, from before the claim was requested."""
     asked = time.monotonic()
     claim = task.claim("a", ttl=0.5)
     await claim.acquire()
@@ -224,7 +224,7 @@ async def test_the_holder_stops_believing_before_the_server_does(task: Any, othe
 
 
 async def test_waiters_get_the_claim_in_the_order_in_which_they_came(open_store: Open) -> None:
-    """Given waiters of two stores in turn, when the claim is released, then they get it as they came."""
+    """Given waiters of two stores in turn, when the claim is released, then they get it in the order in which they came."""
     tasks = [(await open_store(agent)).task("t") for agent in ("first", "second")]
     claim, waiting, done = tasks[0].claim("a"), [], list[int]()
     await claim.acquire()
@@ -237,7 +237,7 @@ async def test_waiters_get_the_claim_in_the_order_in_which_they_came(open_store:
 
 
 async def test_no_caller_gets_in_before_the_waiters(task: Any, other: Any) -> None:
-    """Given nobody who holds it, but somebody slow in line, then it is not free, until that ticket has lapsed."""
+    """Given a claim without a holder and a slow waiter, then the claim is not free until the ticket of the waiter has expired."""
     await commit(task, [set_op("@waiting/a/%queue/slow", encode({"holder": "slow"}), 60_000)], [], 0)
     with pytest.raises(ccs.AlreadyClaimed, match="others wait") as caught:
         await other.claim("a").acquire()
@@ -274,7 +274,7 @@ async def test_a_waiter_whose_ticket_expired_lines_up_again(task: Any, other: An
 
 
 async def test_an_expired_ticket_gets_nothing(task: Any) -> None:
-    """Given somebody who saw that it was its turn, and was stopped then, when it goes on, then it gets nothing."""
+    """Given a waiter that was stopped at its turn, when it goes on after its ticket has expired, then it gets nothing."""
     claim = plain(task.claim("a"))
     ticket = await whole(task, claim._line_up, "late")
     await expire(task, ticket.path)
@@ -350,7 +350,7 @@ async def test_claims_lists_those_whose_names_match(task: Any) -> None:
 
 
 async def test_any_text_names_a_resource_of_its_own(task: Any, other: Any) -> None:
-    """Given a holder of each and somebody in line for it, when one is released, then its waiter gets it, and no other."""
+    """Given a holder and a waiter of each, when one is released, then its own waiter gets it."""
     held = [await task.claim(resource).acquire() for resource in HOSTILE]
     assert [info.resource for info in await other.claims()] == sorted(HOSTILE)
     for resource in HOSTILE:

@@ -1,4 +1,4 @@
-"""Events: told in order with the state of their context, none lost, nothing left behind: G1, G2, G5, G6, G7, G13."""
+"""Events: delivered in order with the changes of their context, none lost, no state left: G1, G2, G5, G6, G7, G13."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ async def test_no_reader_takes_an_event_for_an_entry(shared: Any, task: Any) -> 
 
 
 async def test_events_are_in_order_with_the_commits_around_them(task: Any) -> None:
-    """G2: whoever sees the event and then reads sees what was committed before it."""
+    """G2: a subscriber that gets the event and then reads sees all earlier commits."""
     async with task.events("step/*") as events, task.watch("state") as changes:
         expected = []
         for number in range(30):
@@ -218,7 +218,7 @@ async def test_since_zero_delivers_all_events_or_raises_history_compacted(open_s
 
 
 async def test_a_slow_subscriber_misses_no_event(task: Any) -> None:
-    """G6: what does not fit its buffer it reads from the journal."""
+    """G6: it reads the events that do not fit its buffer from the journal."""
     async with task.events("n") as events:
         await task.publish("n", -1)
         for start in range(0, 1_500, 100):
@@ -274,7 +274,7 @@ def test_blocking_on_event_works_before_the_store_is_entered_and_when_it_returns
 
 
 def test_on_event_resumes_with_since_and_outlives_errors(store: ccs.Store) -> None:
-    """G13: an error is told with its event, and stops and loses nothing."""
+    """G13: an error is reported with its event, and the next event is delivered."""
     task, heard, failed = store.task("t"), list[Any](), list[tuple[str, Any]]()
     first = task.publish("n", 0)
     for number in range(1, 10):
@@ -308,7 +308,7 @@ def test_on_event_requires_patterns_and_a_callable(store: ccs.Store) -> None:
 
 
 class AdHocBus:
-    """What programs write for themselves: topics and callbacks of one process."""
+    """A bus as programs write it for themselves: topics and callbacks in one process."""
 
     def __init__(self) -> None:
         self._callbacks: dict[str, list[Callable[[Any], Any]]] = {}
@@ -457,7 +457,7 @@ def test_a_thousand_events_of_five_processes_are_delivered_once_and_in_order(val
 
 
 async def test_fifty_tasks_of_one_store_publish_side_by_side(astore: ccs.aio.Store) -> None:
-    """G1, G2: batches of events are so many commits."""
+    """G1, G2: each event of a batch is a commit."""
     task = astore.task("t")
     async with task.events("n/*") as events:
         revisions = await bounded(asyncio.gather(*(task.publish(f"n/{number}", number) for number in range(500))))

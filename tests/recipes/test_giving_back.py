@@ -1,4 +1,4 @@
-"""What is forgotten, left or closed gives back what it holds: others need not wait until it lapses. Both colours."""
+"""Objects that are forgotten, left or closed give back what they hold: others need not wait until it expires. Both colours."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ async def test_a_claim_whose_block_is_entered_without_a_name_is_kept(task: Any, 
 
 
 async def test_forgetting_a_lost_claim_takes_nothing_from_its_present_holder(shared: Any, task: Any) -> None:
-    """Given two claims of one store on a resource, the first broken, when it is forgotten, then the second is kept."""
+    """Given two claims of one store on a resource, when the first, which was broken, is forgotten, then the second is kept."""
     lost = await task.claim("a", ttl=TTL).acquire()
     await task.break_claim("a")
     claim, marker = await task.claim("a", ttl=0.9).acquire(), await task.claim("marker", ttl=TTL).acquire()
@@ -160,7 +160,7 @@ async def test_a_second_delivery_is_given_back_at_close_though_the_first_was_set
 def test_a_thousand_claims_forgotten_in_a_loop_while_a_signal_collects_garbage_are_all_released(
     valkey: str, namespace: str
 ) -> None:
-    """Finalizers run wherever the program is, also inside our locks: nothing hangs, nothing stays."""
+    """Finalizers run at any point of the program, also inside our locks: nothing hangs, and no claim stays."""
 
     def collect(number: int, frame: object) -> None:
         gc.collect(0)
@@ -315,7 +315,7 @@ async def test_an_inbox_that_is_closed_gives_back_what_it_holds_at_once(task: An
 async def test_messages_of_an_inbox_that_is_left_go_to_waiting_receivers_at_once_and_in_order(
     task: Any, other: Any
 ) -> None:
-    """Also what it received in another order: the oldest was somebody else's for a while."""
+    """Also if it received them in another order, because another receiver held the oldest for a while."""
     for index in range(30):
         await task.send("r", index)
     first = await task.inbox("r").receive(timeout=PATIENCE)
@@ -477,7 +477,7 @@ if sys.argv[3] == "is killed":
 async def test_a_program_that_ends_without_closing_its_store_gives_back_what_it_holds(
     valkey: str, namespace: str, how: str
 ) -> None:
-    """Given a program that closes nothing, when it ends by itself, then others get what it held; what is killed lapses."""
+    """Given a program that closes nothing, when it ends by itself, then others get what it held; if it is killed, leases expire."""
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM, valkey, namespace, how]
     ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=scaled(60))
     assert ended.stderr.count("Traceback") == (how == "raises"), ended.stderr

@@ -1,4 +1,4 @@
-"""Inboxes: each message to one receiver at a time, in order, again until it is acknowledged, and then never again."""
+"""Inboxes: each message is delivered to one receiver at a time, in order, again until it is acknowledged, and then never."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sending: bounded, to any role, and in one commit with a change of state; what expires and what is refused."""
+"""Sending: bounded, to any role, in one commit with a change of state; what expires, and what is refused."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_a_full_inbox_refuses_and_takes_again_when_something_is_acknowledg
 
 @pytest.mark.parametrize("how", ["send", "transaction"])
 async def test_messages_that_expired_unswept_do_not_fill_an_inbox_for_long(open_store: Open, how: str) -> None:
-    """G9: the store that wrote the ttl is gone, and nobody watches."""
+    """G9: the store that wrote the ttl is gone, and no store watches."""
     first = await open_store()
     await first.task("t").send("r", 1, ttl=0.2)
     await close(first)

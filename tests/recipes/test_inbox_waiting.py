@@ -1,4 +1,4 @@
-"""Waiting for messages: woken, never polling; ended by what ends it; and nothing lost or left behind."""
+"""Waiting for messages: receivers are woken and never poll; no message is lost, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.waiting import aeventually, bounded
 
 
 async def waiting(inbox: Any) -> asyncio.Future[Any]:
-    """A receiver who waits, and has heard all there is."""
+    """Starts a receiver, and waits until it waits. Returns its future."""
     receiver = asyncio.ensure_future(inbox.receive(timeout=PATIENCE))
     await aeventually(lambda: inbox._view or receiver.done(), what="the receiver to wait")
     return receiver
@@ -111,7 +111,7 @@ async def test_closing_the_store_ends_a_waiting_receiver(open_store: Open, targe
 
 
 async def test_an_inbox_that_fell_too_far_behind_reads_again_and_misses_nothing(open_store: Open) -> None:
-    """The journal keeps a few commits only, and far more went by than an inbox holds back."""
+    """The journal keeps few commits, and there were far more than an inbox buffers."""
     task = (await open_store()).task("t", keep_commits=4)
     async with task.inbox("r") as inbox:
         await task.send("r", "first")
@@ -159,7 +159,7 @@ async def receive_and_cancel(inbox: Any, lost: str) -> None:
 async def test_a_message_that_a_cancelled_receiver_took_is_given_back_when_its_inbox_is_left(
     aconnect: Any, lost: str
 ) -> None:
-    """Given a receiver that is cancelled as it takes a message, when it leaves, then the next one gets that at once."""
+    """Given a receiver that is cancelled as it takes a message, when it leaves, then the next receiver gets it at once."""
     task = aconnect().task("t")
     await task.send("r", 1)
     await task.send("r", 2)

@@ -18,7 +18,7 @@ def shown(claims: list[Any]) -> int:
 
 
 async def renewed_twice(claims: list[Any]) -> None:
-    """Waits until each of them has been renewed twice: the beliefs of their holders show it."""
+    """Waits until each lease has been renewed twice, as its holder shows."""
     for _ in range(2):
         before = [claim._lease.until for claim in claims]
         await aeventually(

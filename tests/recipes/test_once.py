@@ -1,4 +1,4 @@
-"""Run-once: one run a key at a time, its result for everybody; what fails is tried again, so often and no more."""
+"""Run-once: one run of a key at a time, its result for all callers; a failed run is retried up to its attempts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Receipt(BaseModel):
 
 
 async def outcomes(*calls: Any) -> list[Any]:
-    """What became of calls that are made at once: results and errors."""
+    """Returns the results and errors of concurrent calls."""
     return list(await bounded(asyncio.gather(*calls, return_exceptions=True), 30))
 
 
@@ -81,7 +81,7 @@ async def test_a_result_keeps_its_type(task: Any, value: Any) -> None:
 
 
 async def test_all_callers_read_the_same_result_as_the_type_that_they_ask_for(task: Any) -> None:
-    """G11: it is a stored value for the one who ran it, too."""
+    """G11: the caller that ran it gets the stored value too."""
     work = Work(Receipt(id=7))
     for _ in "runs it", "finds it":
         assert await task.once("model", work) == {"id": 7, "note": None}
@@ -160,7 +160,7 @@ async def test_after_all_attempts_it_is_not_run_again(open_store: Open) -> None:
 
 
 async def test_when_a_run_fails_one_waiting_caller_runs_next_and_so_on(open_store: Open) -> None:
-    """No retry storm: three runs, one after the other, and everybody is told."""
+    """No retry storm: three runs, one after the other, and all callers get the error."""
     tasks = [(await open_store(f"agent {index}")).task("t") for index in range(3)]
     work = Work(ValueError("no"))
     work.gate.clear()
@@ -423,7 +423,7 @@ async def test_a_caller_that_waits_in_a_context_that_is_dropped_gets_an_error(op
 
 
 async def waits(task: Any) -> None:
-    """Until somebody in this store has seen that somebody else is at it."""
+    """Waits until a caller in this store has seen that another one runs the key."""
     stats = task.place.engine.stats
     await aeventually(lambda: stats.frozen().deliveries == 2, what="the record and the lease to be seen")
 

@@ -1,4 +1,4 @@
-"""Who waits while the server is away: what is over within the store's patience goes by unnoticed, what is not is told."""
+"""Waiting during an outage: one that is shorter than the store's patience is not noticed, a longer one is an error."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.parametrize("colour", COLOURS)
 
 
 class Both:
-    """Two contexts that are one: `task` behind the proxy, and that of `other`, whom nothing disturbs."""
+    """One context seen by two stores: `task` behind the proxy, and that of `other`, which nothing disturbs."""
 
     def __init__(self, colour: str, proxy: Proxy, url: str, namespace: str) -> None:
         self._colour, self._proxy, self._url, self._namespace = colour, proxy, url, namespace
@@ -47,7 +47,7 @@ def both(colour: str, proxy: Proxy, valkey: str, namespace: str) -> Both:
 async def test_an_outage_after_which_the_journal_was_trimmed_is_not_noticed(
     both: Both, proxy: Proxy, play: Play
 ) -> None:
-    """What stands there is all that matters to who waits for it."""
+    """Only the present state matters to a waiter."""
     async with both.contexts() as (task, other):
         async with play(task, other) as seat:
             waiter = asyncio.ensure_future(seat.wait(0, scaled(20)))
@@ -62,7 +62,7 @@ async def test_an_outage_after_which_the_journal_was_trimmed_is_not_noticed(
 
 
 async def persistent(seat: Seat) -> Any:
-    """What comes of waiting, again and again while the server is not found."""
+    """Returns the result of waiting, repeated while the server is unavailable."""
     while True:
         with suppress(ccs.Unavailable):
             return await seat.wait(0, scaled(20))

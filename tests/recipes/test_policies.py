@@ -39,7 +39,7 @@ GUARDED = ("update", "merge", "increment", "append")
 
 @pytest.mark.parametrize("policy", ["last-write-wins", "reject", "merge", "write-once"])
 async def test_policies_do_not_apply_to_a_transaction_that_only_reads(task: Any, policy: str) -> None:
-    """G4: what it has read is checked at its end all the same."""
+    """G4: its reads are still checked at its end."""
     await task.set("a/1", {"x": 1})
     await task.set_policy("**", policy)
     async with task.transaction() as tx:
@@ -91,7 +91,7 @@ async def test_reject_allows_writes_that_are_guarded_by_their_own_read(task: Any
 
 @pytest.mark.parametrize("policy", ["write-once", "reject", "merge"])
 async def test_a_failed_guard_is_a_conflict_of_that_guard(task: Any, policy: str) -> None:
-    """G4: the loser learns of his own guard, not of the policy."""
+    """G4: the conflict names the guard, not the policy."""
     await task.set("a", {"x": 1})
     await task.set_policy("*", policy)
     for attempt in (
@@ -160,7 +160,7 @@ async def test_policies_do_not_apply_to_renewals_expiry_events_and_the_end_of_th
 
 
 async def test_policies_do_not_apply_to_entries_of_the_system(task: Any) -> None:
-    """The entries of the policies themselves, for example."""
+    """For example to the entries of the policies themselves."""
     for policy in "write-once", "reject", "merge", "write-once":
         await task.set_policy("**", policy)
     assert (await task.entry("@policies/**")).version == 4
@@ -235,7 +235,7 @@ async def test_a_map_that_merging_makes_too_large_is_refused(open_store: Open) -
 
 
 async def test_many_concurrent_merges_lose_no_key(open_store: Open) -> None:
-    """G4: with and without the key there at first; one store that knows the policy, and one that does not yet."""
+    """G4: with and without the key at first; one store knows the policy, the other does not yet."""
     stores = [await open_store("one"), await open_store("two")]
     tasks = [store.task("t") for store in stores]
     await tasks[1].set("before", 1)
@@ -268,7 +268,7 @@ async def test_of_several_matching_policies_the_one_set_last_applies_to_all(task
 
 
 async def test_a_policy_binds_clients_that_connected_before_it_or_know_older_ones(open_store: Open) -> None:
-    """G3: each is bound by its first write after the policy's revision."""
+    """G3: the first write after the policy's revision is bound."""
     early, knowing, late = [(await open_store(name)).task("t") for name in ("early", "knowing", "late")]
     await early.set("a", 1)
     await knowing.set_policy("other", "merge")
@@ -404,7 +404,7 @@ class Broken(NamedTuple):
 
 
 def broken(journal: list[Record]) -> Iterator[Broken]:
-    """The writes that the policies of their moment forbade, told by what the journal holds and who wrote it."""
+    """Returns the journaled writes that the policies of their moment forbade."""
     rules: dict[str, str] = {}
     for record in journal:
         for step in record.steps:
@@ -467,7 +467,7 @@ WRITERS: dict[str, Callable[[ccs.Context, random.Random], None]] = {
 def test_no_write_that_a_policy_forbids_is_journaled_after_it(
     valkey: str, namespace: str, connect_many: Callable[[int], list[ccs.Store]]
 ) -> None:
-    """G4: twenty who set policies race with those who write, each of them from stores that know what they knew."""
+    """G4: twenty setters of policies race with writers, each from a store with policies known from before."""
     stores, rounds, refused = connect_many(4), counts(12, 120), []
 
     def work(index: int) -> None:
@@ -496,7 +496,7 @@ def test_no_write_that_a_policy_forbids_is_journaled_after_it(
 
 @pytest.fixture
 def connect_many(valkey: str, namespace: str) -> Iterator[Callable[[int], list[ccs.Store]]]:
-    """So many blocking stores on the one server."""
+    """Returns that many blocking stores on one server."""
     stores: list[ccs.Store] = []
 
     def connect(number: int) -> list[ccs.Store]:
@@ -509,7 +509,7 @@ def connect_many(valkey: str, namespace: str) -> Iterator[Callable[[int], list[c
 
 
 async def test_tasks_of_one_store_race_with_twenty_setters_of_policies(valkey: str, namespace: str) -> None:
-    """G4, in asyncio: what travels in one batch heeds the policies that held when it was asked for, or is asked anew."""
+    """G4, in asyncio: the commits of a batch respect the policies known when they were requested, or are requested again."""
     refused: list[ccs.Conflict] = []
 
     async def write(task: ccs.aio.Context, index: int) -> None:

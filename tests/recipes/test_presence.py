@@ -1,4 +1,4 @@
-"""Presence: the members of a context are those who have joined, live, and have not left."""
+"""Presence: the members of a context are the agents that have joined, live, and have not left."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ async def agents(task: Any) -> list[str]:
 
 
 async def lapse(task: Any, presence: Any) -> None:
-    """Its deadline passes, by the server's clock, before it was renewed."""
+    """Lets its deadline pass, by the server's clock, before it is renewed."""
     path = f"@members/{presence.id}"
     await commit(task, [renew_op(path, 1)], [], 0)
     task.place.expect(1)
 
 
 async def die(presence: Any) -> None:
-    """As if its process had been killed: nothing is renewed any more."""
+    """Stops renewing it, as if its process had been killed."""
     inner = getattr(presence, "blocking", presence)
     inner._place.let_go(inner._lease)
 

@@ -1,4 +1,4 @@
-"""What agents hold, have done and were sent outlives the server: it is killed, and started again."""
+"""Claims, results and messages outlive the server, which is killed and started again."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ async def test_a_claim_is_lost_and_its_waiters_line_up_again(own_server: Private
 async def test_a_waiter_that_lines_up_just_before_all_is_lost_lines_up_again(
     own_server: PrivateServer, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given a waiter that has not looked at its line yet, when that is lost with all else, then it does not wait for it."""
+    """Given a waiter that has not looked at its line yet, when all data are lost, then it does not wait for the lost line."""
     real, lost = Turns._draw, list[bool]()
 
     async def after_the_loss(self: Any) -> None:

@@ -46,7 +46,7 @@ def test_a_killed_agent_leaves_within_its_ttl(valkey: str, namespace: str, task:
 
 
 def test_leases_of_a_killed_agent_end_when_its_presence_ends(valkey: str, namespace: str, task: Any) -> None:
-    """Within the ttl of its presence, and not when leases of a minute end."""
+    """Within the ttl of its presence, though the leases are for a minute."""
     task.send("role", "do this")
     with crowd(1) as (mortal,):
         mortal.begin(hold_everything, valkey, namespace, 0.8)

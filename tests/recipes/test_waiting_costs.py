@@ -1,4 +1,4 @@
-"""Waiting costs the server nothing, however many wait: no commands but the store's own, as counted by the server."""
+"""Waiting costs the server nothing, however many callers wait: by its own count, it gets no commands but the store's."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def quiet(server: PrivateServer) -> bool:
 
 
 def calls(server: PrivateServer) -> int:
-    """How many commands clients have sent; not this look, nor what scripts do."""
+    """Returns how many commands clients have sent, without this one, and without those of scripts."""
     with server.client() as client:
         stats = client.info("commandstats")
     return sum(each["calls"] for name, each in stats.items() if name in ("cmdstat_evalsha", "cmdstat_ping"))

@@ -1,4 +1,4 @@
-"""A blocking thread that waits reads the subscription connection for all: who does, when it stops, and what hits it."""
+"""A waiting thread reads the subscription connection for all others: which one, until when, and under which faults."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def writer(valkey: str, namespace: str) -> Iterator[ccs.Context]:
 
 @pytest.fixture
 def readers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Who read each message, by the name of the thread."""
+    """Returns the name of the thread that read each message."""
     names, deliver = list[str](), Feed.deliver
 
     def noted(feed: Feed, record: Record) -> bool:
@@ -133,7 +133,7 @@ def test_a_waiting_thread_reads_for_the_others(store: ccs.Store, writer: ccs.Con
 
 
 def test_a_callback_that_blocks_delays_no_other(store: ccs.Store, writer: ccs.Context, readers: list[str]) -> None:
-    """Given the one who led, in its callback for long, then all others still get theirs at once (G13)."""
+    """Given the leading thread, in its callback for long, then all others still get their changes at once (G13)."""
     blocked, other = Collector(store.task("t"), "a"), Collector(store.task("t"), "b")
     blocked.go_on.clear()
     writer.set("a", 0)
@@ -179,7 +179,7 @@ def test_two_waiting_threads_are_served_in_turn(store: ccs.Store, writer: ccs.Co
 
 
 def test_contexts_come_and_go_while_a_thread_leads(store: ccs.Store, writer: ccs.Context) -> None:
-    """Given one who leads, then confirmations that it reads reach those who subscribe, and heartbeats the line."""
+    """Given a leading thread, then it passes on confirmations to subscribers, and heartbeats to the connection."""
     leader = Collector(store.task("t"))
     for number in range(counts(30, 300)):
         wait_until_led(store)
@@ -196,7 +196,7 @@ def test_contexts_come_and_go_while_a_thread_leads(store: ccs.Store, writer: ccs
 
 @pytest.mark.parametrize("timeout", [0.001, 0.05, 0.3])
 def test_it_waits_no_longer_than_it_should(ctx: ccs.Context, writer: ccs.Context, timeout: float) -> None:
-    """Given messages for others all the time, when one who leads has waited long enough, then it ends."""
+    """Given messages for others all the time, when a leading thread has waited long enough, then it ends."""
     over = threading.Event()
 
     def write() -> None:
@@ -216,7 +216,7 @@ def test_it_waits_no_longer_than_it_should(ctx: ccs.Context, writer: ccs.Context
 
 
 def test_a_leading_thread_sleeps(store: ccs.Store, ctx: ccs.Context) -> None:
-    """Given one who was rung before, when it leads again, then it costs nothing."""
+    """Given a thread that was woken before, when it leads again, then it does not spin."""
     with ctx.watch() as changes, ctx.watch() as stopped:
         waiting = in_thread(lambda: list(stopped))
         wait_until_led(store)
@@ -361,7 +361,7 @@ def test_a_silent_connection_is_given_up_though_somebody_leads(
 def test_a_leading_thread_that_never_comes_back_loses_the_lead(
     store: ccs.Store, ctx: ccs.Context, writer: ccs.Context, impatient: None
 ) -> None:
-    """Given one who leads and is stopped, by a debugger say, then the silence is noticed, and others read again."""
+    """Given a leading thread that is stopped, for instance by a debugger, then the silence is noticed, and others read again."""
     with ctx.watch() as changes:
         wire = store._engine.listener._wire
         assert wire is not None
@@ -459,7 +459,7 @@ class Interruption:
 def test_wherever_the_leading_thread_is_interrupted_the_others_get_all(
     store: ccs.Store, ctx: ccs.Context, writer: ccs.Context, mine: bool
 ) -> None:
-    """Given one who leads, when it is interrupted at any moment at all, then all get all, in order, and at once."""
+    """Given a leading thread that is interrupted at any moment, then all get all changes, in order, and at once."""
     with ctx.watch("mine") as changes, ctx.watch() as others:
         heard, finished = others._mailbox, 0
         for turn in itertools.count(1):

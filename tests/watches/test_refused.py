@@ -1,4 +1,4 @@
-"""A subscription that the server refuses: told at once with its reason, asked for again without haste, and no other's trouble."""
+"""A subscription that the server refuses: an error at once with the reason, retried without haste, and no effect on others."""
 
 import time
 from collections.abc import Callable
@@ -78,7 +78,7 @@ async def test_a_server_that_hangs_up_on_every_subscription_is_asked_less_and_le
 
 @pytest.mark.parametrize("colour", COLOURS)
 async def test_a_right_that_comes_back_revives_the_watch_that_lost_it(own_server: PrivateServer, colour: str) -> None:
-    """Given a live watch, when its channel is forbidden, then it is told, and goes on once the right is back."""
+    """Given a live watch, when its channel is forbidden, then it raises, and goes on once the right is back."""
     grant(own_server, "/tasks/x", "/tasks/y")
     async with as_app(colour, own_server, retry_for=20) as store:
         revoked, untouched = store.task("x").watch(), store.task("y").watch()

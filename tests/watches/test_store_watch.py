@@ -1,4 +1,4 @@
-"""`store.watch`: all contexts, new ones too, each in its own order; nothing is missed, and ends are told (G6, G7, G10)."""
+"""`store.watch`: all contexts, new ones too, in order within each; nothing is missed, and ends are delivered (G6, G7, G10)."""
 
 from __future__ import annotations
 

@@ -554,7 +554,7 @@ async def test_waiting_ends_with_context_gone_when_the_context_goes(astore: ccs.
 def test_reading_the_revision_from_another_thread_takes_nothing_from_the_consumer(
     store: ccs.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Looked at just as a record is on its way from the mailbox into the queue (G6)."""
+    """Read just as a record is on its way from the mailbox into the queue (G6)."""
     ctx = store.task("t")
     before, looked = ctx.set("p", 0).revision, []
     with ctx.watch("p") as changes:
