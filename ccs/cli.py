@@ -16,8 +16,7 @@ from typing import Any
 
 import ccs
 from ccs._core.names.target import parse_target
-from ccs._sync.changes.store_watch import StoreTail
-from ccs._sync.changes.watch_kinds import Tail
+from ccs._sync.changes.watch_kinds import StoreTail, Tail
 from ccs._sync.transport.connect import resolve
 from ccs.embedded import Embedded
 from ccs.types import Change, Event

@@ -20,7 +20,7 @@ import pytest
 
 import ccs
 from ccs import cli
-from ccs._sync.changes.store_watch import StoreTail
+from ccs._sync.changes.watch_kinds import StoreTail
 from ccs.types import Change
 from tests.support.servers import PrivateServer, free_port
 from tests.support.waiting import eventually, scaled

@@ -1,4 +1,4 @@
-"""Which contexts there are: a walk over the server's keys, for listings and for watches of the whole store."""
+"""Which contexts exist: a walk over the server's keys, for listings and for watches of the whole store."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from ccs.types import ContextInfo
 
 __all__ = ["addresses", "describe"]
 
-# Keys that are looked at, and contexts that are asked about, in one round trip.
-_PAGE, _AT_ONCE = 1000, 250
+# Keys that one command scans, and contexts that one round trip describes.
+_PAGE = 1000
+_AT_ONCE = 250
 
 
 async def addresses(engine: Engine) -> AsyncIterator[str]:
-    """The addresses of all contexts, in no order; those that ended a while ago may be among them."""
-    cursor, seen = b"0", set()
+    """Yields the addresses of all contexts, in no order; some may have ended up to ten minutes ago."""
+    cursor = b"0"
+    seen = set()
     while True:
-        command = "SCAN", cursor, "MATCH", meta_glob(engine.namespace), "COUNT", str(_PAGE)
+        command = ("SCAN", cursor, "MATCH", meta_glob(engine.namespace), "COUNT", str(_PAGE))
         cursor, keys = await engine.opening.commands.run(command)
         for key in keys:
             address = address_of_key(engine.namespace, key.decode())
@@ -32,7 +34,7 @@ async def addresses(engine: Engine) -> AsyncIterator[str]:
 
 
 async def describe(engine: Engine, matcher: AddressMatcher, limit: int | None) -> list[ContextInfo]:
-    """What is known of each context whose address matches, sorted by address; of the first `limit` of them."""
+    """Returns the info of each context whose address matches, sorted by address; of at most `limit` of them."""
     await engine.opening.ready()
     matching = sorted([address async for address in addresses(engine) if matcher.matches_address(address)])
     found: list[ContextInfo] = []
@@ -44,7 +46,7 @@ async def describe(engine: Engine, matcher: AddressMatcher, limit: int | None) -
 
 
 async def _infos(engine: Engine, some: list[str]) -> list[ContextInfo]:
-    """What is known of those of some contexts that exist: one round trip."""
+    """Returns the info of those of the contexts that exist, in one round trip."""
     calls = [info_call(engine.keys(address), address) for address in some]
     replies = await engine.opening.commands.calls(calls)
     for reply in replies:

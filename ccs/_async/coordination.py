@@ -1,4 +1,4 @@
-"""What agents do together in a context: one short method for each recipe."""
+"""How agents work together in a context: one short method for each recipe."""
 
 from __future__ import annotations
 
@@ -34,16 +34,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Coordination(Entries):
     """The coordinating half of a context.
 
-    All of it lives on entries below `@claims/`, `@once/`, `@inbox/` and so on: whoever asks for these by name sees it in
-    snapshots, watches and histories.
+    Recipes keep their state in entries below `@claims/`, `@once/`, `@inbox/` and so on. Snapshots, watches and histories
+    show these entries to a caller that asks for them by name.
     """
 
     def claim(self, resource: str, *, ttl: Duration = 30.0, wait: Duration = 0.0, note: Any = None) -> Claim:
-        """An exclusive hold on a resource, any text: taken when it is entered or acquired, renewed until it is released.
+        """Returns a claim on a resource, which may be any text: an exclusive hold, renewed until it is released.
 
-        `AlreadyClaimed` if somebody else has it, still after waiting in line for `wait` seconds: first come, first
-        served, across processes. It lapses within `ttl` seconds once its process dies or cannot reach the server; then
-        `claim.lost`, and what is written through `claim.context` is `ClaimLost`. `note` is for others to read.
+        Entering or acquiring it takes it, or raises `AlreadyClaimed` after waiting in line for `wait` seconds: first come,
+        first served, across processes. A claim expires within `ttl` seconds once its process dies or cannot reach the
+        server; then `claim.lost` is true, and writes through `claim.context` raise `ClaimLost`. `note` is for others to
+        read.
 
             >>> async with task.claim("sources/a", note="reading") as claim:
             ...     entry = await claim.context.set("sources/a", "read")
@@ -53,9 +54,9 @@ class Coordination(Entries):
         return Claim(self, self._behind, resource, ttl=ttl, wait=wait, note=note)
 
     async def claim_any(self, resources: Iterable[str], *, ttl: Duration = 30.0) -> Claim | None:
-        """A claim on the first of the resources that nobody holds or waits for, held already; None if there is none.
+        """Takes a claim on the first resource that nobody holds or waits for. Returns it; None if no resource is free.
 
-        One commit takes it, and nothing is ever held of the others. A with block releases it at its end.
+        One commit takes it; the other resources are never held. A with block releases it at its end.
 
             >>> if job := await task.claim_any(["jobs/1", "jobs/2"]):
             ...     async with job:
@@ -65,15 +66,15 @@ class Coordination(Entries):
         return await claim_any(self._place, resources, partial(self.claim, ttl=ttl))
 
     async def claims(self, *patterns: str) -> list[ClaimInfo]:
-        """The claims that are held on resources whose names match, sorted by them; all where no pattern is given."""
+        """Returns the claims held on resources whose names match, sorted by name; without a pattern, all claims."""
         return await claims_of(self, patterns)
 
     async def break_claim(self, resource: str) -> bool:
-        """Takes a claim away from whoever has it; whether there was one. For operators: the holder may still be at work.
+        """Ends the claim on a resource. Returns whether there was one. For operators: the holder may still be working.
 
-        Who waits gets the claim at once. What the holder writes through `claim.context` is `ClaimLost` at once; its
-        `claim.lost` tells so from the next renewal on, within a third of the ttl. What it does elsewhere goes on, unless
-        that is refused by the fencing token.
+        A waiting claim gets the resource at once. From then on, writes of the former holder through `claim.context` raise
+        `ClaimLost`; its `claim.lost` becomes true at the next renewal, within a third of the ttl. Its work in other systems
+        goes on, unless they check the fencing token.
 
             >>> claim = await task.claim("sources/a").acquire()
             >>> await task.break_claim("sources/a"), await task.break_claim("sources/a")
@@ -93,21 +94,22 @@ class Coordination(Entries):
         timeout: Duration | None = None,
         type: Any = None,
     ) -> Any:
-        """The result of `fn(*args)`, run once for the key: who calls meanwhile waits for it, who calls later gets it.
+        """Runs `fn(*args)` once for the key. Returns its result, to this caller and to all others that use the key.
 
-        The result is a stored value like any other, for the caller who ran `fn` too (a model comes back as a map; with
-        `type` it is validated), and is kept for `keep` seconds. Where a keyword-only parameter `token` is there, `fn`
-        is given the fencing token of its run. With asyncio a plain `fn` runs in a worker thread.
+        Callers that come while it runs wait for the result; later ones get it for `keep` seconds. Every caller, also the
+        one that ran `fn`, gets the result as it was stored: a model comes back as a map, and with `type` it is validated.
+        If `fn` has a keyword-only parameter `token`, it gets the fencing token of its run. With asyncio a plain function
+        runs in a worker thread.
 
-        One run at a time: it holds a lease, renewed while its process lives, and if that dies one of those who wait
-        takes over after `lease` seconds. An error of `fn` reaches its caller, and the next one runs at once; after
-        `attempts` runs in all everybody gets `RetriesExhausted`. A run that is cancelled, or whose result cannot be
-        stored (`EncodingError`, `ValueTooLarge`), has failed as well. What `fn` does elsewhere is hence done at least
-        once until it succeeds: hand the token, or the key, to whom it calls.
+        Only one run is active at a time. It holds a lease that is renewed while its process lives; if that dies, a waiting
+        caller takes over after `lease` seconds. If `fn` raises, its caller gets the error and the next caller runs at
+        once; after `attempts` failed runs all callers get `RetriesExhausted`. A run has also failed if it is cancelled, or
+        if its result cannot be stored (`EncodingError`, `ValueTooLarge`). So side effects of `fn` happen at least once:
+        give the token, or the key, to the systems that it calls.
 
-        `IdempotencyMismatch` if the key was used with another `input`; `TimeoutError` after waiting `timeout` seconds
-        for others, or `Unavailable` if the server is away by then (without `timeout`, if it is for `retry_for`);
-        `ClaimLost` if the process was stopped so long that somebody else took over, and has no result yet.
+        Raises `IdempotencyMismatch` if the key was used with another `input`; `TimeoutError` after waiting `timeout`
+        seconds for other callers; `Unavailable` if the server does not answer then (without `timeout`: for `retry_for`);
+        `ClaimLost` if the process stood still until another caller took over, and that has no result yet.
 
             >>> await task.once("invoice/7", lambda: "sent")
             'sent'
@@ -127,10 +129,10 @@ class Coordination(Entries):
         timeout: Duration | None = None,
         type: Any = None,
     ) -> Callable[[Callable[..., object]], Callable[..., Awaitable[Any]]]:
-        """A decorator: each call of the function is run `once`, under a key made of its arguments by their names.
+        """Returns a decorator: each call of the function runs `once`, under a key that is formatted with its arguments.
 
-        All of the arguments are the `input`, and so must be storable: another call of the same key is an
-        `IdempotencyMismatch`. The key may name attributes and items, as `str.format` does: `"charge/{order.id}"`.
+        The key may name attributes and items, as with `str.format`: `"charge/{order.id}"`. All arguments together are the
+        `input`, so they must be storable, and a call with the same key and other arguments raises `IdempotencyMismatch`.
 
             >>> @task.idempotent("charge/{order}")
             ... def charge(order, amount):
@@ -145,10 +147,10 @@ class Coordination(Entries):
         return idempotent(self, key, terms_of(lease, keep, attempts, timeout, type))
 
     async def publish(self, topic: str, data: Any) -> int:
-        """Tells an event: journaled and delivered, in order with all commits, but no state is left; its revision.
+        """Publishes an event: a commit that is journaled and delivered, but writes no entry. Returns its revision.
 
-        A topic is spelled like a path. An event is for everybody who listens; work for one of them is a message.
-        `ReservedPath` for a topic that begins with `@`, else the errors of `set`. No policy binds it.
+        A topic has the form of a path. An event goes to every subscriber; to give work to one receiver, send a message.
+        Policies do not apply to events. Raises `ReservedPath` for a topic that begins with `@`, else as `set` does.
 
             >>> since = await task.publish("data/ready", {"rows": 3})
             >>> async with task.events("data/*", since=0) as events:
@@ -159,10 +161,10 @@ class Coordination(Entries):
         return await events.publish(self, topic, data)
 
     def events(self, *patterns: str, since: int | None = None) -> EventWatch:
-        """The events whose topics match, every one, in order and once, from the moment of entering.
+        """Returns a watch of the events whose topics match: each of them, in order and once, from the moment it is entered.
 
-        `since=` a revision resumes after it, 0 from the beginning: `HistoryCompacted` where the journal no longer holds
-        it. Otherwise it is used as a watch of changes is, and ends as that does.
+        With `since`, it resumes after that revision, or from the beginning (0); entering raises `HistoryCompacted` if the
+        journal no longer holds it. It is used like a watch of changes, and ends as that does.
         """
         return events.event_watch(self, patterns, since)
 
@@ -172,9 +174,10 @@ class Coordination(Entries):
         since: int | None = None,
         on_error: EventErrorCallback | None = None,
     ) -> Callable[[F], F]:
-        """Calls back with every event whose topic matches, in order; `callback(event)`, `on_error(error, event)`.
+        """Subscribes the decorated function: `callback(event)` is called with every event whose topic matches, in order.
 
-        As `on_change`: it can be used before the store is entered, and an error stops and loses nothing.
+        If the callback raises, `on_error(error, event)` is called and the next event is delivered. As `on_change`, it can
+        be used before the store is entered.
 
             >>> @task.on_event("data/*")
             ... async def react(event):
@@ -187,7 +190,7 @@ class Coordination(Entries):
 
     @property
     def bus(self) -> EventBus:
-        """The events of this context as a bus: `await bus.publish(topic, data)`, `@bus.subscribe(topic)`.
+        """The events of this context as a message bus: `await bus.publish(topic, data)`, `@bus.subscribe(topic)`.
 
         >>> @task.bus.subscribe("data/ready")
         ... async def react(data):
@@ -208,11 +211,11 @@ class Coordination(Entries):
         ttl: Duration | None = None,
         limit: int = INBOX_LIMIT,
     ) -> Message:
-        """Sends a message to the inbox of a role, any text; it stays unread until a receiver acknowledges it.
+        """Sends a message to the inbox of a role, in one commit. Returns the message.
 
-        One commit. With `ttl`, a message that is not acknowledged in so many seconds expires. `reply_to` is the id of
-        the message that this one answers. `InboxFull`, and nothing is sent, if the inbox holds `limit` messages that
-        nobody has acknowledged.
+        A role may be any text. The message stays unread until a receiver acknowledges it; with `ttl`, it expires after
+        that many seconds. `reply_to` is the id of the message that this one answers. Raises `InboxFull`, and sends
+        nothing, if the inbox holds `limit` unread messages.
 
             >>> message = await task.send("analyst", {"read": "sources/a"}, type="task")
             >>> [each.content for each in await task.inbox("analyst").unread()]
@@ -221,11 +224,11 @@ class Coordination(Entries):
         return await send(self._place, Draft(to, content, type, reply_to, ttl, limit))
 
     def inbox(self, role: str, *, lease: Duration = 60.0, attempts: int = 5) -> Inbox:
-        """The messages to a role: iterate, or `receive` one by one, and `ack` each when it is done.
+        """Returns the inbox of a role: iterate over it, or `receive` one by one, and `ack` each message when it is done.
 
-        In order of sending, each to one receiver of the role at a time. What is not acknowledged within `lease` seconds
-        comes back, the oldest first: a message may be delivered again, so what is done about it should bear that.
-        After `attempts` deliveries it moves to the dead letters. All receivers of a role should give the same numbers.
+        Messages are delivered in the order of sending, each to one receiver of the role at a time. A message that is not
+        acknowledged within `lease` seconds is delivered again, before newer ones, so handling it must be repeatable. After
+        `attempts` deliveries it moves to the dead letters. All receivers of a role should give the same numbers.
 
             >>> message = await task.send("analyst", "hello")
             >>> async with task.inbox("analyst") as inbox:
@@ -237,11 +240,12 @@ class Coordination(Entries):
         return Inbox(self, role, lease, attempts)
 
     def join(self, role: str | None = None, *, ttl: Duration = 15.0, meta: Any = None) -> Presence:
-        """Presence: while it is entered, this agent is one of the `members`. `meta` is any value.
+        """Returns a presence: while it is entered, this agent is one of the `members`. `meta` is any value.
 
-        It leaves at once when it is left, and within `ttl` seconds when its process dies; so do the claims, messages and
-        runs that the agent takes in this context meanwhile, whatever their own lease, so join first. Both are commits:
-        who watches `@members/*` is told. An agent that joins twice, in two processes say, is two members.
+        Leaving the block ends it at once; if its process dies, it expires within `ttl` seconds. So does every claim,
+        message and run that the agent takes in this context after joining, however long its own lease: so join first.
+        Joining and leaving are commits, which a watch of `@members/*` delivers. An agent that joins twice, for instance
+        in two processes, is two members.
 
             >>> async with task.join("reviewer", meta={"model": "m1"}):
             ...     [(member.agent, member.role, member.meta) for member in await task.members()]
@@ -252,21 +256,21 @@ class Coordination(Entries):
         return Presence(self, role, ttl, meta)
 
     async def members(self) -> list[Member]:
-        """Who is present, in the order in which they joined; who has died is among them for at most its ttl."""
+        """Returns the members in the order in which they joined; one whose process has died stays for at most its ttl."""
         return await presence.members(self)
 
     async def agree(
         self, name: str, *, parties: Iterable[str], vote: bool = True, timeout: Duration = 30.0
     ) -> Decision:
-        """Votes as this agent, one of the `parties` (names of agents), and waits for the decision, the same for all.
+        """Votes as this agent, one of the `parties` (names of agents). Returns the decision, the same for all parties.
 
-        It commits if every party votes yes in time. It aborts at once when one votes no, or was a member (`join`) and
-        has left without a vote; and when the time is up, which the first caller's `timeout` sets, by the server's clock.
-        A first vote stands, also if its process dies or calls again. Who comes late gets the decision, as does
-        who comes back; if nobody was left to decide, whoever comes next does. A name is decided once, for ever.
+        The decision is to commit if every party votes yes in time. It is to abort as soon as one party votes no, or was a
+        member (`join`) and left without a vote, or when the first caller's `timeout` has passed by the server's clock. The
+        first vote of a party counts, even if its process dies or calls again. A party that comes late, or comes back, gets
+        the decision; if no party was left to decide, the next one to come does. A name is decided once, for ever.
 
-        `InvalidValue` for other parties than the first caller's. With `Unavailable` the decision is open to this agent,
-        not to the others: call again.
+        Raises `InvalidValue` if the parties differ from the first caller's. After `Unavailable` this agent does not know
+        the decision, though others may: call again.
 
             >>> decision = await task.agree("deploy/v2", parties=["example"])
             >>> decision.committed, decision.votes
@@ -275,24 +279,25 @@ class Coordination(Entries):
         return await agreement.agree(self, ballot_of(name, parties, self._place.agent, vote, timeout))
 
     async def barrier(self, name: str, *, parties: int, timeout: Duration = 30.0, ttl: Duration = 15.0) -> None:
-        """Waits at a barrier until so many `parties` have come to it, this one included.
+        """Waits at a barrier until as many `parties` have arrived, this one included.
 
-        Either this arrival counts or `TimeoutError` is raised after `timeout` seconds and it is taken back, never both.
-        Who has died counts for at most `ttl` seconds. Once open it stays so, and whoever comes later passes at once:
-        give each round a name of its own. `InvalidValue` for another number than the first caller's.
+        Either this arrival counts, or it is taken back and `TimeoutError` is raised after `timeout` seconds; never both.
+        The arrival of a process that has died counts for at most `ttl` seconds. An open barrier stays open, and later
+        callers pass at once, so give each round a name of its own. Raises `InvalidValue` if `parties` differs from the
+        first caller's.
 
             >>> await task.barrier("warmed up", parties=1)
         """
         await Barrier(self, name, parties, timeout, ttl).wait()
 
     async def set_policy(self, pattern: str, policy: str) -> int:
-        """Says what becomes of writes where something stands already, whoever writes; the revision from which it holds.
+        """Sets a policy for writes to existing entries, by any agent. Returns the revision from which it applies.
 
-        "last-write-wins", which is the default, overwrites. "reject" wants a guard: `if_version`, `if_revision`, or a
-        write that is guarded by its own read, as `update`, `increment` or what a transaction has read. With
-        "write-once" nothing is overwritten or deleted, whatever the guard. Both refuse with a `Conflict` that names
-        the policy. With "merge", `set` of a map onto a map merges them key by key at every depth; None is a value.
-        Of several policies that match a path, the one set last holds. To create and to expire is always free.
+        "last-write-wins", the default, overwrites. "reject" requires a guard: `if_version`, `if_revision`, or a write that
+        guards what it has read, such as `update`, `increment` or a transaction. "write-once" refuses to overwrite or
+        delete, whatever the guard. Both raise a `Conflict` that names the policy. "merge" makes `set` of a map onto a map
+        merge them, key by key at every depth; None is a value. If several policies match a path, the one set last
+        applies. Policies do not apply to creating and expiring entries.
 
             >>> revision = await task.set_policy("ledger/**", "write-once")
             >>> entry = await task.set("ledger/1", 100)
@@ -305,7 +310,7 @@ class Coordination(Entries):
         return await policies.set_policy(self, pattern, policy)
 
     async def policies(self) -> dict[str, str]:
-        """The policies that were set, by pattern, the one set last at the end.
+        """Returns the policies by pattern, the one set last at the end.
 
         >>> revision = await task.set_policy("notes/*", "merge")
         >>> await task.policies()
@@ -314,5 +319,5 @@ class Coordination(Entries):
         return await policies.policies(self)
 
     def _behind(self, fence: Fence) -> Context:
-        """This context, all of whose commits stand behind one more fence."""
+        """Returns this context with one more fence, which guards all its commits."""
         raise NotImplementedError

@@ -66,7 +66,7 @@ class Subscribed(Starting, Protocol):
     async def drained(self, timeout: float) -> None:
         """Waits until no change waits any more, at most `timeout` seconds."""
 
-    async def left(self, patience: Patience) -> int:
+    async def undelivered(self, patience: Patience) -> int:
         """Returns how many changes were never delivered."""
 
     async def finished(self, timeout: float) -> None:
@@ -229,7 +229,7 @@ class Engine:
         for subscription in subscriptions:
             await subscription.finished(max(0.0, end - time.monotonic()))
         patience = Patience(max(end, time.monotonic() + _GIVING_BACK))
-        if undelivered := sum([await subscription.left(patience) for subscription in ended]):
+        if undelivered := sum([await subscription.undelivered(patience) for subscription in ended]):
             self.stats.add("undelivered", undelivered)
             logger.warning("the store at %s was closed before %d changes were delivered", self.address, undelivered)
 

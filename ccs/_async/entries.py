@@ -1,4 +1,4 @@
-"""Reads, writes, transactions and watches of one context: what recipes are given."""
+"""Reads, writes, transactions and watches of one context, on which the recipes are built."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ T = TypeVar("T")
 
 
 class Entries(Writes, Watches):
-    """The entries of one context, for one agent."""
+    """The entries of one context, as one agent reads and writes them."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
 
     def transaction(self) -> Transaction:
-        """Several reads and writes as one commit; `Conflict` when it is left if anything read has changed.
+        """Returns a transaction: several reads and writes as one commit.
+
+        Leaving it raises `Conflict` if anything that it read has changed.
 
         >>> entry = await task.set("status", "open")
         >>> async with task.transaction() as tx:
@@ -40,10 +42,11 @@ class Entries(Writes, Watches):
     async def transact(
         self, fn: Callable[[Transaction], T], *, attempts: int | None = 10, timeout: Duration | None = None
     ) -> T:
-        """`fn(tx)` in a transaction, again on `Conflict`, `attempts` times in all (None: no bound); what `fn` returns.
+        """Runs `fn(tx)` in a transaction and retries it on `Conflict`. Returns what `fn` returns.
 
-        `fn` may be called several times: it should do nothing but read and write in `tx`. `TimeoutError` after `timeout`
-        seconds, those of `fn` included; nothing was written then.
+        `fn` may be called several times, so it should only read and write in `tx`. Raises the last `Conflict` after
+        `attempts` calls (None: no bound), or `TimeoutError` after `timeout` seconds, those of `fn` included; then nothing
+        was written.
         """
         callable_of(fn)
         race = Race("transaction", attempts=attempts, timeout=timeout)

@@ -1,8 +1,8 @@
-"""A mirror: what stands at some paths of a context, in this process, kept up to date by one watch.
+"""A mirror: a copy of some entries of a context in this process, kept up to date by one watch.
 
-One worker feeds it. A commit is put in as a whole, under a lock that readers of several paths take too; to read one
-path needs no lock. Where the watch cannot go on (its place in the journal is gone, or was never written), the mirror
-is loaded anew and tells what has changed on the whole.
+One worker feeds it. It applies each commit as a unit, under a lock that readers of several paths take too; reading one
+path needs no lock. If the watch cannot go on (its position in the journal was trimmed, or was lost by the server), the
+mirror is loaded again and reports the net changes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 from ccs._async.changes.watch_kinds import CommitWatch
 from ccs._async.handle import Place
@@ -40,19 +40,20 @@ from ccs.types import Change, Entry, Snapshot
 
 __all__ = ["Mirror"]
 
-# Seconds after an outage was told: a server that refuses us at once would do so again. How long a commit is waited for
-# before history is asked whether it is still there.
-_REST, _LOOK = 0.5, 1.0
+# Seconds before the next try after an outage: a server that refuses at once would do so again.
+_REST = 0.5
+# Seconds of waiting for a commit, after which history is read to see whether the commit still exists.
+_LOOK = 1.0
 
 
 class Mirror(Local, Mapping[str, Any]):
-    """The values at the paths that match, live, as a mapping; enter it, then read it like a dict.
+    """A live mapping of the paths that match to their values: enter it, then read it like a dict.
 
-    It never goes backwards and never shows half of a commit: `revision` is the newest commit that is in it, matching or
-    not. A value is decoded once, and the same object for all who read it: do not change it. An entry past its deadline
-    is here until its end is told, within a second. It follows the context through reconnects, compaction and a new
-    beginning; after the server has lost commits it shows what is left, with an error in the log. Whatever else ends it
-    is raised by every later read; after it was left, or the context finished, it can still be read.
+    It never goes backwards and never shows half of a commit; `revision` is the newest commit that it has seen, matching
+    or not. Each value is decoded once, and all readers get the same object: do not change it. An entry past its deadline
+    stays until its expiry is delivered, within a second. The mirror survives reconnects, compaction and the end of the
+    context; if the server has lost commits, it logs an error and shows what is left. Any other error ends it, and every
+    later read raises that error. After it was left, or the context was finished, it can still be read.
     """
 
     def __init__(
@@ -63,7 +64,9 @@ class Mirror(Local, Mapping[str, Any]):
         max_entries: int,
         on_change: Callable[[Change], object] | None,
     ) -> None:
-        self._place, self._matcher, self._patterns = place, matcher, patterns
+        self._place = place
+        self._matcher = matcher
+        self._patterns = patterns
         self._most = whole("max_entries", max_entries, "how many entries it may hold, at least 1", 1)
         self._call = None if on_change is None else AsyncCaller(on_change)
         self._entries: dict[str, Entry] = {}
@@ -73,8 +76,8 @@ class Mirror(Local, Mapping[str, Any]):
         self._watch: CommitWatch | None = None
         self._worker: AsyncWorker | None = None
         self._waiting: list[tuple[int, AsyncGate]] = []
-        # How many reconnects there had been when history was last looked at, and when that was, as a revision.
-        self._looked = 0, 0
+        # The number of reconnects when history was last read, and the time of that, as a revision.
+        self._looked = (0, 0)
         self._stale: CCSError | None = None
         self._over: ContextFinished | None = None
         self._failure: Exception | None = Misuse("this mirror is not entered: use it in a with block")
@@ -83,8 +86,8 @@ class Mirror(Local, Mapping[str, Any]):
         self.reloads = 0
 
     def __repr__(self) -> str:
-        what = f"{', '.join(self._patterns)} in {self._place.address}"
-        return f"<Mirror of {what}: {len(self._entries)} entries at {self.revision}, {self._state}>"
+        subject = f"{', '.join(self._patterns)} in {self._place.address}"
+        return f"<Mirror of {subject}: {len(self._entries)} entries at {self.revision}, {self._state}>"
 
     def __getitem__(self, path: str) -> Any:
         if self._failure:
@@ -104,12 +107,12 @@ class Mirror(Local, Mapping[str, Any]):
         return len(self._values)
 
     def entry(self, path: str) -> Entry | None:
-        """The entry at a path, None where there is none."""
+        """Returns the entry at a path; None if there is none."""
         self._check()
         return self._entries.get(path)
 
     def snapshot(self) -> Snapshot:
-        """All of it at one moment, with its revision."""
+        """Returns all entries as they are at one moment, with the revision."""
         self._check()
         with self._lock:
             return Snapshot({path: self._entries[path] for path in sorted(self._entries)}, self.revision)
@@ -131,7 +134,7 @@ class Mirror(Local, Mapping[str, Any]):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Stops following; what it shows stays readable."""
+        """Stops following the context; the mirror can still be read."""
         if self._state not in ("failed", "finished"):
             self._state = "left"
         if self._watch:
@@ -143,15 +146,15 @@ class Mirror(Local, Mapping[str, Any]):
         self._wake(None)
 
     def abandon(self, error: StoreClosed) -> None:
-        """For a child that was just forked: nothing keeps the mirror up to date here."""
+        """Fails the mirror in a child process that was just forked, where nothing keeps it up to date."""
         self._failure = error
         self._state = "failed"
 
     async def caught_up(self, revision: int, timeout: Duration | None = None) -> None:
-        """Waits until the commit of a revision is in it, anybody's, whether it matches or not.
+        """Waits until the mirror has seen the commit of a revision, by any agent, matching or not.
 
-        `TimeoutError` after `timeout` seconds; `ContextFinished`, `StoreClosed` or `Misuse` where it cannot come any more (the mirror was left), and
-        `HistoryForked` where the server has lost that commit.
+        Raises `TimeoutError` after `timeout` seconds; `HistoryForked` if the server has lost that commit;
+        `ContextFinished`, `StoreClosed`, or `Misuse` (the mirror was left) if the commit can no longer arrive.
 
             >>> async with task.mirror("sources/*") as sources:
             ...     entry = await task.set("sources/a", 1)
@@ -170,9 +173,15 @@ class Mirror(Local, Mapping[str, Any]):
                 raise TimeoutError(f"{self!r} has not caught up with {revision} within {timeout} s")
 
     async def _reaches(self, revision: int, deadline: float | None) -> bool:
-        """Waits for a while. Returns whether it has come that far; raises if it cannot any more."""
+        """Waits for a while. Returns whether the mirror has reached the revision; raises if it no longer can."""
+        await self._wait_for(revision, deadline)
+        if self.revision < revision and self._state != "live":
+            self._raise_end()
+        return self.revision >= revision
+
+    async def _wait_for(self, revision: int, deadline: float | None) -> None:
         gate = AsyncGate()
-        waiting = revision, gate
+        waiting = (revision, gate)
         self._waiting.append(waiting)
         try:
             self._wake(self.revision)
@@ -182,21 +191,21 @@ class Mirror(Local, Mapping[str, Any]):
         finally:
             if waiting in self._waiting:
                 self._waiting.remove(waiting)
-        if self.revision < revision and self._state != "live":
-            self._check()
-            if self._over:
-                raise copy_of(self._over)
-            self._opening.check()
-            raise Misuse(f"{self!r} was left, so it follows its context no more; make another one")
-        return self.revision >= revision
+
+    def _raise_end(self) -> NoReturn:
+        self._check()
+        if self._over:
+            raise copy_of(self._over)
+        self._opening.check()
+        raise Misuse(f"{self!r} was left, so it no longer follows its context; make another one")
 
     async def _is_held(self, revision: int) -> bool:
-        """Raises `HistoryForked` if the server has lost a commit. Returns False if the server cannot say at present."""
+        """Raises `HistoryForked` if the server has lost a commit. Returns False if the server does not answer."""
         engine = self._place.engine
         if self._state not in ("live", "finished") or engine.opening.closed:
             return True
-        # A server that loses something breaks its connections, and revisions are times in microseconds: what was
-        # committed after the last look, with no reconnect since, is there.
+        # A server that loses commits breaks its connections, and revisions are times in microseconds: without a reconnect
+        # since the last look, a commit made after that look exists.
         if self._looked[0] == engine.stats.frozen().reconnects and self._looked[1] < revision:
             return True
         try:
@@ -204,7 +213,7 @@ class Mirror(Local, Mapping[str, Any]):
         except Unavailable:
             await async_sleep(_REST)
             return False
-        with suppress(ContextGone, HistoryCompacted):  # too long ago for anybody to know
+        with suppress(ContextGone, HistoryCompacted):  # too old: the server no longer knows
             check_resume(Cursor(revision), page, self._place.address)
         return True
 
@@ -212,7 +221,7 @@ class Mirror(Local, Mapping[str, Any]):
         engine = self._place.engine
         reconnects = engine.stats.frozen().reconnects
         page = await engine.look(self._place.address, revision, 0)
-        self._looked = reconnects, page.now * 1000
+        self._looked = (reconnects, page.now * 1000)
         return page
 
     def _check(self) -> None:
@@ -231,7 +240,7 @@ class Mirror(Local, Mapping[str, Any]):
                 await async_sleep(_REST)
             except ContextFinished as error:
                 self._finish(error)
-            except (Misuse, StoreClosed):  # it was left, or its store
+            except (Misuse, StoreClosed):  # it was left, or its store was closed
                 self._state = "left"
             except Exception as error:  # noqa: BLE001  # not swallowed: every read raises it
                 self._fail(error)
@@ -241,10 +250,10 @@ class Mirror(Local, Mapping[str, Any]):
         assert self._watch is not None
         committed = await self._watch.receive()
         self._apply(committed.written, committed.revision)
-        await self._tell(committed.changes)
+        await self._report(committed.changes)
 
     async def _load(self, since: int = 0) -> list[Change]:
-        """Takes in what stands there now, and for what has gone since that revision; what that changes, on the whole."""
+        """Loads the present entries, at a revision of at least `since`. Returns the net changes."""
         place = self._place
         with_changes = self._call is not None
         watch = CommitWatch(place.engine, place.address, self._patterns, self._progress, with_changes)
@@ -259,23 +268,24 @@ class Mirror(Local, Mapping[str, Any]):
         return changes
 
     async def _start_over(self, error: CCSError) -> None:
-        logger.warning("%r is loaded anew: %s", self, error)
-        # The old watch goes last: so the subscription stays.
+        logger.warning("%r is loaded again: %s", self, error)
+        # The old watch is closed last, so that the listener stays subscribed.
         old = self._watch
         try:
-            # Revisions go on when a context goes, and only fall where the server has lost some.
-            changes = await self._load(await self._newest() if isinstance(error, ContextGone) else 0)
+            # Revisions go on when a context ends; they fall only if the server has lost some.
+            since = await self._newest() if isinstance(error, ContextGone) else 0
+            changes = await self._load(since)
         finally:
             if old and old is not self._watch:
                 await old.aclose()
         self.reloads += 1
         self._stale = None
         if isinstance(error, HistoryForked):
-            self._wake(None)  # what they wait for may have been lost
-        await self._tell(changes)
+            self._wake(None)  # the commits that callers wait for may have been lost
+        await self._report(changes)
 
     async def _newest(self) -> int:
-        """The newest revision there ever was, also of a context that has gone: what is loaded after it has that in it."""
+        """Returns the newest revision ever, also of a context that has ended: entries loaded later are no older."""
         state = await self._place.opening.commands.run(("HGET", self._place.keys.meta, "state"))
         return max(self.revision, last_of(state, self._place.address) if state else 0)
 
@@ -293,34 +303,37 @@ class Mirror(Local, Mapping[str, Any]):
             self._entries.pop(path, None)
             self._values.pop(path, None)
         else:
-            self._entries[path], self._values[path] = entry, entry.value
+            self._entries[path] = entry
+            self._values[path] = entry.value
 
     def _progress(self, revision: int) -> None:
-        # Commits that match nothing are in it too.
+        # The mirror has seen the commits that match nothing, too.
         self.revision = max(self.revision, revision)
         self._wake(self.revision)
 
     def _wake(self, revision: int | None) -> None:
-        """Lets go of those who wait for a revision up to this; None: of everybody."""
+        """Wakes the callers that wait for a revision up to this one; None wakes all."""
         for wanted, gate in list(self._waiting):
             if revision is None or wanted <= revision:
                 gate.open()
 
-    async def _tell(self, changes: Iterable[Change]) -> None:
+    async def _report(self, changes: Iterable[Change]) -> None:
         if self._call is None:
             return
         for change in changes:
             try:
                 await self._call(change)
-            except Exception:  # noqa: BLE001  # whatever a callback raises, it stops nothing
+            except Exception:  # noqa: BLE001  # an error of the callback must not stop the mirror
                 self._place.engine.stats.add("callback_errors")
                 logger.exception("on_change of %r failed on %s", self, change.path)
 
     def _finish(self, error: ContextFinished) -> None:
         assert self._watch is not None
         self._progress(self._watch.revision)
-        self._over, self._state = error, "finished"
+        self._over = error
+        self._state = "finished"
 
     def _fail(self, error: Exception) -> None:
         logger.error("%r has ended: %s", self, error)
-        self._failure, self._state = error, "failed"
+        self._failure = error
+        self._state = "failed"

@@ -1,4 +1,4 @@
-"""Watching one context: changes as they come, callbacks, waiting, and the history behind."""
+"""Watching one context: watches, callbacks, waiting, and history."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ccs._async.changes.history import History
-from ccs._async.changes.subscription import Callback, ErrorCallback, GoneCallback, Subscription, whole_of
+from ccs._async.changes.subscription import Callback, ErrorCallback, GoneCallback, Subscription, unchanged
 from ccs._async.changes.time_travel import diff, snapshot_at
 from ccs._async.changes.watch import Watch
 from ccs._async.changes.watch_kinds import EntryWatch
@@ -43,11 +43,11 @@ class Watches:
         buffer: int = 1024,
         buffer_bytes: int = 8_388_608,
     ) -> Watch:
-        """The changes that match, every one, in order and once, from the moment of entering.
+        """Returns a watch of the changes that match: each of them, in order and once, from the moment it is entered.
 
-        `since=` a revision resumes after it, 0 from the very beginning: `HistoryCompacted` where the journal no
-        longer holds it. `initial=True` yields the present entries first. A slow consumer costs memory only up to
-        `buffer` changes or `buffer_bytes`; past them the watch reads on from the journal.
+        With `since`, it resumes after that revision, or from the beginning (0); entering raises `HistoryCompacted` if the
+        journal no longer holds it. `initial=True` yields the present entries first. A slow consumer costs memory only up
+        to `buffer` changes or `buffer_bytes` bytes; beyond that the watch reads on from the journal.
 
             >>> async with task.watch("sources/**") as changes:
             ...     revision = await task.set_many({"sources/a": 1, "elsewhere": 2, "sources/b": 3})
@@ -57,9 +57,16 @@ class Watches:
             sources/a 1
             sources/b 3
         """
-        place, _ = self._place, matcher_of(patterns)
-        options = {"since": since, "initial": initial, "buffer": buffer, "buffer_bytes": buffer_bytes}
-        return Watch(place.engine, place.address, patterns or ("**",), **options)  # type: ignore[arg-type]  # as declared
+        matcher_of(patterns)  # raises InvalidPattern
+        return Watch(
+            self._place.engine,
+            self._place.address,
+            patterns or ("**",),
+            since=since,
+            initial=initial,
+            buffer=buffer,
+            buffer_bytes=buffer_bytes,
+        )
 
     def subscribe(
         self,
@@ -71,14 +78,14 @@ class Watches:
         on_error: ErrorCallback | None = None,
         on_gone: GoneCallback | None = None,
     ) -> Subscription:
-        """Calls back with every change that matches, in order; `callback(change)`, `on_error(error, change)`.
+        """Calls `callback(change)` with every change that matches, in order. Returns the subscription.
 
-        An error of the callback is logged and handed to `on_error`; it stops and loses nothing. It can be called
-        before the store is entered: it is live when the entering returns.
+        If the callback raises, the error is logged, `on_error(error, change)` is called, and the next change is
+        delivered. `subscribe` can be called before the store is entered; then it is live when entering returns.
 
-        It outlives its context, but does not keep that alive. When the context has expired, was dropped or was lost,
-        `on_gone(address)` is called (without it, that is logged); what comes into being again under the same address is
-        delivered from its beginning. It ends when the context is finished.
+        The subscription does not keep its context alive, and outlives it: when the context has expired, was dropped or
+        was lost, `on_gone(address)` is called, or that is logged. A context that is created again at this address is
+        delivered from its beginning. The subscription ends when the context is finished.
         """
         watch = partial(self.watch, *pattern_list(patterns), since=since, initial=initial)
         return call_back(self._place.engine, watch, callback, on_error, on_gone=on_gone)
@@ -91,7 +98,7 @@ class Watches:
         on_error: ErrorCallback | None = None,
         on_gone: GoneCallback | None = None,
     ) -> Callable[[F], F]:
-        """`subscribe` as a decorator.
+        """Subscribes the decorated function; see `subscribe`.
 
         >>> @task.on_change("sources/*/status", "status")
         ... async def react(change):
@@ -112,17 +119,17 @@ class Watches:
     async def wait_for(
         self, path: str, until: Any = None, *, timeout: Duration | None = None, type: Any = None
     ) -> Entry:
-        """Waits until there is an entry (`until=None`), or one whose value is `until`, or `until(value)` is true.
+        """Waits until the path has an entry (`until=None`), has the value `until`, or `until(value)` is true.
 
-        What stands there counts: a value that came and went during an outage may be passed over. `TimeoutError` after
-        `timeout` seconds; `ContextFinished` and `ContextGone` where it cannot happen any more.
+        Returns that entry; an entry that is there already counts. A value that came and went during an outage may be
+        missed. Raises `TimeoutError` after `timeout` seconds, `ContextFinished` or `ContextGone` once it cannot happen.
         """
         deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
         while True:
             try:
                 return await self._wait_for(path, until, deadline, timeout, type)
             except (HistoryCompacted, HistoryDamaged, HistoryForked) as error:
-                logger.info("looking anew at %s in %s: %s", path, self._place.address, error)
+                logger.info("reading %s in %s again: %s", path, self._place.address, error)
 
     async def _wait_for(
         self, path: str, until: Any, deadline: float | None, timeout: Duration | None, type: Any
@@ -130,15 +137,14 @@ class Watches:
         place = self._place
         async with EntryWatch(place.engine, place.address, (escape(check_path(path)),), initial=True) as entries:
             last: Entry | None = None
-            entry: Entry | None
             while True:
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
                 try:
-                    _, entry = await entries.receive(timeout=left)
+                    _, last = await entries.receive(timeout=left)
                 except TimeoutError:
                     raise TimeoutError(missed(path, place.address, until, last, timeout)) from None
-                last = entry
-                if entry and holds(entry := typed(entry, type), until):
+                entry = None if last is None else typed(last, type)
+                if entry and holds(entry, until):
                     return entry
 
     async def history(
@@ -149,17 +155,19 @@ class Watches:
         limit: int | None = None,
         newest_first: bool = False,
     ) -> list[Change]:
-        """The changes that match and that the journal still holds, after `since` and up to and including `until`.
+        """Returns the changes that match, after the revision `since` and up to and including `until`, the oldest first.
 
-        With `since`, all of them or `HistoryCompacted`. At most `limit`, from the end that comes first.
+        At most `limit` of them, from the end that comes first. Raises `HistoryCompacted` if the journal no longer holds
+        all changes since `since`; without `since`, it returns those that the journal holds.
         """
         past = History(self._place, matcher_of(patterns), since, until, limit)
         return await (past.backwards() if newest_first else past.forwards())
 
     async def at(self, when: int | datetime, *patterns: str) -> Snapshot:
-        """The entries that matched as they stood after a revision, or at a moment (server time); its `.revision`.
+        """Returns the entries that matched right after a revision, or at a moment (server time).
 
-        As far back as the journal goes: `HistoryCompacted` past it.
+        The snapshot's `revision` is that of the last commit before. Raises `HistoryCompacted` if the journal does not
+        reach back that far.
 
             >>> first = await task.set("status", "open")
             >>> second = await task.set("status", "closed")
@@ -169,10 +177,10 @@ class Watches:
         return await snapshot_at(self._place, when, matcher_of(patterns))
 
     async def diff(self, since: int | datetime, *patterns: str, until: int | datetime | None = None) -> list[Change]:
-        """What has changed on the whole after `since` and up to `until`: at most one change a path.
+        """Returns the net changes after `since` and up to `until` (None: now): at most one for each path.
 
-        Its `previous` is the value at `since`, its `value` the one at `until`; where these are the same there is none.
-        `HistoryCompacted` where the journal no longer reaches back so far.
+        `previous` is the value at `since`, `value` the one at `until`; a path where these are equal is left out. Raises
+        `HistoryCompacted` if the journal does not reach back that far.
 
             >>> start = await task.set("status", "open")
             >>> revision = await task.set_many({"status": "closed", "note": 1})
@@ -188,17 +196,17 @@ def call_back(
     watch: Callable[[], Watch],
     callback: Callable[..., object],
     on_error: Callable[..., object] | None,
-    given: Callable[[Any], object] = whole_of,
+    argument_of: Callable[[Any], object] = unchanged,
     *,
     on_gone: GoneCallback | None = None,
 ) -> Subscription:
-    """A subscription to what `watch()` makes, registered with its store; in the blocking colour live, if the store is open.
+    """Registers a subscription to what `watch()` returns; in the blocking colour it is live then, if the store is open.
 
-    The callback gets what is `given` of a change or an event.
+    The callback gets `argument_of(change)`, or `argument_of(event)`.
     """
     if not callable(callback):
-        raise InvalidValue(f"{shown(callback)} cannot be called back: give a function that takes a change")
-    subscription = Subscription(watch, callback, on_error, engine.stats, given, on_gone)
+        raise InvalidValue(f"{shown(callback)} is not callable: give a function that takes a change")
+    subscription = Subscription(watch, callback, on_error, engine.stats, argument_of, on_gone)
     # [async-only]
     engine.subscribe(subscription)
     # [/async-only]
@@ -208,7 +216,9 @@ def call_back(
 
 
 def pattern_list(patterns: str | Sequence[str]) -> list[str]:
-    """One pattern or several, as a list."""
+    """Returns one pattern, or several, as a list; raises `InvalidPattern` for anything else."""
     if callable(patterns) or not isinstance(patterns, Iterable):
-        raise InvalidPattern(f"{shown(patterns)} is no pattern: the decorator takes some, as in @task.on_change('**')")
+        raise InvalidPattern(
+            f"{shown(patterns)} is not a pattern: the decorator takes some, as in @task.on_change('**')"
+        )
     return [patterns] if isinstance(patterns, str) else list(patterns)

@@ -1,4 +1,4 @@
-"""Reading one context: the newest acknowledged state, never an entry past its deadline."""
+"""Reading one context: the newest acknowledged state, and no entry past its deadline."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Reads(Local):
 
     @property
     def place(self) -> Place:
-        """Where this is. For the inside: transactions and what is built on top; not for users."""
+        """The handle of the context. Internal: transactions and recipes use it."""
         return self._place
 
     @overload
@@ -44,9 +44,9 @@ class Reads(Local):
     @overload
     async def get(self, path: str, default: Any = None, *, type: Any = None) -> Any: ...
     async def get(self, path: str, default: Any = None, *, type: Any = None) -> Any:
-        """The value at a path, or `default` where there is none; None is a value like any other.
+        """Returns the value at a path, or `default` if there is no entry; None is a value like any other.
 
-        With `type` (a pydantic model, `list[Model]`, …) it is validated, else `InvalidValue`.
+        With `type` (a pydantic model, `list[Model]`, …) the value is validated; raises `InvalidValue` if it does not fit.
 
             >>> entry = await task.set("status", "data_ready")
             >>> await task.get("status"), await task.get("nothing", "there")
@@ -56,11 +56,11 @@ class Reads(Local):
         value = None if stored is None else value_in(stored)
         if value is None and stored is not None:
             entry = await self._living(path)
-            value = entry and entry.value
+            value = None if entry is None else entry.value
         return default if value is None else _typed(value, type)
 
     async def get_many(self, paths: Iterable[str], *, type: Any = None) -> dict[str, Any]:
-        """The values of those of the paths that exist, all of one moment.
+        """Returns the values of the paths that exist, by path, all read at one moment.
 
         >>> revision = await task.set_many({"a": 1, "b": None})
         >>> await task.get_many(["a", "b", "c"])
@@ -71,16 +71,16 @@ class Reads(Local):
         return {path: _typed(found.entries[path].value, type) for path in wanted if path in found.entries}
 
     async def entry(self, path: str, *, type: Any = None) -> Entry | None:
-        """The entry at a path, with its version, revision, agent, times and expiry; None where there is none."""
+        """Returns the entry at a path, with its version, revision, agent, times and expiry; None if there is none."""
         raw = await self._raw(path)
         return None if raw is None else typed(to_entry(path, raw), type)
 
     async def exists(self, path: str) -> bool:
-        """Whether there is an entry at a path."""
+        """Returns whether there is an entry at a path."""
         return bool(await self._list([Exact(check_path(path))], anything))
 
     async def paths(self, *patterns: str) -> list[str]:
-        """The paths that match, sorted; all of them where no pattern is given.
+        """Returns the paths that match any of the patterns, sorted; without a pattern, all paths.
 
         >>> revision = await task.set_many({"sources/a": 1, "sources/b/status": 2, "status": 3})
         >>> await task.paths("sources/**"), await task.paths("*/*/status", "status")
@@ -90,9 +90,9 @@ class Reads(Local):
         return await self._list(matcher.selectors, matcher.matches)
 
     async def snapshot(self, *patterns: str) -> Snapshot:
-        """The entries that match, by path, all of one moment: the one after its `revision`.
+        """Returns the entries that match, by path, all read at one moment: right after its `revision`.
 
-        The whole context travels in one reply: for very large ones there is `scan`.
+        One reply carries all of them; for very large contexts use `scan`.
 
             >>> revision = await task.set_many({"a": 1, "b": 2})
             >>> snapshot = await task.snapshot()
@@ -104,20 +104,24 @@ class Reads(Local):
         return Snapshot({path: to_entry(path, raw) for path, raw in sorted(found.entries.items())}, found.revision)
 
     async def tree(self, prefix: str = "") -> dict[str, Any]:
-        """The values at and below a path as nested maps; where a path has both, its value stands under `""`.
+        """Returns the values at and below a path as nested maps; the value of a path that has others below it is under `""`.
 
         >>> revision = await task.set_many({"sources/a": 1, "sources/a/status": "read", "status": 3})
         >>> await task.tree()
         {'sources': {'a': {'': 1, 'status': 'read'}}, 'status': 3}
         """
-        base = "" if prefix == "" else escape(check_path(prefix))
-        snapshot = await self.snapshot(*((base, f"{base}/**") if prefix else ()))
+        patterns: tuple[str, ...] = ()
+        if prefix != "":
+            base = escape(check_path(prefix))
+            patterns = (base, f"{base}/**")
+        snapshot = await self.snapshot(*patterns)
         return nest((path[len(prefix) :].removeprefix("/"), entry.value) for path, entry in snapshot.items())
 
     async def scan(self, *patterns: str, page: int = 1000) -> AsyncIterator[Entry]:
-        """The entries that match, page by page in the order of their paths, each page of one moment.
+        """Yields the entries that match, in the order of their paths, read in pages of `page` entries.
 
-        For what is too large for a snapshot: what changes meanwhile may be seen or not, but what stays is seen once.
+        Use it if a snapshot would be too large. Each page is read at one moment. An entry that changes during the scan may
+        be yielded or not; an entry that stays is yielded once.
         """
         if isinstance(page, bool) or not isinstance(page, int) or page < 1:
             raise InvalidValue(f"page is {shown(page)}: give how many entries to read at a time")
@@ -131,11 +135,11 @@ class Reads(Local):
                 after = found.last_path if not isinstance(selector, Exact) else None
 
     async def revision(self) -> int:
-        """The revision of the newest commit; 0 where the context does not exist."""
+        """Returns the revision of the newest commit; 0 if the context does not exist."""
         return (await self.info()).revision
 
     async def info(self) -> ContextInfo:
-        """What is known of the context as a whole; revision 0 where it does not exist."""
+        """Returns the revision, size, times and outcome of the context; revision 0 if it does not exist."""
         return await self._place.opening.call(info_call(self._place.keys, self._place.address))
 
     async def _raw(self, path: str) -> RawEntry | None:
@@ -154,7 +158,7 @@ class Reads(Local):
         return stored
 
     async def _living(self, path: str) -> RawEntry | None:
-        """An entry with a deadline: only the server's clock knows whether that has passed."""
+        """Reads an entry that has a deadline by a script: only the server's clock decides whether that has passed."""
         return (await self._find([Exact(path)], anything)).entries.get(path)
 
     async def _find(self, selectors: Iterable[Any], matches: Matches) -> Found:
@@ -174,7 +178,7 @@ class Reads(Local):
 
 
 def matcher_of(patterns: tuple[str, ...]) -> Matcher:
-    """What matches any of the patterns; no pattern means everything."""
+    """Returns a matcher for any of the patterns, or for every path if there are none; raises `InvalidPattern`."""
     if not all(isinstance(pattern, str) for pattern in patterns):
         raise InvalidPattern(f"{shown(patterns)}: give each pattern as an argument of its own")
     return compile_patterns(patterns or ("**",))
@@ -190,5 +194,5 @@ def _typed(raw: bytes, type: Any) -> Any:
 
 
 def typed(entry: Entry, type: Any) -> Entry:
-    """The entry with its value validated as `type`, where one is given."""
+    """Returns the entry, its value validated if a `type` is given."""
     return entry if type is None else replace(entry, value=validate(entry.value, type))

@@ -1,5 +1,5 @@
 # Generated from ccs/_async/context.py by scripts/twin. Do not edit.
-"""The face of a context: its entries, its life, and who acts in it."""
+"""A context as users hold it: its entries, its mirrors and memories, its end."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ __all__ = ["Context"]
 class Context(Coordination):
     """One task, session, actor, or the global context: the unit of atomicity, order and expiry.
 
-    It comes into being with its first commit, and disappears whole when it has been idle for its ttl, is dropped, or
-    some time after it was finished.
+    Its first commit creates it. It disappears with all its entries when it has been idle for its ttl, when it is dropped,
+    or some time after it was finished.
     """
 
     def __init__(self, place: Place, store: Store) -> None:
@@ -46,17 +46,17 @@ class Context(Coordination):
 
     @property
     def agent(self) -> str:
-        """Who is named in everything that is written here."""
+        """The agent that everything written here is attributed to."""
         return self._place.agent
 
     @property
     def store(self) -> Store:
-        """The store that it belongs to."""
+        """The store that this context belongs to."""
         return self._store
 
     @property
     def last_revision(self) -> int:
-        """The newest revision that this store has had acknowledged here; 0 before."""
+        """The newest revision that the server has acknowledged to this store for this context; 0 before the first."""
         return self._place.route.group_commit.last_revision
 
     def mirror(
@@ -65,10 +65,10 @@ class Context(Coordination):
         max_entries: int = 100_000,
         on_change: Callable[[Change], object] | None = None,
     ) -> Mirror:
-        """A live local copy of what matches, read like a dict; enter it. `MirrorFull` past `max_entries`.
+        """Returns a live local copy of the entries that match: enter it, then read it like a dict.
 
-        `on_change(change)` is called with every change that comes in, one after the other; after a reload with the net
-        ones. What was there from the start is not told.
+        `on_change(change)` is called for every change, in order, but not for the entries that exist when the mirror is
+        entered; after a reload it is called for the net changes. With more than `max_entries` entries it is `MirrorFull`.
 
             >>> entry = task.set("findings/a", 1)
             >>> with task.mirror("findings/**") as findings:
@@ -79,29 +79,29 @@ class Context(Coordination):
 
     @property
     def semantic(self) -> Semantic:
-        """Facts, found by what they mean."""
+        """The semantic memory: facts, found by their meaning."""
         return Semantic(self)
 
     @property
     def episodic(self) -> Episodic:
-        """What happened, in the order of its own time."""
+        """The episodic memory: what happened, in the order in which it happened."""
         return Episodic(self)
 
     @property
     def procedural(self) -> Procedural:
-        """How things are done, and how well that has worked."""
+        """The procedural memory: how things are done, and how well that has worked."""
         return Procedural(self)
 
     def finish(self, outcome: Any = None, *, keep: Duration = 3600) -> None:
-        """The task is over: later writes are `ContextFinished`; readable for `keep` seconds, then gone.
+        """Finishes the context: it stays readable for `keep` seconds, then it is gone.
 
-        Watches yield what is left and then end.
+        Later writes raise `ContextFinished`. Watches yield the changes that are left, then end.
         """
         raw = encode(outcome, self._place.engine.max_value_bytes)
         self._place.commit([finish_op(raw, millis(keep, "keep"))], [], len(raw), heeding=False)
 
     def drop(self) -> None:
-        """Removes the context with everything in it, at once; its watches end with `ContextGone`."""
+        """Removes the context and everything in it at once; its watches raise `ContextGone`."""
         self._place.commit([drop_op()], [], 0, heeding=False)
 
     def _behind(self, fence: Fence) -> Context:

@@ -67,7 +67,7 @@ class Subscribed(Starting, Protocol):
     def drained(self, timeout: float) -> None:
         """Waits until no change waits any more, at most `timeout` seconds."""
 
-    def left(self, patience: Patience) -> int:
+    def undelivered(self, patience: Patience) -> int:
         """Returns how many changes were never delivered."""
 
     def finished(self, timeout: float) -> None:
@@ -226,7 +226,7 @@ class Engine:
         for subscription in subscriptions:
             subscription.finished(max(0.0, end - time.monotonic()))
         patience = Patience(max(end, time.monotonic() + _GIVING_BACK))
-        if undelivered := sum([subscription.left(patience) for subscription in ended]):
+        if undelivered := sum([subscription.undelivered(patience) for subscription in ended]):
             self.stats.add("undelivered", undelivered)
             logger.warning("the store at %s was closed before %d changes were delivered", self.address, undelivered)
 

@@ -1,5 +1,5 @@
 # Generated from ccs/_async/optimistic.py by scripts/twin. Do not edit.
-"""Read, decide, write if nobody else has written meanwhile, or else again: for how long."""
+"""Optimistic writes: read, decide, write if nothing has changed meanwhile, or else retry; here, for how long."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ __all__ = ["Race"]
 
 
 class Race:
-    """The tries at one guarded change; `what` names it to people.
+    """The tries at one guarded change; `name` is for error texts.
 
-    It ends with the last `Conflict` after `attempts` tries, or after `patience` seconds; with `TimeoutError` after
-    `timeout` seconds. What is not given bounds nothing.
+    It raises the last `Conflict` after `attempts` tries or `patience` seconds, and `TimeoutError` after `timeout`
+    seconds. A bound that is None does not apply.
     """
 
     def __init__(
         self,
-        what: str,
+        name: str,
         *,
         attempts: int | None = None,
         timeout: Duration | None = None,
@@ -32,23 +32,24 @@ class Race:
     ) -> None:
         self._attempts = None if attempts is None else whole("attempts", attempts, "at least one", 1)
         self._timeout = None if timeout is None else seconds(timeout, "timeout")
-        self._what, self._patience = what, patience
+        self._patience = patience
+        self._name = name
         self._started = time.monotonic()
         self._last: Conflict | None = None
         self._lost = 0
 
     def __repr__(self) -> str:
-        return f"<Race for the {self._what}, lost {self._lost} times>"
+        return f"<Race for the {self._name}, lost {self._lost} times>"
 
     def check(self) -> None:
-        """Called before each commit: raises `TimeoutError` if the time is up, so that nothing is written late."""
+        """Raises `TimeoutError` if the time is up. Call it before each commit, so that nothing is written late."""
         if self._timeout is not None and self._elapsed() >= self._timeout:
-            raise TimeoutError(self._told(self._timeout)) from self._last
+            raise TimeoutError(self._reason(self._timeout)) from self._last
 
     def lose(self, conflict: Conflict) -> None:
-        """Somebody else was faster: waits a little, longer each time. Raises where there is no further try.
+        """Waits before the next try, longer each time. Raises the conflict, or `TimeoutError`, if there is no next try.
 
-        What a policy refuses is not tried again: the policy stands.
+        The conflict of a policy is raised at once: a retry would meet the same policy.
         """
         self._last = conflict
         self._lost += 1
@@ -64,8 +65,8 @@ class Race:
     def _elapsed(self) -> float:
         return time.monotonic() - self._started
 
-    def _told(self, timeout: float) -> str:
-        tried = "it was slow, not outrun"
+    def _reason(self, timeout: float) -> str:
+        tried = "it was slow, but nobody else wrote first"
         if self._last:
             tried = f"somebody else wrote first, {self._lost} times; the last one was {self._last.agent!r}"
-        return f"the {self._what} was given up after {timeout:g} s: {tried}; nothing was written"
+        return f"the {self._name} was given up after {timeout:g} s: {tried}; nothing was written"

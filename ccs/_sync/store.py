@@ -31,11 +31,12 @@ from ccs.types import ContextInfo, Entry, StoreStats
 
 __all__ = ["ContextSettings", "Store", "connect"]
 
-_POSITIVE = "a whole number, at least 1"
+_POSITIVE = "an integer, at least 1"
 
 _DAY = 86_400_000
 _IDLE = {"tasks": _DAY, "sessions": 30 * _DAY}
-_KEEP_COMMITS, _KEEP_BYTES = 10_000, 16_777_216
+_KEEP_COMMITS = 10_000
+_KEEP_BYTES = 16_777_216
 
 
 def connect(
@@ -48,13 +49,13 @@ def connect(
     embed: Callable[[list[str]], Any] | None = None,
     credential_provider: Any = None,
 ) -> Store:
-    """A store on a server: a folder's own (`"./brain"`; by default the user's), one by URL, or `memory://`.
+    """Returns a store on a server: that of a folder (`"./brain"`; by default the user's), of a URL, or `memory://`.
 
-    Nothing is done until it is entered, or first used. `agent` is written into everything that this store writes.
-    After `retry_for` seconds (at most 300) without an answer, calls are `Unavailable`. `embed` makes a vector of each of
-    a list of texts, for memories that are searched by similarity; with asyncio it may be a coroutine function, and a plain
-    one runs in a worker thread. `credential_provider` is one of redis-py's, or has its methods `get_credentials` or
-    `get_credentials_async`: it is asked for a user and a password whenever a connection is made.
+    It connects when it is entered or first used. `agent` is written into everything that this store writes. A call raises
+    `Unavailable` after `retry_for` seconds (at most 300) without an answer. `embed` takes a list of texts and returns a
+    vector for each, for memories that are searched by similarity; with asyncio it may be a coroutine function, and a plain
+    one runs in a worker thread. `credential_provider` is one of redis-py's, or has its method `get_credentials` or
+    `get_credentials_async`, which is called for a user and a password whenever a connection is made.
 
         >>> import ccs
         >>> with ccs.connect("memory://", agent="gatherer") as store:
@@ -67,14 +68,15 @@ def connect(
         raise InvalidValue(
             f"retry_for is {shown(retry_for)}: at most 300 seconds, since identities are kept for ten minutes"
         )
-    limit, work = _positive("max_value_bytes", max_value_bytes), None if embed is None else Work(embed)
+    limit = _positive("max_value_bytes", max_value_bytes)
+    work = None if embed is None else Work(embed)
     where = with_credentials(parse_target(target), credential_provider)
     engine = Engine(where, check_namespace(namespace), patience, limit, work)
     return Store(engine, None if agent is None else check_agent(agent))
 
 
 class ContextSettings(TypedDict, total=False):
-    """What can be said of a context when it is asked for; see `Store.task`."""
+    """The settings that a caller can give for a context; see `Store.task`."""
 
     agent: str | None
     ttl: Duration | EllipsisType | None
@@ -83,12 +85,12 @@ class ContextSettings(TypedDict, total=False):
 
 
 class Store(Local):
-    """A connection to one deployment; hands out contexts, and does no I/O in doing so.
+    """A connection to one deployment. It hands out contexts, which needs no I/O.
 
-    Entering it connects, checks the server (`UnsafeServer`, `Unavailable`) and starts the subscriptions made so far.
-    After leaving it everything is `StoreClosed`, until it is entered again: that opens it anew, with a new identity.
-    Callbacks that were registered start again then, as they did the first time, and contexts go on; watches, mirrors,
-    inboxes, claims and presences of before stay dead.
+    Entering it connects, checks the server (raising `UnsafeServer` or `Unavailable`) and starts the subscriptions made so
+    far. After it is left, every call raises `StoreClosed`. It can be entered again: it gets a new identity, its contexts
+    can be used again, and registered callbacks start again as they did the first time; its earlier watches, mirrors,
+    inboxes, claims and presences stay ended.
     """
 
     def __init__(self, engine: Engine, agent: str | None) -> None:
@@ -100,12 +102,12 @@ class Store(Local):
 
     @property
     def agent(self) -> str:
-        """Who is named in everything that is written through this store; `<host>:<pid>` where nobody is."""
+        """The agent that everything written through this store is attributed to; `<host>:<pid>` if none was given."""
         return self._named or self._engine.default_agent
 
     @property
     def address(self) -> str:
-        """Where the server is, without secrets."""
+        """The address of the server, without secrets."""
         return self._engine.address
 
     def __enter__(self) -> Store:
@@ -123,16 +125,16 @@ class Store(Local):
         self.close()
 
     def close(self, drain: Duration = 1.0) -> None:
-        """Ends subscriptions, listener and connections, within about a second.
+        """Closes the store: ends subscriptions, listener and connections, within about a second.
 
-        Callbacks that are waiting are called before, for at most `drain` seconds, in which the store still serves them;
-        what is left then is logged, and counted as `undelivered`. Claims, presences and messages that are held are given
-        back at once: others need not wait until they lapse.
+        Before, for at most `drain` seconds, changes that wait are delivered to callbacks, which can still use the store;
+        the rest is logged, and counted as `undelivered`. Claims, presences and messages that this store holds are given
+        back at once, so others need not wait until they expire.
         """
         self._engine.close(seconds(drain, "drain"))
 
     def task(self, id: str, **settings: Unpack[ContextSettings]) -> Context:
-        """The context `/tasks/<id>`; gone after a day without a commit, unless `ttl` says otherwise (None: kept).
+        """Returns the context `/tasks/<id>`; it is gone after a day without a commit, or after `ttl` seconds (None: never).
 
         >>> task = store.task("q2-market", ttl=3600, agent="analyst")
         >>> task.address, task.agent
@@ -141,15 +143,15 @@ class Store(Local):
         return self.context(address_of("tasks", id), **settings)
 
     def session(self, id: str, **settings: Unpack[ContextSettings]) -> Context:
-        """The context `/sessions/<id>`; gone after 30 idle days. Settings as for `task`."""
+        """Returns the context `/sessions/<id>`; it is gone after 30 days without a commit. Settings as for `task`."""
         return self.context(address_of("sessions", id), **settings)
 
     def actor(self, id: str, **settings: Unpack[ContextSettings]) -> Context:
-        """The context `/actors/<id>`, which is kept. Settings as for `task`."""
+        """Returns the context `/actors/<id>`, which never expires by default. Settings as for `task`."""
         return self.context(address_of("actors", id), **settings)
 
     def global_context(self, **settings: Unpack[ContextSettings]) -> Context:
-        """The context `/global`, which is kept. Settings as for `task`."""
+        """Returns the context `/global`, which never expires by default. Settings as for `task`."""
         return self.context("/global", **settings)
 
     def context(
@@ -161,10 +163,10 @@ class Store(Local):
         keep_commits: int | None = None,
         keep_bytes: int | None = None,
     ) -> Context:
-        """Any context, by its address.
+        """Returns the context at an address.
 
-        `ttl` is how long it lives without a commit, or longer where the ttl of an entry is; `keep_commits` and
-        `keep_bytes` bound its history. What is not given stays as it is; what is given holds from the next commit.
+        It expires after `ttl` seconds without a commit (None: never), or later if an entry has a longer ttl; `keep_commits`
+        and `keep_bytes` bound its history. A setting that is omitted stays as it is; others apply from the next commit.
         """
         address = canonical(address)
         given = Settings(
@@ -189,10 +191,10 @@ class Store(Local):
         actor: str | EllipsisType = ...,
         agent: str | None = None,
     ) -> Memory:
-        """Memory with look-up order: the workflow's, then the session's, the actor's, and everybody's.
+        """Returns a memory that looks up keys in the workflow, then the session, the actor and the global context.
 
-        Any of the three may be left out; the global one is always there. Where all are left out, writing wants
-        `scope="global"`. An id that is given and empty, or None, is an `InvalidPath`: never everybody's memory.
+        Each of the three ids may be omitted. Without any, a write must name `scope="global"`. Raises `InvalidPath` for an
+        id that is empty or None, so that it never means the memory of everybody.
 
             >>> memory = store.memory(workflow="w1", session="s1")
             >>> entry = memory.set("topic", "prices")
@@ -205,22 +207,22 @@ class Store(Local):
         return Memory({scope: self.context(address, agent=agent) for scope, address in addresses.items()})
 
     def contexts(self, pattern: str = "/**", *, limit: int | None = None) -> list[ContextInfo]:
-        """What is known of each context whose address matches, sorted by address; of the first `limit` of them.
+        """Returns the info of each context whose address matches, sorted by address; of at most `limit` of them.
 
-        It walks over all keys of the server, page by page, and asks about hundreds of contexts in a round trip. What comes
-        or goes meanwhile may be seen or not.
+        It scans all keys of the server, page by page, and reads hundreds of contexts in a round trip. A context that is
+        created or removed meanwhile may be listed or not.
         """
         if limit is not None:
-            whole("limit", limit, "how many contexts to tell of at most")
+            whole("limit", limit, "how many contexts to return at most")
         return describe(self._engine, compile_addresses((pattern,)), limit)
 
     def get(self, path: str, default: Any = None, *, type: Any = None) -> Any:
-        """The value at an absolute path, as `Context.get`."""
+        """Returns the value at an absolute path; see `Context.get`."""
         context, path = self._split(path)
         return context.get(path, default, type=type)
 
     def entry(self, path: str, *, type: Any = None) -> Entry | None:
-        """The entry at an absolute path, as `Context.entry`."""
+        """Returns the entry at an absolute path; see `Context.entry`."""
         context, path = self._split(path)
         return context.entry(path, type=type)
 
@@ -233,12 +235,12 @@ class Store(Local):
         if_version: int | None = None,
         if_revision: int | None = None,
     ) -> Entry:
-        """Writes a value at an absolute path, as `Context.set`."""
+        """Writes a value at an absolute path. Returns its entry; see `Context.set`."""
         context, path = self._split(path)
         return context.set(path, value, ttl=ttl, if_version=if_version, if_revision=if_revision)
 
     def delete(self, path: str, *, if_version: int | None = None, if_revision: int | None = None) -> bool:
-        """Removes the entry at an absolute path, as `Context.delete`."""
+        """Removes the entry at an absolute path. Returns whether it existed; see `Context.delete`."""
         context, path = self._split(path)
         return context.delete(path, if_version=if_version, if_revision=if_revision)
 
@@ -249,16 +251,16 @@ class Store(Local):
         buffer: int = 1024,
         buffer_bytes: int = 8_388_608,
     ) -> StoreWatch:
-        """The changes that match in all contexts, new ones too; ordered within each.
+        """Returns a watch of the changes that match in all contexts, also in new ones; in order within each context.
 
-        Patterns are absolute: `/tasks/*/status`. The end of a context is delivered with `op="gone"`; contexts that came and
-        went while the watch could not listen, with `op="missed"`. An error of history is raised once and carries the
-        `address` of its context; the others go on.
+        Patterns are absolute: `/tasks/*/status`. The end of a context is a change with `op="gone"`; contexts that came and
+        went while the watch was disconnected are reported in a change with `op="missed"`. A history error is raised once
+        and carries the `address` of its context; the watch goes on.
         """
         return StoreWatch(self._engine, patterns or ("/**",), since=since, buffer=buffer, buffer_bytes=buffer_bytes)
 
     def stats(self) -> StoreStats:
-        """What this store has done since it was made, in counts."""
+        """Returns counts of what this store has done since it was made."""
         return self._engine.stats.frozen()
 
     def _split(self, path: str) -> tuple[Context, str]:
@@ -273,7 +275,7 @@ def _ttl(ttl: Duration | EllipsisType | None) -> int | None:
 
 
 def _kept(name: str, value: int | None, for_ever: int) -> int | None:
-    # More than anybody will write is as much as all; the script counts in so many digits.
+    # A bound beyond what anybody will write keeps everything; the script has room for that many digits.
     return None if value is None else min(whole(name, value, _POSITIVE, 1, math.inf), for_ever)
 
 

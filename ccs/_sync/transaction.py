@@ -1,5 +1,5 @@
 # Generated from ccs/_async/transaction.py by scripts/twin. Do not edit.
-"""Several reads and writes as one commit: reads are guards, writes are applied together or not at all."""
+"""Several reads and writes as one commit: reads become guards, writes are applied together or not at all."""
 
 from __future__ import annotations
 
@@ -25,14 +25,16 @@ _DELETED = object()
 
 
 class Transaction(Local):
-    """What is read is guarded, missing included; what is written is seen by its own reads, and by others at the end.
+    """Several reads and writes that are committed together when the block is left.
 
-    Leaving it commits, unless an exception passes through: then nothing is written. If anything that was read has
-    changed meanwhile, `Conflict` is raised and nothing is written.
+    Its own reads see its writes; others see them once it has committed. Every path that it reads is guarded, also one
+    without an entry: if any has changed since, leaving raises `Conflict` and nothing is written. Nor is anything written
+    if an exception leaves the block.
     """
 
     def __init__(self, reads: Reads) -> None:
-        self._reads, self._place = reads, reads.place
+        self._reads = reads
+        self._place = reads.place
         self._seen: dict[str, Entry | None] = {}
         self._writes: dict[str, tuple[Any, int | None]] = {}
         self._more: list[tuple[Operation, Sequence[Guard], int]] = []
@@ -56,9 +58,9 @@ class Transaction(Local):
             self._commit()
 
     def get(self, path: str, default: Any = None, *, type: Any = None) -> Any:
-        """The value at a path as this transaction sees it, or `default`."""
+        """Returns the value at a path as this transaction sees it, or `default` if there is no entry."""
         self._check_open()
-        if path in self._writes:  # its own word: nothing is read, so nothing to guard
+        if path in self._writes:  # its own write: nothing is read, so there is nothing to guard
             raw = self._writes[path][0]
             value = default if raw is _DELETED else decode(raw)
             return value if type is None or raw is _DELETED else validate(value, type)
@@ -66,9 +68,9 @@ class Transaction(Local):
         return default if entry is None else entry.value
 
     def entry(self, path: str, *, type: Any = None) -> Entry | None:
-        """The entry at a path as this transaction sees it; None where there is none.
+        """Returns the entry at a path as this transaction sees it; None if there is none.
 
-        What the transaction has written itself has no revision yet, so 0, and its times are those of this machine.
+        An entry that it has written itself has revision 0, as it is not committed yet, and the times of this machine.
         """
         self._check_open()
         raw, ttl = self._writes.get(path, (None, None))
@@ -77,26 +79,27 @@ class Transaction(Local):
         if path not in self._seen:
             self._seen[path] = self._reads.entry(check_path(path))
         entry = self._seen[path] if raw is None else self._written(path, raw, ttl)
-        # A copy: what a caller changes in it is not what a later read of this transaction sees.
+        # A copy, so that a caller that changes it does not change what this transaction reads later.
         return None if entry is None else typed(copy.deepcopy(entry), type)
 
     def exists(self, path: str) -> bool:
-        """Whether there is an entry at a path as this transaction sees it."""
+        """Returns whether there is an entry at a path as this transaction sees it."""
         self._check_open()
         if path in self._writes:
             return self._writes[path][0] is not _DELETED
         return self.entry(path) is not None
 
     def set(self, path: str, value: Any, *, ttl: Duration | None = None) -> None:
-        """Writes a value at the end; without `ttl` an earlier deadline is cleared."""
+        """Writes a value at the end. Without `ttl` it clears the deadline that the entry had."""
         self._check_open()
         raw = encode(value, self._place.engine.max_value_bytes)
-        self._writes[check_writable(path)] = raw, None if ttl is None else millis(ttl)
+        deadline = None if ttl is None else millis(ttl)
+        self._writes[check_writable(path)] = (raw, deadline)
 
     def delete(self, path: str) -> None:
-        """Removes an entry at the end, if it is there."""
+        """Removes an entry at the end, if it exists."""
         self._check_open()
-        self._writes[check_writable(path)] = _DELETED, None
+        self._writes[check_writable(path)] = (_DELETED, None)
 
     def send(
         self,
@@ -108,7 +111,9 @@ class Transaction(Local):
         ttl: Duration | None = None,
         limit: int = INBOX_LIMIT,
     ) -> str:
-        """Sends a message at the end, in the same commit; its id. See `Context.send`; `InboxFull` is raised at the end.
+        """Sends a message at the end, in the same commit. Returns its id.
+
+        As `Context.send`, but leaving the transaction raises `InboxFull`.
 
         >>> with task.transaction() as tx:
         ...     tx.set("sources/a", "ready")
@@ -122,13 +127,13 @@ class Transaction(Local):
         return posted.id
 
     def publish(self, topic: str, data: Any) -> None:
-        """Tells an event at the end, in the same commit; see `Context.publish`."""
+        """Publishes an event at the end, in the same commit; see `Context.publish`."""
         self._check_open()
         raw = encode(data, self._place.engine.max_value_bytes)
         self.add(event_op(check_writable(topic), raw), size=len(raw))
 
     def add(self, operation: Operation, guards: Sequence[Guard] = (), size: int = 0) -> None:
-        """Does something else at the end, if its guards hold too. For the inside: recipes, not users."""
+        """Adds an operation, and guards that must hold too. Internal: recipes use it."""
         self._check_open()
         self._more.append((operation, guards, size))
 
@@ -137,29 +142,37 @@ class Transaction(Local):
             raise Misuse("this transaction is not open: use it inside its with block")
 
     def _written(self, path: str, raw: bytes, ttl: int | None) -> Entry:
-        before, now = self._seen[path], datetime.now(UTC)
-        version, created = (before.version + 1, before.created_at) if before else (1, now)
+        before = self._seen[path]
+        now = datetime.now(UTC)
+        version = before.version + 1 if before else 1
+        created = before.created_at if before else now
         expires = None if ttl is None else now + timedelta(milliseconds=ttl)
         return Entry(path, decode(raw), version, 0, self._place.agent, created, now, expires)
 
     def _commit(self) -> None:
         if not self._seen and not self._writes and not self._more:
             return
-        operations = [
+        try:
+            applied = self._place.write(self._operations(), self._guards(), self._size())
+        except Crowded as crowded:
+            self._place.expect(1)  # messages may have expired while no client was there to sweep them
+            raise self._outbox.refusal(crowded) from None
+        self.revision = applied.revision
+        for _, ttl in self._writes.values():
+            self._place.expect(ttl)
+        for posted in self._outbox.posted:
+            self._place.expect(posted.ttl)
+
+    def _operations(self) -> list[Operation]:
+        writes = [
             delete_op(path) if raw is _DELETED else set_op(path, raw, ttl, lasting=True)
             for path, (raw, ttl) in self._writes.items()
         ]
-        operations += [operation for operation, _, _ in self._more]
-        size = sum(len(raw) for raw, _ in self._writes.values() if raw is not _DELETED)
-        size += sum(size for _, _, size in self._more)
-        try:
-            applied = self._place.write(operations, self._guards(), size)
-        except Crowded as crowded:
-            self._place.expect(1)  # some may have expired while nobody was there to sweep
-            raise self._outbox.refusal(crowded) from None
-        self.revision = applied.revision
-        for ttl in (*(ttl for _, ttl in self._writes.values()), *(posted.ttl for posted in self._outbox.posted)):
-            self._place.expect(ttl)
+        return writes + [operation for operation, _, _ in self._more]
+
+    def _size(self) -> int:
+        written = sum(len(raw) for raw, _ in self._writes.values() if raw is not _DELETED)
+        return written + sum(size for _, _, size in self._more)
 
     def _guards(self) -> list[Guard]:
         read = [revision_guard(path, entry.revision if entry else 0) for path, entry in self._seen.items()]

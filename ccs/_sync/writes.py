@@ -39,17 +39,17 @@ from ccs.types import Entry
 __all__ = ["Writes"]
 
 _SMALL = 2**53
-# All commits of a batch have one time, and it is that of each entry that they create.
+# All commits of a batch have one time, which is also the creation time of the entries that they create.
 _moment = lru_cache(maxsize=64)(from_micros)
 
 
 class Writes(Reads):
     """The writing half of a context.
 
-    A lost race is a `Conflict`. What reads before it writes is tried again for `retry_for` seconds first. A finished context refuses with `ContextFinished`; a path that begins with `@` is a
-    `ReservedPath`. What cannot be stored is an `EncodingError`, what is too large a `ValueTooLarge`. A server that is
-    full gives `StoreFull`, one that does not answer `Unavailable`. In all these cases nothing was written, unless
-    `Unavailable` says `maybe_applied`.
+    All methods raise: `Conflict` if a guard does not hold (a method that reads before it writes retries first, for
+    `retry_for` seconds); `ContextFinished`; `ReservedPath` for a path that begins with `@`; `EncodingError` for a value
+    that cannot be stored, `ValueTooLarge` for one that is too large; `StoreFull` if the server is full, `Unavailable` if
+    it does not answer. Then nothing was written, unless `Unavailable` has `maybe_applied`.
     """
 
     def set(
@@ -61,10 +61,11 @@ class Writes(Reads):
         if_version: int | None = None,
         if_revision: int | None = None,
     ) -> Entry:
-        """Writes a value; without `ttl` an earlier deadline is cleared. With a guard it is compare-and-set.
+        """Writes a value. Returns its entry. With a guard it is compare-and-set.
 
-        `if_version=0` and `if_revision=0` mean that there must be no entry. Versions restart when a path is created
-        again: who has read before guards on the revision.
+        `ttl` is in seconds; without it, a deadline that the entry had is cleared. `if_version=0` and `if_revision=0` mean
+        that no entry may exist. Versions restart when a path is created again, so a caller that has read the entry should
+        guard on its revision.
 
             >>> entry = task.set("status", "data_ready")
             >>> entry = task.set("status", "analysed", if_revision=entry.revision)
@@ -79,11 +80,11 @@ class Writes(Reads):
         return self._entry(path, applied.merged or raw, applied, deadline)
 
     def create(self, path: str, value: Any, *, ttl: Duration | None = None) -> Entry:
-        """Writes a value where there is none; `Conflict` otherwise."""
+        """Writes a value at a path that has no entry. Returns the entry; raises `Conflict` if there is one."""
         return self.set(path, value, ttl=ttl, if_version=0)
 
     def delete(self, path: str, *, if_version: int | None = None, if_revision: int | None = None) -> bool:
-        """Removes an entry; whether it was there. With a guard it is compare-and-delete.
+        """Removes an entry. Returns whether it existed. With a guard it is compare-and-delete.
 
         >>> entry = task.set("a", 1)
         >>> task.delete("a", if_revision=entry.revision), task.delete("a")
@@ -94,12 +95,11 @@ class Writes(Reads):
         return applied.result == (1,)
 
     def delete_matching(self, *patterns: str) -> int:
-        """Removes what matched when it looked, in one commit. Returns how many entries that were.
+        """Removes the entries that match, in one commit. Returns how many it removed.
 
-        It wants at least one pattern, else `InvalidPattern`: an empty list of them removes nothing. `**` is everything.
-
-        What is too large for one commit (16 MiB with the values that go, or 125,000 entries) is removed in steps, each of
-        them one commit. Where somebody else changes an entry meanwhile, it looks again at what is left.
+        Raises `InvalidPattern` without a pattern; `**` matches everything. If another client changes one of the entries
+        meanwhile, it reads again and goes on with the entries that are left. More than one commit can hold (16 MiB with
+        the removed values, or 125,000 entries) is removed in several, each atomic.
         """
         if not patterns:
             raise InvalidPattern("delete_matching got no pattern: give at least one; ** matches everything")
@@ -109,9 +109,9 @@ class Writes(Reads):
         while True:
             found = self._find(matcher.selectors, matcher.matches)
             try:
-                for step in removals({check_writable(path): raw for path, raw in found.entries.items()}):
-                    self._remove(step)
-                    removed += len(step)
+                for part in removals({check_writable(path): raw for path, raw in found.entries.items()}):
+                    self._remove(part)
+                    removed += len(part)
             except Conflict as conflict:
                 race.lose(conflict)
             else:
@@ -123,7 +123,7 @@ class Writes(Reads):
         self._place.commit(operations, guards, sum(map(len, entries)))
 
     def set_many(self, values: Mapping[str, Any], *, ttl: Duration | None = None) -> int:
-        """Writes several values in one commit; its revision."""
+        """Writes several values, a map of paths to values, in one commit. Returns its revision."""
         if not isinstance(values, Mapping):
             raise InvalidValue(f"set_many takes a map of paths to values, not {type(values).__name__}")
         deadline = None if ttl is None else millis(ttl)
@@ -145,13 +145,13 @@ class Writes(Reads):
         attempts: int | None = None,
         timeout: Duration | None = None,
     ) -> Entry:
-        """Replaces the value by `fn(value)`, again until nobody else wrote meanwhile; `fn(default)` where there is none.
+        """Replaces the value by `fn(value)`, or by `fn(default)` if there is no entry. Returns the entry.
 
-        Without `ttl` an earlier deadline stays. `fn` may be called several times: it should do nothing else.
+        It retries whenever somebody else has written meanwhile, so `fn` may be called several times and should have no
+        side effects. Without `ttl` a deadline that the entry had stays.
 
-        `attempts` and `timeout` bound the tries. After so many that somebody else outran, the last `Conflict` is raised.
-        After so many seconds, those of `fn` included, `TimeoutError` is. Either way nothing was written. While the
-        server does not answer, `retry_for` counts.
+        Raises the last `Conflict` after `attempts` lost tries, or `TimeoutError` after `timeout` seconds, those of `fn`
+        included; then nothing was written. While the server does not answer, `retry_for` is the bound.
 
             >>> entry = task.update("tags", lambda tags: [*tags, "new"], default=[])
             >>> entry.value
@@ -164,7 +164,9 @@ class Writes(Reads):
         return self._replace(path, fn, default, race, deadline)
 
     def merge(self, path: str, patch: Mapping[Any, Any]) -> Entry:
-        """Changes a map by RFC 7396: keys are merged at every depth, None removes one. A deadline stays.
+        """Merges a patch into a map by RFC 7396: key by key at every depth, None removes a key. Returns the entry.
+
+        A deadline stays. Raises `InvalidValue` if the value or the patch is not a map.
 
         >>> entry = task.set("settings", {"model": {"name": "m1", "seed": 7}})
         >>> task.merge("settings", {"model": {"seed": None}, "lang": "en"}).value
@@ -182,7 +184,9 @@ class Writes(Reads):
         return self._replace(check_writable(path), merged, {}, self._race(f"merge into {path!r}"))
 
     def increment(self, path: str, by: float = 1) -> int | float:
-        """Adds to a number, 0 where there is none; the new value. A deadline stays.
+        """Adds to a number, or to 0 if there is no entry. Returns the new value. A deadline stays.
+
+        Raises `InvalidValue` if the value is not a number.
 
         >>> task.increment("count"), task.increment("count", 41)
         (1, 42)
@@ -197,11 +201,14 @@ class Writes(Reads):
                 return applied.result[3]
             except NotComputable:
                 pass
-        entry = self._replace(path, lambda value: _sum(path, value, by), 0, self._race(f"increment of {path!r}"))
+        race = self._race(f"increment of {path!r}")
+        entry = self._replace(path, lambda value: _sum(path, value, by), 0, race)
         return _number(path, entry.value)
 
     def append(self, path: str, *items: Any, max_items: int | None = None) -> Entry:
-        """Adds items to the end of a list, a new one where there is none; of more than `max_items` the oldest go.
+        """Appends items to a list, or to a new one if there is no entry. Returns the entry. A deadline stays.
+
+        With `max_items`, the oldest items beyond that many are removed. Raises `InvalidValue` if the value is not a list.
 
         >>> task.append("log", "a", "b", "c", max_items=2).value
         ['b', 'c']
@@ -219,7 +226,10 @@ class Writes(Reads):
         return self._entry(path, self._value_at(path, applied.revision), applied)
 
     def renew(self, path: str, ttl: Duration | None) -> bool:
-        """Gives an entry a new deadline, None to keep it; whether it was there. Neither a revision nor an event."""
+        """Moves the deadline of an entry to `ttl` seconds from now, or removes it (None). Returns whether the entry exists.
+
+        It changes no revision and sends no event.
+        """
         deadline = None if ttl is None else millis(ttl)
         applied = self._place.commit([renew_op(check_writable(path), deadline, lasting=True)], [], len(path))
         self._place.expect(deadline)
@@ -231,14 +241,15 @@ class Writes(Reads):
     def _entry(self, path: str, raw: bytes, applied: Applied, deadline: int | None = None) -> Entry:
         if deadline is not None:
             self._place.expect(deadline)
-        version, created, expiry = applied.result[:3]
+        version, made, expiry = applied.result[:3]
+        created = _moment(made)
+        updated = _moment(applied.at)
         expires = from_millis(expiry) if expiry else None
-        made, updated = _moment(created), _moment(applied.at)
-        return new_entry(path, decode(raw), version, applied.revision, self._place.agent, made, updated, expires)
+        return new_entry(path, decode(raw), version, applied.revision, self._place.agent, created, updated, expires)
 
-    def _race(self, what: str) -> Race:
-        """For what takes no bounds of its caller's: the patience that the store has with its server."""
-        return Race(what, patience=self._place.engine.retry_for)
+    def _race(self, name: str) -> Race:
+        """Bounds the tries of a method without `attempts` and `timeout` by the store's `retry_for`."""
+        return Race(name, patience=self._place.engine.retry_for)
 
     def _replace(
         self, path: str, fn: Callable[[Any], Any], default: Any, race: Race, deadline: int | None = None
@@ -267,10 +278,11 @@ class Writes(Reads):
         return self._replace(path, appended, [], self._race(f"append to {path!r}"))
 
     def _value_at(self, path: str, revision: int) -> bytes:
-        """The value that a commit of ours gave to a path: others may have written since."""
-        journal, place = self._place.keys.journal, self._place
-        items = place.read(("XRANGE", journal, f"{revision}-0", "+", "COUNT", "1"))
-        if raw := raw_record_at(items, revision):
+        """Returns the value that our commit gave to a path; others may have written it since."""
+        place = self._place
+        items = place.read(("XRANGE", place.keys.journal, f"{revision}-0", "+", "COUNT", "1"))
+        raw = raw_record_at(items, revision)
+        if raw:
             return parse_entry(parse_record(raw).steps[0].after).value
         current = self._raw(path)
         return current.value if current else encode([])
@@ -279,8 +291,12 @@ class Writes(Reads):
 def _guards(path: str, if_version: int | None, if_revision: int | None) -> list[Guard]:
     if if_version is None and if_revision is None:
         return []
-    asked = (version_guard, "if_version", if_version), (revision_guard, "if_revision", if_revision)
-    return [guard(path, _count(name, value)) for guard, name, value in asked if value is not None]
+    guards = []
+    if if_version is not None:
+        guards.append(version_guard(path, _count("if_version", if_version)))
+    if if_revision is not None:
+        guards.append(revision_guard(path, _count("if_revision", if_revision)))
+    return guards
 
 
 def _count(name: str, value: object) -> int:

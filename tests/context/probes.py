@@ -1,4 +1,4 @@
-"""What the tests of a context look at behind its back, and what they have in common."""
+"""What the tests of a context have in common, and how they look at it without the library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is given to whatever is public, what comes back is a result, or an error of ours."""
+"""Whatever arguments a public function gets, it returns a result, or raises an error of CCS."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def unopened() -> dict[str, Any]:
 
 @pytest.mark.parametrize("colour", COLOURS)
 @pytest.mark.parametrize("place", PLACES)
-async def test_bad_input_is_an_error_of_ours(unopened: dict[str, Any], colour: str, place: str) -> None:
+async def test_bad_input_raises_an_error_of_ccs(unopened: dict[str, Any], colour: str, place: str) -> None:
     faults: list[str] = []
     async with unopened[colour] as store:
         thing = PLACES[place](store)

@@ -1,4 +1,4 @@
-"""The journal holds a batch in one item; who reads it finds each commit. G2, G6, G8."""
+"""The journal holds a batch in one item; readers find each commit. G2, G6, G8."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ async def large(request: pytest.FixtureRequest, valkey: str, namespace: str) -> 
 
 
 async def check_whole(task: Any, prefix: str, size: int) -> None:
-    """Sets so many entries in one commit, which all see whole, and deletes them in another one."""
+    """Sets that many entries in one commit, which all readers see complete, and deletes them in another one."""
     values = {f"{prefix}/k/{i}": i for i in range(size)}
     async with task.watch(f"{prefix}/**") as changes:
         revision = await task.set_many(values)
@@ -112,7 +112,7 @@ async def test_a_commit_that_is_too_large_is_refused_whole(large: Any) -> None:
 
 
 async def test_a_commit_over_thousands_of_entries_that_are_due_expires_each_of_them_once(large: Any) -> None:
-    """Given deadlines that have passed unnoticed, when all of it is set anew, then nobody waits for a look after each."""
+    """Given many unswept entries, when all are set again, then no other client waits for a sweep of each."""
     values = {f"k/{i}": i for i in range(4_001)}
     await large.set_many(values, ttl=0.02)
     await asyncio.sleep(0.025)

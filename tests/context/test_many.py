@@ -58,8 +58,8 @@ def test_a_limit_that_is_no_number_of_contexts_is_refused(store: ccs.Store, limi
         store.contexts(limit=limit)
 
 
-async def test_what_one_commit_does_not_hold_is_removed_in_steps(open_store: Open) -> None:
-    """Given 20 MB of values, when all are removed, then that takes two commits, and every change is told."""
+async def test_entries_that_one_commit_cannot_hold_are_removed_in_several(open_store: Open) -> None:
+    """Given 20 MB of values, when all are removed, then that takes two commits, and every change is delivered."""
     store = await open_store()
     task = store.task("x", keep_bytes=100_000_000)
     for number in range(20):
@@ -151,8 +151,8 @@ def test_many_threads_get_a_claim_one_after_the_other(valkey: str, namespace: st
     assert sorted(tokens) == tokens
 
 
-async def test_whoever_leads_the_line_may_leave_it(valkey: str, namespace: str) -> None:
-    """Given five who wait, when the first of them, who reads for all, is cancelled, then the others get their turn."""
+async def test_the_leader_of_a_line_may_leave_it(valkey: str, namespace: str) -> None:
+    """Given five waiters, when the first, which reads for all, is cancelled, then the others get their turn."""
     async with ccs.aio.connect(valkey, namespace=namespace) as store:
         task, order = store.task("x"), []
 

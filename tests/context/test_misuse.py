@@ -1,4 +1,4 @@
-"""What is used in a state in which it cannot be says so, and so does what is copied or sent to another process."""
+"""An object that is used in a wrong state says so, and so does one that is copied or sent to another process."""
 
 from __future__ import annotations
 

@@ -85,9 +85,7 @@ async def test_other_settings_shorten_nothing(task: Any, shared: Any) -> None:
 
 
 @pytest.mark.parametrize("ttl", [2 * LONG, None], ids=["lived for longer", "was kept"])
-async def test_a_context_that_is_told_to_live_shorter_still_outlasts_its_entries(
-    shared: Any, ttl: float | None
-) -> None:
+async def test_a_context_that_gets_a_shorter_ttl_still_outlasts_its_entries(shared: Any, ttl: float | None) -> None:
     await shared.task("t", ttl=ttl).set("a", 1, ttl=LONG)
     await shared.task("t", ttl=IDLE).set("b", 1)
     assert LONG < await left(shared.task("t")) < LONG + 10

@@ -1,4 +1,4 @@
-"""Time travel: the context as it stood (G3, G6), and what changed on the whole."""
+"""Time travel: the context at an earlier moment (G3, G6), and the net changes."""
 
 from __future__ import annotations
 

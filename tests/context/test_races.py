@@ -1,4 +1,4 @@
-"""Who always loses: `update` and `transact` end when their caller says so, the others when the store's patience ends."""
+"""A writer that always loses: `update` and `transact` end at their caller's bounds, the others when the store's patience ends."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ async def test_what_its_function_takes_counts_too(task: Any) -> None:
             pass
         return "late"
 
-    with pytest.raises(TimeoutError, match="it was slow, not outrun; nothing was written"):
+    with pytest.raises(TimeoutError, match="it was slow, but nobody else wrote first; nothing was written"):
         await task.update("a", slow, timeout=SHORT / 2)
     assert await task.get("a") == 1
 

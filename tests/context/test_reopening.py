@@ -1,4 +1,4 @@
-"""A store that is entered again: opened anew, with a new identity. What was registered goes on; what was held is over."""
+"""A store that is entered again: it gets a new identity, its callbacks go on, and what it held is given back."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ async def test_a_mirror_of_before_keeps_what_it_had(store: Any, task: Any) -> No
 # Where, and by whom.
 
 
-def test_it_is_opened_anew_on_another_event_loop(target: str, namespace: str) -> None:
+def test_it_is_opened_again_on_another_event_loop(target: str, namespace: str) -> None:
     told: list[Any] = []
     store = ccs.aio.connect(target, namespace=namespace)
     task = store.task("t")
@@ -289,8 +289,8 @@ async def test_it_can_be_entered_again_after_it_could_not_be_opened(
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_patience_holds_after_it_was_opened_anew(colour: str, own_server: PrivateServer, namespace: str) -> None:
-    """Given a second opening, when the server stops answering, then all who write are told in time."""
+async def test_patience_holds_after_it_was_opened_again(colour: str, own_server: PrivateServer, namespace: str) -> None:
+    """Given a second opening, when the server stops answering, then all writers get an error in time."""
     store = connect_in(colour, own_server.url, namespace=namespace, retry_for=1.0)
     task = store.task("t")
     async with store:
@@ -306,7 +306,7 @@ async def test_patience_holds_after_it_was_opened_anew(colour: str, own_server: 
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_a_folder_is_opened_anew(colour: str, tmp_path: Any) -> None:
+async def test_a_folder_is_opened_again(colour: str, tmp_path: Any) -> None:
     store = connect_in(colour, str(tmp_path / "brain"))
     for number in range(3):
         async with store:
@@ -320,8 +320,8 @@ async def test_a_private_server_in_memory_begins_empty() -> None:
             assert await store.task("t").increment("count") == 1
 
 
-def test_entering_waits_for_whoever_still_closes_it(valkey: str, namespace: str) -> None:
-    """Given threads that enter and leave one store all the time, then it is open or closed, and never half of each."""
+def test_entering_waits_for_a_thread_that_still_closes_it(valkey: str, namespace: str) -> None:
+    """Given threads that enter and leave one store all the time, then it is open or closed, and nothing between."""
     store = ccs.connect(valkey, namespace=namespace)
     task = store.task("t")
     applied, refused = list[int](), list[BaseException]()

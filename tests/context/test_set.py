@@ -68,8 +68,8 @@ async def test_a_guard_that_holds_lets_the_write_pass(task: Any) -> None:
 
 
 @pytest.mark.parametrize("guard", ["if_version", "if_revision"])
-async def test_a_guard_that_does_not_hold_is_a_conflict_that_tells_who_was_first(open_store: Open, guard: str) -> None:
-    """G4: the loser learns version, revision and agent; nothing of its commit is applied."""
+async def test_a_guard_that_does_not_hold_is_a_conflict_that_names_who_was_first(open_store: Open, guard: str) -> None:
+    """G4: the conflict has version, revision and agent, and nothing of the commit is applied."""
     other, mine = (await open_store("other agent")).task("t"), (await open_store("me")).task("t")
     await other.set("a", 1)
     entry = await other.set("a", 2, ttl=60)
@@ -118,7 +118,7 @@ async def test_a_delete_tells_whether_there_was_something(task: Any) -> None:
     assert await task.revision() == before
 
 
-async def test_an_entry_past_its_deadline_counts_as_missing_for_whoever_writes(task: Any) -> None:
+async def test_an_entry_past_its_deadline_counts_as_missing_for_all_writers(task: Any) -> None:
     """G9."""
     old = await task.set("a", 1, ttl=0.05)
     await aeventually(lambda: gone(task, "a"))

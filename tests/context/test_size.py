@@ -1,4 +1,4 @@
-"""What a context takes of a server is its data, and little more."""
+"""A context takes hardly more memory of a server than its data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def taken(client: Any, keys: Keys) -> int:
 def test_a_context_of_one_entry_takes_less_than_half_of_what_it_took(
     kind: str, server_urls: Any, namespace: str
 ) -> None:
-    """Given a server with its own settings, when contexts begin, also anew, then their journals are no larger than needed."""
+    """Given a server with its own settings, when contexts are created, also again, then their journals are no larger than needed."""
     url = server_urls(kind)
     with ccs.connect(url, namespace=namespace) as store, redis.Redis.from_url(url) as client:
         task, keys = store.task("42", ttl=60), keys_of(namespace, "/tasks/42")

@@ -1,4 +1,4 @@
-"""What `set` takes, `type=` reads back equal, wherever a type can be asked for; all else is refused and not written (G11)."""
+"""What `set` accepts, `type=` reads back equal, in all methods with a type; all else is refused and not written (G11)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Update, merge, increment and append: nothing is lost, whoever else writes (G4), and types stay (G11)."""
+"""Update, merge, increment and append: no write is lost, whatever others write (G4), and types stay (G11)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The example as a user runs it, with fewer documents: it checks itself, and says what it found."""
+"""The example as a user runs it, with fewer documents: it checks itself, and prints the result."""
 
 from __future__ import annotations
 

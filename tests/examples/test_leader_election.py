@@ -1,4 +1,4 @@
-"""The example as a user runs it: one leads at a time, also when a leader is killed."""
+"""The example as a user runs it: there is one leader at a time, also when a leader is killed."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "market_research.py"
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """What a run of the example said, and the report that it wrote."""
+    """Returns the output of a run of the example, and the report that it wrote."""
     out = tmp_path_factory.mktemp("market") / "report.md"
     command = [sys.executable, str(EXAMPLE), "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=scaled(60), check=False)

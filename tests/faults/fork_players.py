@@ -1,4 +1,4 @@
-"""A program with a store at module level, whose work is done by children: what each of them saw, as lines of JSON.
+"""A program with a store at module level, whose children do the work: prints what each of them saw, as lines of JSON.
 
 python -m tests.faults.fork_players COLOUR HOW URL NAMESPACE
 """

@@ -1,4 +1,4 @@
-"""G1: wherever the commit script is made to fail, each commit is applied wholly or not at all.
+"""G1: wherever the commit script is made to fail, each commit is applied completely or not at all.
 
 Every command that it uses is refused in turn, every key made read-only or of another type, the channel refused, for every
 kind of operation, alone and in batches: what is left in the keys, in the journal and on the channel is compared with
@@ -117,7 +117,7 @@ DENIALS = (
 
 
 class Stage:
-    """A server, a context on it that is made anew for each case, and a user whose rights are taken away."""
+    """A server, a context that is created again for each case, and a user whose rights are taken away."""
 
     def __init__(self, url: str, namespace: str) -> None:
         self.admin = redis.Redis.from_url(url)
@@ -253,7 +253,7 @@ def cases() -> Iterator[tuple[str, bool, str]]:
 
 
 def test_a_commit_that_a_right_is_missing_for_is_applied_wholly_or_not_at_all(stage: Stage) -> None:
-    """Given a user who lacks one right, when it asks for anything, then nothing is left half done, nor half told."""
+    """Given a user that lacks one right, when it makes any commit, then nothing is half applied, nor half published."""
     for name, there, denial in cases():
         stage.begin(there)
         stage.deny(denial)
@@ -267,7 +267,7 @@ def test_a_commit_that_a_right_is_missing_for_is_applied_wholly_or_not_at_all(st
 
 
 def test_a_commit_that_meets_a_key_of_another_type_is_applied_wholly_or_not_at_all(stage: Stage) -> None:
-    """Given a key that something else wrote, when a commit needs it, then nothing is left half done, nor half told."""
+    """Given a key that another program wrote, when a commit needs it, then nothing is half applied, nor half published."""
     for name in SITUATIONS:
         for there in (True, False):
             for wrong in KEYS:

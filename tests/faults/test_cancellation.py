@@ -1,4 +1,4 @@
-"""G14: whoever is cancelled or interrupted, wherever it happens to be, hurts nobody else and leaves nothing half-done."""
+"""G14: a call that is cancelled or interrupted, at any point, affects no other call and leaves nothing half done."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def victim(store: ccs.aio.Store, dice: random.Random, token: str) -> None:
         lambda: store.contexts(),
         lambda: pair(task, path, token),
         lambda: watch(task, path),
-        lambda: overhear(store),
+        lambda: watch_the_store(store),
         lambda: task.wait_for("never", timeout=5),
         lambda: scan(task),
     ]
@@ -85,7 +85,7 @@ async def watch(task: ccs.aio.Context, path: str) -> None:
         await changes.receive(timeout=1)
 
 
-async def overhear(store: ccs.aio.Store) -> None:
+async def watch_the_store(store: ccs.aio.Store) -> None:
     async with store.watch() as changes:
         await changes.receive(timeout=1)
 
@@ -161,7 +161,7 @@ async def test_cancelling_random_calls_hurts_nobody_else(
             assert fates["done"] > 20
             proxy.fault = faults(random.Random(chosen), 0.0, ("drop",))
             assert not store._engine.opening.listener._feeds, "a cancelled watch has left its feed behind"
-            assert not store._engine.opening.listener._store_subscribers
+            assert not store._engine.opening.listener._observers
             await aeventually(lambda: len(client.client_list()) - 1 <= 3, what="the connections of one store")
             running = tasks()
             assert running["ccs commit"] + running["ccs dial"] == 0
@@ -196,10 +196,10 @@ async def test_a_cancelled_commit_that_was_not_sent_never_happens(proxy: Proxy, 
         assert (await task.set("after", 1)).version == 1
 
 
-async def test_cancelling_the_first_of_many_who_open_a_store_leaves_it_to_the_others(
+async def test_cancelling_the_first_of_many_openers_of_a_store_leaves_it_to_the_others(
     own_server: PrivateServer, namespace: str
 ) -> None:
-    """Given many who use a store that nobody entered, when some are cancelled midway, then the others get through."""
+    """Given many users of a store that was not entered, when some are cancelled midway, then the others get through."""
     chosen = seed()
     for turn in range(counts(30, 300)):
         dice = random.Random(chosen + turn)

@@ -1,4 +1,4 @@
-"""G5, G9: clocks that are set, in both directions, apply nothing twice and bring nothing back."""
+"""G5, G9: when clocks are set, in either direction, nothing is applied twice and nothing comes back."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def earlier(moment: Moment, micros: int) -> Moment:
 async def test_a_retry_is_refused_where_the_clock_was_set_so_far_that_its_answer_may_be_forgotten(
     colour: str, proxy: Proxy, server: Any, valkey: str, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given a lost reply, when the clock moves eleven minutes before the retry, then the increment stands once."""
+    """Given a lost reply, when the clock moves eleven minutes before the retry, then the increment is applied once."""
     meta = keys_of(namespace, "/tasks/42").meta
     async with connect_in(colour, proxy.url, namespace=namespace, retry_for=scaled(10)) as store:
         task = store.task("42")
@@ -131,7 +131,7 @@ async def test_a_context_ahead_of_the_clock_brings_nothing_back_and_goes_on(
 
 @pytest.mark.parametrize("colour", COLOURS)
 async def test_an_entry_that_a_read_found_due_is_swept(colour: str, valkey: str, server: Any, namespace: str) -> None:
-    """Given an entry that is due and nobody who waits for it, when a store reads it, then its end becomes a commit."""
+    """Given an entry that is due and that no store sweeps, when a store reads it, then its expiry becomes a commit."""
     keys = keys_of(namespace, "/tasks/42")
     async with connect_in(colour, valkey, namespace=namespace) as store:
         task = store.task("42")

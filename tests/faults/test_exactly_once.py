@@ -1,4 +1,4 @@
-"""G1, G2, G5: a commit happens wholly or not at all, once, in order, whatever happens to its reply."""
+"""G1, G2, G5: a commit is applied completely or not at all, once, in order, whatever happens to its reply."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def run_writers(stores: Sequence[ccs.aio.Store], count: int, rounds: int, 
 
 
 def run_writing_threads(stores: Sequence[ccs.Store], count: int, rounds: int, chosen: int) -> list[Ledger]:
-    """What each of the writers was told: threads do not share a ledger."""
+    """Returns the ledgers of the writers: threads do not share one."""
     ledgers = [Ledger() for _ in range(count)]
 
     def work(writer: int) -> None:
@@ -233,7 +233,7 @@ def test_blocking_too_a_request_that_was_held_back_changes_nothing_when_it_comes
 def test_a_drop_whose_reply_was_lost_does_not_kill_what_another_made_meanwhile(
     proxy: Proxy, valkey: str, namespace: str
 ) -> None:
-    """Given a drop that lost its reply, when another creates the context anew, then the retry leaves it alone (G5)."""
+    """Given a drop that lost its reply, when another client creates the context again, then the retry leaves it alone (G5)."""
     with ccs.connect(proxy.url, namespace=namespace) as store, ccs.connect(valkey, namespace=namespace) as other:
         task = store.task("42")
         task.set("old", 1)

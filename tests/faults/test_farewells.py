@@ -1,4 +1,4 @@
-"""Stores that are closed: what is given back, delivered or counted, also amid an outage, in a forked child, or too late."""
+"""Stores that are closed: what they give back, deliver or count, also amid an outage, in a forked child, or too late."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def subscribed(task: Any, pattern: str, callback: Any) -> Any:
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_closing_amid_an_outage_ends_in_time_with_a_warning_and_what_is_held_lapses(
+async def test_closing_amid_an_outage_ends_in_time_with_a_warning_and_leases_expire(
     colour: str, how: str, own_server: PrivateServer, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = connect_in(colour, own_server.url, namespace=namespace)
@@ -173,7 +173,7 @@ async def test_what_a_callback_has_not_finished_with_amid_an_outage_is_counted_a
 
 
 def heard(store: Any) -> int:
-    """How many changes wait for callbacks."""
+    """Returns how many changes wait for callbacks."""
     watches = [subscription._watch for subscription in list(getattr(store, "blocking", store)._engine.subscriptions)]
     return sum(len(watch._queue) + len(watch._mailbox.records) for watch in watches)
 
@@ -182,10 +182,10 @@ def heard(store: Any) -> int:
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_who_enters_a_watch_just_when_the_store_is_closed_is_told_at_once(
+async def test_entering_a_watch_just_when_the_store_is_closed_is_an_error_at_once(
     colour: str, proxy: Proxy, namespace: str
 ) -> None:
-    """Given a subscription that the server has not answered, when the store is closed, then nobody waits for it."""
+    """Given a subscription that the server has not answered, when the store is closed, then no call waits for it."""
     held = threading.Event()
 
     def hold(count: int, chunk: bytes) -> str:

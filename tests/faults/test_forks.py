@@ -1,4 +1,4 @@
-"""G5 across forks: an identity belongs to a process. And a store that is used where it does not belong says so at once."""
+"""G5 across forks: an identity belongs to a process. A store that is used in the wrong process or loop says so at once."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def busy(*calls: Callable[[], object]) -> Iterator[None]:
             thread.join()
 
 
-def test_a_child_that_is_forked_while_threads_use_the_store_is_told_at_once(store: ccs.Store) -> None:
+def test_a_child_that_is_forked_while_threads_use_the_store_gets_an_error_at_once(store: ccs.Store) -> None:
     """Given threads in the middle of every kind of call, when a child uses the store, then it is `StoreClosed`."""
     task = store.task("42")
     task.set("n", 0)
@@ -135,7 +135,7 @@ def test_a_child_that_is_forked_while_threads_use_the_store_is_told_at_once(stor
     mirror.close()
 
 
-def test_a_child_that_is_forked_while_the_store_opens_is_told_at_once(proxy: Proxy, namespace: str) -> None:
+def test_a_child_that_is_forked_while_the_store_opens_gets_an_error_at_once(proxy: Proxy, namespace: str) -> None:
     """Given a first call that is on its way, when a child is forked, then the store is the parent's."""
     store = ccs.connect(proxy.url, namespace=namespace)
     task = store.task("42")
@@ -151,7 +151,7 @@ def test_a_child_that_is_forked_while_the_store_opens_is_told_at_once(proxy: Pro
     store.close()
 
 
-async def test_a_child_that_is_forked_out_of_a_busy_event_loop_is_told_at_once(astore: ccs.aio.Store) -> None:
+async def test_a_child_that_is_forked_out_of_a_busy_event_loop_gets_an_error_at_once(astore: ccs.aio.Store) -> None:
     """Given tasks in the middle of their writes, when a child uses the store, then it is `StoreClosed`; they go on."""
     task = astore.task("42")
     calls: list[Callable[[], Any]] = [
@@ -176,7 +176,7 @@ async def test_a_child_that_is_forked_out_of_a_busy_event_loop_is_told_at_once(a
 
 
 async def test_a_call_from_another_event_loop_does_not_hold_up_the_owner(astore: ccs.aio.Store) -> None:
-    """Given tasks in the middle of their writes, when another loop uses the store, then it is told, and they go on."""
+    """Given tasks in the middle of their writes, when another loop uses the store, then it gets an error, and they go on."""
     task = astore.task("42")
     refused: list[BaseException] = []
 

@@ -1,4 +1,4 @@
-"""G1: who is told that a write was not applied is told the truth, also where the server comes back just then."""
+"""G1: a write that is reported as not applied was not, even if the server comes back just then."""
 
 import asyncio
 import random
@@ -21,7 +21,7 @@ def _outage(seed: int) -> tuple[float, bool]:
     return dice.uniform(0.2, 0.55), dice.random() < 0.5
 
 
-async def test_what_was_told_not_to_be_applied_never_is(proxy: Proxy, namespace: str) -> None:
+async def test_a_write_reported_as_not_applied_never_is(proxy: Proxy, namespace: str) -> None:
     """Given writers of all ages, when the server is back as the first give up, then no write of "not applied" is there."""
     for seed in range(counts(6, 200)):
         async with ccs.aio.connect(proxy.url, namespace=namespace, retry_for=_PATIENCE) as store:
@@ -47,7 +47,7 @@ async def test_what_was_told_not_to_be_applied_never_is(proxy: Proxy, namespace:
             assert not told & set(await task.paths("late/*")), f"told not to be applied, seed {seed}"
 
 
-def test_blocking_too_what_was_told_not_to_be_applied_never_is(proxy: Proxy, namespace: str) -> None:
+def test_a_blocking_write_reported_as_not_applied_never_is(proxy: Proxy, namespace: str) -> None:
     """Given threads of all ages, when the server is back as the first give up, then no write of "not applied" is there."""
     for seed in range(counts(6, 200)):
         with ccs.connect(proxy.url, namespace=namespace, retry_for=_PATIENCE) as store:

@@ -78,7 +78,7 @@ def bulk(text: str) -> bytes:
 
 
 async def both(url: str, error: type[Exception], **options: object) -> list[Exception]:
-    """What entering a store raises, in either colour; the type is checked, and that no password is told."""
+    """Returns what entering a store raises, in either colour; checks its type, and that it shows no password."""
     caught = []
     for attempt in (
         lambda: ccs.aio.connect(url, **options).__aenter__(),  # type: ignore[arg-type]
@@ -212,7 +212,7 @@ async def test_in_a_full_server_a_transaction_and_a_gathered_batch_are_refused_w
 # --- Locked ---------------------------------------------------------------------------------------------------------
 
 
-async def test_a_password_opens_its_server_and_is_never_told(start: Callable[..., PrivateServer]) -> None:
+async def test_a_password_opens_its_server_and_is_never_shown(start: Callable[..., PrivateServer]) -> None:
     """Given a server with a password, when the URL has it, then it works; else `Unavailable` at once, without it."""
     server = await asyncio.to_thread(start, "--requirepass", PASSWORD)
     right = server.url.replace("://", f"://:{PASSWORD}@")
@@ -231,7 +231,7 @@ async def test_a_password_opens_its_server_and_is_never_told(start: Callable[...
     assert time.monotonic() - began < scaled(5), "it does not pass by itself: nobody waits for it"
 
 
-async def test_a_user_without_rights_is_told_so(own_server: PrivateServer, namespace: str) -> None:
+async def test_a_user_without_rights_gets_forbidden(own_server: PrivateServer, namespace: str) -> None:
     """Given ACL users without some rights, when they connect or write, then `Forbidden` at once says what is missing."""
     with own_server.client() as client:
         client.execute_command("ACL", "SETUSER", "blind", "on", f">{PASSWORD}", "~*", "&*", "+@all", "-info")
@@ -247,7 +247,7 @@ async def test_a_user_without_rights_is_told_so(own_server: PrivateServer, names
             assert caught.value.user == user
 
 
-async def test_a_password_that_appears_while_we_are_connected_is_told(
+async def test_a_password_that_appears_while_we_are_connected_is_unavailable(
     own_server: PrivateServer, namespace: str
 ) -> None:
     """Given a store, when the server restarts with a password, then calls are `Unavailable` at once, not for ever."""
@@ -428,8 +428,8 @@ async def test_unix_sockets_work(start: Callable[..., PrivateServer], tmp_path: 
         assert client.dbsize() > 0
 
 
-async def test_url_options_of_redis_py_are_heeded(own_server: PrivateServer, namespace: str) -> None:
-    """Given a database, a client name and options of pools, when they stand in the URL, then they hold."""
+async def test_url_options_of_redis_py_are_used(own_server: PrivateServer, namespace: str) -> None:
+    """Given a database, a client name and pool options in the URL, then they apply."""
     url = f"{own_server.url}/5?client_name=agent-7&socket_keepalive=true&max_connections=10&protocol=3&socket_timeout=1"
     async with ccs.aio.connect(url, namespace=namespace) as store:
         await store.task("42").set("a", 1)
@@ -553,7 +553,7 @@ async def test_tls_works_and_a_certificate_that_nobody_trusts_is_refused(tls: in
     await both(f"redis://localhost:{tls}", ccs.Unavailable, retry_for=0.5)
 
 
-def test_over_tls_the_listener_reads_for_those_who_wait(tls: int, certificate: Path) -> None:
+def test_over_tls_the_listener_reads_for_waiting_threads(tls: int, certificate: Path) -> None:
     """Given a server that speaks TLS, when a thread waits, then no other reads what the transport has to decipher."""
     with ccs.connect(f"rediss://localhost:{tls}?ssl_ca_certs={certificate}/cert.pem") as store:
         with store.task("42").watch() as changes:

@@ -1,4 +1,4 @@
-"""Never a deadlock: what runs on top of a thread's call, a signal handler or a finalizer, is refused if it would wait for it."""
+"""Never a deadlock: a signal handler or finalizer that runs inside a thread's call is refused if it would wait for that call."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_a_signal_handler_is_refused_only_what_would_wait_for_its_own_thread(con
     assert handler.longest < scaled(2)
 
 
-def test_what_a_handler_was_refused_stands_as_before(proxy: Proxy, namespace: str) -> None:
+def test_a_refused_handler_changes_nothing(proxy: Proxy, namespace: str) -> None:
     """Given a claim and a presence, when a handler is refused to leave them, then they are held, and can be left."""
     with ccs.connect(proxy.url, namespace=namespace) as store:
         task = store.task("x")
@@ -230,7 +230,7 @@ def test_a_handler_that_comes_while_an_embedded_server_starts_is_refused(tmp_pat
 
 
 def test_a_handler_does_not_wait_for_changes_on_top_of_a_thread_that_does(store: ccs.Store) -> None:
-    """Given a thread that waits for changes, when a handler on top of it does too, then it is told or refused."""
+    """Given a thread that waits for changes, when a handler inside it does too, then the handler gets a change or is refused."""
     task = store.task("x")
     with task.watch("a") as outer, task.watch("b") as inner:
         handler = Handler(wait=lambda: inner.receive(timeout=0.001), look=lambda: task.wait_for("n", timeout=0.001))

@@ -1,4 +1,4 @@
-"""G14 and the promises of leaving: nothing stays behind, and what is used where it does not belong says so."""
+"""G14 and the promises of leaving: nothing stays behind, and an object in the wrong process, thread or loop says so."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def test_a_closed_store_says_so_whatever_is_asked(valkey: str, namespace: str, s
 
 
 async def test_an_asyncio_watch_whose_store_is_closed_ends(valkey: str, namespace: str) -> None:
-    """Given somebody who waits for changes, when the store is closed, then the wait ends with `StoreClosed`."""
+    """Given a waiting consumer, when the store is closed, then the wait ends with `StoreClosed`."""
     store = ccs.aio.connect(valkey, namespace=namespace)
     watch, everywhere = store.task("42").watch("**"), store.watch()
     await watch.__aenter__()

@@ -1,4 +1,4 @@
-"""`retry_for` is each caller's own: with hundreds of them and a server that hangs, every one is told in time."""
+"""`retry_for` is each caller's own: of hundreds with a server that hangs, each gets its error in time."""
 
 import asyncio
 import os
@@ -40,7 +40,7 @@ def hanging(server: PrivateServer) -> Iterator[None]:
 
 
 def in_threads(call: Callable[[], Any], gap: float = 0.0) -> list[float]:
-    """How long each of many threads waited until it was told; they begin one after the other."""
+    """Returns how long each of many threads waited for its error; they begin one after the other."""
     waits: list[float] = []
 
     def ask() -> None:
@@ -59,7 +59,7 @@ def in_threads(call: Callable[[], Any], gap: float = 0.0) -> list[float]:
 
 
 async def in_tasks(call: Callable[[], Any]) -> list[float]:
-    """How long each of many tasks waited until it was told."""
+    """Returns how long each of many tasks waited for its error."""
 
     async def ask() -> float:
         began = time.monotonic()
@@ -71,7 +71,7 @@ async def in_tasks(call: Callable[[], Any]) -> list[float]:
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_each_of_many_threads_is_told_in_time(own_server: PrivateServer, name: str) -> None:
+def test_each_of_many_threads_gets_its_error_in_time(own_server: PrivateServer, name: str) -> None:
     with ccs.connect(own_server.url, retry_for=PATIENCE) as store:
         task = store.task("x")
         task.set("a", 1)
@@ -82,7 +82,7 @@ def test_each_of_many_threads_is_told_in_time(own_server: PrivateServer, name: s
 
 
 @pytest.mark.parametrize("name", CALLS)
-async def test_each_of_many_tasks_is_told_in_time(own_server: PrivateServer, name: str) -> None:
+async def test_each_of_many_tasks_gets_its_error_in_time(own_server: PrivateServer, name: str) -> None:
     async with ccs.aio.connect(own_server.url, retry_for=PATIENCE) as store:
         task = store.task("x")
         await task.set("a", 1)
@@ -170,7 +170,7 @@ def test_what_never_left_was_not_applied(own_server: PrivateServer) -> None:
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_whoever_joins_an_attempt_to_reach_a_folder_keeps_a_patience_of_its_own(
+async def test_a_call_that_joins_an_attempt_to_reach_a_folder_keeps_its_own_patience(
     tmp_path: Path, colour: str
 ) -> None:
     """Given a folder whose server hangs, when one call follows another, then it does not end with that one."""

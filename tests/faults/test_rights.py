@@ -1,4 +1,4 @@
-"""What a user may not do is `Forbidden`, at once, says what is missing, and leaves nothing behind."""
+"""What a user may not do is `Forbidden` at once; the error names the missing right, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -111,10 +111,10 @@ async def test_the_channel_and_the_key_that_are_missing_are_named(
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_a_watch_of_a_channel_that_the_user_may_not_hear_is_forbidden(
+async def test_a_watch_of_a_channel_that_the_user_may_not_read_is_forbidden(
     colour: str, url: str, admin: Any, namespace: str
 ) -> None:
-    """Given a user without channels, when it watches, then it is told so at once; what it may do, it still does."""
+    """Given a user without channels, when it watches, then it gets an error at once; what it may do still works."""
     admin.execute_command("ACL", "SETUSER", "app", "resetchannels", "&nothing")
     async with as_app(colour, url, namespace) as store:
         began = time.monotonic()
@@ -129,7 +129,7 @@ async def test_a_watch_of_a_channel_that_the_user_may_not_hear_is_forbidden(
 async def test_a_read_in_a_script_that_is_denied_names_the_command(
     colour: str, url: str, admin: Any, namespace: str
 ) -> None:
-    """Given a user who may not run a command of a read script, then the error names it, whatever the server's words."""
+    """Given a user that may not run a command of a read script, then the error names it, whatever the server's words."""
     async with as_app(colour, url, namespace) as store:
         task = store.task("42")
         await task.set("a", 1)
@@ -149,7 +149,7 @@ async def test_a_wrong_password_is_unavailable(colour: str, url: str, admin: Any
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_a_user_that_may_not_sweep_is_told_once_and_reads_on(
+async def test_a_user_that_may_not_sweep_is_refused_once_and_reads_on(
     colour: str, url: str, admin: Any, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Given an entry that is due, when a user that may only read comes upon it again and again, then one try is made."""

@@ -1,4 +1,4 @@
-"""What processes of their own do in the tests of memory: called in a `Player`."""
+"""Functions that the tests of memory run in processes of their own, by a `Player`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.blocked import open_in
 
 
 def remember(colour: str, url: str, namespace: str, count: int) -> tuple[list[str], list[str]]:
-    """Stores so many facts and records as many events; their ids."""
+    """Stores that many facts and records as many episodes. Returns their ids."""
     with open_in(colour, url, namespace=namespace, agent=f"{os.getpid()}", embed=embed) as store:
         task = store.task("t")
         facts, events = [], []
@@ -22,7 +22,7 @@ def remember(colour: str, url: str, namespace: str, count: int) -> tuple[list[st
 
 
 def remember_for_ever(colour: str, url: str, namespace: str, ledger: Path) -> None:
-    """Stores facts and records events, and writes down the id of each that was acknowledged."""
+    """Stores facts and records episodes, and notes the id of each that was acknowledged."""
     with (
         open_in(colour, url, namespace=namespace, agent=f"{os.getpid()}", embed=embed) as store,
         ledger.open("a") as told,
@@ -36,7 +36,7 @@ def remember_for_ever(colour: str, url: str, namespace: str, ledger: Path) -> No
 
 
 def reembed_for_ever(colour: str, url: str, namespace: str) -> None:
-    """Embeds all anew, with one model and the other in turns."""
+    """Embeds all memories again and again, with two models in turn."""
     with open_in(colour, url, namespace=namespace, embed=embed) as store:
         while True:
             store.task("t").semantic.reembed(newer)
@@ -44,12 +44,12 @@ def reembed_for_ever(colour: str, url: str, namespace: str) -> None:
 
 
 def acknowledged(ledger: Path, kind: str) -> set[str]:
-    """The ids that were written down; the last line may be half of one."""
+    """Returns the ids that were noted; the last line may be incomplete."""
     lines = ledger.read_text().splitlines(keepends=True) if ledger.exists() else []
     return {line.split()[1] for line in lines if line.startswith(kind) and line.endswith("\n")}
 
 
 def known(task: Any) -> tuple[set[str], set[str]]:
-    """The ids of all facts that are found, and of all episodes."""
+    """Returns the ids of all facts that are found, and of all episodes."""
     facts = {match.id for match in task.semantic.query("anything", 100_000)}
     return facts, {episode.id for episode in task.episodic.recent(100_000)}

@@ -1,4 +1,4 @@
-"""Embedders for the tests, and what a search must find, by brute force in plain Python."""
+"""Embedders for the tests, and the results that a search must have, by brute force in plain Python."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DIMENSION = 8
 
 
 def embed(texts: list[str]) -> list[list[float]]:
-    """Vectors that are the same everywhere, and those of two texts as good as unrelated."""
+    """Returns vectors that are the same in all processes; those of two texts are unrelated."""
     return [vector_of(text) for text in texts]
 
 

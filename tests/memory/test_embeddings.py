@@ -1,4 +1,4 @@
-"""Where vectors come from, which are taken, and what is remembered without them; a hostile corpus."""
+"""Where vectors come from, which are accepted, and what is stored without them; a hostile corpus."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def searching(task: Any, asked: Any) -> list[Any]:
 
 
 @each_unfit
-async def test_what_has_no_direction_is_no_embedding(mind: Any, vector: Any) -> None:
+async def test_a_vector_without_a_direction_is_not_an_embedding(mind: Any, vector: Any) -> None:
     await mind.semantic.store("there", embedding=ONE)
     for remember in remembering(mind, vector):
         await unchanged(mind, remember(), ccs.InvalidValue)
@@ -111,8 +111,8 @@ async def test_all_embeddings_of_a_context_have_one_dimension(mind: Any, open_st
         await plain.episodic.recall_similar([1.0, 2.0])
 
 
-async def test_the_dimension_is_agreed_on_among_all_who_begin_at_once(open_store: Open) -> None:
-    """G4: of two dimensions one wins, and who lost is told so."""
+async def test_the_dimension_is_agreed_on_by_all_concurrent_writers(open_store: Open) -> None:
+    """G4: of two dimensions one wins, and the writer with the other gets an error."""
     stores = [await open_store(agent=f"{i}") for i in range(4)]
 
     async def begin(task: Any, dimension: int) -> int:
@@ -130,7 +130,7 @@ async def test_the_dimension_is_agreed_on_among_all_who_begin_at_once(open_store
         assert len(await stores[0].task(f"{turn}").semantic.query([1.0] * won[0])) == 2
 
 
-async def test_once_nothing_is_remembered_another_dimension_may_come(mind: Any, open_store: Open) -> None:
+async def test_once_all_memories_are_forgotten_the_dimension_may_change(mind: Any, open_store: Open) -> None:
     plain = (await open_store()).task("t")
     name = await mind.semantic.store("x")
     await plain.semantic.query(ONE)
@@ -153,7 +153,7 @@ async def test_without_an_embedder_texts_are_neither_stored_nor_searched(shared:
             await search()
 
 
-async def test_without_an_embedder_embeddings_will_do(shared: Any, mind: Any) -> None:
+async def test_without_an_embedder_embeddings_can_be_stored_and_searched(shared: Any, mind: Any) -> None:
     task = shared.task("t")
     await task.semantic.store("x", embedding=ONE)
     assert contents(await task.semantic.query(ONE)) == contents(await mind.semantic.query("x")) == ["x"]
@@ -167,7 +167,7 @@ async def test_an_episode_without_a_vector_is_recent_but_similar_to_nothing(shar
 
 
 @pytest.mark.parametrize("answer", [None, 1.0, [], [ONE, ONE], [[math.nan] * DIMENSION], ["x"], {"a": 1}])
-async def test_an_embedder_that_gives_no_vector_for_each_text_is_told(open_store: Open, answer: Any) -> None:
+async def test_an_embedder_that_returns_too_few_vectors_is_an_error(open_store: Open, answer: Any) -> None:
     task = (await open_store(embed=lambda texts: answer)).task("t")
     await task.set("a", 1)
     await unchanged(task, task.semantic.store("x"), ccs.InvalidValue)
@@ -183,7 +183,7 @@ async def test_an_error_of_the_embedder_reaches_the_caller(open_store: Open) -> 
     assert error.args == (["x"],)
 
 
-async def test_what_is_refused_anyway_is_not_embedded(open_store: Open) -> None:
+async def test_a_memory_that_is_refused_is_not_embedded(open_store: Open) -> None:
     asked: list[list[str]] = []
 
     def counting(texts: list[str]) -> Any:
@@ -301,7 +301,7 @@ async def test_any_text_is_an_id(mind: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", 7, b"x", "\ud800", "a" * 2000])
-async def test_what_cannot_be_an_id_is_refused(mind: Any, name: Any) -> None:
+async def test_a_value_that_cannot_be_an_id_is_refused(mind: Any, name: Any) -> None:
     await mind.set("a", 1)
     for attempt in (
         mind.semantic.store("x", id=name),

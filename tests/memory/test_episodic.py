@@ -66,7 +66,7 @@ async def test_the_latest_come_first_whenever_they_were_recorded(task: Any, open
         assert await each.episodic.recent(since=minute(40)) == []
 
 
-async def test_any_time_of_the_calendar_has_its_place(task: Any) -> None:
+async def test_any_time_of_the_calendar_is_in_order(task: Any) -> None:
     moments = [
         datetime(1, 1, 2, tzinfo=UTC),
         datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
@@ -98,8 +98,8 @@ async def test_a_time_without_a_zone_or_outside_of_the_calendar_is_refused(task:
         await task.episodic.recent(since=at)
 
 
-async def test_events_of_one_moment_stand_in_the_order_in_which_they_were_recorded(task: Any, open_store: Open) -> None:
-    """Given ids of our making; of given ids, it is their own order."""
+async def test_events_of_one_moment_are_in_the_order_in_which_they_were_recorded(task: Any, open_store: Open) -> None:
+    """Given generated ids; ids of callers have their own order."""
     other = (await open_store()).task("t")
     for i in range(20):
         await (task, other)[i % 2].episodic.record(f"{i}", at=NOON)
@@ -112,7 +112,7 @@ async def test_events_of_one_moment_stand_in_the_order_in_which_they_were_record
     assert told(await other.episodic.recent(3)) == ["c", "b", "a"]
 
 
-async def test_everybody_sees_at_once_what_anybody_records(task: Any, open_store: Open) -> None:
+async def test_all_see_at_once_what_any_agent_records(task: Any, open_store: Open) -> None:
     """G3."""
     other = (await open_store(agent="other")).task("t")
     for i in range(20):
@@ -149,7 +149,7 @@ async def test_an_id_is_given_once_whatever_the_time(task: Any) -> None:
     assert told(await task.episodic.recent()) == ["y"]
 
 
-async def test_an_expired_episode_is_shown_no_more_and_its_id_is_free(mind: Any) -> None:
+async def test_an_expired_episode_is_no_longer_found_and_its_id_is_free(mind: Any) -> None:
     """G9."""
     await mind.episodic.record("stays", at=minute(1))
     await mind.episodic.record("goes", at=minute(2), ttl=0.2, id="x")
@@ -164,8 +164,8 @@ async def test_an_expired_episode_is_shown_no_more_and_its_id_is_free(mind: Any)
     assert told(await mind.episodic.recent()) == ["again", "stays"]
 
 
-async def test_of_too_many_the_earliest_go_in_the_same_commit(task: Any) -> None:
-    """G1: nobody ever sees more."""
+async def test_the_earliest_of_too_many_episodes_go_in_the_same_commit(task: Any) -> None:
+    """G1: no reader ever sees more."""
     minutes = list(range(30))
     random.Random(3).shuffle(minutes)
     for i in minutes:
@@ -174,7 +174,7 @@ async def test_of_too_many_the_earliest_go_in_the_same_commit(task: Any) -> None
     check_bound(await task.history("@episodes/**"), 5)
 
 
-async def test_what_is_older_than_all_that_may_stay_is_not_kept(task: Any) -> None:
+async def test_an_episode_older_than_all_that_are_kept_is_not_kept(task: Any) -> None:
     for i in range(1, 4):
         await task.episodic.record(f"{i}", at=minute(i), max_entries=3)
     revision = await task.revision()
@@ -183,7 +183,7 @@ async def test_what_is_older_than_all_that_may_stay_is_not_kept(task: Any) -> No
     assert told(await task.episodic.recent()) == ["3", "2", "1"]
 
 
-async def test_a_lower_bound_than_before_holds_from_its_commit_on(task: Any) -> None:
+async def test_a_lower_bound_than_before_applies_from_its_commit_on(task: Any) -> None:
     for i in range(10):
         await task.episodic.record(f"{i}", at=minute(i), id=f"{i}")
     await task.episodic.record("10", at=minute(10), max_entries=3)
@@ -206,8 +206,8 @@ async def test_expired_episodes_take_no_place(task: Any) -> None:
     assert told(await task.episodic.recent()) == ["new", "old 2", "old 1", "old 0"]
 
 
-async def test_a_bound_holds_among_many_who_record_at_once(open_store: Open) -> None:
-    """G1: and among some who prune."""
+async def test_a_bound_holds_under_many_concurrent_records(open_store: Open) -> None:
+    """G1: and under concurrent prunes."""
     tasks = [(await open_store(agent=f"{i}")).task("t") for i in range(4)]
 
     async def record(i: int) -> None:
@@ -221,7 +221,7 @@ async def test_a_bound_holds_among_many_who_record_at_once(open_store: Open) -> 
 
 
 def check_bound(changes: Iterable[ccs.Change], most: int) -> None:
-    """There were never more than that, after any commit."""
+    """Checks that there were never more than that, after any commit."""
     alive = 0
     for _, commit in itertools.groupby(changes, lambda change: change.revision):
         alive += sum(1 if change.op == "set" else -1 for change in commit)
@@ -229,7 +229,7 @@ def check_bound(changes: Iterable[ccs.Change], most: int) -> None:
 
 
 async def test_pruning_removes_what_happened_before(task: Any) -> None:
-    """More than are pruned in one commit."""
+    """Given more than one commit prunes."""
     await asyncio.gather(
         *(task.episodic.record(f"{i}", at=minute(i), id=f"{i}" if i % 2 else None) for i in range(300))
     )
@@ -240,7 +240,7 @@ async def test_pruning_removes_what_happened_before(task: Any) -> None:
 
 
 def test_large_episodes_are_pruned_too(valkey: str, namespace: str) -> None:
-    """More than one commit can hold; with a summary that is told, and nothing is removed."""
+    """Given more than one commit can hold: with a summary, that is an error and nothing is removed."""
     with ccs.connect(valkey, namespace=namespace) as store:
         task = store.task("t")
         for i in range(20):
@@ -252,7 +252,7 @@ def test_large_episodes_are_pruned_too(valkey: str, namespace: str) -> None:
         assert len(task.episodic.recent(100)) == 1
 
 
-def test_an_episode_that_is_larger_than_a_step_is_pruned_too(namespace: str) -> None:
+def test_an_episode_that_is_larger_than_a_batch_is_pruned_too(namespace: str) -> None:
     with ccs.connect("memory://", namespace=namespace, max_value_bytes=8_000_000) as store:
         task = store.task("t")
         for i in range(3):
@@ -261,7 +261,7 @@ def test_an_episode_that_is_larger_than_a_step_is_pruned_too(namespace: str) -> 
         assert len(task.episodic.recent()) == 1
 
 
-async def test_a_summary_takes_the_place_of_what_it_sums_up_in_one_commit(mind: Any) -> None:
+async def test_a_summary_replaces_its_episodes_in_one_commit(mind: Any) -> None:
     """G1."""
     for i in range(5):
         await mind.episodic.record(f"{i}", at=minute(i))
@@ -283,7 +283,7 @@ async def test_a_summary_takes_the_place_of_what_it_sums_up_in_one_commit(mind: 
     assert await mind.episodic.prune(minute(3), summarize=summarize) == 0
 
 
-async def test_an_event_that_comes_while_others_are_summed_up_is_not_lost(task: Any) -> None:
+async def test_an_episode_that_comes_while_others_are_summarized_is_not_lost(task: Any) -> None:
     for i in range(3):
         await task.episodic.record(f"{i}", at=minute(i))
     blocking = task.blocking if isinstance(task, Awaited) else None
@@ -301,7 +301,7 @@ async def test_an_event_that_comes_while_others_are_summed_up_is_not_lost(task: 
     assert told(await task.episodic.recent()) == ["3", "meanwhile"]
 
 
-async def test_what_two_prune_at_once_is_counted_once(open_store: Open) -> None:
+async def test_episodes_that_two_prune_at_once_are_counted_once(open_store: Open) -> None:
     tasks = [(await open_store(agent=f"{i}")).task("t") for i in range(3)]
     for i in range(100):
         await tasks[0].episodic.record(f"{i}", at=minute(i))
@@ -310,7 +310,7 @@ async def test_what_two_prune_at_once_is_counted_once(open_store: Open) -> None:
     assert len(await tasks[0].episodic.recent(100)) == 10
 
 
-async def test_what_two_sum_up_at_once_is_summed_up_once(open_store: Open) -> None:
+async def test_episodes_that_two_summarize_at_once_are_summarized_once(open_store: Open) -> None:
     tasks = [(await open_store(agent=f"{i}")).task("t") for i in range(3)]
     for i in range(10):
         await tasks[0].episodic.record(f"{i}", at=minute(i))
@@ -352,7 +352,7 @@ async def test_a_record_that_makes_no_sense_is_refused(task: Any, options: dict[
     await unchanged(task, task.episodic.record("x", **options), ccs.InvalidValue)
 
 
-async def test_nobody_can_change_what_is_remembered_by_changing_what_was_given(task: Any) -> None:
+async def test_changing_the_arguments_later_does_not_change_the_memory(task: Any) -> None:
     metadata = {"with": ["ann"]}
     await task.episodic.record("x", metadata=metadata, at=minute(1))
     metadata["with"].append("bob")

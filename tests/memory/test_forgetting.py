@@ -1,4 +1,4 @@
-"""Getting, listing and forgetting what is remembered, by id and by metadata, in both colours on every kind of server."""
+"""Reading, listing and forgetting memories, by id and by metadata, in both colours on every kind of server."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def kinds(task: Any) -> list[tuple[Any, Callable[..., Awaitable[str]]]]:
     ]
 
 
-async def test_what_is_remembered_can_be_had_and_forgotten_by_its_id(mind: Any) -> None:
+async def test_a_memory_can_be_read_and_forgotten_by_its_id(mind: Any) -> None:
     for memory, remember in kinds(mind):
         for name in (None, *HOSTILE):
             chosen = await remember(name)
@@ -49,7 +49,7 @@ async def test_what_is_remembered_can_be_had_and_forgotten_by_its_id(mind: Any) 
             assert await memory.forget(chosen)
 
 
-async def test_what_is_had_is_what_was_said(mind: Any) -> None:
+async def test_a_memory_is_read_as_it_was_stored(mind: Any) -> None:
     """G11, G12."""
     episode = await mind.episodic.record("it rained", id="e", at=NOON, metadata={"mm": 3})
     assert await mind.episodic.get(episode) == ccs.Episode("e", "it rained", NOON, "test", {"mm": 3})
@@ -64,8 +64,8 @@ async def test_what_is_had_is_what_was_said(mind: Any) -> None:
     assert abs(found.expires_at - found.stored_at - timedelta(seconds=60)) <= timedelta(milliseconds=1)
 
 
-async def test_what_is_forgotten_is_found_by_nobody(mind: Any, open_store: Open) -> None:
-    """G3: by no process whose copy held it, from the acknowledgement on."""
+async def test_a_forgotten_memory_is_found_by_no_process(mind: Any, open_store: Open) -> None:
+    """G3: also by no process whose copy held it, from the acknowledgement on."""
     other = (await open_store(embed=embed)).task("t")
     fact, episode = await mind.semantic.store("x"), await mind.episodic.record("x")
     procedure = await mind.procedural.learn("x", [])
@@ -84,7 +84,7 @@ async def test_what_is_forgotten_is_found_by_nobody(mind: Any, open_store: Open)
         await mind.procedural.reinforce(procedure, True)
 
 
-async def test_of_many_who_forget_one_forgot_it(mind: Any, open_store: Open) -> None:
+async def test_of_many_concurrent_forgets_one_returns_true(mind: Any, open_store: Open) -> None:
     """G4."""
     other = (await open_store(embed=embed)).task("t")
     for (memory, remember), (theirs, _) in zip(kinds(mind), kinds(other), strict=True):
@@ -93,7 +93,7 @@ async def test_of_many_who_forget_one_forgot_it(mind: Any, open_store: Open) -> 
             assert sum(await asyncio.gather(*(each.forget(chosen) for each in (memory, theirs) * 4))) == 1
 
 
-async def test_an_id_of_our_making_is_taken_too(mind: Any, open_store: Open) -> None:
+async def test_a_generated_id_is_taken_too(mind: Any, open_store: Open) -> None:
     """Given an episode, when its id is given to another one, then that is a `Conflict`, as for any id."""
     other = (await open_store(embed=embed)).task("t")
     await mind.episodic.record("old", at=NOON)
@@ -105,7 +105,7 @@ async def test_an_id_of_our_making_is_taken_too(mind: Any, open_store: Open) -> 
     assert len(await mind.episodic.list()) == 2
 
 
-async def test_an_episode_recorded_anew_at_another_moment_is_the_one_that_is_had(mind: Any, open_store: Open) -> None:
+async def test_an_episode_recorded_again_at_another_moment_is_the_one_that_is_read(mind: Any, open_store: Open) -> None:
     other = (await open_store(embed=embed)).task("t")
     for minutes in (5, 1, 9):
         await mind.episodic.record(f"at {minutes}", id="e", at=NOON + timedelta(minutes=minutes))
@@ -116,7 +116,7 @@ async def test_an_episode_recorded_anew_at_another_moment_is_the_one_that_is_had
         assert await mind.episodic.list() == await other.episodic.list() == []
 
 
-async def test_episodes_that_are_pruned_or_too_many_are_had_no_more(mind: Any) -> None:
+async def test_episodes_that_are_pruned_or_too_many_are_no_longer_read(mind: Any) -> None:
     ids = [await mind.episodic.record(f"{i}", at=NOON + timedelta(minutes=i), max_entries=3) for i in range(5)]
     assert [each.id for each in await mind.episodic.list()] == ids[2:]
     await mind.episodic.prune(NOON + timedelta(minutes=3, seconds=30), summarize=lambda old: "summary")
@@ -126,7 +126,7 @@ async def test_episodes_that_are_pruned_or_too_many_are_had_no_more(mind: Any) -
     assert await mind.episodic.forget(summary.id)
 
 
-async def test_what_has_expired_is_neither_had_nor_listed(mind: Any) -> None:
+async def test_an_expired_memory_is_neither_read_nor_listed(mind: Any) -> None:
     """G9."""
     fact = await mind.semantic.store("brief", ttl=0.05)
     episodes = [await mind.episodic.record("brief", ttl=0.05, id=name) for name in (None, "given")]
@@ -181,7 +181,7 @@ async def test_facts_are_listed_by_metadata_superseded_ones_too(mind: Any) -> No
 
 
 async def test_facts_are_removed_by_their_metadata(mind: Any, open_store: Open) -> None:
-    """G3: superseded ones too; and of all else nothing."""
+    """G3: superseded ones too, and no other fact."""
     other = (await open_store(embed=embed)).task("t")
     for i in range(150):
         await mind.semantic.store(f"{i}", id=f"{i:03}", metadata={"even": i % 2 == 0, "n": i})
@@ -200,8 +200,8 @@ async def test_facts_are_removed_by_their_metadata(mind: Any, open_store: Open) 
     assert len(await mind.episodic.recent()) == 1
 
 
-async def test_what_is_stored_beside_a_removal_is_removed_or_stays(mind: Any, open_store: Open) -> None:
-    """G4: nothing is removed that has come to be something else."""
+async def test_a_fact_stored_during_a_removal_is_removed_or_stays(mind: Any, open_store: Open) -> None:
+    """G4: no fact is removed after it has changed and no longer matches."""
     other = (await open_store(embed=embed)).task("t")
     for i in range(40):
         await mind.semantic.store("old", id=f"{i}", metadata={"old": True})
@@ -216,7 +216,7 @@ async def test_what_is_stored_beside_a_removal_is_removed_or_stays(mind: Any, op
 
 
 @pytest.mark.parametrize("where", [{}, None, {"a": {"$like": 1}}, {"$or": []}, "a"], ids=repr)
-async def test_removing_by_nothing_or_nonsense_removes_nothing(mind: Any, where: Any) -> None:
+async def test_removing_by_no_condition_or_a_bad_one_removes_nothing(mind: Any, where: Any) -> None:
     await mind.semantic.store("there", metadata={"a": 1})
     await unchanged(mind, mind.semantic.delete_matching(where), ccs.InvalidValue)
     if where:
@@ -225,7 +225,7 @@ async def test_removing_by_nothing_or_nonsense_removes_nothing(mind: Any, where:
                 await search
 
 
-async def test_nonsense_is_refused(mind: Any) -> None:
+async def test_bad_arguments_are_refused(mind: Any) -> None:
     for memory, remember in kinds(mind):
         await remember()
         for wrong in (None, "", 5, b"a"):

@@ -1,4 +1,4 @@
-"""All memories of a context under whatever several agents do, held against a model: every read sees every write before it.
+"""All memories of a context under random calls of several agents, against a model: every read sees every write before it.
 
 Little history is kept, so that the copies that searches are answered from are left behind again and again.
 """
@@ -51,7 +51,7 @@ class Machine(RuleBasedStateMachine):
         return f"text {next(self.said)}"
 
     def vectors(self, texts: dict[str, str]) -> dict[str, list[float]]:
-        """By which vector each is found now."""
+        """Returns the vector by which each memory is found now."""
         return {name: turned(text) if name in self.turned else vector_of(text) for name, text in texts.items()}
 
     # Facts.
@@ -116,7 +116,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(agent=agents, name=ids, reader=agents)
     def store_briefly(self, agent: int, name: str, reader: int) -> None:
-        """Once its time has come it is found no more, whether somebody has noticed or not."""
+        """Once it is due it is no longer found, whether it was swept or not."""
         task = self.tasks[agent]
         task.semantic.store("brief", id=name, replace=True, ttl=0.03)
         self.facts.pop(name, None)
@@ -247,12 +247,12 @@ class Machine(RuleBasedStateMachine):
 
 
 def turned(text: str) -> list[float]:
-    """What another model makes of a text."""
+    """Returns the vector of another model."""
     return vector_of(text)[::-1]
 
 
 def pages(list_of: Callable[..., list[Any]], limit: int, **options: Any) -> list[Any]:
-    """All that there is, page by page."""
+    """Returns all memories, page by page."""
     found: list[Any] = []
     while page := list_of(limit=limit, after=found[-1].id if found else None, **options):
         found += page

@@ -1,4 +1,4 @@
-"""Memory among real processes: many that write at once, some that are killed, and a server that is."""
+"""Memory among real processes: many write at once, some are killed, and so is a server."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_sixteen_processes_at_once_lose_nothing_and_are_never_refused(
     assert len({match.agent for match in task.semantic.query("anything", 100_000)}) == 16
 
 
-def test_no_query_misses_what_was_acknowledged_before_it(colour: str, url: str, namespace: str) -> None:
+def test_no_query_misses_a_memory_acknowledged_before_it(colour: str, url: str, namespace: str) -> None:
     """G3: by the same store, which shares its copy among threads, or by another one."""
     options: dict[str, Any] = {"namespace": namespace, "embed": embed}
     facts, events, failures, done = list[str](), list[str](), list[str](), threading.Event()
@@ -97,7 +97,7 @@ def test_no_query_misses_what_was_acknowledged_before_it(colour: str, url: str, 
     assert len(facts) == 3 * counts(80, 1000)
 
 
-def test_a_writer_that_is_killed_loses_nothing_that_was_acknowledged(
+def test_a_killed_writer_loses_nothing_that_was_acknowledged(
     colour: str, url: str, namespace: str, task: Any, tmp_path: Path
 ) -> None:
     """G1."""
@@ -116,10 +116,10 @@ def test_a_writer_that_is_killed_loses_nothing_that_was_acknowledged(
     assert {f"@semantic/{name}" for name in facts} == set(task.paths("@semantic/*"))
 
 
-def test_who_embeds_anew_and_is_killed_leaves_everything_to_be_found_and_embedded(
+def test_a_process_killed_while_it_embeds_again_leaves_all_memories_to_be_found_and_embedded(
     colour: str, url: str, namespace: str, task: Any
 ) -> None:
-    """G1: wherever it is killed, each memory has one vector, of one model or the other, and the next one can go on."""
+    """G1: wherever it is killed, each memory has one vector, of one model or the other, and the next process can go on."""
     facts = {task.semantic.store(f"{i}") for i in range(200)}
     for _ in range(counts(2, 40)):
         with crowd(1) as (player,):
@@ -145,7 +145,7 @@ def found_by(task: Any, model: Callable[[list[str]], list[list[float]]]) -> set[
 
 
 @each_colour
-def test_a_server_that_is_killed_under_load_keeps_what_was_on_disk_and_all_agree_on_the_rest(
+def test_a_server_killed_under_load_keeps_what_was_on_disk_and_all_agree_on_the_rest(
     colour: str, own_server: PrivateServer, namespace: str, tmp_path: Path
 ) -> None:
     """G6: a copy never shows what the server has lost."""

@@ -37,7 +37,7 @@ async def test_the_most_similar_come_first(mind: Any) -> None:
     check_found(await mind.procedural.recall("p7", 30), expected)
 
 
-async def test_only_those_trusted_enough_are_recalled(mind: Any) -> None:
+async def test_only_procedures_with_enough_confidence_are_recalled(mind: Any) -> None:
     for i in range(11):
         await mind.procedural.learn(f"p{i}", ["x"], id=f"p{i}", confidence=i / 10)
     found = await mind.procedural.recall("p0", 100, min_confidence=0.8)
@@ -48,7 +48,7 @@ async def test_only_those_trusted_enough_are_recalled(mind: Any) -> None:
     assert sorted(each.id for each in found) == ["p10", "p7", "p9"]
 
 
-async def test_trust_grows_and_shrinks_in_exact_steps(mind: Any) -> None:
+async def test_confidence_grows_and_shrinks_in_exact_steps(mind: Any) -> None:
     name = await mind.procedural.learn("p", ["x"])
     outcomes = [True, True, False, True, False, False]
     assert [await mind.procedural.reinforce(name, each) for each in outcomes] == [0.6, 0.7, 0.65, 0.75, 0.7, 0.65]
@@ -56,7 +56,7 @@ async def test_trust_grows_and_shrinks_in_exact_steps(mind: Any) -> None:
     assert (found.confidence, found.successes, found.failures) == (0.65, 3, 3)
 
 
-async def test_trust_stays_between_nothing_and_everything(mind: Any) -> None:
+async def test_confidence_stays_between_0_and_1(mind: Any) -> None:
     high = await mind.procedural.learn("high", ["x"], confidence=0.95)
     low = await mind.procedural.learn("low", ["x"], confidence=0.02)
     assert [await mind.procedural.reinforce(high, True) for _ in range(2)] == [1.0, 1.0]
@@ -64,7 +64,7 @@ async def test_trust_stays_between_nothing_and_everything(mind: Any) -> None:
     assert [await mind.procedural.reinforce(low, True) for _ in range(10)][-1] == 1.0
 
 
-async def test_who_reinforces_does_not_become_the_author(mind: Any, open_store: Open) -> None:
+async def test_reinforcing_does_not_change_the_author(mind: Any, open_store: Open) -> None:
     """G12."""
     name = await mind.procedural.learn("p", ["x"])
     await (await open_store(agent="other")).task("t").procedural.reinforce(name, True)
@@ -72,7 +72,7 @@ async def test_who_reinforces_does_not_become_the_author(mind: Any, open_store: 
     assert [change.agent for change in await mind.history("@procedures/*")] == ["test", "other"]
 
 
-async def test_of_many_who_reinforce_at_once_each_counts(mind: Any, open_store: Open) -> None:
+async def test_many_concurrent_reinforcements_all_count(mind: Any, open_store: Open) -> None:
     """G4."""
     name = await mind.procedural.learn("p", ["x"], confidence=0.0)
     tasks = [(await open_store(agent=f"{i}")).task("t") for i in range(3)]
@@ -84,7 +84,7 @@ async def test_of_many_who_reinforce_at_once_each_counts(mind: Any, open_store: 
 
 @pytest.mark.parametrize("colour", COLOURS)
 def test_eight_threads_reinforce_a_hundred_times_each(valkey: str, namespace: str, colour: str) -> None:
-    """G4: each counts, and each rests on the one before."""
+    """G4: each counts, and each builds on the one before."""
     with open_in(colour, valkey, namespace=namespace, embed=embed) as store:
         task = store.task("t")
         name = task.procedural.learn("p", ["x"])
@@ -103,7 +103,7 @@ def test_eight_threads_reinforce_a_hundred_times_each(valkey: str, namespace: st
     assert found.confidence == steps[-1]
 
 
-async def test_what_is_not_there_cannot_be_reinforced(mind: Any) -> None:
+async def test_a_missing_procedure_cannot_be_reinforced(mind: Any) -> None:
     await mind.procedural.learn("p", ["x"])
     error = await unchanged(mind, mind.procedural.reinforce("nothing", True), ccs.InvalidValue)
     assert "'nothing'" in str(error)
@@ -131,7 +131,7 @@ UNFIT: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("unfit", UNFIT, ids=map(str, UNFIT))
-async def test_what_is_no_procedure_is_not_learned(mind: Any, unfit: dict[str, Any]) -> None:
+async def test_a_bad_procedure_is_not_learned(mind: Any, unfit: dict[str, Any]) -> None:
     await mind.set("a", 1)
     given = {"name": "p", "steps": ["x"], **unfit}
     await unchanged(mind, mind.procedural.learn(given.pop("name"), given.pop("steps"), **given), ccs.InvalidValue)
@@ -143,7 +143,7 @@ async def test_a_recall_that_makes_no_sense_is_refused(mind: Any, asked: dict[st
         await mind.procedural.recall("x", **asked)
 
 
-async def test_what_was_recalled_can_be_changed_without_changing_what_is_known(mind: Any) -> None:
+async def test_changing_a_recalled_procedure_does_not_change_the_memory(mind: Any) -> None:
     await mind.procedural.learn("p", [["x"]])
     (await mind.procedural.recall("p"))[0].steps[0].append("y")
     assert (await mind.procedural.recall("p"))[0].steps == [["x"]]

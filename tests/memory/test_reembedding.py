@@ -1,4 +1,4 @@
-"""Another embedder: the dimension changes when nothing of the old one is left, or everything is embedded anew."""
+"""Another embedder: the dimension changes when no vector of the old one is left, or when all memories are embedded again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from anyio import to_thread
 
 import ccs
 import ccs.aio
-from ccs._async.memory.embeddings import Space
+from ccs._async.memory.embeddings import Embeddings
 from ccs._core.codec import encode
 from ccs._core.commits.commit import set_op
 from tests.context.probes import Open, unchanged
@@ -24,12 +24,12 @@ AXES = [1.0, 0.0]
 
 
 def shuffled(texts: list[str]) -> list[list[float]]:
-    """One with as many numbers as before, but other ones."""
+    """Returns a vector of the same dimension with other numbers."""
     return [vector_of(text)[::-1] for text in texts]
 
 
 async def break_off(task: Any) -> None:
-    """Embeds the memories of a task anew, with an embedder that fails when it is asked for the second time."""
+    """Embeds the memories of a task again, with an embedder that fails at its second call."""
     calls = count()
 
     def failing(texts: list[str]) -> Any:
@@ -48,7 +48,7 @@ async def mind(open_store: Open) -> Any:
 
 
 async def remember_all(task: Any) -> tuple[str, str, str]:
-    """One memory of each kind, and one each that has no vector to search by; the ids of the former."""
+    """Stores one memory of each kind, and one each without a vector. Returns the ids of the former."""
     await task.semantic.store("old fact", id="superseded")
     fact = await task.semantic.store("fact", supersedes="superseded", metadata={"n": 1})
     episode = await task.episodic.record("episode", at=NOON, id="e")
@@ -66,10 +66,10 @@ def ways(task: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("way", range(3))
-async def test_the_dimension_can_change_when_nothing_of_the_old_one_is_left(
+async def test_the_dimension_can_change_when_no_vector_of_the_old_one_is_left(
     mind: Any, open_store: Open, way: int
 ) -> None:
-    """Given all that was embedded is forgotten, but not what has no vector, then another dimension is taken, for all."""
+    """Given that all memories with a vector are forgotten, then another dimension is accepted, and holds for all."""
     plain = (await open_store()).task("t")
     await plain.episodic.record("without a vector")
     fact, episode, procedure = await remember_all(mind)
@@ -87,8 +87,8 @@ async def test_the_dimension_can_change_when_nothing_of_the_old_one_is_left(
     assert [fact.superseded_by for fact in await plain.semantic.list(after="superseded", limit=1)] != [fact]
 
 
-async def test_what_has_expired_is_not_left(mind: Any, open_store: Open) -> None:
-    """G9: whether or not somebody has swept it."""
+async def test_an_expired_vector_does_not_count(mind: Any, open_store: Open) -> None:
+    """G9: whether or not it was swept."""
     plain = (await open_store()).task("t")
     await mind.semantic.store("brief", ttl=0.02)
 
@@ -103,8 +103,8 @@ async def test_what_has_expired_is_not_left(mind: Any, open_store: Open) -> None
     assert contents(await plain.semantic.query(AXES)) == ["x"]
 
 
-async def test_of_two_who_change_the_dimension_at_once_one_wins(open_store: Open) -> None:
-    """G4: afterwards all vectors have one dimension, whoever was first, and all that was acknowledged is found."""
+async def test_of_two_concurrent_changes_of_the_dimension_one_wins(open_store: Open) -> None:
+    """G4: afterwards all vectors have one dimension, and all that was acknowledged is found."""
     stores = [await open_store() for _ in range(4)]
     for number in range(10):
         task = stores[0].task(f"t{number}")
@@ -130,10 +130,10 @@ async def test_a_vector_that_comes_between_the_look_and_the_commit_is_not_overlo
     valkey: str, namespace: str, monkeypatch: pytest.MonkeyPatch, look: int
 ) -> None:
     """G4: given a store that finds nothing of the old dimension, when another one stores such a vector just then."""
-    has_others, looks = Space._has_others, count()
+    has_others, looks = Embeddings._has_others, count()
 
-    async def looks_and_is_overtaken(space: Space, width: int) -> bool:
-        found = await has_others(space, width)
+    async def looks_and_is_overtaken(embeddings: Embeddings, width: int) -> bool:
+        found = await has_others(embeddings, width)
         if next(looks) == look:
             await theirs.semantic.store("just then", embedding=[1.0] * 7)
         return found
@@ -144,15 +144,15 @@ async def test_a_vector_that_comes_between_the_look_and_the_commit_is_not_overlo
     ):
         mine, theirs = one.task("t"), other.task("t")
         await mine.semantic.forget(await theirs.semantic.store("old", embedding=[1.0] * 7))
-        monkeypatch.setattr(Space, "_has_others", looks_and_is_overtaken)
+        monkeypatch.setattr(Embeddings, "_has_others", looks_and_is_overtaken)
         with pytest.raises(ccs.InvalidValue, match="the others in /tasks/t have 7"):
             await mine.semantic.store("new", embedding=AXES)
         assert contents(await mine.semantic.query([1.0] * 7)) == ["just then"]
         await theirs.semantic.store("another", embedding=[1.0] * 7)
 
 
-async def test_who_knew_another_dimension_looks_again(mind: Any, open_store: Open) -> None:
-    """Given a store that stored with the old dimension, when another process embeds anew, then it may store with the new."""
+async def test_a_store_that_knew_another_dimension_looks_again(mind: Any, open_store: Open) -> None:
+    """Given a store that stored with the old dimension, when another process embeds again, then it can store with the new one."""
     knowing = (await open_store()).task("t")
     for i in range(150):
         await knowing.semantic.store(f"{i}", id=f"{i:03}", embedding=[1.0] * DIMENSION)
@@ -163,8 +163,8 @@ async def test_who_knew_another_dimension_looks_again(mind: Any, open_store: Ope
     assert await mind.semantic.reembed() == 151
 
 
-async def test_who_closed_the_dimension_and_died_hinders_nobody(mind: Any, open_store: Open) -> None:
-    """Given a process that was killed between closing and opening, then the next one, whoever it is, goes on."""
+async def test_a_process_that_closed_the_dimension_and_died_blocks_no_other(mind: Any, open_store: Open) -> None:
+    """Given a process that was killed between closing and opening, then any other process can go on."""
     for next_one in (None, AXES):
         await mind.semantic.store("old", id="old")
         await close(mind)
@@ -183,7 +183,7 @@ async def test_who_closed_the_dimension_and_died_hinders_nobody(mind: Any, open_
 
 
 async def close(task: Any) -> None:
-    """What a process leaves behind that dies while it settles the dimension anew."""
+    """Writes what a process leaves behind that dies while it changes the dimension."""
     operation = set_op("@embeddings", encode({"dimension": DIMENSION, "closed": True}))
     if hasattr(task, "blocking"):
         await to_thread.run_sync(lambda: task.blocking.place.commit([operation], [], 0, heeding=False))
@@ -199,8 +199,8 @@ async def unchanged_but_open(task: Any, attempt: Any) -> None:
 
 
 @pytest.mark.parametrize("embedder", [newer, shuffled])
-async def test_everything_that_can_be_searched_is_embedded_anew(mind: Any, open_store: Open, embedder: Any) -> None:
-    """G11, G12: with all that was said of it, by whom and when."""
+async def test_all_memories_that_can_be_searched_are_embedded_again(mind: Any, open_store: Open, embedder: Any) -> None:
+    """G11, G12: they keep their fields, authors and times."""
     plain = await open_store(agent="plain")
     await plain.task("t").episodic.record("without a vector")
     fact, episode, procedure = await remember_all(mind)
@@ -236,7 +236,7 @@ async def test_the_embedder_of_the_store_is_the_one_unless_another_is_given(open
     assert await task.semantic.reembed(None) == 1
 
 
-async def test_where_nothing_is_there_nothing_is_done(mind: Any, open_store: Open) -> None:
+async def test_without_memories_nothing_is_embedded(mind: Any, open_store: Open) -> None:
     await mind.set("a", 1)
     assert await unchanged_by(mind, mind.semantic.reembed(newer)) == 0
     await mind.semantic.store("x", id="x")
@@ -274,8 +274,8 @@ async def test_an_embedder_that_fails_changes_nothing(mind: Any, broken: Any) ->
     assert len(await mind.semantic.query("fact")) == 1
 
 
-async def test_what_was_broken_off_can_be_begun_again(mind: Any, open_store: Open) -> None:
-    """Given an embedder that fails halfway: each search finds its own part; begun again, all is found."""
+async def test_an_interrupted_run_can_be_repeated(mind: Any, open_store: Open) -> None:
+    """Given an embedder that fails halfway, then each search finds its own part; after another run, all are found."""
     for i in range(150):
         await mind.semantic.store(f"{i}", id=f"{i:03}")
     await break_off(mind)
@@ -298,8 +298,8 @@ async def test_what_was_broken_off_can_be_begun_again(mind: Any, open_store: Ope
         await mind.semantic.query("1")
 
 
-async def test_everybody_goes_on_while_all_is_embedded_anew(mind: Any, open_store: Open) -> None:
-    """G3, G4: given those who store, replace, forget, reinforce and supersede meanwhile, then nothing of it is undone."""
+async def test_other_processes_go_on_while_all_memories_are_embedded_again(mind: Any, open_store: Open) -> None:
+    """G3, G4: given others that store, replace, forget, reinforce and supersede meanwhile, then no change of theirs is lost."""
     task = (await open_store(embed=newer)).task("t")
     for i in range(80):
         await mind.semantic.store(f"{i}", id=f"{i:03}")
@@ -326,7 +326,7 @@ async def test_everybody_goes_on_while_all_is_embedded_anew(mind: Any, open_stor
 
 
 async def store_when_possible(task: Any, content: str, **options: Any) -> None:
-    """Until the first step has changed the dimension, it is refused."""
+    """Retries: until the first batch has changed the dimension, it is refused."""
     async with asyncio.timeout(scaled(20)):
         while True:
             try:
@@ -337,10 +337,8 @@ async def store_when_possible(task: Any, content: str, **options: Any) -> None:
                 return
 
 
-async def test_of_two_who_embed_to_different_dimensions_one_fails_and_nothing_is_mixed(
-    mind: Any, open_store: Open
-) -> None:
-    """Given one that is halfway, when another one runs, then the first one ends there."""
+async def test_of_two_runs_with_different_dimensions_one_fails_and_none_are_mixed(mind: Any, open_store: Open) -> None:
+    """Given a run that is halfway, when another one runs, then the first one fails."""
     for i in range(150):
         await mind.semantic.store(f"{i}")
     other = (await open_store()).task("t")
@@ -367,7 +365,7 @@ async def test_of_two_who_embed_to_different_dimensions_one_fails_and_nothing_is
         await mind.semantic.query([1.0] * 3)
 
 
-async def test_large_memories_go_in_steps_that_a_commit_can_hold(mind: Any) -> None:
+async def test_large_memories_are_embedded_in_batches_that_a_commit_can_hold(mind: Any) -> None:
     for i in range(9):
         await mind.semantic.store("x" * 1_000_000, id=f"{i}", embedding=[1.0] * DIMENSION)
     assert await mind.semantic.reembed(newer) == 9

@@ -44,8 +44,8 @@ async def test_the_most_specific_scope_that_has_the_key_answers(store: Any) -> N
     assert not await memory.exists("key")
 
 
-async def test_what_is_there_is_not_missing_whatever_it_is(store: Any) -> None:
-    """Given None, "" or 0 in a specific scope, then no wider scope shines through (G11)."""
+async def test_a_value_is_found_whatever_it_is(store: Any) -> None:
+    """Given None, "" or 0 in a specific scope, then that is the value, not that of a wider scope (G11)."""
     memory = store.memory(**IDS)
     await memory.set("key", "wide", scope="global")
     for value in (None, "", 0, False, [], "123", b"\x00", 2**80, datetime.now(UTC)):
@@ -67,7 +67,7 @@ async def test_scopes_are_the_contexts_of_the_store(store: Any) -> None:
     assert await memory.get("key") == "session"
 
 
-async def test_a_scope_that_was_not_given_is_an_error_never_everyones(store: Any) -> None:
+async def test_a_scope_that_was_not_given_is_an_error_and_never_the_global_one(store: Any) -> None:
     memory = store.memory(session="s1")
     for call in (
         lambda: memory.get("key", scope="workflow"),
@@ -83,8 +83,8 @@ async def test_a_scope_that_was_not_given_is_an_error_never_everyones(store: Any
 
 
 @pytest.mark.parametrize("connect", [ccs.connect, ccs.aio.connect], ids=COLOURS)
-def test_an_id_that_is_given_and_names_nobody_is_an_error(connect: Callable[..., Any]) -> None:
-    """A session without a user, say; beside an id that is fine, too."""
+def test_an_id_that_is_empty_or_none_is_an_error(connect: Callable[..., Any]) -> None:
+    """For example a session without a user, also beside a valid id."""
     store = connect("memory://")
     for scope, wrong, ids in product(IDS, ("", None, 5, b"w", False), ({}, IDS)):
         with pytest.raises(ccs.InvalidPath, match=f"{scope}={wrong!r} is no id"):
@@ -97,8 +97,8 @@ def test_an_id_that_is_given_and_names_nobody_is_an_error(connect: Callable[...,
             connect("memory://", agent=agent)
 
 
-async def test_where_no_id_was_given_a_write_for_everybody_says_so(store: Any) -> None:
-    """Given nobody's memory, then it reads what is everybody's, and writes it only by name."""
+async def test_without_an_id_a_write_must_name_the_global_scope(store: Any) -> None:
+    """Given a memory without ids, then it reads the global scope, and writes to it only by name."""
     memory = store.memory()
     await memory.set("key", "for all", scope="global")
     for write in (lambda: memory.set("key", "private"), lambda: memory.delete("key")):
@@ -115,7 +115,7 @@ async def test_where_no_id_was_given_a_write_for_everybody_says_so(store: Any) -
     [{"limit": -1}, {"limit": True}, {"limit": "x"}, {"since": "x"}, {"since": -1}, {"since": datetime(2025, 1, 1)}],  # noqa: DTZ001
     ids=str,
 )
-async def test_a_trail_that_makes_no_sense_is_refused(store: Any, asked: dict[str, Any]) -> None:
+async def test_a_history_with_bad_arguments_is_refused(store: Any, asked: dict[str, Any]) -> None:
     memory = store.memory(session="s1")
     for _ in "empty", "with a change":
         with pytest.raises(ccs.InvalidValue):
@@ -123,7 +123,7 @@ async def test_a_trail_that_makes_no_sense_is_refused(store: Any, asked: dict[st
         await memory.set("key", 1)
 
 
-async def test_what_is_no_function_is_not_called_back(store: Any) -> None:
+async def test_a_callback_that_is_not_callable_is_refused(store: Any) -> None:
     with pytest.raises(ccs.InvalidValue):
         await react(store.memory(session="s1"), 5, "a")
 
@@ -169,8 +169,8 @@ async def test_models_go_in_and_come_out(store: Any) -> None:
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_one_look_through_all_scopes_is_one_round_trip(valkey: str, namespace: str, colour: str) -> None:
-    """Given a link that counts what it is asked, when four scopes are looked through, then it is asked once."""
+async def test_one_read_of_all_scopes_is_one_round_trip(valkey: str, namespace: str, colour: str) -> None:
+    """Given a connection that counts requests, when four scopes are read, then it sends one."""
     async with connect_in(colour, valkey, namespace=namespace) as store:
         memory = store.memory(**IDS)
         blocking = getattr(memory, "blocking", memory)
@@ -184,7 +184,7 @@ async def test_one_look_through_all_scopes_is_one_round_trip(valkey: str, namesp
 
 @pytest.mark.parametrize("colour", COLOURS)
 async def test_an_error_of_a_scope_is_raised(own_server: PrivateServer, namespace: str, colour: str) -> None:
-    """Given one scope that cannot be read, then a look through all is an error, not another scope's answer."""
+    """Given one scope that cannot be read, then reading all scopes is an error, not the value of another scope."""
     async with connect_in(colour, own_server.url, namespace=namespace) as store:
         memory = store.memory(**IDS)
         await memory.set("key", "wide", scope="global")
@@ -195,8 +195,8 @@ async def test_an_error_of_a_scope_is_raised(own_server: PrivateServer, namespac
         assert await memory.get("key", scope="global") == "wide"
 
 
-async def test_changes_of_any_scope_are_told(aconnect: Callable[..., ccs.aio.Store]) -> None:
-    """Given a callback registered before the store is entered, when others write in all scopes, then it is told (G7)."""
+async def test_changes_of_any_scope_are_delivered(aconnect: Callable[..., ccs.aio.Store]) -> None:
+    """Given a callback registered before the store is entered, when others write in all scopes, then it is called (G7)."""
     reader, writer = aconnect(agent="reader"), aconnect(agent="writer").memory(**IDS)
     memory, seen, plain = reader.memory(**IDS), list[ccs.MemoryEvent](), list[ccs.MemoryEvent]()
 
@@ -224,8 +224,8 @@ async def test_changes_of_any_scope_are_told(aconnect: Callable[..., ccs.aio.Sto
     assert all(e.timestamp.tzinfo for e in seen)
 
 
-async def test_changes_are_told_to_callbacks_that_come_later(store: Any, open_store: Open) -> None:
-    """Given a store at work, when somebody begins to listen, then every change from then on is told, in order (G7)."""
+async def test_changes_are_delivered_to_callbacks_that_are_registered_later(store: Any, open_store: Open) -> None:
+    """Given an open store, when a callback is registered, then it gets every change from then on, in order (G7)."""
     writer, seen = (await open_store(agent="writer")).memory(**IDS), list[ccs.MemoryEvent]()
     memory = store.memory(**IDS)
     await writer.set("order_1_status", "before")
@@ -254,7 +254,7 @@ def order(event: ccs.MemoryEvent) -> int:
 
 
 async def react(memory: Any, callback: Any, *patterns: str | list[str], **options: Any) -> None:
-    """Registers a callback, off the loop where that waits."""
+    """Registers a callback, in a thread if that blocks."""
     if isinstance(memory, Awaited):
         await to_thread.run_sync(memory.blocking.on_change(*patterns, **options), callback)
     else:
@@ -298,7 +298,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("colour", COLOURS)
 def test_callbacks_are_registered_while_a_module_is_imported(valkey: str, namespace: str, colour: str) -> None:
-    """Given a program that registers before any loop runs, when another writes, then it is told of all (G7)."""
+    """Given a program that registers before any loop runs, when another writes, then its callback gets all changes (G7)."""
     program = IMPORTED[colour] + "print(sorted(seen, key=repr))"
     process = subprocess.Popen(
         [sys.executable, "-c", program, valkey, namespace], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -334,7 +334,7 @@ async def test_history_is_an_audit_trail_over_all_scopes(store: Any) -> None:
     assert [event.data for event in await memory.history("key", scope="actor")] == [2, 6]
 
 
-def test_blocking_callbacks_are_told_too(connect: Callable[..., ccs.Store]) -> None:
+def test_blocking_callbacks_are_called_too(connect: Callable[..., ccs.Store]) -> None:
     store, told = connect(), list[Any]()
     memory = store.memory(**IDS)
     memory.on_change("a")(lambda event: told.append((event.scope, event.data, store.task("w1").get("a"))))

@@ -1,6 +1,6 @@
-"""Scoped memory under whatever several agents do, held against a model: a dict and a list of events for each scope.
+"""Scoped memory under random calls of several agents, against a model: a dict and a list of events for each scope.
 
-Agents have different ids in common, so each looks through other contexts, some of which are everybody's.
+Agents share some ids, so each reads other contexts, some of which all share.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ class Machine(RuleBasedStateMachine):
         return self.stores[agent].memory(**MEMORIES[number])
 
     def looked_through(self, number: int, scope: str | None) -> list[Scope]:
-        """The scopes that a call looks through; `InvalidValue` is due where there are none."""
+        """Returns the scopes that a call reads; `InvalidValue` is expected if there are none."""
         ids = {**MEMORIES[number], "global": ""}
         return [(name, ids[name]) for name in SCOPES if name in ids and scope in (None, name)]
 
     def written_through(self, number: int, scope: str | None) -> list[Scope]:
-        """The same of a write: nothing is everybody's unless that is said."""
+        """Returns the scopes that a call writes to; the global one only if it is named."""
         return self.looked_through(number, scope) if MEMORIES[number] or scope else []
 
     def write(self, scope: Scope, key: str, action: str, value: Any) -> None:

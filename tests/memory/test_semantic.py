@@ -19,7 +19,7 @@ async def mind(open_store: Open) -> Any:
     return (await open_store(embed=embed)).task("t")
 
 
-async def test_a_fact_is_found_with_what_was_said_of_it_and_who_stored_it(mind: Any) -> None:
+async def test_a_fact_is_found_with_its_metadata_and_author(mind: Any) -> None:
     """G12."""
     name = await mind.semantic.store("the sky is blue", metadata={"source": "seen", "at": (1, 2)})
     (match,) = await mind.semantic.query("the sky is blue")
@@ -29,7 +29,7 @@ async def test_a_fact_is_found_with_what_was_said_of_it_and_who_stored_it(mind: 
     assert fact == ccs.Fact(name, "the sky is blue", {"source": "seen", "at": [1, 2]}, "test", change.at)
 
 
-async def test_each_fact_has_an_id_of_its_own_though_nobody_invents_one(mind: Any) -> None:
+async def test_each_fact_has_an_id_of_its_own_if_none_is_given(mind: Any) -> None:
     ids = [await mind.semantic.store("the same") for _ in range(20)]
     assert len(set(ids)) == 20
     assert {match.id for match in await mind.semantic.query("the same", 100)} == set(ids)
@@ -44,7 +44,7 @@ async def test_the_best_come_first_with_exact_scores(mind: Any) -> None:
             check_found(await mind.semantic.query(asked, count), expected[:count])
 
 
-async def test_equal_facts_come_in_the_order_of_their_ids_wherever_they_lie(mind: Any, open_store: Open) -> None:
+async def test_equal_facts_come_in_the_order_of_their_ids(mind: Any, open_store: Open) -> None:
     for name in ("c", "a", "e", "b", "d"):
         await mind.semantic.store("equal", id=name)
     await mind.semantic.query("equal")
@@ -56,7 +56,7 @@ async def test_equal_facts_come_in_the_order_of_their_ids_wherever_they_lie(mind
         assert [match.id for match in await task.semantic.query("equal", 3)] == ["a", "b", "c"]
 
 
-async def test_an_embedding_is_asked_for_as_a_text_is(mind: Any) -> None:
+async def test_a_query_takes_an_embedding_or_a_text(mind: Any) -> None:
     await mind.semantic.store("x", embedding=[0, 0, 3, 0, 0, 0, 0, 0])
     await mind.semantic.store("y", embedding=(0, 0, 1, 1, 0, 0, 0, 0))
     matches = await mind.semantic.query([0, 0, 0.5, 0, 0, 0, 0, 0])
@@ -76,7 +76,7 @@ async def test_only_facts_with_the_metadata_asked_for_are_found(mind: Any) -> No
     assert await mind.semantic.query("fact 1", 3) == await mind.semantic.query("fact 1", 3, where={})
 
 
-async def test_what_scores_less_than_wanted_is_left_out(mind: Any) -> None:
+async def test_facts_that_score_less_than_min_score_are_left_out(mind: Any) -> None:
     await mind.semantic.store("one")
     await mind.semantic.store("two")
     assert contents(await mind.semantic.query("one", min_score=0.999)) == ["one"]
@@ -93,7 +93,7 @@ async def test_an_id_that_exists_is_a_conflict_unless_it_is_replaced(mind: Any) 
     assert await mind.semantic.store("first", id="y", replace=True) == "y"
 
 
-async def test_a_superseded_fact_is_found_no_more_but_can_still_be_looked_up(mind: Any) -> None:
+async def test_a_superseded_fact_is_no_longer_found_but_can_still_be_read(mind: Any) -> None:
     """G1: in the same commit."""
     old = await mind.semantic.store("it is day", metadata={"n": 1})
     before = await mind.semantic.get(old)
@@ -112,7 +112,7 @@ async def test_a_superseded_fact_is_found_no_more_but_can_still_be_looked_up(min
 
 
 async def test_of_a_chain_of_facts_only_the_last_is_found(mind: Any, open_store: Open) -> None:
-    """And each of the others names the one that took its place."""
+    """And each of the others names the fact that superseded it."""
     chain = [await mind.semantic.store("fact 0")]
     for i in range(1, 6):
         chain.append(await mind.semantic.store(f"fact {i}", supersedes=chain[-1]))
@@ -124,7 +124,7 @@ async def test_of_a_chain_of_facts_only_the_last_is_found(mind: Any, open_store:
     assert await mind.semantic.query("fact 5", 100) == []
 
 
-async def test_who_supersedes_does_not_become_the_author(mind: Any, open_store: Open) -> None:
+async def test_superseding_does_not_change_the_author(mind: Any, open_store: Open) -> None:
     """G12."""
     old = await mind.semantic.store("it is day")
     other = (await open_store(agent="other", embed=embed)).task("t")
@@ -148,7 +148,7 @@ async def test_a_fact_is_superseded_once(mind: Any) -> None:
     await unchanged(mind, mind.semantic.store("late", supersedes=old), ccs.Conflict)
 
 
-async def test_what_is_not_there_cannot_be_superseded(mind: Any) -> None:
+async def test_a_missing_fact_cannot_be_superseded(mind: Any) -> None:
     await mind.semantic.store("x", id="x")
     await unchanged(mind, mind.semantic.store("y", supersedes="nothing"), ccs.InvalidValue)
     await unchanged(mind, mind.semantic.store("y", id="x", replace=True, supersedes="x"), ccs.InvalidValue)
@@ -163,8 +163,8 @@ async def test_a_superseded_fact_keeps_its_deadline(mind: Any) -> None:
     assert (await mind.semantic.get("new")).expires_at is None
 
 
-async def test_an_expired_fact_is_found_no_more(mind: Any) -> None:
-    """G9: not even while nobody has swept it."""
+async def test_an_expired_fact_is_no_longer_found(mind: Any) -> None:
+    """G9: not even before it is swept."""
     await mind.semantic.store("stays")
     await mind.semantic.store("goes", id="goes", ttl=0.2)
     assert len(await mind.semantic.query("goes")) == 2
@@ -184,7 +184,7 @@ async def test_a_deleted_fact_is_gone(mind: Any) -> None:
     assert await mind.semantic.get(name) is None
 
 
-async def test_a_query_sees_what_anybody_has_stored_before(mind: Any, open_store: Open) -> None:
+async def test_a_query_sees_every_fact_stored_before(mind: Any, open_store: Open) -> None:
     """G3."""
     others = [(await open_store(agent=f"other {i}", embed=embed)).task("t") for i in range(2)]
     tasks = [mind, *others]
@@ -199,7 +199,7 @@ async def test_a_query_sees_what_anybody_has_stored_before(mind: Any, open_store
 
 
 async def test_a_cancelled_query_leaves_nothing_half_read(aconnect: Any) -> None:
-    """G14: wherever it is cancelled, while it loads or reads on."""
+    """G14: wherever it is cancelled, while it loads or catches up."""
     writer, reader = aconnect(embed=embed).task("t"), aconnect(embed=embed).task("t")
     for steps in range(60):
         await writer.semantic.store(f"fact {steps}", id=f"{steps}")
@@ -222,7 +222,7 @@ async def test_other_entries_and_contexts_are_not_searched(mind: Any, shared: An
     assert await mind.store.task("other").semantic.query("here") == []
 
 
-async def test_after_a_drop_nothing_is_known_and_what_comes_after_is(mind: Any, open_store: Open) -> None:
+async def test_after_a_drop_only_later_facts_are_found(mind: Any, open_store: Open) -> None:
     """G10."""
     other = (await open_store(embed=embed)).task("t")
     await mind.semantic.store("old")
@@ -233,8 +233,8 @@ async def test_after_a_drop_nothing_is_known_and_what_comes_after_is(mind: Any, 
     assert contents(await other.semantic.query("x")) == contents(await mind.semantic.query("x")) == ["new"]
 
 
-async def test_a_context_that_has_expired_is_known_no_more(open_store: Open) -> None:
-    """G10: also though nothing says so."""
+async def test_the_facts_of_an_expired_context_are_not_found(open_store: Open) -> None:
+    """G10: although no message says so."""
     task = (await open_store(embed=embed)).task("brief", ttl=0.3)
     await task.semantic.store("x")
     assert contents(await task.semantic.query("x")) == ["x"]
@@ -245,7 +245,7 @@ async def test_a_context_that_has_expired_is_known_no_more(open_store: Open) -> 
     await aeventually(forgotten)
 
 
-async def test_a_finished_context_can_still_be_asked(mind: Any) -> None:
+async def test_a_finished_context_can_still_be_queried(mind: Any) -> None:
     await mind.semantic.store("x")
     await mind.finish("done")
     assert contents(await mind.semantic.query("x")) == ["x"]
@@ -253,7 +253,7 @@ async def test_a_finished_context_can_still_be_asked(mind: Any) -> None:
         await mind.semantic.store("y")
 
 
-async def test_a_copy_that_the_journal_has_left_behind_is_loaded_anew(mind: Any, open_store: Open) -> None:
+async def test_a_copy_that_the_journal_has_left_behind_is_loaded_again(mind: Any, open_store: Open) -> None:
     brief = (await open_store(embed=embed)).task("t", keep_commits=2)
     await brief.semantic.store("first")
     assert contents(await mind.semantic.query("first")) == ["first"]

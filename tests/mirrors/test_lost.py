@@ -63,10 +63,10 @@ async def directly(call: Any, *arguments: Any) -> Any:
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("afterwards", ["silence", "new commits"])
-def test_who_waits_for_a_commit_that_is_lost_before_it_was_heard_is_told(
+def test_waiting_for_a_commit_that_is_lost_before_its_message_came_is_an_error(
     own_server: PrivateServer, own_proxy: Proxy, namespace: str, tmp_path: Path, afterwards: str
 ) -> None:
-    """Given a commit whose message did not come, when the server loses it, then who waits for it is told, however long."""
+    """Given a commit whose message did not come, when the server loses it, then waiting for it is an error, however long it took."""
     with (
         ccs.connect(own_server.url, namespace=namespace) as writer,
         ccs.connect(own_proxy.url, namespace=namespace) as store,
@@ -97,7 +97,7 @@ def test_who_waits_for_a_commit_that_is_lost_before_it_was_heard_is_told(
 async def test_a_commit_that_was_lost_before_the_mirror_began_is_history_forked(
     own_server: PrivateServer, namespace: str, tmp_path: Path
 ) -> None:
-    """Given a commit that was lost before, when a store that knows nothing of it waits for it, then it is told."""
+    """Given a commit that was lost before, when a store that does not know that waits for it, then it gets an error."""
     async with ccs.aio.connect(own_server.url, namespace=namespace) as writer:
         await writer.task("t").set("a", "kept")
         copy = copied(own_server, tmp_path / "copy")

@@ -114,7 +114,7 @@ def test_what_expires_goes(task: ccs.Context) -> None:
 
 
 def test_after_the_end_of_a_context_it_follows_the_next_one(connect: Callable[..., ccs.Store]) -> None:
-    """Given a drop, then what was there is gone, and what comes into being again is shown (G10)."""
+    """Given a drop, then the old entries are gone, and those of the next context are shown (G10)."""
     task, told = connect().task("t"), list[ccs.Change]()
     other = connect().task("t")
     other.set_many({"a": 1, "b": 2})
@@ -142,7 +142,7 @@ def test_a_finished_context_can_still_be_read(task: ccs.Context) -> None:
             view.caught_up(view.revision + 10**9, timeout=scaled(5))
 
 
-def test_callbacks_are_told_in_order_and_cannot_hurt(task: ccs.Context, caplog: pytest.LogCaptureFixture) -> None:
+def test_callbacks_are_called_in_order_and_cannot_hurt(task: ccs.Context, caplog: pytest.LogCaptureFixture) -> None:
     told = list[Any]()
 
     def on_change(change: ccs.Change) -> None:
@@ -302,7 +302,7 @@ def test_a_mirror_has_the_end_of_its_context_in_it(task: ccs.Context) -> None:
         assert caught.value.outcome == {"ok": True}
 
 
-def test_who_waits_for_a_mirror_that_becomes_too_full_is_told(task: ccs.Context) -> None:
+def test_waiting_for_a_mirror_that_becomes_too_full_is_an_error(task: ccs.Context) -> None:
     with task.mirror(max_entries=2) as view:
         task.set_many({f"k{index}": index for index in range(3)})
         with pytest.raises(ccs.MirrorFull):

@@ -1,4 +1,4 @@
-"""A context as its users see it: values by path, each with a version, and what every method does to them."""
+"""A context as users see it: values by path, each with a version, and the effect of every method."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Ask(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What stands at a path."""
+    """The entry at a path."""
 
     value: Any
     version: int

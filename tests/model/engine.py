@@ -1,4 +1,4 @@
-"""The real scripts on a real server, driven by a clock of the test's own, and what they left in the keys."""
+"""The real scripts on a real server, driven by a clock of the test, and the keys that they leave."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Engine:
         return client.evalsha(self.scripts[script], len(keys) + 1, *keys, self.clock, *arguments)
 
     def pass_time(self, now_us: int) -> None:
-        """Sets the clock, and expires the keys as the server would, whose own clock stands still at that."""
+        """Sets the clock, and expires the keys as the server would; the server's own clock is not moved."""
         self.client.delete(self.clock)
         self.client.rpush(self.clock, now_us // 1_000_000, now_us % 1_000_000)
         for key, when in self.expiries().items():

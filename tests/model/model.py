@@ -100,7 +100,7 @@ class Model:
     # Time.
 
     def pass_time(self, now_us: int) -> None:
-        """The clock stands at another moment; what the server expires by itself is gone."""
+        """Moves the clock; the keys that the server expires by itself are gone."""
         self.clock_us = now_us
         if self.alive and self.deadline and now_us // 1000 > self.deadline:
             self._forget()

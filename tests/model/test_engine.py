@@ -1,4 +1,4 @@
-"""The commit script against the model: whatever is asked of it, in whatever order and at whatever time.
+"""The commit script against the model: any request, in any order, at any time.
 
 G1 (whole commits, each with its event), G2 (revisions only grow, also when the clock goes back), G4 (guards), G5 (a
 batch sent again is answered, not applied), G8 (previous values), G9 (what is due is expired as a commit, once, before

@@ -1,4 +1,4 @@
-"""G6 against a model: whatever is lost, trimmed or forgotten, and whenever a watch joins, it tells what the journal says."""
+"""G6 against a model: whatever is lost, trimmed or forgotten, and whenever a watch joins, it delivers what the journal has."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SEEDS = range(counts(60, 20_000))
 
 
 class Watcher:
-    """A watch, and what it has told so far."""
+    """A watch, and what it has delivered so far."""
 
     def __init__(self, watch: Watch, pattern: str, since: int | None) -> None:
         self.watch, self.pattern, self.since = watch, pattern, since
@@ -116,7 +116,7 @@ class Play:
                 pass
 
     def expected(self, watcher: Watcher) -> list[int]:
-        """What it has to have told by now, of all that was ever committed."""
+        """Returns what it must have delivered by now, of all that was ever committed."""
         since = watcher.since or 0
         return [revision for revision, path in self.committed if revision > since and watcher.matches(path)]
 
@@ -134,8 +134,8 @@ def play(seed: int, *faults: str) -> Play:
     return asyncio.run(run())
 
 
-def test_whenever_a_watch_joins_and_whatever_messages_are_lost_it_tells_all_that_matches_once() -> None:
-    """Given writers, other watches and lost messages, then each watch has told every match after its cursor, in order."""
+def test_whenever_a_watch_joins_and_whatever_messages_are_lost_it_delivers_all_that_match_once() -> None:
+    """Given writers, other watches and lost messages, then each watch has delivered every match after its cursor, in order."""
     for seed in SEEDS:
         finished = play(seed)
         for watcher in finished.watchers:
@@ -144,8 +144,8 @@ def test_whenever_a_watch_joins_and_whatever_messages_are_lost_it_tells_all_that
             assert watcher.watch.revision == finished.world.last, seed
 
 
-def test_where_the_journal_was_trimmed_it_tells_all_up_to_there_and_then_says_so() -> None:
-    """Given a journal that is trimmed at any time, then a watch has told all, or the first of it and `HistoryCompacted`."""
+def test_where_the_journal_was_trimmed_it_delivers_all_up_to_there_and_then_raises() -> None:
+    """Given a journal that is trimmed at any time, then a watch has delivered all, or the first changes and `HistoryCompacted`."""
     for seed in SEEDS:
         finished = play(seed, "trim")
         for watcher in finished.watchers:
@@ -158,8 +158,8 @@ def test_where_the_journal_was_trimmed_it_tells_all_up_to_there_and_then_says_so
             assert watcher.told == expected[: len(watcher.told)], seed
 
 
-def test_where_the_server_forgot_commits_nothing_that_stands_is_passed_over() -> None:
-    """Given a server that loses its newest commits, then a watch that goes on has told all that stands, else it says so."""
+def test_where_the_server_forgot_commits_no_remaining_one_is_skipped() -> None:
+    """Given a server that loses its newest commits, then a watch delivers all that remain, or raises."""
     for seed in SEEDS:
         finished = play(seed, "forget")
         standing = {record.revision for record in finished.world.records}
@@ -172,8 +172,8 @@ def test_where_the_server_forgot_commits_nothing_that_stands_is_passed_over() ->
                 assert watcher.error.address == ADDRESS
 
 
-async def test_what_is_heard_late_of_a_life_that_was_told_is_not_told_again() -> None:
-    """Given a watch that goes on after the end of its context, when a message of the old life comes, then it is passed over."""
+async def test_a_late_message_of_an_earlier_life_is_not_delivered_again() -> None:
+    """Given a watch that goes on after the end of its context, when a message of the old one comes, then it is skipped."""
     world = World()
     watch = watch_of(world, "*", since=None, buffer=4)
     await watch.start()
@@ -191,7 +191,7 @@ async def test_what_is_heard_late_of_a_life_that_was_told_is_not_told_again() ->
     nudge(world)
     with pytest.raises(ccs.ContextGone):
         await told()
-    watch.begin_anew()
+    watch.begin_again()
     assert await told() is None
     world.deliver()
     assert await told() is None

@@ -82,7 +82,7 @@ class World:
         self.reconnect()
 
     def drop(self) -> None:
-        """The context goes; what comes next begins it anew. What is on its way stays so."""
+        """Ends the context; the next commit creates it again. Messages stay on their way."""
         self.journal.clear()
         self.records.clear()
         self.oldest = 0

@@ -1,4 +1,4 @@
-"""What must be true of the journal of a context in which agents did everything at once, and of what they were told."""
+"""Checks of the journal of a context in which agents did everything at once, and of the results that they got."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Notes = dict[str, list[dict[str, Any]]]
 
 
 def by_kind(notes: Iterable[dict[str, Any]]) -> Notes:
-    """What was noted, by its kind."""
+    """The notes of the diaries, by kind."""
     sorted_out: Notes = defaultdict(list)
     for note in notes:
         sorted_out[note["kind"]].append(note)
@@ -36,7 +36,7 @@ def below(root: str, changes: Iterable[ccs.Change]) -> list[ccs.Change]:
 
 @dataclass
 class Claims:
-    """Who held what when, and what was written by it."""
+    """Which agent held which claim and when, and what it wrote."""
 
     standing: dict[str, int] = field(default_factory=dict)
     newest: Counter[str] = field(default_factory=Counter)
@@ -74,7 +74,7 @@ class Claims:
 
 @dataclass
 class Runs:
-    """How each key came to its result."""
+    """The runs of each key, and its result."""
 
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     begun: dict[tuple[str, int], str] = field(default_factory=dict)
@@ -114,7 +114,7 @@ class Runs:
 
 @dataclass
 class Post:
-    """What became of one message."""
+    """The history of one message."""
 
     role: str
     content: str
@@ -127,7 +127,7 @@ class Post:
 
 @dataclass
 class Mail:
-    """What became of all messages."""
+    """The history of all messages."""
 
     posts: dict[str, Post] = field(default_factory=dict)
     first: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
@@ -191,5 +191,5 @@ class Mail:
 
 
 def _taken(change: ccs.Change) -> bool:
-    """Whether this is a delivery; a release leaves the count as it is."""
+    """Returns whether this is a delivery; a release leaves the count as it is."""
     return bool(change.value["count"] != (change.previous or {"count": 0})["count"])

@@ -28,7 +28,7 @@ SETTLE, END = "settle", "end"
 
 
 class Diary:
-    """What an agent was told, a line each: its kind, and the facts."""
+    """The results that an agent got, one line each: the kind, and the facts."""
 
     def __init__(self, path: Path, agent: str) -> None:
         self._file, self._agent = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), agent
@@ -38,12 +38,12 @@ class Diary:
 
 
 def read_diaries(folder: Path) -> list[dict[str, Any]]:
-    """All that was noted, by whomever."""
+    """Returns the notes of all agents."""
     return [json.loads(line) for path in sorted(folder.glob("*.diary")) for line in path.read_text().splitlines()]
 
 
 class Broken(Exception):
-    """Work that has failed."""
+    """A piece of work that fails."""
 
 
 EXPECTED = (ccs.AlreadyClaimed, ccs.ClaimLost, ccs.InboxFull, ccs.Unavailable, TimeoutError, Broken)
@@ -58,7 +58,7 @@ class Agent:
         self.note, self._count, self._forgotten = diary.note, 0, list[Any]()
 
     async def live(self) -> None:
-        """Works until it is told to settle; then it is present until it is told to end."""
+        """Works until it has to settle; then it is present until it has to end."""
         doing = (self.claim, self.call, self.send, self.receive, self.remember, self.attend)
         await asyncio.gather(*map(self._until_settled, doing))
         async with self.task.join("settled", ttl=TTL):
@@ -73,7 +73,7 @@ class Agent:
             await asyncio.sleep(self.dice.random() / 50)  # a pace, so that the journal of a long run can be read
 
     async def claim(self) -> None:
-        """Writes under a claim, also when it no longer believes in it."""
+        """Writes under a claim, also when the claim seems lost."""
         resource = f"r/{self.dice.randrange(RESOURCES)}"
         async with self.task.claim(resource, ttl=TTL, wait=self.dice.choice((0, 0.5))) as claim:
             for _ in range(self.dice.randrange(1, 5)):
@@ -85,7 +85,7 @@ class Agent:
                 self.note("wrote", resource=resource, token=claim.token, revision=entry.revision)
 
     async def call(self) -> None:
-        """Wants the result of a key that others want as well, and nobody did a second ago."""
+        """Asks for the result of a key that others ask for too; the keys change twice a second."""
         key = f"k/{int(time.time() * 2)}/{self.dice.randrange(3)}"
 
         def run(*, token: int) -> dict[str, Any]:
@@ -116,7 +116,7 @@ class Agent:
             self.note("sent", content=part, revision=revision)
 
     async def receive(self) -> None:
-        """Takes messages and acknowledges most; some are given back, some forgotten for long."""
+        """Takes messages and acknowledges most; gives some back, and forgets some for long."""
         async with self.task.inbox(self.dice.choice(ROLES), lease=TTL, attempts=TRIES) as inbox:
             for _ in range(self.dice.randrange(1, 30)):
                 message = await inbox.receive(timeout=0.5)
@@ -138,7 +138,7 @@ class Agent:
         self.note("acknowledged", id=message.id)
 
     async def remember(self) -> None:
-        """Acknowledges what it has forgotten, when somebody else may have it or be done with it."""
+        """Acknowledges the messages that it had forgotten, when another may have taken or acknowledged them."""
         while self._forgotten and self.dice.random() < 0.8:
             await self._linger()
             await self._acknowledge(self._forgotten.pop(0))
@@ -155,12 +155,12 @@ class Agent:
 
 
 async def _maybe(result: Any) -> Any:
-    """The result of what is awaited in one colour only."""
+    """Returns a result that must be awaited in one colour only."""
     return await result if asyncio.iscoroutine(result) else result
 
 
 def live(url: str, namespace: str, name: str, colour: str, folder: Path, seed: int) -> None:
-    """The life of an agent in a process of its own; an unexpected error is in its diary, even if it is killed then."""
+    """Runs an agent in a process of its own; its diary has an unexpected error, even if it is killed then."""
     for opening in (ccs._async.opening, ccs._sync.opening):
         opening._ANSWER = scaled(0.5)  # so that a connection on which nothing comes any more costs no five seconds
     diary = Diary(folder / f"{name}.diary", name)

@@ -1,4 +1,4 @@
-"""What processes of their own do in the tests of claims: called in a `Player`."""
+"""Functions that the tests of claims run in processes of their own, by a `Player`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def count_up(url: str, namespace: str, threads: int, rounds: int) -> None:
 
 
 def hold(url: str, namespace: str, ttl: float) -> dict[str, Any]:
-    """Holds the claim and writes by it, until somebody else has it; what it believed and could do then."""
+    """Holds the claim and writes under it until another holds it. Returns its state and what it could do then."""
     with ccs.connect(url, namespace=namespace, agent="the first") as store:
         task = store.task("t")
         claim = task.claim(RESOURCE, ttl=ttl).acquire()
@@ -49,7 +49,7 @@ def hold(url: str, namespace: str, ttl: float) -> dict[str, Any]:
 
 
 def forget(url: str, namespace: str, ttl: float) -> list[str]:
-    """Holds the claim, forgets it, and is stopped in the same moment; what it was warned of once it went on."""
+    """Holds the claim, forgets it, and is stopped at the same moment. Returns the warnings that it got once it went on."""
     with (
         ccs.connect(url, namespace=namespace, agent="the first") as store,
         warnings.catch_warnings(record=True) as told,
@@ -79,7 +79,7 @@ def error_of(call: Any, *args: Any) -> str:
 
 
 def wait_in_line(url: str, namespace: str, ttl: float) -> None:
-    """Waits for the claim and is never done with it."""
+    """Waits for the claim and never releases it."""
     with (
         ccs.connect(url, namespace=namespace, agent="a waiter") as store,
         store.task("t").claim(RESOURCE, ttl=ttl, wait=60),

@@ -1,4 +1,4 @@
-"""What tests of claims do to holds, and see of them behind the library's back."""
+"""How the tests of claims change holds, and look at them, without the library."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ HOSTILE = [
 
 
 async def lapse(task: Any, claim: Any) -> None:
-    """Lets the hold lapse on the server, as if its process had been stopped for longer than the ttl."""
+    """Lets the hold expire on the server, as if its process had been stopped for longer than the ttl."""
     lease = plain(claim)._lease
     task.place.let_go(lease)
     await expire(task, lease.path)
@@ -77,13 +77,13 @@ async def whole(task: Any, step: Callable[..., Any], *args: Any) -> Any:
 
 
 async def tickets(task: Any, resource: str) -> list[str]:
-    """The paths of those who wait, the first in line first."""
+    """Returns the paths of the tickets, the first in line first."""
     found = (await task.snapshot(site_of(resource).patterns[1])).values()
     return [entry.path for entry in sorted(found, key=lambda entry: entry.revision)]
 
 
 async def in_line(task: Any, resource: str, count: int) -> None:
-    """Waits until so many wait for the resource."""
+    """Waits until that many callers wait for the resource."""
 
     async def enough() -> bool:
         return len(await tickets(task, resource)) >= count
@@ -106,5 +106,5 @@ async def queue_up(task: Any, resource: str, names: Iterable[Any], done: list[An
 
 
 async def nothing_left(task: Any) -> bool:
-    """Whether there is neither a claim nor a ticket."""
+    """Returns whether there is neither a claim nor a ticket."""
     return not await task.paths("@claims/**", "@waiting/**")

@@ -1,4 +1,4 @@
-"""What processes of their own do in the tests of inboxes: called in a `Player`."""
+"""Functions that the tests of inboxes run in processes of their own, by a `Player`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def work(url: str, namespace: str, lease: float, stop_at: int | None) -> list[in
 
 
 def hold(url: str, namespace: str, lease: float) -> str:
-    """Receives one message, acknowledges it once there is an entry `go`, and says what came of that."""
+    """Receives one message, and acknowledges it once there is an entry `go`. Returns the outcome."""
     with ccs.connect(url, namespace=namespace, agent=str(os.getpid())) as store:
         task = store.task("t")
         message = task.inbox("r", lease=lease).receive(timeout=scaled(10))

@@ -1,4 +1,4 @@
-"""What the tests of inboxes do behind an inbox's back."""
+"""How the tests of inboxes change and read inboxes without the library."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PATIENCE = scaled(10)
 
 
 async def lapse(task: Any, message: Any) -> None:
-    """Lets the lease on a message end, as if its time were up; or the delay of its release."""
+    """Lets the lease on a message expire, or the delay of its release."""
     path = inbox_paths(message.to).at("leases", message.id)
     await commit(task, [renew_op(path, 1)], [], 0)
     task.place.expect(1)
@@ -28,12 +28,12 @@ async def _missing(task: Any, path: str) -> bool:
 
 
 async def take(task: Any, role: str = "r", **options: Any) -> Any:
-    """The message that a receiver gets who comes only now, and who is not left, or it would give the message back."""
+    """Returns the message that a new receiver gets; the receiver is not closed, or it would give the message back."""
     return await task.inbox(role, **options).receive(timeout=PATIENCE)
 
 
 async def assert_nothing(task: Any, role: str = "r", **options: Any) -> None:
-    """A receiver who comes only now gets no message."""
+    """Asserts that a new receiver gets no message."""
     async with task.inbox(role, **options) as inbox:
         with pytest.raises(TimeoutError):
             await inbox.receive(timeout=0)
@@ -49,7 +49,7 @@ async def contents(messages: Any) -> list[Any]:
 
 
 async def left_behind(task: Any) -> list[str]:
-    """The paths of all inboxes' entries."""
+    """Returns the paths of the entries of all inboxes."""
     found: list[str] = await task.paths("@inbox/**")
     return found
 

@@ -1,4 +1,4 @@
-"""What processes of their own do in the tests of run-once: called in a `Player`."""
+"""Functions that the tests of run-once run in processes of their own, by a `Player`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEY = "k"
 
 
 def together(url: str, namespace: str, callers: int) -> list[Any]:
-    """So many callers, each a thread, ask for one key at once; what they got."""
+    """That many threads ask for one key at once. Returns their results."""
     found: list[Any] = []
     with ccs.connect(url, namespace=namespace, agent=f"{os.getpid()}") as store:
         task = store.task("t")
@@ -31,14 +31,14 @@ def together(url: str, namespace: str, callers: int) -> list[Any]:
 
 
 def counted(task: ccs.Context) -> dict[str, int]:
-    """Counts its runs in the context itself, and gives the others time to come."""
+    """Counts its runs in the context, and leaves the others time to come."""
     task.increment("runs")
     time.sleep(0.1)
     return {"by": os.getpid()}
 
 
 def until_told(url: str, namespace: str, lease: float) -> Any:
-    """Runs until there is an entry `go`, which it looks for itself; what it got, or its error's name."""
+    """Runs until there is an entry `go`, for which it looks itself. Returns the result, or the name of its error."""
     with ccs.connect(url, namespace=namespace, agent="the first") as store:
         task = store.task("t")
         return outcome(lambda: task.once(KEY, poll, task, lease=lease))

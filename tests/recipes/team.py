@@ -1,4 +1,4 @@
-"""What the tests of presence, agreements and barriers share; and what processes of their own do: called in a `Player`."""
+"""What the tests of presence, agreements and barriers share, and functions that a `Player` runs in a process of its own."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tests.support.waiting import eventually, scaled
 
 
 def expire(task: ccs.Context, path: str) -> None:
-    """The deadline of an entry passes, and that is journaled: a commit that names a due entry expires it first."""
+    """Lets an entry expire, with a commit: one that names a due entry expires it first."""
     task.place.commit([renew_op(path, 1)], [], 0, heeding=False)
     eventually(lambda: not task.exists(path))
     task.place.commit([delete_op(path)], [], 0, heeding=False)
 
 
 def stay(url: str, namespace: str, agent: str, ttl: float) -> int:
-    """Joins, and stays until it is told to go; how often it has seen itself join."""
+    """Joins, and stays until there is an entry `go`. Returns how often it has joined."""
     with ccs.connect(url, namespace=namespace, agent=agent) as store:
         task = store.task("t")
         with task.join("worker", ttl=ttl):
@@ -59,7 +59,7 @@ def vote_briefly(url: str, namespace: str, agent: str, parties: list[str]) -> cc
 
 
 def pass_barrier(url: str, namespace: str, parties: int, timeout: float) -> str:
-    """Whether it has passed."""
+    """Waits at a barrier. Returns "passed" or "timed out"."""
     with ccs.connect(url, namespace=namespace) as store:
         try:
             store.task("t").barrier("b", parties=parties, timeout=timeout, ttl=0.6)

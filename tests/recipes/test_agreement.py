@@ -1,4 +1,4 @@
-"""Agreement: everybody gets the same decision, which commits only if all have voted yes in time."""
+"""Agreement: all parties get the same decision, which commits only if all have voted yes in time."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def voted(task: Any, party: str, name: str = "n") -> Any:
 
 
 async def time_is_up(task: Any, name: str = "n") -> None:
-    """The deadline passes, by the server's clock."""
+    """Lets the deadline pass, by the server's clock."""
     path = f"@agreements/{name}/deadline"
     await aeventually(lambda: task.exists(path))
     await commit(task, [renew_op(path, 1)], [], 0)
@@ -46,7 +46,7 @@ async def time_is_up(task: Any, name: str = "n") -> None:
 
 
 async def write(task: Any, values: dict[str, Any]) -> None:
-    """What somebody who is gone has left behind."""
+    """Writes the entries that a party which is gone has left behind."""
     await commit(task, [set_op(path, encode(value)) for path, value in values.items()], [], 0)
 
 
@@ -82,21 +82,21 @@ async def test_when_the_time_is_up_it_aborts_for_all(task: Any) -> None:
     assert found[0].votes == {"a": True, "b": True}
 
 
-async def test_the_time_is_that_of_the_first_who_asks(task: Any) -> None:
+async def test_the_timeout_is_that_of_the_first_caller(task: Any) -> None:
     waiting = asyncio.ensure_future(decided(task, True, None, None, timeout=0.3))
     await aeventually(lambda: task.exists("@agreements/n/terms"))
     late = await decided(task, None, True, None, timeout=LONG)
     assert late == await bounded(waiting)
 
 
-async def test_who_comes_late_reads_the_decision_and_cannot_change_it(task: Any) -> None:
+async def test_a_party_that_comes_late_reads_the_decision_and_cannot_change_it(task: Any) -> None:
     early = await decided(task, True, False, None)
     assert await decided(task, None, None, True) == early[:1]
     assert "c" not in (await task.get("@agreements/n/decision"))["votes"]
     assert await decided(task, True, True, True) == early[:1] * 3
 
 
-async def test_a_first_vote_stands(task: Any) -> None:
+async def test_the_first_vote_of_a_party_counts(task: Any) -> None:
     first = asyncio.ensure_future(decided(task, True, None, None))
     await voted(task, "a")
     again = asyncio.ensure_future(decided(task, False, None, None))
@@ -105,8 +105,8 @@ async def test_a_first_vote_stands(task: Any) -> None:
     assert await bounded(first) == await bounded(again) == others[:1]
 
 
-async def test_if_nobody_was_left_to_decide_who_comes_later_does(task: Any, open_store: Open) -> None:
-    """All have died: nothing but what they have written is left, past its deadline."""
+async def test_if_no_party_was_left_to_decide_a_later_one_decides(task: Any, open_store: Open) -> None:
+    """All parties have died; only their entries are left, past the deadline."""
     later = await open_store("b")
     terms = {"parties": ABC, "timeout": 50, "present": []}
     await write(task, {"@agreements/n/terms": terms, "@agreements/n/votes/a": {"vote": True}})
@@ -115,7 +115,7 @@ async def test_if_nobody_was_left_to_decide_who_comes_later_does(task: Any, open
     assert found.reason == "the time was up without a vote of 'b' and 'c'"
 
 
-async def test_if_all_had_voted_yes_in_time_who_comes_later_commits(task: Any) -> None:
+async def test_if_all_had_voted_yes_in_time_a_later_party_commits(task: Any) -> None:
     terms = {"parties": ABC, "timeout": 50, "present": []}
     votes = {f"@agreements/n/votes/{party}": {"vote": True} for party in ABC}
     await write(task, {"@agreements/n/terms": terms, **votes})
@@ -141,7 +141,7 @@ async def test_a_member_that_joins_later_and_leaves_aborts_as_well(task: Any) ->
 
 
 async def test_a_member_that_comes_and_goes_in_a_moment_aborts_as_well(astore: ccs.aio.Store) -> None:
-    """Both commits travel together, so who waits hears of them at once."""
+    """Both commits are sent together, so a waiting party receives them at once."""
     task, path = astore.task("t"), "@members/b"
     waiting = asyncio.ensure_future(decided(task, True, None, None))
     await voted(task, "a")
@@ -151,7 +151,7 @@ async def test_a_member_that_comes_and_goes_in_a_moment_aborts_as_well(astore: c
     assert (await bounded(waiting))[0].reason == "'b' left without a vote"
 
 
-async def test_a_member_that_left_is_remembered_when_all_who_saw_it_are_gone(task: Any) -> None:
+async def test_a_member_that_left_is_remembered_when_all_that_saw_it_are_gone(task: Any) -> None:
     await write(task, {"@agreements/n/terms": {"parties": ABC, "timeout": 60_000, "present": ["c"]}})
     await write(task, {"@agreements/n/deadline": {}})
     (found,) = await decided(task, True, None, None)
@@ -189,7 +189,7 @@ async def test_other_parties_for_the_same_name_are_refused(task: Any) -> None:
         await party_of(task, "d").agree("n", parties=ABC)
 
 
-async def test_names_do_not_meddle_with_each_other(task: Any) -> None:
+async def test_names_do_not_affect_each_other(task: Any) -> None:
     names = ["x", "x/votes/a", "x/decision", "..", "100 % */{a,b}\n"]
     for index, name in enumerate(names):
         found = await decided(task, True, bool(index % 2), True, name=name)

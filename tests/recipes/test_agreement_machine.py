@@ -1,6 +1,6 @@
-"""Agreement among agents that act on what they saw long ago, die, come back, leave, and run out of time.
+"""Agreement among agents that act on old pictures, die, come back, leave, and time out.
 
-There is at most one decision; it is what the votes say; nobody's vote changes; nobody votes after it.
+There is at most one decision; it follows from the votes; no vote changes, and none comes after it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Agent:
         self.seen |= agents_in(self.view)
 
     def act(self, parties: list[str], vote: bool) -> Step | ccs.Decision | None:
-        """What it does about what it saw last, which may be long past."""
+        """Acts on the picture that it saw last, which may be old."""
         step = next_step(ballot_of("n", parties, self.task.agent, vote, 600), self.view, self.seen)
         if isinstance(step, Step):
             try:
@@ -82,7 +82,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(party=parties_, vote=votes)
     def act_twice(self, party: str, vote: bool) -> None:
-        """It does not know that it has done so: it was started anew from what it had written down."""
+        """Acts again on the same picture: it was restarted, and does not know that it has acted."""
         view = self.agents[party].view
         self.act_on_what_it_saw(party, vote)
         self.agents[party].view = view
@@ -113,7 +113,7 @@ class Machine(RuleBasedStateMachine):
         assert self.told == self.told[:1] * len(self.told)
 
     def teardown(self) -> None:
-        """Everybody comes back, and after a while the time is up."""
+        """All parties come back, and after a while the time is up."""
         for _ in range(2):
             for agent in self.agents.values():
                 agent.look()

@@ -1,4 +1,4 @@
-"""Barriers: nobody passes before enough have come, and an arrival either counts or is taken back."""
+"""Barriers: no party passes before all have arrived, and an arrival either counts or is taken back."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def came(task: Any, count: int, name: str = "b") -> list[str]:
     return found
 
 
-async def test_it_opens_when_enough_have_come_and_not_before(task: Any) -> None:
+async def test_it_opens_when_all_have_arrived_and_not_before(task: Any) -> None:
     first, second = wait(task), wait(task)
     await came(task, 2)
     assert not first.done()
@@ -57,19 +57,19 @@ async def test_it_opens_in_one_commit(task: Any) -> None:
     assert {change.revision for change in left} == {opened[0].revision}
 
 
-async def test_open_it_stays_open_for_whoever_comes_later(task: Any) -> None:
+async def test_an_open_barrier_stays_open_for_later_callers(task: Any) -> None:
     await bounded(asyncio.gather(*(wait(task) for _ in range(3))))
     revision = await task.revision()
     await bounded(asyncio.gather(*(wait(task, timeout=0) for _ in range(4))))
     assert await task.revision() == revision, "who comes later writes something"
 
 
-async def test_one_party_needs_nobody_else(task: Any) -> None:
+async def test_one_party_alone_passes_at_once(task: Any) -> None:
     await bounded(wait(task, parties=1))
 
 
-async def test_who_runs_out_of_time_counts_no_more(task: Any) -> None:
-    with pytest.raises(TimeoutError, match=r"1 of 2 had come to the barrier 'b' after 0\.05 s"):
+async def test_a_party_that_times_out_no_longer_counts(task: Any) -> None:
+    with pytest.raises(TimeoutError, match=r"1 of 2 had arrived at the barrier 'b' after 0\.05 s"):
         await bounded(wait(task, parties=2, timeout=0.05))
     assert await arrivals(task) == []
     later = wait(task, parties=2)
@@ -97,8 +97,8 @@ async def test_when_time_and_opening_race_all_outcomes_agree(task: Any, turn: in
     assert {type(outcome) for outcome in outcomes} in ({type(None)}, {TimeoutError}), "one passed, the other did not"
 
 
-async def test_who_has_died_does_not_count(task: Any) -> None:
-    """Killed or stopped: nothing is renewed any more, and the arrival ends by itself."""
+async def test_a_party_that_died_does_not_count(task: Any) -> None:
+    """Killed or stopped: nothing is renewed, and the arrival expires."""
     dead = arrival_at("b", "dead", 3, 0.3)
     step = next_step(dead, {})
     assert step
@@ -113,7 +113,7 @@ async def test_who_has_died_does_not_count(task: Any) -> None:
     await bounded(asyncio.gather(survivor, second, wait(task)))
 
 
-async def test_who_was_stopped_past_its_ttl_arrives_again(task: Any) -> None:
+async def test_a_party_that_was_stopped_past_its_ttl_arrives_again(task: Any) -> None:
     first = wait(task)
     (path,) = await came(task, 1)
     await commit(task, [renew_op(path, 1)], [], 0)
@@ -138,12 +138,12 @@ async def test_another_number_for_the_same_name_is_refused(task: Any) -> None:
 
 
 @pytest.mark.parametrize("parties", [0, -1, True, 2.0, None])
-async def test_a_number_that_is_none_is_refused(task: Any, parties: Any) -> None:
+async def test_a_number_of_parties_that_makes_no_sense_is_refused(task: Any, parties: Any) -> None:
     with pytest.raises(ccs.InvalidValue):
         await task.barrier("b", parties=parties)
 
 
-async def test_names_do_not_meddle_with_each_other(task: Any) -> None:
+async def test_names_do_not_affect_each_other(task: Any) -> None:
     names = ["x", "x/y", "x/*", "..", "100 % {a,b}\n"]
     waiting = [wait(task, name, parties=2) for name in names]
     await aeventually(lambda: all_came(task, len(names)))
@@ -169,7 +169,7 @@ async def test_it_ends_with_its_context(task: Any) -> None:
     assert await task.revision() == 0, "the arrival that was taken back brought the context back"
 
 
-async def test_who_is_cancelled_takes_its_arrival_back(astore: ccs.aio.Store) -> None:
+async def test_a_cancelled_party_takes_its_arrival_back(astore: ccs.aio.Store) -> None:
     """G14."""
     task = astore.task("t")
     waiting = wait(task)
@@ -180,8 +180,8 @@ async def test_who_is_cancelled_takes_its_arrival_back(astore: ccs.aio.Store) ->
     assert await arrivals(task) == []
 
 
-async def test_a_hundred_who_wait_cost_the_server_no_more_than_one(own_server: PrivateServer) -> None:
-    """Renewals travel in one command for all, and nobody asks."""
+async def test_a_hundred_waiting_parties_cost_the_server_no_more_than_one(own_server: PrivateServer) -> None:
+    """One command renews all, and no party polls."""
     async with ccs.aio.connect(own_server.url) as store:
         task = store.task("t")
         waiting = [wait(task, parties=101, ttl=3.0) for _ in range(100)]
@@ -196,7 +196,7 @@ async def test_a_hundred_who_wait_cost_the_server_no_more_than_one(own_server: P
 
 
 def scripts_run(client: redis.Redis) -> int:
-    """How many scripts the server has run: all commits, renewals and looks are scripts."""
+    """Returns how many scripts the server has run: commits, renewals and reads are scripts."""
     told: Any = client.info("commandstats")
     return sum(int(told.get(f"cmdstat_{name}", {"calls": 0})["calls"]) for name in ("eval", "evalsha"))
 

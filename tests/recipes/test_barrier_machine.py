@@ -1,6 +1,6 @@
-"""Barriers among agents that act on what they saw long ago, die, give up, and come back.
+"""Barriers among agents that act on old pictures, die, give up, and come back.
 
-Who gave up was not counted; who passed did so after enough living ones had come; it opens once.
+An agent that gave up does not count; one that passed did so after enough living ones had arrived; it opens once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ indexes = st.integers(0, 4)
 
 
 class Arriving:
-    """Somebody on the way through the barrier, with what it has seen."""
+    """An agent on its way through the barrier, and the picture that it has seen."""
 
     def __init__(self, task: ccs.Context, id: str) -> None:
         self.task, self.arrival = task, arrival_at("b", id, PARTIES, 600)
@@ -33,7 +33,7 @@ class Arriving:
         self.view = dict(self.task.snapshot(ROOT, f"{ROOT}/**"))
 
     def act(self) -> None:
-        """What it does about what it saw last, which may be long past."""
+        """Acts on the picture that it saw last, which may be old."""
         if is_open(self.view.get(ROOT)):
             self.outcome = self.outcome or "passed"
         elif not self.outcome and (step := next_step(self.arrival, self.view)):
@@ -79,7 +79,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(index=indexes, fresh=st.booleans())
     def give_up(self, index: int, fresh: bool) -> None:
-        """It gives up, and somebody else comes in its place."""
+        """Gives up, and another agent arrives instead."""
         if fresh:
             self.here[index].look()
         self.here[index].give_up()
@@ -87,7 +87,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(index=indexes)
     def lapse(self, index: int) -> None:
-        """It is stopped until its arrival has lapsed; if it wakes up again, it may act."""
+        """Stops it until its arrival has expired; if it wakes up again, it may act."""
         expire(self.task, self.here[index].arrival.path)
 
     @rule(index=indexes)

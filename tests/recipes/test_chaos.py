@@ -54,7 +54,7 @@ class Troupe:
         self.done: Counter[str] = Counter()
 
     def enter(self) -> None:
-        """One more begins to work, now blocking, now asyncio."""
+        """Starts one more agent, in the blocking and the asyncio colour in turn."""
         number = self.done["enter"]
         self.done["enter"] += 1
         actor = Actor(f"agent-{number}", Player())
@@ -81,7 +81,7 @@ class Troupe:
                 actor.send_signal(signal.SIGCONT)
 
     def check(self) -> None:
-        """Nobody has ended by itself: its error is raised here, else one would wait for what nobody does any more."""
+        """Checks that no agent has ended by itself, and raises the error of one that has."""
         for actor in self.living:
             if actor.player.has_answered:
                 actor.player.result()
@@ -105,7 +105,7 @@ def troupe(url: str, namespace: str, folder: Path, dice: random.Random) -> Itera
 
 
 def disturb(agents: Troupe, proxy: Proxy, number: int) -> None:
-    """One blow; the first ones are of each kind."""
+    """Makes one fault; the first faults are of each kind."""
     blows = {"stop": agents.stop, "kill": agents.kill, "cut": proxy.cut_all}
     kind = [*blows][number % 3] if number < 3 else agents.dice.choice([*blows, "stop"])
     agents.done[kind] += 1
@@ -146,7 +146,7 @@ def test_whatever_happens_to_agents_and_network_every_recipe_keeps_its_promise(
 
 
 def play_round(agents: Troupe, proxy: Proxy, task: Any, number: int) -> None:
-    """A blow, and until the others have done some more."""
+    """Makes a fault, and waits until the other agents have done more work."""
     seen = task.revision()
     disturb(agents, proxy, number)
 
@@ -182,7 +182,7 @@ def check_all(task: Any, url: str, namespace: str, folder: Path, done: Counter[s
 
 
 def told(task: Any) -> dict[str, tuple[int, Any]]:
-    """What must stand there by the journal. No deadlines: renewals move them, and are not journaled."""
+    """Returns the entries that must exist by the journal, without deadlines: renewals move them, and are not journaled."""
     standing: dict[str, tuple[int, Any]] = {}
     for change in task.history(*EVERYTHING, since=0):
         if change.op == "set":
@@ -198,7 +198,7 @@ def found(task: Any) -> dict[str, tuple[int, Any]]:
 
 
 def differing(task: Any) -> list[str]:
-    """The paths where something else stands than the journal says."""
+    """Returns the paths whose entries differ from the journal."""
     expected, standing = told(task), found(task)
     return [path for path in expected.keys() | standing if expected.get(path) != standing.get(path)]
 

@@ -26,7 +26,7 @@ def other(shared: Any) -> Any:
     return shared.task("t", agent="other")
 
 
-async def test_a_claim_is_exclusive_and_everybody_sees_whose_it_is(task: Any, other: Any) -> None:
+async def test_a_claim_is_exclusive_and_all_see_its_holder(task: Any, other: Any) -> None:
     async with task.claim("sources/a", note={"why": "reading"}) as claim:
         assert (claim.held, claim.lost, claim.resource) == (True, False, "sources/a")
         with pytest.raises(ccs.AlreadyClaimed) as caught:
@@ -76,7 +76,7 @@ async def test_a_claim_object_can_be_used_again_with_a_larger_token(task: Any) -
     assert got == sorted(set(got))
 
 
-async def test_what_was_never_acquired_says_so(task: Any) -> None:
+async def test_a_claim_that_was_never_acquired_is_misuse(task: Any) -> None:
     claim = task.claim("a")
     assert (claim.held, claim.lost) == (False, False)
     for use in (lambda: claim.token, lambda: claim.context):
@@ -87,7 +87,7 @@ async def test_what_was_never_acquired_says_so(task: Any) -> None:
     assert await task.revision() == 0
 
 
-async def test_releasing_what_was_released_is_claim_lost_and_changes_nothing(task: Any, other: Any) -> None:
+async def test_a_second_release_is_claim_lost_and_changes_nothing(task: Any, other: Any) -> None:
     claim = task.claim("a")
     async with claim:
         await claim.release()
@@ -108,8 +108,8 @@ async def test_a_lost_claim_cannot_be_released_and_its_successor_is_left_alone(t
         assert (successor.held, [info.token for info in await task.claims()]) == (True, [successor.token])
 
 
-async def test_the_fence_is_in_the_commit_and_knows_nothing_of_belief(task: Any, other: Any) -> None:
-    """Given a holder who believes in its claim, when that has lapsed, then whatever it writes is refused."""
+async def test_the_commit_checks_the_fence_whatever_the_holder_believes(task: Any, other: Any) -> None:
+    """Given a holder that does not know that its claim has expired, then whatever it writes is refused."""
     claim = task.claim("a")
     await claim.acquire()
     fenced = claim.context
@@ -170,7 +170,7 @@ async def test_claims_within_claims_are_fenced_by_both(task: Any) -> None:
             await inner.release()
 
 
-async def test_a_block_whose_claim_was_lost_is_not_left_in_silence(task: Any) -> None:
+async def test_leaving_a_block_whose_claim_was_lost_raises(task: Any) -> None:
     async def lose(claim: Any, error: Exception | None) -> None:
         async with claim:
             await lapse(task, claim)
@@ -206,7 +206,7 @@ async def test_a_held_claim_is_renewed_without_a_commit(task: Any, other: Any) -
 
 
 async def test_the_holder_stops_believing_before_the_server_does(task: Any, other: Any) -> None:
-    """By its monotonic clock, from before the claim was asked for."""
+    """By its monotonic clock, from before the claim was requested."""
     asked = time.monotonic()
     claim = task.claim("a", ttl=0.5)
     await claim.acquire()
@@ -223,8 +223,8 @@ async def test_the_holder_stops_believing_before_the_server_does(task: Any, othe
 # Waiting: in turn, woken by what happens.
 
 
-async def test_waiters_get_it_in_the_order_in_which_they_came(open_store: Open) -> None:
-    """Given waiters of two stores in turn, when the claim is released, then they get it as they came."""
+async def test_waiters_get_the_claim_in_the_order_in_which_they_came(open_store: Open) -> None:
+    """Given waiters of two stores in turn, when the claim is released, then they get it in the order in which they came."""
     tasks = [(await open_store(agent)).task("t") for agent in ("first", "second")]
     claim, waiting, done = tasks[0].claim("a"), [], list[int]()
     await claim.acquire()
@@ -236,8 +236,8 @@ async def test_waiters_get_it_in_the_order_in_which_they_came(open_store: Open) 
     assert await nothing_left(tasks[0])
 
 
-async def test_nobody_gets_in_before_those_who_wait(task: Any, other: Any) -> None:
-    """Given nobody who holds it, but somebody slow in line, then it is not free, until that ticket has lapsed."""
+async def test_no_caller_gets_in_before_the_waiters(task: Any, other: Any) -> None:
+    """Given a claim without a holder and a slow waiter, then the claim is not free until the ticket of the waiter has expired."""
     await commit(task, [set_op("@waiting/a/%queue/slow", encode({"holder": "slow"}), 60_000)], [], 0)
     with pytest.raises(ccs.AlreadyClaimed, match="others wait") as caught:
         await other.claim("a").acquire()
@@ -249,7 +249,7 @@ async def test_nobody_gets_in_before_those_who_wait(task: Any, other: Any) -> No
     assert done == [1]
 
 
-async def test_who_waits_in_vain_leaves_the_queue(task: Any, other: Any) -> None:
+async def test_a_waiter_that_times_out_leaves_the_queue(task: Any, other: Any) -> None:
     async with task.claim("a"):
         with pytest.raises(ccs.AlreadyClaimed) as caught:
             await other.claim("a", wait=0.1).acquire()
@@ -260,7 +260,7 @@ async def test_who_waits_in_vain_leaves_the_queue(task: Any, other: Any) -> None
     assert await nothing_left(task)
 
 
-async def test_a_waiter_whose_ticket_lapsed_lines_up_again(task: Any, other: Any) -> None:
+async def test_a_waiter_whose_ticket_expired_lines_up_again(task: Any, other: Any) -> None:
     async with task.claim("a"):
         waiting = await queue_up(other, "a", ["paused"], done := [])
         (ticket,) = await tickets(task, "a")
@@ -273,8 +273,8 @@ async def test_a_waiter_whose_ticket_lapsed_lines_up_again(task: Any, other: Any
     assert await nothing_left(task)
 
 
-async def test_a_ticket_that_has_lapsed_is_good_for_nothing(task: Any) -> None:
-    """Given somebody who saw that it was its turn, and was stopped then, when it goes on, then it gets nothing."""
+async def test_an_expired_ticket_gets_nothing(task: Any) -> None:
+    """Given a waiter that was stopped at its turn, when it goes on after its ticket has expired, then it gets nothing."""
     claim = plain(task.claim("a"))
     ticket = await whole(task, claim._line_up, "late")
     await expire(task, ticket.path)
@@ -283,7 +283,7 @@ async def test_a_ticket_that_has_lapsed_is_good_for_nothing(task: Any) -> None:
     assert await nothing_left(task)
 
 
-async def test_the_lapse_of_a_claim_wakes_who_waits(task: Any, other: Any) -> None:
+async def test_the_expiry_of_a_claim_wakes_the_waiters(task: Any, other: Any) -> None:
     claim = task.claim("a")
     await claim.acquire()
     waiting = await queue_up(other, "a", ["next"], done := [])
@@ -320,7 +320,7 @@ async def test_claim_any_takes_the_first_free_one_and_nothing_else(task: Any, ot
     assert await nothing_left(task)
 
 
-async def test_what_claim_any_got_is_entered_once(task: Any) -> None:
+async def test_a_claim_from_claim_any_is_entered_once(task: Any) -> None:
     job = await task.claim_any(["jobs/1"])
     async with job:
         with pytest.raises(ccs.Misuse, match="in use"):
@@ -329,7 +329,7 @@ async def test_what_claim_any_got_is_entered_once(task: Any) -> None:
         assert job.held
 
 
-async def test_many_who_ask_for_any_get_one_each(open_store: Open) -> None:
+async def test_many_callers_of_claim_any_get_one_claim_each(open_store: Open) -> None:
     tasks = [(await open_store(f"agent-{index}")).task("t") for index in range(3)]
     jobs = [f"jobs/{index}" for index in range(12)]
     got = await bounded(asyncio.gather(*(tasks[index % 3].claim_any(jobs) for index in range(15))), 20)
@@ -350,7 +350,7 @@ async def test_claims_lists_those_whose_names_match(task: Any) -> None:
 
 
 async def test_any_text_names_a_resource_of_its_own(task: Any, other: Any) -> None:
-    """Given a holder of each and somebody in line for it, when one is released, then its waiter gets it, and no other."""
+    """Given a holder and a waiter of each, when one is released, then its own waiter gets it."""
     held = [await task.claim(resource).acquire() for resource in HOSTILE]
     assert [info.resource for info in await other.claims()] == sorted(HOSTILE)
     for resource in HOSTILE:
@@ -377,7 +377,7 @@ def test_no_site_is_within_another() -> None:
 
 
 @pytest.mark.parametrize("resource", ["", None, 7, "x" * 2000, "lone \ud800", "/".join("y" * 100)])
-async def test_what_names_nothing_is_refused(task: Any, resource: Any) -> None:
+async def test_a_resource_without_a_name_is_refused(task: Any, resource: Any) -> None:
     with pytest.raises(ccs.InvalidPath):
         task.claim(resource)
     with pytest.raises(ccs.InvalidPath):

@@ -1,4 +1,4 @@
-"""G14 for claims: whoever is cancelled or interrupted, wherever it is, leaves neither a hold nor a place in line."""
+"""G14 for claims: a caller that is cancelled or interrupted, at any point, leaves neither a hold nor a ticket."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.waiting import aeventually, bounded, counts, eventually
 
 
 async def cancel_after(turns: int, attempt: Any) -> bool:
-    """Lets it live for so many turns of the loop; whether it was cancelled then, and not over before."""
+    """Cancels it after that many turns of the loop. Returns whether it was cancelled, and had not ended before."""
     doing = asyncio.ensure_future(attempt)
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -57,7 +57,7 @@ async def test_cancelled_at_any_turn_an_acquisition_leaves_nothing(valkey: str, 
 
 
 async def test_cancelled_at_any_time_while_it_waits_or_is_given_the_claim(valkey: str, namespace: str) -> None:
-    """Given somebody who waits behind a holder who leaves, when it is cancelled just then, then nothing is left."""
+    """Given a waiter behind a holder that releases, when the waiter is cancelled just then, then nothing is left."""
     dice, fates = random.Random(7), {True: 0, False: 0}
     async with ccs.aio.connect(valkey, namespace=namespace) as store:
         task = store.task("t")
@@ -80,7 +80,7 @@ async def test_cancelled_at_any_time_while_it_waits_or_is_given_the_claim(valkey
     assert min(fates.values()) > 3, fates
 
 
-async def test_who_is_behind_one_that_is_cancelled_moves_up(valkey: str, namespace: str) -> None:
+async def test_the_waiter_behind_a_cancelled_one_moves_up(valkey: str, namespace: str) -> None:
     async with ccs.aio.connect(valkey, namespace=namespace) as store:
         task, done = store.task("t"), list[Any]()
         claim = await task.claim("a").acquire()
@@ -95,7 +95,7 @@ async def test_who_is_behind_one_that_is_cancelled_moves_up(valkey: str, namespa
 
 
 async def test_a_commit_that_was_on_its_way_is_taken_back(proxy: Proxy, namespace: str) -> None:
-    """Given an acquisition that the server has not seen yet, when it is cancelled, then what comes of it is undone."""
+    """Given an acquisition that the server has not seen yet, when it is cancelled, then its commit is undone."""
     async with ccs.aio.connect(proxy.url, namespace=namespace) as store:
         task = store.task("t")
         await task.set("warm", 1)
@@ -112,8 +112,8 @@ async def test_a_commit_that_was_on_its_way_is_taken_back(proxy: Proxy, namespac
         assert [change.op for change in await task.history("@claims/a")] == ["set", "delete"]
 
 
-async def test_a_lost_reply_is_nobodys_concern(proxy: Proxy, namespace: str) -> None:
-    """G5: the same commit is asked for again, and was applied once."""
+async def test_a_lost_reply_is_not_noticed(proxy: Proxy, namespace: str) -> None:
+    """G5: the same commit is sent again, and is applied once."""
     async with ccs.aio.connect(proxy.url, namespace=namespace) as store:
         task, dropped = store.task("t"), list[int]()
         await task.set("warm", 1)
@@ -190,7 +190,7 @@ async def test_a_claim_is_acquired_by_one_task_at_a_time(valkey: str, namespace:
 
 
 def seconds_of_a_turn(task: ccs.Context) -> float:
-    """How long it takes to claim and release, undisturbed."""
+    """Returns the seconds that it takes to claim and release."""
     began = time.monotonic()
     with task.claim("a"):
         pass

@@ -1,6 +1,6 @@
-"""Claims against a model: agents that ask, line up, look, act on it late, write, release, give up, lapse, in any order.
+"""Claims against a model: agents that ask, line up, look, act late, write, release, give up and expire, in any order.
 
-One hold at a time and the oldest ticket next, whatever anybody believes; by tokens, accepted writes never go back.
+One hold at a time and the oldest ticket next, whatever an agent believes; tokens of accepted writes only grow.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Line:
 
 @dataclass(eq=False)
 class Ticket:
-    """Somebody in line, and the picture that it looked at last, which may be long past."""
+    """A waiter, and the picture that it saw last, which may be old."""
 
     task: ccs.Context
     resource: str
@@ -110,7 +110,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(target=holds, ticket=tickets)
     def step_up(self, ticket: Ticket) -> Any:
-        """It acts on what it has seen, which may be long past."""
+        """Acts on the picture that it has seen, which may be old."""
         line, site = self.lines[ticket.resource], site_of(ticket.resource)
         if first_of(ticket.seen, site) != ticket.lease.path:
             return multiple()
@@ -140,7 +140,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(claim=holds)
     def hold_lapses(self, claim: Claim) -> None:
-        """Its process is stopped, or dead: nothing is renewed. It does not know, and goes on believing."""
+        """Its process is stopped, or dead: nothing is renewed, and it does not know that."""
         if self.is_holder(claim) and claim._lease:
             self.lapse(claim._lease)
             self.lines[claim.resource].holder = 0

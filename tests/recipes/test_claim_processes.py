@@ -37,9 +37,7 @@ def test_processes_that_only_a_claim_keeps_apart_lose_no_update(valkey: str, nam
     assert task.paths("@claims/**", "@waiting/**") == []
 
 
-def test_the_claim_of_a_process_that_is_killed_lapses_and_wakes_who_waits(
-    valkey: str, namespace: str, task: Any
-) -> None:
+def test_the_claim_of_a_killed_process_expires_and_wakes_the_waiters(valkey: str, namespace: str, task: Any) -> None:
     with crowd(1) as (holder,):
         holder.begin(hold, valkey, namespace, 1.0)
         eventually(lambda: task.get("pid") == holder.pid)
@@ -71,7 +69,7 @@ def test_a_process_that_was_stopped_past_its_ttl_changes_nothing_and_knows_it_at
             assert (task.get("n"), claim.held) == ("mine", True)
 
 
-def test_a_process_that_forgot_its_claim_and_was_stopped_past_its_ttl_takes_nothing_from_who_has_it_by_then(
+def test_a_process_that_forgot_its_claim_and_was_stopped_past_its_ttl_takes_nothing_from_the_next_holder(
     valkey: str, namespace: str, task: Any
 ) -> None:
     with crowd(1) as (holder,):

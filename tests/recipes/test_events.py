@@ -1,4 +1,4 @@
-"""Events: told in order with the state of their context, none lost, nothing left behind: G1, G2, G5, G6, G7, G13."""
+"""Events: delivered in order with the changes of their context, none lost, no state left: G1, G2, G5, G6, G7, G13."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def told(found: list[Any]) -> list[tuple[str, Any]]:
 # What an event is.
 
 
-async def test_an_event_says_who_told_what_where_and_when(task: Any) -> None:
+async def test_an_event_has_its_author_topic_data_and_time(task: Any) -> None:
     """G12, G11."""
     async with task.events() as events:
         before = (await task.set("a", 1)).updated_at
@@ -56,7 +56,7 @@ async def test_an_event_leaves_nothing_behind_but_history(task: Any) -> None:
     assert [change.value for change in await task.history(since=0)] == [1]
 
 
-async def test_a_context_comes_into_being_by_an_event_alone(task: Any) -> None:
+async def test_an_event_alone_creates_a_context(task: Any) -> None:
     revision = await task.publish("born", True)
     info = await task.info()
     assert (info.revision, info.entries) == (revision, 0)
@@ -85,7 +85,7 @@ async def test_topics_of_the_system_and_data_that_cannot_be_stored_are_refused(o
         task.events(since=-1)
 
 
-async def test_a_finished_context_takes_no_events_and_ends_those_who_listen(task: Any) -> None:
+async def test_a_finished_context_takes_no_events_and_ends_its_subscribers(task: Any) -> None:
     async with task.events() as events:
         await task.publish("last", 1)
         await task.finish("done")
@@ -96,7 +96,7 @@ async def test_a_finished_context_takes_no_events_and_ends_those_who_listen(task
         await task.publish("too late", 1)
 
 
-async def test_a_drop_ends_those_who_listen(task: Any) -> None:
+async def test_a_drop_ends_the_subscribers(task: Any) -> None:
     await task.publish("first", 1)
     async with task.events() as events:
         await task.drop()
@@ -128,8 +128,8 @@ async def test_no_reader_takes_an_event_for_an_entry(shared: Any, task: Any) -> 
     assert [change.value for change in await task.history("x", newest_first=True)] == [1]
 
 
-async def test_events_stand_in_the_order_of_the_commits_around_them(task: Any) -> None:
-    """G2: whoever sees the event and then reads sees what was committed before it."""
+async def test_events_are_in_order_with_the_commits_around_them(task: Any) -> None:
+    """G2: a subscriber that gets the event and then reads sees all earlier commits."""
     async with task.events("step/*") as events, task.watch("state") as changes:
         expected = []
         for number in range(30):
@@ -140,7 +140,7 @@ async def test_events_stand_in_the_order_of_the_commits_around_them(task: Any) -
     assert sorted(found, key=lambda each: each[1]) == expected
 
 
-async def test_a_transaction_tells_events_with_its_writes_or_not_at_all(task: Any) -> None:
+async def test_a_transaction_publishes_events_with_its_writes_or_not_at_all(task: Any) -> None:
     """G1: one revision for all of it; nothing of it where a guard fails."""
     async with task.events() as events, task.watch() as changes:
         async with task.transaction() as tx:
@@ -181,7 +181,7 @@ async def test_topics_are_matched_by_the_one_pattern_language(task: Any) -> None
 # Resuming.
 
 
-async def test_a_resume_at_every_revision_tells_each_event_once_and_splits_no_commit(task: Any) -> None:
+async def test_a_resume_at_every_revision_delivers_each_event_once_and_splits_no_commit(task: Any) -> None:
     """G6: wherever a consumer stops, going on from its `revision` repeats a commit whole or not at all."""
     for number in range(4):
         await task.publish("one", number)
@@ -203,7 +203,7 @@ async def test_a_resume_at_every_revision_tells_each_event_once_and_splits_no_co
             assert kept + await received(events, len(whole) - len(kept)) == whole
 
 
-async def test_since_zero_tells_all_that_the_journal_holds_or_that_it_does_not(open_store: Open) -> None:
+async def test_since_zero_delivers_all_events_or_raises_history_compacted(open_store: Open) -> None:
     """G6."""
     task = (await open_store()).task("t", keep_commits=8)
     revisions = [await task.publish("n", number) for number in range(8)]
@@ -217,8 +217,8 @@ async def test_since_zero_tells_all_that_the_journal_holds_or_that_it_does_not(o
                 pass
 
 
-async def test_a_slow_listener_misses_nothing(task: Any) -> None:
-    """G6: what does not fit its buffer it reads from the journal."""
+async def test_a_slow_subscriber_misses_no_event(task: Any) -> None:
+    """G6: it reads the events that do not fit its buffer from the journal."""
     async with task.events("n") as events:
         await task.publish("n", -1)
         for start in range(0, 1_500, 100):
@@ -274,7 +274,7 @@ def test_blocking_on_event_works_before_the_store_is_entered_and_when_it_returns
 
 
 def test_on_event_resumes_with_since_and_outlives_errors(store: ccs.Store) -> None:
-    """G13: an error is told with its event, and stops and loses nothing."""
+    """G13: an error is reported with its event, and the next event is delivered."""
     task, heard, failed = store.task("t"), list[Any](), list[tuple[str, Any]]()
     first = task.publish("n", 0)
     for number in range(1, 10):
@@ -292,7 +292,7 @@ def test_on_event_resumes_with_since_and_outlives_errors(store: ccs.Store) -> No
     assert failed == [(f"on {number}", number) for number in (3, 6, 9)]
 
 
-def test_on_event_asks_for_patterns_and_for_what_can_be_called(store: ccs.Store) -> None:
+def test_on_event_requires_patterns_and_a_callable(store: ccs.Store) -> None:
     task = store.task("t")
     with pytest.raises(ccs.InvalidPattern, match="decorator"):
         task.on_event(lambda event: None)  # type: ignore[arg-type]  # that is the test
@@ -308,7 +308,7 @@ def test_on_event_asks_for_patterns_and_for_what_can_be_called(store: ccs.Store)
 
 
 class AdHocBus:
-    """What programs write for themselves: topics and callbacks of one process."""
+    """A bus as programs write it for themselves: topics and callbacks in one process."""
 
     def __init__(self) -> None:
         self._callbacks: dict[str, list[Callable[[Any], Any]]] = {}
@@ -363,7 +363,7 @@ def test_the_blocking_bus_hands_over_the_data_alone(connect: Callable[..., ccs.S
     assert heard == [{"rows": 3}, None, b"\x00"]
 
 
-async def test_a_plain_function_may_listen_to_an_asyncio_bus_and_errors_come_with_the_event(
+async def test_a_plain_function_may_subscribe_to_an_asyncio_bus_and_errors_come_with_the_event(
     astore: ccs.aio.Store,
 ) -> None:
     """G13."""
@@ -393,7 +393,7 @@ def test_a_coroutine_function_is_refused_by_the_blocking_bus(store: ccs.Store) -
 # Faults and crowds.
 
 
-def test_an_event_whose_reply_was_lost_is_told_once(valkey: str, namespace: str, proxy: Proxy) -> None:
+def test_an_event_whose_reply_was_lost_is_delivered_once(valkey: str, namespace: str, proxy: Proxy) -> None:
     """G5."""
     with ccs.connect(valkey, namespace=namespace) as watching, ccs.connect(proxy.url, namespace=namespace) as store:
         task = store.task("t")
@@ -410,7 +410,7 @@ def test_an_event_whose_reply_was_lost_is_told_once(valkey: str, namespace: str,
         check_consistent(valkey, namespace, "/tasks/t")
 
 
-def test_a_listener_goes_on_over_restarts_of_the_server(own_server: PrivateServer, namespace: str) -> None:
+def test_a_subscriber_goes_on_over_restarts_of_the_server(own_server: PrivateServer, namespace: str) -> None:
     """G6: each event once and in order."""
     with ccs.connect(own_server.url, namespace=namespace) as store:
         task, heard = store.task("t"), list[Any]()
@@ -434,7 +434,7 @@ def _publish(url: str, namespace: str, who: int, count: int) -> None:
             task.publish(f"from/{who}", number)
 
 
-def test_a_thousand_events_of_five_processes_are_told_once_and_in_order(valkey: str, namespace: str) -> None:
+def test_a_thousand_events_of_five_processes_are_delivered_once_and_in_order(valkey: str, namespace: str) -> None:
     """G2, G6: to several listeners the same order, in which each publisher's own is kept."""
     count, heard = 200, [list[ccs.Event](), list[ccs.Event]()]
     with ccs.connect(valkey, namespace=namespace) as store:
@@ -457,7 +457,7 @@ def test_a_thousand_events_of_five_processes_are_told_once_and_in_order(valkey: 
 
 
 async def test_fifty_tasks_of_one_store_publish_side_by_side(astore: ccs.aio.Store) -> None:
-    """G1, G2: batches of events are so many commits."""
+    """G1, G2: each event of a batch is a commit."""
     task = astore.task("t")
     async with task.events("n/*") as events:
         revisions = await bounded(asyncio.gather(*(task.publish(f"n/{number}", number) for number in range(500))))
@@ -467,7 +467,7 @@ async def test_fifty_tasks_of_one_store_publish_side_by_side(astore: ccs.aio.Sto
     assert len(set(revisions)) == 500
 
 
-def test_one_listener_may_be_closed_while_others_go_on(store: ccs.Store) -> None:
+def test_one_subscriber_may_be_closed_while_others_go_on(store: ccs.Store) -> None:
     task, heard, listening = store.task("t"), list[Any](), threading.Event()
     task.on_event("n")(lambda event: heard.append(event.data))
 

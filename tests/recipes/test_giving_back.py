@@ -1,4 +1,4 @@
-"""What is forgotten, left or closed gives back what it holds: others need not wait until it lapses. Both colours."""
+"""Objects that are forgotten, left or closed give back what they hold: others need not wait until it expires. Both colours."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def test_many_forgotten_claims_are_all_released(task: Any) -> None:
         await aeventually(lambda: is_free(task, "**"))
 
 
-async def test_what_was_derived_from_a_claim_keeps_it(task: Any) -> None:
+async def test_objects_derived_from_a_claim_keep_it_alive(task: Any) -> None:
     kept, marker = await task.claim("kept", ttl=TTL).acquire(), await task.claim("marker", ttl=TTL).acquire()
     inbox, bus, nested = kept.context.inbox("r"), kept.context.bus, kept.context.claim("nested")
     fenced = kept.context
@@ -114,8 +114,8 @@ async def test_a_claim_whose_block_is_entered_without_a_name_is_kept(task: Any, 
             await other.claim("a").acquire()
 
 
-async def test_who_forgets_a_claim_that_was_lost_takes_nothing_from_who_has_it_now(shared: Any, task: Any) -> None:
-    """Given two claims of one store on a resource, the first broken, when it is forgotten, then the second is kept."""
+async def test_forgetting_a_lost_claim_takes_nothing_from_its_present_holder(shared: Any, task: Any) -> None:
+    """Given two claims of one store on a resource, when the first, which was broken, is forgotten, then the second is kept."""
     lost = await task.claim("a", ttl=TTL).acquire()
     await task.break_claim("a")
     claim, marker = await task.claim("a", ttl=0.9).acquire(), await task.claim("marker", ttl=TTL).acquire()
@@ -136,7 +136,7 @@ async def _renewed(task: Any, until: Any) -> bool:
 
 @pytest.mark.parametrize("late", ["release", "forget"])
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_what_was_taken_anew_is_given_back_at_close_though_the_one_before_was_settled_late(
+async def test_a_second_delivery_is_given_back_at_close_though_the_first_was_settled_late(
     colour: str, late: str, other: Any, target: str, namespace: str
 ) -> None:
     async with connect_in(colour, target, namespace=namespace) as store:
@@ -160,7 +160,7 @@ async def test_what_was_taken_anew_is_given_back_at_close_though_the_one_before_
 def test_a_thousand_claims_forgotten_in_a_loop_while_a_signal_collects_garbage_are_all_released(
     valkey: str, namespace: str
 ) -> None:
-    """Finalizers run wherever the program is, also inside our locks: nothing hangs, nothing stays."""
+    """Finalizers run at any point of the program, also inside our locks: nothing hangs, and no claim stays."""
 
     def collect(number: int, frame: object) -> None:
         gc.collect(0)
@@ -227,7 +227,7 @@ async def test_a_claim_is_broken_and_its_holder_is_fenced_off(task: Any, other: 
     assert await nothing_left(task)
 
 
-async def test_when_a_claim_is_broken_the_first_who_waits_gets_it(task: Any, other: Any) -> None:
+async def test_when_a_claim_is_broken_the_first_waiter_gets_it(task: Any, other: Any) -> None:
     claim = await task.claim("a", ttl=TTL).acquire()
     waiting = asyncio.ensure_future(other.claim("a", ttl=TTL).acquire(timeout=PATIENCE))
     await aeventually(lambda: task.paths("@waiting/**"))
@@ -314,10 +314,10 @@ async def test_an_inbox_that_is_closed_gives_back_what_it_holds_at_once(task: An
     assert [(message.content, message.attempts) for message in again] == [(0, 2), (2, 2)]
 
 
-async def test_what_an_inbox_holds_when_it_is_left_goes_to_who_waits_at_once_and_in_order(
+async def test_messages_of_an_inbox_that_is_left_go_to_waiting_receivers_at_once_and_in_order(
     task: Any, other: Any
 ) -> None:
-    """Also what it received in another order: the oldest was somebody else's for a while."""
+    """Also if it received them in another order, because another receiver held the oldest for a while."""
     for index in range(30):
         await task.send("r", index)
     first = await task.inbox("r").receive(timeout=PATIENCE)
@@ -346,9 +346,7 @@ async def test_what_an_inbox_holds_when_it_is_left_goes_to_who_waits_at_once_and
     assert got == [0, 1, 2, 3, 4, *range(6, 21)]
 
 
-async def test_a_late_ack_does_not_unnote_what_another_inbox_of_the_store_holds_by_now(
-    shared: Any, task: Any, other: Any
-) -> None:
+async def test_a_late_ack_keeps_the_hold_of_another_inbox_of_the_store(shared: Any, task: Any, other: Any) -> None:
     await task.send("r", 1)
     slow, quick = task.inbox("r", lease=0.05), task.inbox("r", lease=TTL)
     late = await slow.receive(timeout=PATIENCE)
@@ -373,7 +371,7 @@ async def test_an_inbox_behind_a_claim_that_was_lost_still_gives_back(task: Any,
         assert (await receiver.receive(timeout=0)).attempts == 2
 
 
-async def test_what_one_inbox_gives_back_is_nobody_elses(task: Any, other: Any) -> None:
+async def test_an_inbox_gives_back_only_its_own_messages(task: Any, other: Any) -> None:
     for index in range(2):
         await task.send("r", index)
     staying = task.inbox("r", lease=TTL)
@@ -417,7 +415,7 @@ async def test_a_store_that_is_closed_gives_back_all_that_it_holds(
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_who_waits_in_a_store_that_is_closed_leaves_the_line(
+async def test_a_waiter_in_a_store_that_is_closed_leaves_the_line(
     colour: str, other: Any, target: str, namespace: str
 ) -> None:
     held = await other.claim("a", ttl=TTL).acquire()
@@ -481,7 +479,7 @@ if sys.argv[3] == "is killed":
 async def test_a_program_that_ends_without_closing_its_store_gives_back_what_it_holds(
     valkey: str, namespace: str, how: str
 ) -> None:
-    """Given a program that closes nothing, when it ends by itself, then others get what it held; what is killed lapses."""
+    """Given a program that closes nothing, when it ends by itself, then others get what it held; if it is killed, leases expire."""
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM, valkey, namespace, how]
     ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=scaled(60))
     assert ended.stderr.count("Traceback") == (how == "raises"), ended.stderr

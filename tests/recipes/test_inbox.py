@@ -1,4 +1,4 @@
-"""Inboxes: each message to one receiver at a time, in order, again until it is acknowledged, and then never again."""
+"""Inboxes: each message is delivered to one receiver at a time, in order, again until it is acknowledged, and then never."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.waiting import aeventually, bounded, counts
 # --- Sending and receiving --------------------------------------------------------------------------------------------
 
 
-async def test_a_message_arrives_with_all_that_is_known_of_it(open_store: Open) -> None:
+async def test_a_message_arrives_with_all_its_fields(open_store: Open) -> None:
     """G11, G12."""
     sender, receiver = (await open_store("gatherer")).task("t"), (await open_store("analyst")).task("t")
     sent = await sender.send("analysis", {"read": [1, b"\x00", None]}, type="task", reply_to="m0")
@@ -102,7 +102,7 @@ async def test_an_answer_names_what_it_answers(open_store: Open) -> None:
 # --- What comes back --------------------------------------------------------------------------------------------------
 
 
-async def test_what_is_not_acknowledged_within_the_lease_comes_back_before_what_is_younger(open_store: Open) -> None:
+async def test_a_message_whose_lease_expires_is_delivered_again_before_younger_ones(open_store: Open) -> None:
     task, other = [(await open_store(f"agent {index}")).task("t") for index in range(2)]
     for index in range(3):
         await task.send("r", index)
@@ -115,7 +115,7 @@ async def test_what_is_not_acknowledged_within_the_lease_comes_back_before_what_
     assert second.content == 1
 
 
-async def test_who_waits_gets_what_comes_back_when_the_lease_is_over_and_not_before(task: Any) -> None:
+async def test_a_waiting_receiver_gets_a_message_when_its_lease_expires_and_not_before(task: Any) -> None:
     """G9."""
     sent = await task.send("r", 1)
     await take(task, lease=0.2)
@@ -127,7 +127,7 @@ async def test_who_waits_gets_what_comes_back_when_the_lease_is_over_and_not_bef
     assert leased[1][1] - leased[0][1] >= timedelta(seconds=0.2)
 
 
-async def test_a_late_ack_changes_nothing_once_somebody_else_has_the_message(task: Any) -> None:
+async def test_a_late_ack_changes_nothing_once_another_receiver_has_the_message(task: Any) -> None:
     """Exactly one ack wins."""
     await task.send("r", 1)
     late = await take(task)
@@ -143,7 +143,7 @@ async def test_a_late_ack_changes_nothing_once_somebody_else_has_the_message(tas
     assert await left_behind(task) == []
 
 
-async def test_a_late_ack_counts_as_long_as_nobody_else_has_taken_the_message(task: Any) -> None:
+async def test_a_late_ack_counts_until_another_receiver_takes_the_message(task: Any) -> None:
     await task.send("r", 1)
     late = await take(task)
     await lapse(task, late)
@@ -161,7 +161,7 @@ async def test_a_message_is_settled_once(task: Any, before: str, after: str) -> 
     await unchanged(task, getattr(message, after)(), ccs.ClaimLost)
 
 
-async def test_only_what_was_received_can_be_settled(task: Any) -> None:
+async def test_only_a_received_message_can_be_settled(task: Any) -> None:
     sent = await task.send("r", 1)
     (unread,) = await task.inbox("r").unread()
     for message in (sent, unread):
@@ -169,7 +169,7 @@ async def test_only_what_was_received_can_be_settled(task: Any) -> None:
         await unchanged(task, message.release(), ccs.Misuse)
 
 
-async def test_what_is_released_is_free_at_once_and_in_its_old_place(task: Any) -> None:
+async def test_a_released_message_is_free_at_once_and_keeps_its_order(task: Any) -> None:
     await task.send("r", "old")
     await task.send("r", "young")
     async with task.inbox("r") as inbox:
@@ -179,7 +179,7 @@ async def test_what_is_released_is_free_at_once_and_in_its_old_place(task: Any) 
         assert (again.id, again.attempts) == (old.id, 2)
 
 
-async def test_what_is_released_with_a_delay_is_free_after_it(task: Any) -> None:
+async def test_a_message_released_with_a_delay_is_free_after_it(task: Any) -> None:
     await task.send("r", 1)
     message = await take(task)
     await message.release(delay=timedelta(seconds=60))
@@ -201,7 +201,7 @@ async def test_what_is_released_with_a_delay_is_free_after_it(task: Any) -> None
 
 
 @pytest.mark.parametrize("how", ["lapse", "release"])
-async def test_after_so_many_deliveries_a_message_moves_to_the_dead_letters(task: Any, how: str) -> None:
+async def test_after_its_last_attempt_a_message_moves_to_the_dead_letters(task: Any, how: str) -> None:
     sent = await task.send("r", "poison", type="task", reply_to="m")
     await task.send("r", "fine")
     for attempt in (1, 2, 3):
@@ -216,7 +216,7 @@ async def test_after_so_many_deliveries_a_message_moves_to_the_dead_letters(task
     assert await contents(task.inbox("r").unread()) == ["fine"]
 
 
-async def test_a_late_receiver_buries_nothing_that_somebody_else_has(task: Any) -> None:
+async def test_a_late_receiver_buries_no_message_that_another_has(task: Any) -> None:
     await task.send("r", 1)
     late = await take(task, attempts=1)
     await lapse(task, late)
@@ -226,7 +226,7 @@ async def test_a_late_receiver_buries_nothing_that_somebody_else_has(task: Any) 
     assert await task.inbox("r", attempts=1).dead() == []
 
 
-async def test_dead_letters_show_without_any_receiver(task: Any) -> None:
+async def test_dead_letters_are_listed_without_any_receiver(task: Any) -> None:
     for index in range(3):
         await task.send("r", index)
     messages = [await take(task, attempts=1) for _ in range(3)]
@@ -237,7 +237,7 @@ async def test_dead_letters_show_without_any_receiver(task: Any) -> None:
     assert await task.inbox("r").unread() == []
 
 
-async def test_a_dead_letter_is_forgotten_when_it_is_acknowledged(task: Any) -> None:
+async def test_a_dead_letter_is_removed_when_it_is_acknowledged(task: Any) -> None:
     await task.send("r", 1)
     await (await take(task, attempts=1)).release()
     inbox = task.inbox("r", attempts=1)

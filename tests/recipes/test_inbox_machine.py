@@ -1,7 +1,7 @@
-"""Inboxes against a model: nothing lost, nothing delivered after its ack, in order, to one at a time, so often and no more.
+"""Inboxes against a model: no message is lost, or delivered after its ack; in order, to one at a time, for all its attempts.
 
 Agents send, receive, acknowledge, release, pause past their leases and die, in any order. Leases are long; where one
-is to lapse, its deadline is moved to now, so that the server ends it and nobody has to wait.
+is to expire, its deadline is moved to now, so that the server ends it and the test does not wait.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Model:
     dead: list[Sent] = field(default_factory=list)
 
     def deliver(self) -> Sent | None:
-        """The message that is next; those that were tried too often make way."""
+        """Returns the next message, after burying those that were delivered too often."""
         for sent in [each for each in self.unread if not each.leased]:
             if sent.deliveries < ATTEMPTS:
                 sent.deliveries, sent.leased = sent.deliveries + 1, True
@@ -127,7 +127,7 @@ def machine_for(url: str) -> type[RuleBasedStateMachine]:
                 self.model.bury(sent)
 
         def settle(self, sent: Sent, message: ccs.Message, settle: Callable[[], None]) -> bool:
-            """Settles a delivery, which may be any old one; whether it was the current one."""
+            """Settles a delivery, which may be an old one. Returns whether it was the current one."""
             if sent.current is not message:
                 with pytest.raises(ccs.ClaimLost):
                     settle()
@@ -139,7 +139,7 @@ def machine_for(url: str) -> type[RuleBasedStateMachine]:
         @precondition(lambda self: any(sent.leased for sent in self.model.unread))
         @rule(data=st.data())
         def lapse(self, data: st.DataObject) -> None:
-            """Its holder is dead, or stopped for long; it is not known which, and a late ack may still come."""
+            """Its holder is dead, or stopped for long: a late ack may still come."""
             sent = data.draw(st.sampled_from([sent for sent in self.model.unread if sent.leased]))
             (name,) = [each.id for each in self.task.inbox(ROLE).unread() if each.content == sent.content]
             self.task.place.commit([renew_op(PATHS.at("leases", name), 0)], [], 0, heeding=False)
@@ -148,7 +148,7 @@ def machine_for(url: str) -> type[RuleBasedStateMachine]:
 
         @rule(agent=st.sampled_from(AGENTS))
         def begin_again(self, agent: str) -> None:
-            """A receiver leaves, which gives back what it holds, and comes back; late acks of that still count."""
+            """A receiver leaves, which gives its messages back, and returns; late acks of these still count."""
             self.inboxes[agent].close()
             for sent in self.model.unread:
                 if sent.current and sent.holder == agent:
@@ -179,7 +179,7 @@ def machine_for(url: str) -> type[RuleBasedStateMachine]:
 
 
 def heard(inbox: Any) -> int:
-    """Up to where an inbox has heard everything."""
+    """The revision up to which an inbox has received everything."""
     view = inbox._view
     return int(max(view._mailbox.seen.revision, view._read.revision))
 

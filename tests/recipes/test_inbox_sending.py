@@ -1,4 +1,4 @@
-"""Sending: bounded, to any role, and in one commit with a change of state; what expires and what is refused."""
+"""Sending: bounded, to any role, in one commit with a change of state; what expires, and what is refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def _unread(task: Any, wanted: list[Any]) -> bool:
     return bool(await contents(task.inbox("r").unread()) == wanted)
 
 
-async def test_a_message_that_expires_in_somebodys_hands_leaves_nothing_behind(task: Any) -> None:
+async def test_a_message_that_expires_while_it_is_held_leaves_nothing_behind(task: Any) -> None:
     await task.send("r", 1, ttl=0.3)
     message = await take(task, lease=0.1)
     await aeventually(lambda: _unread(task, []))
@@ -55,8 +55,8 @@ async def test_a_full_inbox_refuses_and_takes_again_when_something_is_acknowledg
 
 
 @pytest.mark.parametrize("how", ["send", "transaction"])
-async def test_what_expired_while_nobody_was_there_does_not_fill_an_inbox_for_long(open_store: Open, how: str) -> None:
-    """G9: the store that wrote the ttl is gone, and nobody watches."""
+async def test_messages_that_expired_unswept_do_not_fill_an_inbox_for_long(open_store: Open, how: str) -> None:
+    """G9: the store that wrote the ttl is gone, and no store watches."""
     first = await open_store()
     await first.task("t").send("r", 1, ttl=0.2)
     await close(first)
@@ -117,7 +117,7 @@ async def test_a_transaction_counts_all_the_messages_that_it_sends(task: Any) ->
         ({"content": b"x" * 1_048_577}, ccs.ValueTooLarge),
     ],
 )
-async def test_what_cannot_be_sent_is_refused_and_nothing_is_written(
+async def test_a_message_that_cannot_be_sent_is_refused_and_nothing_is_written(
     task: Any, options: dict[str, Any], error: type[Exception]
 ) -> None:
     given = {"to": "r", "content": 1, **options}
@@ -132,7 +132,7 @@ async def test_what_cannot_be_sent_is_refused_and_nothing_is_written(
 
 
 @pytest.mark.parametrize("options", [{"lease": 0}, {"lease": "1"}, {"attempts": 0}, {"attempts": 1.5}, {"role": ""}])
-async def test_an_inbox_that_cannot_be_is_refused(task: Any, options: dict[str, Any]) -> None:
+async def test_an_inbox_with_bad_arguments_is_refused(task: Any, options: dict[str, Any]) -> None:
     with pytest.raises((ccs.InvalidValue, ccs.InvalidPath)):
         task.inbox(**{"role": "r", **options})
 

@@ -1,4 +1,4 @@
-"""Waiting for messages: woken, never polling; ended by what ends it; and nothing lost or left behind."""
+"""Waiting for messages: receivers are woken and never poll; no message is lost, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.support.waiting import aeventually, bounded
 
 
 async def waiting(inbox: Any) -> asyncio.Future[Any]:
-    """A receiver who waits, and has heard all there is."""
+    """Starts a receiver, and waits until it waits. Returns its future."""
     receiver = asyncio.ensure_future(inbox.receive(timeout=PATIENCE))
     await aeventually(lambda: inbox._view or receiver.done(), what="the receiver to wait")
     return receiver
 
 
-async def test_who_waits_is_woken_by_a_message(open_store: Open) -> None:
+async def test_a_waiting_receiver_is_woken_by_a_message(open_store: Open) -> None:
     task, other = [(await open_store(f"agent {index}")).task("t") for index in range(2)]
     async with task.inbox("r") as inbox:
         for index in range(5):
@@ -34,7 +34,7 @@ async def test_who_waits_is_woken_by_a_message(open_store: Open) -> None:
             assert (await bounded(receiver)).content == index
 
 
-async def test_who_waits_in_vain_gets_a_timeout(task: Any) -> None:
+async def test_a_receiver_without_a_message_gets_a_timeout(task: Any) -> None:
     async with task.inbox("r") as inbox:
         for timeout in (0, 0.01):
             with pytest.raises(TimeoutError, match=f"no message for 'r' within {timeout} seconds"):
@@ -75,7 +75,7 @@ async def _acknowledged(task: Any, got: list[Any]) -> bool:
     return bool(got) and not await task.paths("@inbox/**")
 
 
-async def test_closing_ends_who_waits_and_what_was_delivered_can_still_be_acknowledged(task: Any) -> None:
+async def test_closing_ends_a_waiting_receiver_and_a_delivered_message_can_still_be_acknowledged(task: Any) -> None:
     await task.send("r", 1)
     inbox = task.inbox("r")
     message = await inbox.receive(timeout=PATIENCE)
@@ -101,7 +101,7 @@ async def test_a_context_that_is_dropped_ends_the_wait_and_the_same_inbox_serves
         assert (await inbox.receive(timeout=PATIENCE)).content == "new"
 
 
-async def test_closing_the_store_ends_who_waits(open_store: Open, target: str, namespace: str) -> None:
+async def test_closing_the_store_ends_a_waiting_receiver(open_store: Open, target: str, namespace: str) -> None:
     task = (await open_store()).task("t")
     store = connect_in("asyncio" if isinstance(task, ccs.aio.Context) else "blocking", target, namespace=namespace)
     async with store:
@@ -110,8 +110,8 @@ async def test_closing_the_store_ends_who_waits(open_store: Open, target: str, n
         await bounded(receiver)
 
 
-async def test_an_inbox_that_fell_too_far_behind_looks_anew_and_misses_nothing(open_store: Open) -> None:
-    """The journal keeps a few commits only, and far more went by than an inbox holds back."""
+async def test_an_inbox_that_fell_too_far_behind_reads_again_and_misses_nothing(open_store: Open) -> None:
+    """The journal keeps few commits, and there were far more than an inbox buffers."""
     task = (await open_store()).task("t", keep_commits=4)
     async with task.inbox("r") as inbox:
         await task.send("r", "first")
@@ -125,7 +125,7 @@ async def test_an_inbox_that_fell_too_far_behind_looks_anew_and_misses_nothing(o
         assert (await inbox.receive(timeout=PATIENCE)).content == 1
 
 
-async def test_inboxes_that_nobody_closed_are_left_when_the_next_one_is_opened(task: Any) -> None:
+async def test_inboxes_that_were_never_closed_are_left_when_the_next_one_is_opened(task: Any) -> None:
     for index in range(8):
         await task.send("r", index)
         assert (await task.inbox("r").receive(timeout=PATIENCE)).content == index
@@ -156,10 +156,10 @@ async def receive_and_cancel(inbox: Any, lost: str) -> None:
 
 
 @pytest.mark.parametrize("lost", ["before the commit", "after the commit"])
-async def test_what_a_cancelled_receiver_has_taken_is_given_back_when_its_inbox_is_left(
+async def test_a_message_that_a_cancelled_receiver_took_is_given_back_when_its_inbox_is_left(
     aconnect: Any, lost: str
 ) -> None:
-    """Given a receiver that is cancelled as it takes a message, when it leaves, then the next one gets that at once."""
+    """Given a receiver that is cancelled as it takes a message, when it leaves, then the next receiver gets it at once."""
     task = aconnect().task("t")
     await task.send("r", 1)
     await task.send("r", 2)
@@ -170,7 +170,7 @@ async def test_what_a_cancelled_receiver_has_taken_is_given_back_when_its_inbox_
 
 
 @pytest.mark.parametrize("lost", ["before the commit", "after the commit"])
-async def test_what_a_cancelled_receiver_has_taken_is_the_next_ones(aconnect: Any, lost: str) -> None:
+async def test_a_message_that_a_cancelled_receiver_took_is_the_next_one(aconnect: Any, lost: str) -> None:
     """G14."""
     task = aconnect().task("t")
     await task.send("r", 1)
@@ -184,7 +184,7 @@ async def test_what_a_cancelled_receiver_has_taken_is_the_next_ones(aconnect: An
         assert await left_behind(task) == []
 
 
-async def test_a_hundred_who_wait_cost_the_server_nothing_and_one_message_wakes_one(
+async def test_a_hundred_waiting_receivers_cost_the_server_nothing_and_one_message_wakes_one(
     own_server: PrivateServer, namespace: str
 ) -> None:
     def commands() -> int:

@@ -18,7 +18,7 @@ def shown(claims: list[Any]) -> int:
 
 
 async def renewed_twice(claims: list[Any]) -> None:
-    """Waits until each of them has been renewed twice: the beliefs of their holders show it."""
+    """Waits until each lease has been renewed twice, as its holder shows."""
     for _ in range(2):
         before = [claim._lease.until for claim in claims]
         await aeventually(
@@ -69,7 +69,7 @@ async def test_a_context_that_is_gone_loses_its_own_lease_and_no_other(
     assert shown(claims) == 19
 
 
-async def test_scripts_that_the_server_has_forgotten_travel_again(valkey: str, namespace: str) -> None:
+async def test_scripts_that_the_server_has_forgotten_are_sent_again(valkey: str, namespace: str) -> None:
     async with ccs.aio.connect(valkey, namespace=namespace) as store:
         claims = [await store.task(f"t{number}").claim("r", ttl=scaled(1.0)).acquire() for number in range(20)]
         await store._engine.opening.commands.run(("SCRIPT", "FLUSH"))

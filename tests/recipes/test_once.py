@@ -1,4 +1,4 @@
-"""Run-once: one run a key at a time, its result for everybody; what fails is tried again, so often and no more."""
+"""Run-once: one run of a key at a time, its result for all callers; a failed run is retried up to its attempts."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Receipt(BaseModel):
 
 
 async def outcomes(*calls: Any) -> list[Any]:
-    """What became of calls that are made at once: results and errors."""
+    """Returns the results and errors of concurrent calls."""
     return list(await bounded(asyncio.gather(*calls, return_exceptions=True), 30))
 
 
 # --- One run, one result ----------------------------------------------------------------------------------------------
 
 
-async def test_who_calls_later_gets_the_result_and_runs_nothing(open_store: Open) -> None:
+async def test_a_later_caller_gets_the_result_and_runs_nothing(open_store: Open) -> None:
     mine, other = (await open_store("me")).task("t"), (await open_store("other")).task("t")
     work = Work(lambda *args: list(args))
     assert await mine.once("k", work, 1, "b") == [1, "b"]
@@ -41,7 +41,7 @@ async def test_who_calls_later_gets_the_result_and_runs_nothing(open_store: Open
     assert await other.once("another", work) == []
 
 
-async def test_all_who_call_while_it_runs_wait_and_get_its_result(open_store: Open) -> None:
+async def test_callers_during_a_run_wait_and_get_its_result(open_store: Open) -> None:
     tasks = [(await open_store(f"agent {index}")).task("t") for index in range(3)]
     work = Work({"sent": True})
     work.gate.clear()
@@ -80,8 +80,8 @@ async def test_a_result_keeps_its_type(task: Any, value: Any) -> None:
     assert work.runs == 1
 
 
-async def test_everybody_reads_a_result_alike_and_as_the_type_that_they_ask_for(task: Any) -> None:
-    """G11: it is a stored value for the one who ran it, too."""
+async def test_all_callers_read_the_same_result_as_the_type_that_they_ask_for(task: Any) -> None:
+    """G11: the caller that ran it gets the stored value too."""
     work = Work(Receipt(id=7))
     for _ in "runs it", "finds it":
         assert await task.once("model", work) == {"id": 7, "note": None}
@@ -92,7 +92,7 @@ async def test_everybody_reads_a_result_alike_and_as_the_type_that_they_ask_for(
     assert work.runs == 2
 
 
-async def test_a_result_is_kept_for_its_time_and_then_the_key_is_fresh(task: Any) -> None:
+async def test_a_result_is_kept_for_keep_seconds_and_then_the_key_is_free(task: Any) -> None:
     work = Work("first", "second")
     assert await task.once("k", work, input=1, keep=0.05) == "first"
     await aeventually(lambda: gone(task, "@once/k"))
@@ -159,8 +159,8 @@ async def test_after_all_attempts_it_is_not_run_again(open_store: Open) -> None:
     assert await other.once("k", work, attempts=1) == "at last"
 
 
-async def test_when_a_run_fails_one_of_those_who_wait_is_next_and_so_on(open_store: Open) -> None:
-    """No retry storm: three runs, one after the other, and everybody is told."""
+async def test_when_a_run_fails_one_waiting_caller_runs_next_and_so_on(open_store: Open) -> None:
+    """No retry storm: three runs, one after the other, and all callers get the error."""
     tasks = [(await open_store(f"agent {index}")).task("t") for index in range(3)]
     work = Work(ValueError("no"))
     work.gate.clear()
@@ -173,7 +173,7 @@ async def test_when_a_run_fails_one_of_those_who_wait_is_next_and_so_on(open_sto
     assert sum(isinstance(error, ccs.RetriesExhausted) for error in found) == len(calls) - 3
 
 
-async def test_when_a_run_fails_the_success_of_the_next_is_for_all_who_still_wait(open_store: Open) -> None:
+async def test_when_a_run_fails_all_waiting_callers_get_the_result_of_the_next(open_store: Open) -> None:
     tasks = [(await open_store(f"agent {index}")).task("t") for index in range(3)]
     work = Work(ValueError("no"), "yes")
     work.gate.clear()
@@ -185,7 +185,7 @@ async def test_when_a_run_fails_the_success_of_the_next_is_for_all_who_still_wai
     assert sorted(map(repr, found)) == ["'yes'"] * 8 + ["ValueError('no')"]
 
 
-async def test_what_cannot_be_stored_is_a_failed_attempt(task: Any) -> None:
+async def test_a_result_that_cannot_be_stored_is_a_failed_attempt(task: Any) -> None:
     work = Work(object(), b"x" * 2_000_000, lambda: ccs, "fine")
     for error in (ccs.EncodingError, ccs.ValueTooLarge, ccs.EncodingError):
         with pytest.raises(error):
@@ -213,7 +213,7 @@ async def test_an_error_that_cannot_be_shown_or_stored_is_still_a_failed_attempt
         await task.once("k", Work("never"), attempts=1)
 
 
-async def test_an_interrupted_run_has_failed_and_nobody_waits_for_it(task: Any) -> None:
+async def test_an_interrupted_run_has_failed_and_no_caller_waits_for_it(task: Any) -> None:
     """G14: Ctrl-C is no Exception."""
 
     class Interrupt(BaseException):
@@ -259,7 +259,7 @@ async def test_only_a_digest_of_the_input_is_kept(task: Any) -> None:
 # --- Leases -----------------------------------------------------------------------------------------------------------
 
 
-async def test_who_waits_takes_over_when_the_lease_has_lapsed(open_store: Open) -> None:
+async def test_a_waiting_caller_takes_over_when_the_lease_has_expired(open_store: Open) -> None:
     mine, other = (await open_store("me")).task("t"), (await open_store("other")).task("t")
     late, work = Work("late"), Work("in time")
     late.gate.clear()
@@ -273,7 +273,7 @@ async def test_who_waits_takes_over_when_the_lease_has_lapsed(open_store: Open) 
     assert (await state(mine, "k"))["attempts"] == 2  # type: ignore[index]
 
 
-async def test_a_late_run_whose_successor_still_runs_is_told_so(open_store: Open) -> None:
+async def test_a_late_run_whose_successor_still_runs_is_claim_lost(open_store: Open) -> None:
     mine, other = (await open_store("me")).task("t"), (await open_store("other")).task("t")
     late, work = Work("late"), Work("in time")
     late.gate.clear()
@@ -303,7 +303,7 @@ async def test_a_late_failure_reaches_its_caller_and_changes_nothing(open_store:
     await unchanged(other, first, ValueError)
 
 
-async def test_a_late_run_that_nobody_has_replaced_is_stored_after_all(task: Any) -> None:
+async def test_a_late_run_without_a_successor_is_stored_after_all(task: Any) -> None:
     late = Work("late")
     late.gate.clear()
     first = asyncio.ensure_future(task.once("k", late))
@@ -405,7 +405,7 @@ async def test_a_finished_context_still_gives_its_results_and_begins_nothing(ope
     assert work.runs == 1
 
 
-async def test_who_waits_in_a_context_that_is_dropped_is_told(open_store: Open) -> None:
+async def test_a_caller_that_waits_in_a_context_that_is_dropped_gets_an_error(open_store: Open) -> None:
     mine, other = (await open_store("me")).task("t"), (await open_store("other")).task("t")
     work = Work("too late")
     work.gate.clear()
@@ -423,7 +423,7 @@ async def test_who_waits_in_a_context_that_is_dropped_is_told(open_store: Open) 
 
 
 async def waits(task: Any) -> None:
-    """Until somebody in this store has seen that somebody else is at it."""
+    """Waits until a caller in this store has seen that another one runs the key."""
     stats = task.place.engine.stats
     await aeventually(lambda: stats.frozen().deliveries == 2, what="the record and the lease to be seen")
 
@@ -460,7 +460,7 @@ async def test_keys_inputs_and_functions_that_cannot_be_used_are_refused(task: A
     assert work.runs == 0
 
 
-async def test_a_result_that_is_there_costs_one_read(task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stored_result_costs_one_read(task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     await task.once("k", Work("fine"))
     connection, asked = task.place.opening.commands, []
     run = connection.run  # which the scripts go through too

@@ -1,4 +1,4 @@
-"""Run-once from where callers stand: cancelled, interrupted, decorated; coroutine functions and plain ones."""
+"""Run-once as callers see it: cancelled, interrupted, decorated; with coroutine functions and plain ones."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def cancel_by_task(call: Any, begun: Callable[[], Any]) -> None:
 
 
 async def cancel_by_scope(call: Any, begun: Callable[[], Any]) -> None:
-    """As anyio cancels: again and again, until the scope is left."""
+    """Cancels as anyio does: again and again, until the scope is left."""
     async with anyio.create_task_group() as group:
         group.start_soon(partial(_await, call))
         await begun()
@@ -76,7 +76,7 @@ cancels = pytest.mark.parametrize("cancel", [cancel_by_task, cancel_by_scope])
 
 @cancels
 async def test_a_cancelled_run_has_failed_and_the_next_caller_runs_at_once(atask: Any, cancel: Any) -> None:
-    """G14: nobody has to wait for the lease."""
+    """G14: no caller has to wait for the lease to expire."""
     entered = asyncio.Event()
 
     async def forever() -> None:
@@ -127,7 +127,7 @@ async def test_a_plain_function_that_fails_after_its_caller_was_cancelled_has_fa
 
 
 @cancels
-async def test_who_is_cancelled_while_waiting_leaves_nothing_behind(atask: Any, cancel: Any) -> None:
+async def test_a_caller_that_is_cancelled_while_waiting_leaves_nothing_behind(atask: Any, cancel: Any) -> None:
     work = Work("fine")
     work.gate.clear()
     running = asyncio.ensure_future(atask.once("k", work))

@@ -1,6 +1,6 @@
-"""Run-once against a model of it: agents that look, begin, succeed, fail, die and wake up late, in any order.
+"""Run-once against a model: agents that look, begin, succeed, fail, die and wake up late, in any order.
 
-One run a key and lease; the first result is everybody's, as long as it is kept; attempts are counted exactly.
+One run for each key and lease; all callers get the first result while it is kept; attempts are counted exactly.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ agents = st.integers(0, 3)
 
 @dataclass(frozen=True)
 class Model:
-    """What stands at the key. `record` and `lease` are their identities, 0 for none; `by` is whose record it is."""
+    """The state of the key. `record` and `lease` are identities, 0 for none; `by` is the caller that wrote the record."""
 
     state: str = ""
     attempts: int = 0
@@ -36,7 +36,7 @@ class Model:
     lease: int = 0
 
     def step(self, wanted: int, limit: int) -> str:
-        """What a caller is to do or to be told."""
+        """Returns the next step of a caller, or its result."""
         if not self.record:
             return "wait" if self.lease else "begin"
         if self.input != wanted:
@@ -62,7 +62,7 @@ class Caller:
         self.number = 0
 
     def act(self) -> str:
-        """What it does about what it has seen."""
+        """Acts on what it has seen."""
         try:
             found = self.once._act(self.seen)
         except ccs.CCSError as error:
@@ -97,7 +97,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(target=runs, caller=consumes(callers))
     def act(self, caller: Caller) -> Caller:
-        """On what it has seen, which may be long past."""
+        """Acts on what it has seen, which may be old."""
         seen, now = caller.model, self.model
         expected = seen.step(caller.wanted, caller.limit)
         late = now.record != seen.record or now.lease
@@ -158,7 +158,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(caller=runs)
     def stall(self, caller: Caller) -> None:
-        """Its process is stopped, or has died: nothing is renewed, until the lease has lapsed."""
+        """Its process is stopped, or has died: nothing is renewed until the lease has expired."""
         if caller.attempt and self.model.lease == caller.number:
             for lease in caller.attempt._leases:
                 self.tasks[0].place.let_go(lease)
@@ -168,7 +168,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.record and not self.model.lease)
     @rule()
     def forget(self) -> None:
-        """Its time is over: the key is fresh."""
+        """Lets the result expire: the key is free."""
         self.expire(RECORD)
         self.model = Model()
 

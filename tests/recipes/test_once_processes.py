@@ -1,4 +1,4 @@
-"""Run-once among real processes: many that ask at once, some that are killed or stopped in the middle."""
+"""Run-once among real processes: many ask at once, and some are killed or stopped during a run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_fifty_callers_in_ten_processes_get_the_result_of_one_run(valkey: str, n
 
 
 class Waiting:
-    """A caller in a thread, and what became of it."""
+    """A caller in a thread, and its result."""
 
     def __init__(self, task: Any, result: str, lease: float) -> None:
         self.began: int | None = None
@@ -61,7 +61,7 @@ class Waiting:
 
 
 @pytest.mark.parametrize("lease", [0.5, 1.0])
-def test_when_the_runner_is_killed_one_who_waits_takes_over_after_its_lease(
+def test_when_the_runner_is_killed_a_waiting_caller_takes_over_after_its_lease(
     valkey: str, namespace: str, task: Any, lease: float
 ) -> None:
     with crowd(1) as (runner,):

@@ -1,4 +1,4 @@
-"""Who waits while the server is away: what is over within the store's patience goes by unnoticed, what is not is told."""
+"""Waiting during an outage: one that is shorter than the store's patience is not noticed, a longer one is an error."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.parametrize("colour", COLOURS)
 
 
 class Both:
-    """Two contexts that are one: `task` behind the proxy, and that of `other`, whom nothing disturbs."""
+    """One context seen by two stores: `task` behind the proxy, and that of `other`, which nothing disturbs."""
 
     def __init__(self, colour: str, proxy: Proxy, url: str, namespace: str) -> None:
         self._colour, self._proxy, self._url, self._namespace = colour, proxy, url, namespace
@@ -44,10 +44,10 @@ def both(colour: str, proxy: Proxy, valkey: str, namespace: str) -> Both:
 
 
 @pytest.mark.parametrize("play", [receiving, running, looking, claiming, agreeing, meeting])
-async def test_nor_is_one_after_which_the_journal_no_longer_tells_what_happened(
+async def test_an_outage_after_which_the_journal_was_trimmed_is_not_noticed(
     both: Both, proxy: Proxy, play: Play
 ) -> None:
-    """What stands there is all that matters to who waits for it."""
+    """Only the present state matters to a waiter."""
     async with both.contexts() as (task, other):
         async with play(task, other) as seat:
             waiter = asyncio.ensure_future(seat.wait(0, scaled(20)))
@@ -62,14 +62,14 @@ async def test_nor_is_one_after_which_the_journal_no_longer_tells_what_happened(
 
 
 async def persistent(seat: Seat) -> Any:
-    """What comes of waiting, again and again while the server is not found."""
+    """Returns the result of waiting, repeated while the server is unavailable."""
     while True:
         with suppress(ccs.Unavailable):
             return await seat.wait(0, scaled(20))
 
 
 @pytest.mark.parametrize("play", [receiving, running, looking, claiming, agreeing, meeting])
-async def test_an_outage_that_the_store_bears_is_not_noticed_and_nothing_is_missed(
+async def test_an_outage_shorter_than_retry_for_is_not_noticed_and_nothing_is_missed(
     both: Both, proxy: Proxy, play: Play
 ) -> None:
     async with both.contexts() as (task, other):
@@ -82,7 +82,7 @@ async def test_an_outage_that_the_store_bears_is_not_noticed_and_nothing_is_miss
 
 
 @pytest.mark.parametrize("play", [receiving, running, looking])
-async def test_who_would_wait_for_ever_is_told_of_a_longer_one_and_may_ask_again(
+async def test_a_waiter_without_a_timeout_gets_unavailable_in_a_longer_outage_and_may_wait_again(
     both: Both, proxy: Proxy, play: Play
 ) -> None:
     async with both.contexts(retry_for=IMPATIENT) as (task, other):
@@ -98,7 +98,7 @@ async def test_who_would_wait_for_ever_is_told_of_a_longer_one_and_may_ask_again
 
 
 @pytest.mark.parametrize("play", [running, claiming, agreeing, meeting])
-async def test_who_waits_for_a_time_waits_on_through_a_longer_one(both: Both, proxy: Proxy, play: Play) -> None:
+async def test_a_waiter_with_a_timeout_waits_on_through_a_longer_outage(both: Both, proxy: Proxy, play: Play) -> None:
     async with both.contexts(retry_for=IMPATIENT) as (task, other):
         async with play(task, other) as seat:
             waiter = asyncio.ensure_future(seat.wait(0, scaled(20)))
@@ -112,7 +112,7 @@ async def test_who_waits_for_a_time_waits_on_through_a_longer_one(both: Both, pr
 
 
 @pytest.mark.parametrize("play", [running, claiming, agreeing, meeting])
-async def test_and_is_told_when_the_time_is_up(both: Both, proxy: Proxy, play: Play) -> None:
+async def test_a_waiter_with_a_timeout_gets_an_error_when_the_time_is_up(both: Both, proxy: Proxy, play: Play) -> None:
     async with both.contexts(retry_for=IMPATIENT) as (task, other), play(task, other) as seat:
         waiter = asyncio.ensure_future(seat.wait(0, scaled(1)))
         await seated(task, other, seat)
@@ -122,7 +122,7 @@ async def test_and_is_told_when_the_time_is_up(both: Both, proxy: Proxy, play: P
         proxy.refuse(False)
 
 
-async def test_a_receiver_that_was_told_of_an_outage_receives_again(both: Both, proxy: Proxy) -> None:
+async def test_a_receiver_that_got_unavailable_can_receive_again(both: Both, proxy: Proxy) -> None:
     async with both.contexts(retry_for=IMPATIENT) as (task, other), task.inbox("r") as inbox:
         proxy.refuse()
         with pytest.raises(ccs.Unavailable):

@@ -38,8 +38,8 @@ GUARDED = ("update", "merge", "increment", "append")
 
 
 @pytest.mark.parametrize("policy", ["last-write-wins", "reject", "merge", "write-once"])
-async def test_a_transaction_that_only_reads_is_free(task: Any, policy: str) -> None:
-    """G4: what it has read is checked at its end all the same."""
+async def test_policies_do_not_apply_to_a_transaction_that_only_reads(task: Any, policy: str) -> None:
+    """G4: its reads are still checked at its end."""
     await task.set("a/1", {"x": 1})
     await task.set_policy("**", policy)
     async with task.transaction() as tx:
@@ -47,7 +47,7 @@ async def test_a_transaction_that_only_reads_is_free(task: Any, policy: str) -> 
 
 
 @pytest.mark.parametrize("kind", [*BLIND, *GUARDED])
-async def test_write_once_lets_nobody_change_what_exists(task: Any, kind: str) -> None:
+async def test_write_once_lets_no_agent_change_an_entry(task: Any, kind: str) -> None:
     """G1: of a commit that it forbids nothing is applied."""
     entry = await task.set("a/1", FITTING.get(kind, "first"))
     await task.set_policy("a/*", "write-once")
@@ -62,7 +62,7 @@ async def test_write_once_lets_nobody_change_what_exists(task: Any, kind: str) -
 
 @pytest.mark.parametrize("kind", ["create", *(kind for kind in WRITES if kind not in ("delete", "renew", "create"))])
 @pytest.mark.parametrize("policy", ["write-once", "reject"])
-async def test_to_create_is_free(task: Any, kind: str, policy: str) -> None:
+async def test_creating_is_always_allowed(task: Any, kind: str, policy: str) -> None:
     await task.set_policy("**", policy)
     await WRITES[kind](task, "a")
     assert await task.exists("a")
@@ -70,7 +70,7 @@ async def test_to_create_is_free(task: Any, kind: str, policy: str) -> None:
 
 
 @pytest.mark.parametrize("kind", BLIND)
-async def test_reject_wants_a_guard_to_overwrite_or_delete(task: Any, kind: str) -> None:
+async def test_reject_requires_a_guard_to_overwrite_or_delete(task: Any, kind: str) -> None:
     entry = await task.set("a", 1)
     await task.set_policy("*", "reject")
     error = await unchanged(task, WRITES[kind](task, "a"), ccs.Conflict)
@@ -81,7 +81,7 @@ async def test_reject_wants_a_guard_to_overwrite_or_delete(task: Any, kind: str)
 
 
 @pytest.mark.parametrize("kind", GUARDED)
-async def test_reject_lets_pass_what_is_guarded_by_its_own_read(task: Any, kind: str) -> None:
+async def test_reject_allows_writes_that_are_guarded_by_their_own_read(task: Any, kind: str) -> None:
     await task.set("a", FITTING.get(kind, "first"))
     await task.set_policy("*", "reject")
     await bounded(WRITES[kind](task, "a"))
@@ -90,8 +90,8 @@ async def test_reject_lets_pass_what_is_guarded_by_its_own_read(task: Any, kind:
 
 
 @pytest.mark.parametrize("policy", ["write-once", "reject", "merge"])
-async def test_a_guard_of_ones_own_that_fails_is_a_conflict_of_ones_own(task: Any, policy: str) -> None:
-    """G4: the loser learns of his own guard, not of the policy."""
+async def test_a_failed_guard_is_a_conflict_of_that_guard(task: Any, policy: str) -> None:
+    """G4: the conflict names the guard, not the policy."""
     await task.set("a", {"x": 1})
     await task.set_policy("*", policy)
     for attempt in (
@@ -121,7 +121,7 @@ async def test_a_transaction_may_write_what_it_has_read_where_the_policy_is_reje
     assert (await unchanged(task, blind(), ccs.Conflict)).policy == "reject"
 
 
-async def test_transact_does_not_try_again_what_a_policy_forbids(task: Any) -> None:
+async def test_transact_does_not_retry_a_policy_conflict(task: Any) -> None:
     await task.set("a", 1)
     await task.set_policy("a", "write-once")
     attempts = []
@@ -145,7 +145,7 @@ async def test_one_path_that_is_forbidden_refuses_the_whole_commit(task: Any) ->
     assert (await unchanged(task, task.delete_matching("**"), ccs.Conflict)).path == "fixed"
 
 
-async def test_renewals_expiry_events_and_the_end_of_the_context_are_free(task: Any) -> None:
+async def test_policies_do_not_apply_to_renewals_expiry_events_and_the_end_of_the_context(task: Any) -> None:
     await task.set_policy("**", "write-once")
     await task.set("a", 1, ttl=60)
     assert await task.renew("a", 0.01) is True
@@ -159,8 +159,8 @@ async def test_renewals_expiry_events_and_the_end_of_the_context_are_free(task: 
     assert (await task.set("a", 2)).version == 2
 
 
-async def test_what_the_system_keeps_is_bound_by_no_policy(task: Any) -> None:
-    """The entries of the policies themselves, for example."""
+async def test_policies_do_not_apply_to_entries_of_the_system(task: Any) -> None:
+    """For example to the entries of the policies themselves."""
     for policy in "write-once", "reject", "merge", "write-once":
         await task.set_policy("**", policy)
     assert (await task.entry("@policies/**")).version == 4
@@ -183,7 +183,7 @@ def test_the_holder_of_a_claim_that_is_lost_learns_that_first(store: ccs.Store) 
 # Merging.
 
 
-async def test_merge_merges_maps_key_by_key_and_tells_what_became_of_them(task: Any) -> None:
+async def test_merge_merges_maps_key_by_key_and_returns_the_result(task: Any) -> None:
     await task.set("m", {"model": {"name": "m1", "seed": 7}, "lang": "en"})
     await task.set_policy("m", "merge")
     entry = await task.set("m", {"model": {"seed": None}, "new": [1]}, ttl=60)
@@ -193,14 +193,14 @@ async def test_merge_merges_maps_key_by_key_and_tells_what_became_of_them(task: 
     assert [change.value for change in await task.history("m")][-1] == merged
 
 
-async def test_merge_replaces_what_is_no_map_or_by_what_is_none(task: Any) -> None:
+async def test_merge_replaces_unless_both_values_are_maps(task: Any) -> None:
     await task.set_policy("**", "merge")
     for value in {"a": 1}, [1], {"b": 1}, "text", {"c": 1}, None, {"d": 1}:
         assert (await task.set("m", value)).value == value
     assert (await task.set("m", {"e": 1})).value == {"d": 1, "e": 1}
 
 
-async def test_merge_holds_for_all_that_sets_and_for_nothing_else(task: Any) -> None:
+async def test_merge_applies_to_every_kind_of_set_and_to_nothing_else(task: Any) -> None:
     await task.set_many({"many": {"a": 1}, "tx": {"a": 1}, "updated": {"a": 1}, "patched": {"a": 1}})
     await task.set_policy("**", "merge")
     await task.set_many({"many": {"b": 2}, "fresh": {"b": 2}})
@@ -227,15 +227,15 @@ async def test_merge_respects_a_guard_that_holds(task: Any) -> None:
     assert (await unchanged(task, task.set("m", {"d": 1}, if_revision=entry.revision), ccs.Conflict)).policy is None
 
 
-async def test_what_grows_too_large_by_merging_is_refused(open_store: Open) -> None:
+async def test_a_map_that_merging_makes_too_large_is_refused(open_store: Open) -> None:
     task = (await open_store(max_value_bytes=1_000)).task("t")
     await task.set("m", {"a": "x" * 600})
     await task.set_policy("m", "merge")
     await unchanged(task, task.set("m", {"b": "x" * 600}), ccs.ValueTooLarge)
 
 
-async def test_of_many_who_merge_at_once_nobody_loses_a_key(open_store: Open) -> None:
-    """G4: with and without the key there at first; one store that knows the policy, and one that does not yet."""
+async def test_many_concurrent_merges_lose_no_key(open_store: Open) -> None:
+    """G4: with and without the key at first; one store knows the policy, the other does not yet."""
     stores = [await open_store("one"), await open_store("two")]
     tasks = [store.task("t") for store in stores]
     await tasks[1].set("before", 1)
@@ -251,7 +251,7 @@ async def test_of_many_who_merge_at_once_nobody_loses_a_key(open_store: Open) ->
 # Which of them holds, and for whom.
 
 
-async def test_of_several_that_match_the_one_set_last_holds_for_everybody(task: Any) -> None:
+async def test_of_several_matching_policies_the_one_set_last_applies_to_all(task: Any) -> None:
     await task.set_many({"a/1": 1, "a/2": 1})
     revisions = [
         await task.set_policy("a/1", "write-once"),
@@ -267,8 +267,8 @@ async def test_of_several_that_match_the_one_set_last_holds_for_everybody(task: 
     assert (await task.set("a/2", 2)).version == 2
 
 
-async def test_a_policy_binds_those_who_connected_before_it_and_those_who_know_older_ones(open_store: Open) -> None:
-    """G3: each is bound by its first write after the policy's revision."""
+async def test_a_policy_binds_clients_that_connected_before_it_or_know_older_ones(open_store: Open) -> None:
+    """G3: the first write after the policy's revision is bound."""
     early, knowing, late = [(await open_store(name)).task("t") for name in ("early", "knowing", "late")]
     await early.set("a", 1)
     await knowing.set_policy("other", "merge")
@@ -281,7 +281,9 @@ async def test_a_policy_binds_those_who_connected_before_it_and_those_who_know_o
     assert [(await task.set("a", 2)).version for task in (knowing, late, early)] == [2, 3, 4]
 
 
-async def test_a_context_that_comes_anew_has_no_policies_also_for_those_who_knew_them(open_store: Open) -> None:
+async def test_a_context_that_is_created_again_has_no_policies_also_for_clients_that_knew_them(
+    open_store: Open,
+) -> None:
     knowing, other = (await open_store("knowing")).task("t"), (await open_store("other")).task("t")
     await knowing.set_policy("**", "write-once")
     await knowing.set("a", 1)
@@ -293,7 +295,7 @@ async def test_a_context_that_comes_anew_has_no_policies_also_for_those_who_knew
     assert await knowing.policies() == {}
 
 
-async def test_a_policy_brings_its_context_into_being(task: Any) -> None:
+async def test_a_policy_creates_its_context(task: Any) -> None:
     revision = await task.set_policy("**", "reject")
     assert await task.revision() == revision
     assert await task.paths() == []
@@ -328,13 +330,13 @@ async def test_every_way_to_a_context_is_bound(shared: Any) -> None:
         ("@policies", "last-write-wins", ccs.ReservedPath),
     ],
 )
-async def test_what_is_no_policy_is_refused(task: Any, pattern: Any, policy: Any, error: type[Exception]) -> None:
+async def test_an_unknown_policy_is_refused(task: Any, pattern: Any, policy: Any, error: type[Exception]) -> None:
     await task.set("a", 1)
     await unchanged(task, task.set_policy(pattern, policy), error)
 
 
 @pytest.mark.parametrize("pattern", ["a b/**", "ä/*.{md,txt}", "x/", "[[]x[]]", "a%2Fb", "?", "*\x01"])
-async def test_whatever_pattern_there_is_can_have_a_policy(task: Any, pattern: str) -> None:
+async def test_any_pattern_can_have_a_policy(task: Any, pattern: str) -> None:
     await task.set_policy(pattern, "write-once")
     await task.set_policy(pattern, "reject")
     assert await task.policies() == {pattern: "reject"}
@@ -402,7 +404,7 @@ class Broken(NamedTuple):
 
 
 def broken(journal: list[Record]) -> Iterator[Broken]:
-    """The writes that the policies of their moment forbade, told by what the journal holds and who wrote it."""
+    """Returns the journaled writes that the policies of their moment forbade."""
     rules: dict[str, str] = {}
     for record in journal:
         for step in record.steps:
@@ -465,7 +467,7 @@ WRITERS: dict[str, Callable[[ccs.Context, random.Random], None]] = {
 def test_no_write_that_a_policy_forbids_is_journaled_after_it(
     valkey: str, namespace: str, connect_many: Callable[[int], list[ccs.Store]]
 ) -> None:
-    """G4: twenty who set policies race with those who write, each of them from stores that know what they knew."""
+    """G4: twenty setters of policies race with writers, each from a store with policies known from before."""
     stores, rounds, refused = connect_many(4), counts(12, 120), []
 
     def work(index: int) -> None:
@@ -494,7 +496,7 @@ def test_no_write_that_a_policy_forbids_is_journaled_after_it(
 
 @pytest.fixture
 def connect_many(valkey: str, namespace: str) -> Iterator[Callable[[int], list[ccs.Store]]]:
-    """So many blocking stores on the one server."""
+    """Returns that many blocking stores on one server."""
     stores: list[ccs.Store] = []
 
     def connect(number: int) -> list[ccs.Store]:
@@ -506,8 +508,8 @@ def connect_many(valkey: str, namespace: str) -> Iterator[Callable[[int], list[c
         store.close()
 
 
-async def test_tasks_of_one_store_race_with_twenty_who_set_policies(valkey: str, namespace: str) -> None:
-    """G4, in asyncio: what travels in one batch heeds the policies that held when it was asked for, or is asked anew."""
+async def test_tasks_of_one_store_race_with_twenty_setters_of_policies(valkey: str, namespace: str) -> None:
+    """G4, in asyncio: the commits of a batch respect the policies known when they were requested, or are requested again."""
     refused: list[ccs.Conflict] = []
 
     async def write(task: ccs.aio.Context, index: int) -> None:

@@ -1,4 +1,4 @@
-"""Presence: the members of a context are those who have joined, live, and have not left."""
+"""Presence: the members of a context are the agents that have joined, live, and have not left."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ async def agents(task: Any) -> list[str]:
 
 
 async def lapse(task: Any, presence: Any) -> None:
-    """Its deadline passes, by the server's clock, before it was renewed."""
+    """Lets its deadline pass, by the server's clock, before it is renewed."""
     path = f"@members/{presence.id}"
     await commit(task, [renew_op(path, 1)], [], 0)
     task.place.expect(1)
 
 
 async def die(presence: Any) -> None:
-    """As if its process had been killed: nothing is renewed any more."""
+    """Stops renewing it, as if its process had been killed."""
     inner = getattr(presence, "blocking", presence)
     inner._place.let_go(inner._lease)
 
 
-async def test_who_has_joined_is_a_member_until_it_leaves(task: Any) -> None:
+async def test_an_agent_that_joined_is_a_member_until_it_leaves(task: Any) -> None:
     assert await task.members() == []
     before = await task.set("before", 1)
     async with task.join("reviewer", meta={"model": "m1", "load": 0.5}) as presence:
@@ -71,7 +71,7 @@ async def test_an_agent_that_joins_twice_is_two_members(task: Any, open_store: O
         assert [member.role for member in await other.members()] == ["first"]
 
 
-async def test_it_is_seen_again_and_again_without_a_commit(task: Any) -> None:
+async def test_a_presence_is_renewed_without_a_commit(task: Any) -> None:
     async with task.join(ttl=0.8):
         (first,) = await task.members()
         revision = await task.revision()
@@ -85,7 +85,7 @@ async def test_it_is_seen_again_and_again_without_a_commit(task: Any) -> None:
         assert await task.revision() == revision
 
 
-async def test_who_dies_leaves_when_its_ttl_is_over(task: Any, open_store: Open) -> None:
+async def test_an_agent_that_dies_leaves_when_its_ttl_is_over(task: Any, open_store: Open) -> None:
     """G9."""
     mortal = (await open_store("mortal")).task("t")
     async with task.watch("@members/*") as changes:
@@ -102,7 +102,7 @@ async def test_who_dies_leaves_when_its_ttl_is_over(task: Any, open_store: Open)
     await presence.leave()
 
 
-async def test_who_was_away_for_longer_than_its_ttl_joins_again_by_itself(task: Any) -> None:
+async def test_an_agent_that_was_away_for_longer_than_its_ttl_joins_again_by_itself(task: Any) -> None:
     async with task.watch("@members/*") as changes, task.join("worker", ttl=0.6) as presence:
         await changes.receive(timeout=10)
         first = presence.joined_at
@@ -126,7 +126,7 @@ async def test_it_does_not_bring_a_dropped_context_back(task: Any) -> None:
     assert await task.revision() == 0
 
 
-async def test_a_context_that_was_dropped_and_made_anew_is_another_one(task: Any) -> None:
+async def test_a_context_that_was_dropped_and_created_again_is_another_one(task: Any) -> None:
     async with task.join(ttl=0.3) as presence:
         await task.drop()
         await task.set("anew", 1)
@@ -175,7 +175,7 @@ async def test_it_is_entered_once(task: Any) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"role": 7}, {"ttl": 0}, {"ttl": "long"}, {"ttl": None}, {"meta": object()}])
-async def test_what_makes_no_sense_is_refused_at_once(task: Any, wrong: dict[str, Any]) -> None:
+async def test_bad_arguments_are_refused_at_once(task: Any, wrong: dict[str, Any]) -> None:
     with pytest.raises((ccs.InvalidValue, ccs.EncodingError)):
         await bounded(asyncio.ensure_future(entered(task, wrong)))
     assert await task.revision() == 0
@@ -200,7 +200,7 @@ async def test_while_an_agent_is_present_its_leases_are_held_no_longer_at_a_time
     assert place.term(30.0) == 30.0
 
 
-async def test_who_is_cancelled_while_it_joins_is_no_member(astore: ccs.aio.Store) -> None:
+async def test_an_agent_that_is_cancelled_while_it_joins_is_no_member(astore: ccs.aio.Store) -> None:
     """G14."""
     task = astore.task("t")
     for turns in range(6):

@@ -1,4 +1,4 @@
-"""Presence among agents that join, leave, die, and are stopped past their ttl: the members are the living who have joined."""
+"""Presence among agents that join, leave, die, and are stopped past their ttl: the members are the living that have joined."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(index=indexes)
     def die(self, index: int) -> None:
-        """Nothing is renewed any more."""
+        """Stops renewing it."""
         if self.living:
             presence = self.living.pop(index % len(self.living))
             assert presence._lease
@@ -53,7 +53,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(index=indexes)
     def be_stopped(self, index: int) -> None:
-        """Past its ttl; then it is told by the next renewal."""
+        """Stops it past its ttl, so that the next renewal fails."""
         if self.living:
             presence = self.living[index % len(self.living)]
             before, lease = presence.joined_at, presence._lease
@@ -65,7 +65,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(index=indexes)
     def leave_when_it_is_told(self, index: int) -> None:
-        """It leaves just as it comes back."""
+        """Leaves just as it comes back."""
         if self.living:
             presence = self.living.pop(index % len(self.living))
             lease = presence._lease

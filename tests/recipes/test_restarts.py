@@ -1,4 +1,4 @@
-"""What agents hold, have done and were sent outlives the server: it is killed, and started again."""
+"""Claims, results and messages outlive the server, which is killed and started again."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_a_claim_is_still_held_and_the_next_token_is_larger(own_server: Pr
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_what_was_run_once_is_not_run_again(own_server: PrivateServer, task: Any) -> None:
+async def test_a_key_that_was_run_is_not_run_again(own_server: PrivateServer, task: Any) -> None:
     def fail() -> None:
         raise ArithmeticError
 
@@ -57,9 +57,7 @@ async def test_what_was_run_once_is_not_run_again(own_server: PrivateServer, tas
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_messages_are_there_in_order_those_that_are_held_with_their_lease(
-    own_server: PrivateServer, task: Any
-) -> None:
+async def test_messages_stay_in_order_and_keep_their_leases(own_server: PrivateServer, task: Any) -> None:
     for content in range(3):
         await task.send("r", content)
     async with task.inbox("r") as inbox:
@@ -73,7 +71,7 @@ async def test_messages_are_there_in_order_those_that_are_held_with_their_lease(
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_a_decision_stands_and_a_barrier_stays_open(own_server: PrivateServer, task: Any) -> None:
+async def test_a_decision_and_an_open_barrier_stay(own_server: PrivateServer, task: Any) -> None:
     decision = await task.agree("n", parties=["a"])
     await task.barrier("b", parties=1)
     restart(own_server)
@@ -82,7 +80,7 @@ async def test_a_decision_stands_and_a_barrier_stays_open(own_server: PrivateSer
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_who_is_present_stays_so(own_server: PrivateServer, task: Any) -> None:
+async def test_a_present_agent_stays_present(own_server: PrivateServer, task: Any) -> None:
     async with task.join("worker", ttl=60) as presence:
         joined = presence.joined_at
         restart(own_server)
@@ -101,7 +99,7 @@ def lose_everything(server: PrivateServer) -> None:
 
 @pytest.mark.parametrize("anew", [False, True], ids=["nobody else there", "made anew by others"])
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_who_is_present_comes_back_within_its_ttl(own_server: PrivateServer, task: Any, anew: bool) -> None:
+async def test_a_present_agent_comes_back_within_its_ttl(own_server: PrivateServer, task: Any, anew: bool) -> None:
     async with task.join("worker", ttl=1.5) as presence:
         lose_everything(own_server)
         if anew:
@@ -113,7 +111,7 @@ async def test_who_is_present_comes_back_within_its_ttl(own_server: PrivateServe
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_a_claim_is_lost_and_those_who_waited_line_up_anew(own_server: PrivateServer, task: Any) -> None:
+async def test_a_claim_is_lost_and_its_waiters_line_up_again(own_server: PrivateServer, task: Any) -> None:
     claim = await task.claim("r", ttl=0.9).acquire()
     token = claim.token
     waiting = asyncio.ensure_future(task.claim("r").acquire(timeout=scaled(20)))
@@ -127,10 +125,10 @@ async def test_a_claim_is_lost_and_those_who_waited_line_up_anew(own_server: Pri
     await taken.release()
 
 
-async def test_who_lines_up_just_before_all_is_lost_lines_up_anew(
+async def test_a_waiter_that_lines_up_just_before_all_is_lost_lines_up_again(
     own_server: PrivateServer, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given a waiter that has not looked at its line yet, when that is lost with all else, then it does not wait for it."""
+    """Given a waiter that has not looked at its line yet, when all data are lost, then it does not wait for the lost line."""
     real, lost = Turns._draw, list[bool]()
 
     async def after_the_loss(self: Any) -> None:

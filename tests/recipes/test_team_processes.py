@@ -45,8 +45,8 @@ def test_a_killed_agent_leaves_within_its_ttl(valkey: str, namespace: str, task:
     assert agents(task) == []
 
 
-def test_what_a_killed_agent_held_is_free_when_it_has_left(valkey: str, namespace: str, task: Any) -> None:
-    """Within the ttl of its presence, and not when leases of a minute end."""
+def test_leases_of_a_killed_agent_end_when_its_presence_ends(valkey: str, namespace: str, task: Any) -> None:
+    """Within the ttl of its presence, though the leases are for a minute."""
     task.send("role", "do this")
     with crowd(1) as (mortal,):
         mortal.begin(hold_everything, valkey, namespace, 0.8)
@@ -60,9 +60,7 @@ def test_what_a_killed_agent_held_is_free_when_it_has_left(valkey: str, namespac
         assert agents(task) == []
 
 
-def test_what_is_held_while_an_agent_is_present_is_kept_for_longer_than_its_ttl(
-    valkey: str, namespace: str, task: Any
-) -> None:
+def test_leases_of_a_present_agent_are_kept_for_longer_than_its_ttl(valkey: str, namespace: str, task: Any) -> None:
     task.send("role", "do this")
     with crowd(1) as (holder,):
         holder.begin(hold_everything, valkey, namespace, 0.4)
@@ -105,7 +103,7 @@ def test_a_vote_counts_though_its_party_was_killed_and_it_reads_the_decision_whe
         assert back.ask(vote_yes, valkey, namespace, "b", ["a", "b"]) == decision
 
 
-def test_when_those_who_wait_are_killed_who_comes_later_decides(valkey: str, namespace: str, task: Any) -> None:
+def test_when_the_waiting_parties_are_killed_a_later_one_decides(valkey: str, namespace: str, task: Any) -> None:
     with crowd(1) as (mortal,):
         mortal.begin(vote_briefly, valkey, namespace, "b", ["a", "b", "c"])
         eventually(lambda: task.exists("@agreements/n/votes/b"))

@@ -1,4 +1,4 @@
-"""Waiting costs the server nothing, however many wait: no commands but the store's own, as counted by the server."""
+"""Waiting costs the server nothing, however many callers wait: by its own count, it gets no commands but the store's."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def a_thread_for_everybody() -> None:
     [receiving, running, looking, claiming, partial(agreeing, voters=MANY), partial(meeting, parties=MANY)],
     ids=["receive", "once", "wait_for", "claim", "agree", "barrier"],
 )
-async def test_a_hundred_who_wait_cost_the_server_nothing(
+async def test_a_hundred_waiting_callers_cost_the_server_nothing(
     own_server: PrivateServer, namespace: str, colour: str, play: Play
 ) -> None:
     async with ccs.aio.connect(own_server.url, namespace=namespace, agent="other") as theirs:
@@ -55,7 +55,7 @@ async def quiet(server: PrivateServer) -> bool:
 
 
 def calls(server: PrivateServer) -> int:
-    """How many commands clients have sent; not this look, nor what scripts do."""
+    """Returns how many commands clients have sent, without this one, and without those of scripts."""
     with server.client() as client:
         stats = client.info("commandstats")
     return sum(each["calls"] for name, each in stats.items() if name in ("cmdstat_evalsha", "cmdstat_ping"))

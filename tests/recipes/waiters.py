@@ -1,4 +1,4 @@
-"""Those who wait, recipe by recipe: what has to be so before, how they wait, and what lets one of them go."""
+"""Waiters, recipe by recipe: what they need before, how they wait, and what ends the wait of one of them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ PATIENCE = scaled(20)
 
 
 class Seat(NamedTuple):
-    """How the one of that number waits, for so many seconds, and the pattern of what each of them leaves meanwhile."""
+    """How the waiter of a number waits, for some seconds, and the pattern of the entry that it has meanwhile."""
 
     wait: Callable[[int, float | None], Awaitable[Any]]
     mark: str = ""
     shared: bool = False
-    """Whether all who wait in a store listen as one."""
+    """Whether all waiters in a store share one subscription."""
 
 
 Play = Callable[[Any, Any], AbstractAsyncContextManager[Seat]]
-"""Given the context of those who wait and that of somebody else, who lets one of them go where the block is left."""
+"""Takes the context of the waiters and that of another agent, which ends the wait of one of them when the block is left."""
 
 
 @asynccontextmanager
@@ -83,7 +83,7 @@ async def meeting(task: Any, other: Any, parties: int = 1) -> AsyncIterator[Seat
 
 
 async def seated(task: Any, other: Any, seat: Seat, count: int = 1) -> None:
-    """Waits until so many wait, and have done all that they do before."""
+    """Waits until that many waiters wait, and have done all that they do before."""
 
     async def there() -> bool:
         return listening(task) >= (1 if seat.shared else count) and (
@@ -94,7 +94,7 @@ async def seated(task: Any, other: Any, seat: Seat, count: int = 1) -> None:
 
 
 def listening(task: Any) -> int:
-    """How many of this store listen to the context, once the first of them has seen what is there."""
+    """Returns how many waiters of this store are subscribed to the context, once the first has seen the present state."""
     listener = task.place.engine.opening.listener
     feed = getattr(listener, "_listener", listener)._feeds.get(task.address)
     return len(feed.mailboxes) if feed and feed.last is not None else 0

@@ -1,4 +1,4 @@
-"""Work that tests have run once, and what they look at behind its back."""
+"""Work that tests run once, and how they look at its entries without the library."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class Work:
 
 
 async def commit(task: Any, *commits: Any) -> Any:
-    """A commit of the test's own, in either colour."""
+    """Commits for the test, in either colour."""
     if isinstance(task, Awaited):
         return await to_thread.run_sync(lambda: task.place.commit(*commits, heeding=False))
     return await task.place.commit(*commits, heeding=False)
 
 
 async def stall(task: Any, key: str) -> None:
-    """Lets the lease of whoever runs the key lapse, as if its process had been stopped: renewed no more, and due."""
+    """Lets the lease of the run of a key expire, as if its process had been stopped: not renewed, and due."""
     # The blocking listener is told of them a moment after they were taken.
     await aeventually(lambda: len(leases_of(task, key)) == 2, what="the runner to hold its leases")
     for lease in leases_of(task, key):
@@ -61,7 +61,7 @@ async def stall(task: Any, key: str) -> None:
 
 
 def leases_of(task: Any, key: str) -> list[Any]:
-    """The leases of a run as they are renewed: the run's own, and its record's."""
+    """Returns the leases of a run that are renewed: of the run, and of its record."""
     listener = task.place.engine.opening.listener
     leases = getattr(listener, "_listener", listener)._leases.of(task.address)
     return [lease for lease in leases if lease.path in (f"@runs/{key}", f"@once/{key}")]

@@ -12,7 +12,7 @@ MESSAGES = (b"*3\r\n$7\r\nmessage", b"*4\r\n$8\r\npmessage")
 
 
 def losing(dice: random.Random) -> Fault:
-    """Loses whole messages of the subscription, one in five, and nothing else: no confirmation that came with one."""
+    """Loses complete messages of the subscription, one in five, and nothing else, such as a confirmation that came with one."""
 
     def fault(count: int, chunk: bytes) -> str:
         said = chunk.startswith(MESSAGES) and b"subscribe" not in chunk
@@ -27,7 +27,7 @@ def cutting(dice: random.Random) -> Fault:
 
 
 def hanging(dice: random.Random) -> Fault:
-    """Leaves connections open on which nothing comes any more."""
+    """Leaves connections open, but sends nothing more on them."""
     return lambda count, chunk: "hang" if count > 10 and dice.random() < 0.01 else "pass"
 
 

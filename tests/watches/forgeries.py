@@ -1,4 +1,4 @@
-"""Messages and items that no commit has made: what strangers may say on a channel or write into a journal."""
+"""Messages and items that no commit has made: what other clients may publish on a channel or write into a journal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NO_VALUE = b"\xc1"
 
 
 def chained(previous: int, path: str = "p") -> dict[str, bytes]:
-    """Messages that name the newest commit as the one before them, each with something in it that cannot be."""
+    """Returns messages that name the newest commit as their predecessor, each with something invalid in it."""
     good = raw_record(previous, previous + 1, path, "forged")
     value = encode("forged")
     later = b"%016d" % (previous + 1)

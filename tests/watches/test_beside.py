@@ -1,4 +1,4 @@
-"""G6 for who comes later: what begins in the past, or at the present, where the store watches the context already."""
+"""G6 for watches that come later, in the past or at the present, when the store already watches the context."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROUNDS = counts(25, 500)
 
 @pytest.fixture
 def first(connect: Callable[..., ccs.Store]) -> Iterator[Change]:
-    """The first change of a context that somebody writes to meanwhile, as fast as it goes: numbers in `w/last`, each told too."""
+    """The first change of a context that a writer changes as fast as it can: numbers in `w/last`, each published too."""
     task = connect("writer").task("t", keep_commits=10**6)
     stop = threading.Event()
 
@@ -95,7 +95,7 @@ async def test_the_present_and_what_follows_fit_together_beside_a_watch(
 def test_watches_that_start_at_once_while_writers_write_all_miss_nothing(
     connect: Callable[..., ccs.Store], first: Change
 ) -> None:
-    """Given one store, when many watches of one context start at once, live or in the past, then each is whole."""
+    """Given one store, when many watches of one context start at once, live or in the past, then each gets every change."""
     task = connect().task("t")
 
     def follow(number: int) -> None:

@@ -32,7 +32,7 @@ def values(changes: list[Change]) -> list[Any]:
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), GeneratorExit(), KeyboardInterrupt()])
-def test_what_would_end_a_thread_ends_no_subscription(store: ccs.Store, error: BaseException) -> None:
+def test_an_exception_that_would_end_a_thread_ends_no_subscription(store: ccs.Store, error: BaseException) -> None:
     """Given a callback that calls `sys.exit`, say, when more changes come, then it is called with them too (G13)."""
     ctx, seen, told = store.task("t"), list[Any](), list[Exception]()
 
@@ -175,7 +175,7 @@ class _AsyncCallable:
     [_coroutine_function, partial(_coroutine_function), _AsyncCallable()],
     ids=["function", "partial", "object"],
 )
-def test_a_coroutine_function_is_refused_by_the_blocking_store_and_told_where_it_belongs(callback: Any) -> None:
+def test_a_coroutine_function_is_refused_by_the_blocking_store_with_a_hint(callback: Any) -> None:
     ctx = ccs.connect("memory://").task("t")
     for refused in (
         lambda: ctx.subscribe("p", callback),
@@ -481,7 +481,7 @@ async def test_a_subscription_that_cannot_start_tells_on_error_which_may_use_the
     assert compacted.is_over
 
 
-async def test_the_end_of_a_context_is_told_to_on_gone_and_a_finish_just_ends(astore: ccs.aio.Store) -> None:
+async def test_the_end_of_a_context_calls_on_gone_and_a_finish_just_ends(astore: ccs.aio.Store) -> None:
     dropped, finished = astore.task("dropped"), astore.task("finished")
     errors: list[Exception] = []
     gone: list[str] = []
@@ -513,7 +513,7 @@ async def test_initial_and_since_reach_a_callback_in_order(astore: ccs.aio.Store
     assert [(change.path, change.value) for change in past] == [("b", 2), ("a", 3)]
 
 
-async def test_a_subscription_outlives_an_outage_longer_than_retry_for_and_is_told_of_it(
+async def test_a_subscription_outlives_an_outage_longer_than_retry_for_and_reports_it(
     valkey: str, namespace: str, proxy: Proxy
 ) -> None:
     errors: list[Exception] = []

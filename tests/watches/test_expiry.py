@@ -89,7 +89,7 @@ def test_a_due_entry_counts_as_missing_for_guards_and_is_expired_by_the_commit_t
     assert old.revision < expire.revision < second.revision
 
 
-def test_increment_append_and_update_of_a_due_entry_begin_anew(unswept: Unswept) -> None:
+def test_increment_append_and_update_of_a_due_entry_start_afresh(unswept: Unswept) -> None:
     ctx = unswept.ctx
     for path, value in (("i", 41), ("a", [1]), ("u", "x"), ("d", 1), ("r", 1)):
         ctx.set(path, value, ttl=SOON)
@@ -289,7 +289,7 @@ async def test_a_watch_learns_within_a_second_that_its_context_has_expired(astor
         assert time.monotonic() - began < scaled(0.5 + 1.0)
 
 
-async def test_a_watch_learns_of_the_expiry_also_when_the_context_has_come_into_being_again(
+async def test_a_watch_learns_of_the_expiry_also_when_the_context_was_created_again(
     aconnect: Callable[..., ccs.aio.Store],
 ) -> None:
     ctx, other = aconnect().task("t", ttl=0.3), aconnect().task("t")

@@ -1,4 +1,4 @@
-"""Never silence: what a watch of the store could not hear is told, once, and what ends one context ends no other (G6)."""
+"""Never silence: a watch of the store reports once what it missed, and the end of one context ends no other (G6)."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def all_gone(store: Any) -> bool:
 
 @pytest.mark.parametrize("ending", ["drop", "idle"])
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_contexts_that_came_and_went_while_the_buffer_was_full_are_told_together(
+async def test_contexts_that_came_and_went_while_the_buffer_was_full_are_reported_together(
     colour: str, ending: str, target: str, namespace: str
 ) -> None:
     """Given a slow consumer, when contexts come and go that do not fit its buffer, then one change names them all."""
@@ -78,8 +78,10 @@ async def test_contexts_that_came_and_went_while_the_buffer_was_full_are_told_to
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_each_gap_is_told_once_and_a_single_context_is_named(colour: str, valkey: str, namespace: str) -> None:
-    """Given two gaps with one context each that nobody saw, then each is told by its name, and not again."""
+async def test_each_gap_is_reported_once_and_a_single_context_is_named(
+    colour: str, valkey: str, namespace: str
+) -> None:
+    """Given two gaps with one unseen context each, then each is reported once, by its name."""
     async with (
         connect_in(colour, valkey, namespace=namespace) as store,
         store.watch("/tasks/*/k", buffer=1) as changes,
@@ -98,8 +100,8 @@ async def test_each_gap_is_told_once_and_a_single_context_is_named(colour: str, 
         assert await drain(changes) == []
 
 
-async def test_a_gap_in_which_nothing_came_and_went_is_not_told(aconnect: Callable[..., ccs.aio.Store]) -> None:
-    """Given a full buffer, when all contexts are still there, or had gone before, then all is told, and no gap."""
+async def test_a_gap_in_which_nothing_came_and_went_is_not_reported(aconnect: Callable[..., ccs.aio.Store]) -> None:
+    """Given a full buffer, when all contexts still exist, or had gone before, then all changes are delivered, and no gap."""
     store, other = aconnect(), aconnect("other")
     await other.task("before").set("k", 0)
     await other.task("before").drop()
@@ -113,8 +115,10 @@ async def test_a_gap_in_which_nothing_came_and_went_is_not_told(aconnect: Callab
         assert [change.op for change in await drain(changes)] == ["gone"]
 
 
-async def test_short_lives_that_are_heard_are_never_taken_for_missed(aconnect: Callable[..., ccs.aio.Store]) -> None:
-    """Given contexts that come and go all the time, when surveys are made meanwhile, then each is told, and no gap."""
+async def test_short_lived_contexts_that_are_seen_are_never_reported_as_missed(
+    aconnect: Callable[..., ccs.aio.Store],
+) -> None:
+    """Given contexts that come and go all the time, when surveys are made meanwhile, then each is delivered, and no gap."""
     store, other = aconnect(), aconnect("other")
     async with store.watch("/tasks/*/k") as changes:
         for number in range(60):
@@ -128,10 +132,10 @@ async def test_short_lives_that_are_heard_are_never_taken_for_missed(aconnect: C
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_gap_that_was_too_long_to_know_is_told_without_names(
+async def test_a_gap_that_was_too_long_to_know_is_reported_without_names(
     valkey: str, namespace: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given an outage longer than what has gone is remembered, then it is told that something may have been missed."""
+    """Given an outage longer than ended contexts are remembered, then the watch reports that it may have missed some."""
     monkeypatch.setattr("ccs._async.changes.store_watch._REMEMBERED", -1.0)
     async with (
         ccs.aio.connect(valkey, namespace=namespace) as writer,
@@ -145,8 +149,8 @@ async def test_a_gap_that_was_too_long_to_know_is_told_without_names(
         assert [(each.op, each.context, each.value) for each in got] == [("set", "/tasks/t", 1), ("missed", "", [])]
 
 
-def test_what_is_only_late_is_no_longer_suspected() -> None:
-    """Given contexts that have gone unheard, when what they did is heard after all, then only the others were missed."""
+def test_a_context_whose_messages_are_only_late_is_no_longer_suspected() -> None:
+    """Given contexts that have gone unseen, when the messages of some arrive after all, then only the others were missed."""
     ends = Ends(patience=1.0)
     ends.begin(100)
     for address, ended in (("/before", 90), ("/late", 110), ("/told", 120), ("/missed", 130), ("/forgotten", 0)):
@@ -167,7 +171,9 @@ def test_what_is_only_late_is_no_longer_suspected() -> None:
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_a_compacted_context_is_told_once_and_the_others_go_on(colour: str, valkey: str, namespace: str) -> None:
+async def test_a_compacted_context_is_reported_once_and_the_others_go_on(
+    colour: str, valkey: str, namespace: str
+) -> None:
     """Given a cursor that one journal no longer holds, then that is raised once, with its address, and all goes on."""
     async with connect_in(colour, valkey, namespace=namespace) as store:
         a, b = store.task("aa", keep_commits=5), store.task("bb")
@@ -208,7 +214,7 @@ async def test_before_the_error_is_handed_out_the_cursor_stays_where_it_was(
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_a_forked_context_is_told_once_and_the_others_go_on(
+async def test_a_forked_context_is_reported_once_and_the_others_go_on(
     colour: str, own_server: PrivateServer, namespace: str, tmp_path: Path
 ) -> None:
     """Given a server that lost commits of one context, then that is raised once, with its address, and all goes on."""
@@ -237,7 +243,7 @@ async def test_a_forked_context_is_told_once_and_the_others_go_on(
 def test_a_new_context_that_was_trimmed_before_it_was_read_is_an_error_with_its_address(
     connect: Callable[..., ccs.Store],
 ) -> None:
-    """Given a slow consumer, when a new context writes more than its journal keeps, then the consumer is told so."""
+    """Given a slow consumer, when a new context writes more than its journal keeps, then the consumer gets an error."""
     store = connect()
     with store.watch("/tasks/*/k", buffer=1) as changes:
         task = store.task("t", keep_commits=5)
@@ -253,7 +259,7 @@ def test_a_new_context_that_was_trimmed_before_it_was_read_is_an_error_with_its_
 
 
 def test_every_error_of_history_names_its_context(connect: Callable[..., ccs.Store]) -> None:
-    """Given a cursor that is gone, or was never there, then whoever meets it says of which context."""
+    """Given a cursor that is gone, or never existed, then the error names the context."""
     task = connect().task("t", keep_commits=5)
     first = task.set("p", 0).revision
     for number in range(100):

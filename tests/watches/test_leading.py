@@ -1,4 +1,4 @@
-"""A blocking thread that waits reads the subscription connection for all: who does, when it stops, and what hits it."""
+"""A waiting thread reads the subscription connection for all others: which one, until when, and under which faults."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def writer(valkey: str, namespace: str) -> Iterator[ccs.Context]:
 
 @pytest.fixture
 def readers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Who read each message, by the name of the thread."""
+    """Returns the name of the thread that read each message."""
     names, deliver = list[str](), Feed.deliver
 
     def noted(feed: Feed, record: Record) -> bool:
@@ -111,7 +111,7 @@ def in_thread(work: Callable[[], object]) -> threading.Thread:
 # --- who reads ------------------------------------------------------------------------------------------------------
 
 
-def test_who_waits_reads_for_itself(ctx: ccs.Context, writer: ccs.Context, readers: list[str]) -> None:
+def test_a_waiting_thread_reads_for_itself(ctx: ccs.Context, writer: ccs.Context, readers: list[str]) -> None:
     with ctx.watch() as changes:
         for number in range(50):
             setter = threading.Timer(0.005, writer.set, ("p", number))
@@ -121,7 +121,7 @@ def test_who_waits_reads_for_itself(ctx: ccs.Context, writer: ccs.Context, reade
     assert readers.count("MainThread") > 40
 
 
-def test_who_waits_reads_for_the_others(store: ccs.Store, writer: ccs.Context, readers: list[str]) -> None:
+def test_a_waiting_thread_reads_for_the_others(store: ccs.Store, writer: ccs.Context, readers: list[str]) -> None:
     first = Collector(store.task("t"), "a")
     wait_until_led(store)
     other = Collector(store.task("t"), "b")
@@ -132,8 +132,8 @@ def test_who_waits_reads_for_the_others(store: ccs.Store, writer: ccs.Context, r
     assert set(readers) == {f"ccs {first.subscription._name}"}
 
 
-def test_a_callback_that_blocks_holds_up_nobody(store: ccs.Store, writer: ccs.Context, readers: list[str]) -> None:
-    """Given the one who led, in its callback for long, then all others still get theirs at once (G13)."""
+def test_a_callback_that_blocks_delays_no_other(store: ccs.Store, writer: ccs.Context, readers: list[str]) -> None:
+    """Given the leading thread, in its callback for long, then all others still get their changes at once (G13)."""
     blocked, other = Collector(store.task("t"), "a"), Collector(store.task("t"), "b")
     blocked.go_on.clear()
     writer.set("a", 0)
@@ -167,7 +167,7 @@ def test_while_nobody_waits_the_listener_reads(ctx: ccs.Context, writer: ccs.Con
     assert set(readers) == {"ccs listener"}
 
 
-def test_two_who_wait_are_told_in_turn(store: ccs.Store, writer: ccs.Context) -> None:
+def test_two_waiting_threads_are_served_in_turn(store: ccs.Store, writer: ccs.Context) -> None:
     both = {"a": Collector(store.task("t"), "a"), "b": Collector(store.task("t"), "b")}
     for number in range(counts(200, 2000)):
         path = "ab"[number % 2]
@@ -178,8 +178,8 @@ def test_two_who_wait_are_told_in_turn(store: ccs.Store, writer: ccs.Context) ->
     assert store.stats().gaps_filled == 0
 
 
-def test_contexts_come_and_go_while_somebody_leads(store: ccs.Store, writer: ccs.Context) -> None:
-    """Given one who leads, then confirmations that it reads reach those who subscribe, and heartbeats the line."""
+def test_contexts_come_and_go_while_a_thread_leads(store: ccs.Store, writer: ccs.Context) -> None:
+    """Given a leading thread, then it passes on confirmations to subscribers, and heartbeats to the connection."""
     leader = Collector(store.task("t"))
     for number in range(counts(30, 300)):
         wait_until_led(store)
@@ -196,7 +196,7 @@ def test_contexts_come_and_go_while_somebody_leads(store: ccs.Store, writer: ccs
 
 @pytest.mark.parametrize("timeout", [0.001, 0.05, 0.3])
 def test_it_waits_no_longer_than_it_should(ctx: ccs.Context, writer: ccs.Context, timeout: float) -> None:
-    """Given messages for others all the time, when one who leads has waited long enough, then it ends."""
+    """Given messages for others all the time, when a leading thread has waited long enough, then it ends."""
     over = threading.Event()
 
     def write() -> None:
@@ -215,8 +215,8 @@ def test_it_waits_no_longer_than_it_should(ctx: ccs.Context, writer: ccs.Context
         writing.join()
 
 
-def test_who_leads_sleeps(store: ccs.Store, ctx: ccs.Context) -> None:
-    """Given one who was rung before, when it leads again, then it costs nothing."""
+def test_a_leading_thread_sleeps(store: ccs.Store, ctx: ccs.Context) -> None:
+    """Given a thread that was woken before, when it leads again, then it does not spin."""
     with ctx.watch() as changes, ctx.watch() as stopped:
         waiting = in_thread(lambda: list(stopped))
         wait_until_led(store)
@@ -228,7 +228,7 @@ def test_who_leads_sleeps(store: ccs.Store, ctx: ccs.Context) -> None:
         assert time.process_time() - began < 0.05 * (time.monotonic() - wall)
 
 
-def test_who_leads_can_be_stopped(store: ccs.Store, ctx: ccs.Context, writer: ccs.Context) -> None:
+def test_a_leading_thread_can_be_stopped(store: ccs.Store, ctx: ccs.Context, writer: ccs.Context) -> None:
     for _ in range(counts(50, 500)):
         with ctx.watch("mine") as changes:
             waiting = in_thread(lambda changes=changes: list(changes))
@@ -249,7 +249,7 @@ def test_a_subscription_that_leads_can_be_cancelled(store: ccs.Store, writer: cc
     eventually(lambda: first.subscription._over, SOON)
 
 
-def test_a_store_that_is_closed_ends_who_leads(valkey: str, namespace: str) -> None:
+def test_closing_the_store_ends_the_leading_thread(valkey: str, namespace: str) -> None:
     before, open_before = threads(), open_files()
     for turn in range(counts(20, 200)):
         ends: list[Exception] = []
@@ -358,10 +358,10 @@ def test_a_silent_connection_is_given_up_though_somebody_leads(
         check([collector], 1)
 
 
-def test_one_who_leads_and_never_comes_back_loses_the_lead(
+def test_a_leading_thread_that_never_comes_back_loses_the_lead(
     store: ccs.Store, ctx: ccs.Context, writer: ccs.Context, impatient: None
 ) -> None:
-    """Given one who leads and is stopped, by a debugger say, then the silence is noticed, and others read again."""
+    """Given a leading thread that is stopped, for instance by a debugger, then the silence is noticed, and others read again."""
     with ctx.watch() as changes:
         wire = store._engine.opening.listener._connection
         assert wire is not None
@@ -456,10 +456,10 @@ class Interruption:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # an interrupt inside a finalizer
 @pytest.mark.parametrize("mine", [True, False], ids=["with its own message", "with that of another"])
-def test_wherever_who_leads_is_interrupted_the_others_are_told(
+def test_wherever_the_leading_thread_is_interrupted_the_others_get_all(
     store: ccs.Store, ctx: ccs.Context, writer: ccs.Context, mine: bool
 ) -> None:
-    """Given one who leads, when it is interrupted at any moment at all, then all get all, in order, and at once."""
+    """Given a leading thread that is interrupted at any moment, then all get all changes, in order, and at once."""
     with ctx.watch("mine") as changes, ctx.watch() as others:
         heard, finished = others._mailbox, 0
         for turn in itertools.count(1):

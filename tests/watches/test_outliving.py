@@ -1,4 +1,4 @@
-"""What waits outlives its context: callbacks, events and inboxes go on when it comes into being again. Both colours."""
+"""Waiters outlive their context: callbacks, events and inboxes go on when it is created again. Both colours."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def _is_gone(task: Any) -> bool:
 async def test_callbacks_go_on_with_the_next_life_of_their_context(
     colour: str, how: str, own_server: Any, namespace: str
 ) -> None:
-    """Nothing of the new life is missed, nothing of the old one told again; the end is told in between."""
+    """No change of the new context is missed, none of the old one is delivered again; the end comes in between."""
     async with connect_in(colour, own_server.url, namespace=namespace) as store:
         task = store.task("t", ttl=0.4 if how == "expiry" else 60)
         told: list[Any] = []
@@ -58,7 +58,7 @@ async def test_callbacks_go_on_with_the_next_life_of_their_context(
 async def test_callbacks_miss_nothing_of_a_life_that_began_while_they_were_cut_off(
     proxy: Proxy, valkey: str, namespace: str
 ) -> None:
-    """Given a subscriber that is cut off, when the context is dropped and made anew meanwhile, then it gets all of it."""
+    """Given a subscriber that is cut off, when the context is dropped and created again meanwhile, then it gets every change."""
     async with (
         ccs.aio.connect(proxy.url, namespace=namespace) as away,
         ccs.aio.connect(valkey, namespace=namespace) as here,
@@ -210,7 +210,7 @@ async def test_what_waits_for_a_callback_is_delivered_when_the_store_is_left(
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_what_was_acknowledged_and_never_heard_is_delivered_when_the_store_is_left(
+async def test_a_commit_whose_message_never_came_is_delivered_when_the_store_is_left(
     colour: str, proxy: Proxy, namespace: str
 ) -> None:
     """Given a commit whose message is still on its way, or lost, when the store is left, then the journal is read."""
@@ -253,7 +253,7 @@ async def test_what_cannot_be_delivered_in_time_is_counted_and_logged(
 
 
 def _knows_of(store: Any, changes: int) -> bool:
-    """Whether so many wait, or it knows that it has to read the journal for them."""
+    """Returns whether that many changes wait, or the watch knows that it must read them from the journal."""
     engine = getattr(store, "blocking", store)._engine
     (watch,) = [subscription._watch for subscription in list(engine.subscriptions)]
     reads = watch._catching_up or watch._mailbox.behind or not watch._mailbox.continues(watch._read)

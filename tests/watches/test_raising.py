@@ -1,4 +1,4 @@
-"""G13 for what is no `Exception`: whatever a callback raises, wherever it was registered, is an error like any other."""
+"""G13 for what is not an `Exception`: whatever a callback raises, wherever it was registered, is an error like any other."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PLACES: dict[str, Register] = {
 async def test_a_coroutine_callback_may_raise_anything_and_is_called_again(
     valkey: str, namespace: str, raised: BaseException, place: str
 ) -> None:
-    """Given a callback that raises what would end a task or the program, then it is told, counted, and called again."""
+    """Given a callback that raises what would end a task or the program, then that is reported and counted, and it is called again."""
     seen: list[Any] = []
     told: list[Any] = []
 
@@ -122,10 +122,10 @@ async def test_a_plain_callback_with_asyncio_may_raise_anything(astore: ccs.aio.
     await aeventually(lambda: len(told) == 2)
 
 
-async def test_a_subscription_whose_task_is_cancelled_from_outside_says_so(
+async def test_a_subscription_whose_task_is_cancelled_logs_it(
     valkey: str, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Given somebody who cancels all tasks of the loop, then the subscription ends, with a word, and so does the store."""
+    """Given a program that cancels all tasks of the loop, then the subscription ends and logs that, and the store ends too."""
     async with ccs.aio.connect(valkey, namespace=namespace) as store:
         before = asyncio.all_tasks()
         subscription = store.task("t").subscribe("p", print)
@@ -134,7 +134,7 @@ async def test_a_subscription_whose_task_is_cancelled_from_outside_says_so(
         with caplog.at_level(logging.WARNING, "ccs"):
             task.cancel()
             await aeventually(lambda: subscription.state == "ended")
-        assert "from outside" in caplog.text
+        assert "was ended with its task" in caplog.text
 
 
 async def test_a_callback_that_is_closed_with_its_loop_is_closed() -> None:

@@ -1,4 +1,4 @@
-"""A subscription that the server refuses: told at once with its reason, asked for again without haste, and no other's trouble."""
+"""A subscription that the server refuses: an error at once with the reason, retried without haste, and no effect on others."""
 
 import time
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def connections(server: PrivateServer) -> int:
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_a_missing_right_to_a_channel_is_told_at_once_and_disturbs_no_other(
+async def test_a_missing_right_to_a_channel_is_raised_at_once_and_disturbs_no_other(
     own_server: PrivateServer, colour: str
 ) -> None:
     grant(own_server, "/tasks/mine")
@@ -48,7 +48,7 @@ async def test_a_missing_right_to_a_channel_is_told_at_once_and_disturbs_no_othe
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_a_server_that_does_not_know_the_command_is_told_of_at_once(start: Start, colour: str) -> None:
+async def test_a_server_that_does_not_know_the_command_is_an_error_at_once(start: Start, colour: str) -> None:
     server = start("--rename-command", "SUBSCRIBE", "LISTEN", kind="redis")
     async with connect_in(colour, server.url, retry_for=20) as store:
         began, connected = time.monotonic(), connections(server)
@@ -78,7 +78,7 @@ async def test_a_server_that_hangs_up_on_every_subscription_is_asked_less_and_le
 
 @pytest.mark.parametrize("colour", COLOURS)
 async def test_a_right_that_comes_back_revives_the_watch_that_lost_it(own_server: PrivateServer, colour: str) -> None:
-    """Given a live watch, when its channel is forbidden, then it is told, and goes on once the right is back."""
+    """Given a live watch, when its channel is forbidden, then it raises, and goes on once the right is back."""
     grant(own_server, "/tasks/x", "/tasks/y")
     async with as_app(colour, own_server, retry_for=20) as store:
         revoked, untouched = store.task("x").watch(), store.task("y").watch()

@@ -1,4 +1,4 @@
-"""`store.watch`: all contexts, new ones too, each in its own order; nothing is missed, and ends are told (G6, G7, G10)."""
+"""`store.watch`: all contexts, new ones too, in order within each; nothing is missed, and ends are delivered (G6, G7, G10)."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_the_blocking_store_watches_all_contexts_too(connect: Callable[..., ccs.
             changes.receive(timeout=0.02)
 
 
-async def test_closing_it_ends_whoever_waits(astore: ccs.aio.Store) -> None:
+async def test_closing_it_ends_a_waiting_consumer(astore: ccs.aio.Store) -> None:
     watch = astore.watch()
     await watch.__aenter__()
     waiting = asyncio.create_task(watch.receive())
@@ -219,7 +219,7 @@ async def test_inside_a_commit_the_cursor_stays_before_it(astore: ccs.aio.Store)
         assert (await take(changes, 2))[0] == first
 
 
-async def test_a_context_of_the_cursor_that_has_gone_meanwhile_is_told_once(astore: ccs.aio.Store) -> None:
+async def test_a_context_of_the_cursor_that_has_gone_meanwhile_is_reported_once(astore: ccs.aio.Store) -> None:
     for name in ("gone", "again", "stays"):
         await astore.task(name).set("p", name)
     async with astore.watch(since={}) as changes:
@@ -308,7 +308,7 @@ async def test_the_end_of_a_context_is_delivered_within_a_second_and_the_watch_g
         await nothing_more(changes)
 
 
-async def test_a_context_that_ends_while_its_watch_is_not_listened_to_is_told_before_its_next_life(
+async def test_a_context_that_ends_while_nothing_is_received_is_reported_before_its_next_life(
     aconnect: Callable[..., ccs.aio.Store],
 ) -> None:
     store, other = aconnect(), aconnect("other")
@@ -457,13 +457,13 @@ async def test_a_survey_that_is_cancelled_is_made_again(
         assert told(await take(changes, 1)) == [("/tasks/t", "p", "set", 1)]
 
 
-async def test_the_end_of_an_earlier_life_that_is_heard_late_does_not_end_the_next_one(
+async def test_the_end_of_an_earlier_life_that_arrives_late_does_not_end_the_next_one(
     valkey: str, namespace: str
 ) -> None:
     async with open_store(valkey, namespace) as store, store.watch() as changes:
         ctx, heard = store.task("t"), []
-        deliver = changes.deliver
-        changes.deliver = lambda address, record: heard.append((address, record))  # type: ignore[method-assign]
+        offer = changes.offer
+        changes.offer = lambda address, record: heard.append((address, record))  # type: ignore[method-assign]
         await ctx.set("p", 1)
         await ctx.drop()
         await ctx.set("p", 2)
@@ -471,6 +471,6 @@ async def test_the_end_of_an_earlier_life_that_is_heard_late_does_not_end_the_ne
         changes.resync()
         assert [change.value for change in await take(changes, 1)] == [2]
         for address, record in heard:
-            deliver(address, record)
+            offer(address, record)
         await nothing_more(changes)
         assert changes.revision == {"/tasks/t": await ctx.revision()}

@@ -1,4 +1,4 @@
-"""G6 where others write to its channel or into its journal: what is no commit is ignored, or an error that says where."""
+"""G6 when other clients write to the channel or the journal: what is not a commit is ignored, or an error that says where."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def append(url: str, namespace: str, item: bytes) -> None:
 async def test_a_malformed_message_that_chains_ends_nothing(
     colour: str, forgery: str, valkey: str, namespace: str
 ) -> None:
-    """Given a message that follows the newest commit but is none, then all who watch get what is committed, and only that."""
+    """Given a message that names the newest commit but is not one, then all watches get the commits, and nothing else."""
     async with connect_in(colour, valkey, namespace=namespace) as store, AsyncExitStack() as stack:
         task = store.task("t")
         watches = [
@@ -158,10 +158,10 @@ async def received(changes: Any) -> tuple[str, int]:
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_a_value_that_a_later_version_wrote_is_told_with_its_revision_and_can_be_passed(
+async def test_a_value_that_a_later_version_wrote_is_an_error_with_its_revision_and_can_be_skipped(
     colour: str, valkey: str, namespace: str
 ) -> None:
-    """Given a commit with a value that cannot be read here, then a watch says at which revision, and another goes on after."""
+    """Given a commit with a value that cannot be read here, then a watch raises with its revision, and another goes on after it."""
     async with connect_in(colour, valkey, namespace=namespace) as store:
         task = store.task("t")
         first = await task.set("p", 1)
@@ -179,8 +179,8 @@ async def test_a_value_that_a_later_version_wrote_is_told_with_its_revision_and_
             assert getattr(everything, "blocking", everything).revision == {"/tasks/t": found.revision + 1}
 
 
-def test_a_damaged_journal_is_no_end_of_a_mirror(valkey: str, namespace: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Given a mirror that has to read a journal that somebody wrote into, then it is loaded anew, and follows."""
+def test_a_damaged_journal_does_not_end_a_mirror(valkey: str, namespace: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Given a mirror whose journal another client wrote into, then it is loaded again, and follows."""
     with ccs.connect(valkey, namespace=namespace) as store:
         task = store.task("t")
         task.set("p", 1)

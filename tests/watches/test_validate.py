@@ -1,4 +1,4 @@
-"""The validator itself: each thing that a watch can do wrong is found."""
+"""The validator itself: it finds every fault that a watch can have."""
 
 from __future__ import annotations
 

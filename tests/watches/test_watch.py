@@ -222,7 +222,7 @@ async def test_a_watch_on_a_context_that_does_not_exist_yet_sees_its_first_commi
         assert (await changes.receive(timeout=scaled(5))).previous == 1
 
 
-async def test_closing_a_watch_ends_whoever_waits_in_it(astore: ccs.aio.Store) -> None:
+async def test_closing_a_watch_ends_a_waiting_consumer(astore: ccs.aio.Store) -> None:
     watch = astore.task("t").watch()
     await watch.__aenter__()
     iterating = asyncio.create_task(_collect(watch))
@@ -462,7 +462,7 @@ async def test_a_commit_larger_than_the_buffer_still_comes_whole(astore: ccs.aio
         assert [change.revision for change in seen] == [revision] * 20 + [after.revision]
 
 
-async def test_a_consumer_so_slow_that_the_journal_passes_it_is_told(astore: ccs.aio.Store) -> None:
+async def test_a_consumer_so_slow_that_the_journal_passes_it_gets_history_compacted(astore: ccs.aio.Store) -> None:
     ctx = astore.task("t", keep_commits=10)
     async with ctx.watch(buffer=2) as changes:
         since = changes.revision
@@ -551,10 +551,10 @@ async def test_waiting_ends_with_context_gone_when_the_context_goes(astore: ccs.
         await bounded(waiting, 5)
 
 
-def test_whoever_looks_at_a_watch_from_another_thread_takes_nothing_from_its_consumer(
+def test_reading_the_revision_from_another_thread_takes_nothing_from_the_consumer(
     store: ccs.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Looked at just as a record is on its way from the mailbox into the queue (G6)."""
+    """Read just as a record is on its way from the mailbox into the queue (G6)."""
     ctx = store.task("t")
     before, looked = ctx.set("p", 0).revision, []
     with ctx.watch("p") as changes:
@@ -575,7 +575,9 @@ def has_delivered(store: ccs.Store, more_than: int) -> bool:
     return store.stats().deliveries > more_than
 
 
-def test_threads_that_watch_and_write_while_their_store_is_closed_are_told_and_end(valkey: str, namespace: str) -> None:
+def test_threads_that_watch_and_write_while_their_store_is_closed_get_an_error_and_end(
+    valkey: str, namespace: str
+) -> None:
     failures: list[BaseException] = []
     told: list[BaseException] = []
 

@@ -108,7 +108,7 @@ def test_a_watch_outlives_an_outage_and_then_tells_what_happened_meanwhile(
     watcher.check(ctx)
 
 
-async def test_an_outage_is_told_once_for_each_watch_and_passes(valkey: str, namespace: str, proxy: Proxy) -> None:
+async def test_an_outage_is_raised_once_by_each_watch_and_passes(valkey: str, namespace: str, proxy: Proxy) -> None:
     async with (
         ccs.aio.connect(valkey, namespace=namespace) as writer,
         ccs.aio.connect(proxy.url, namespace=namespace, retry_for=0.4) as store,

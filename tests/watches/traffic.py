@@ -1,4 +1,4 @@
-"""What writers do while somebody watches: sets, deletes, recreations, several operations in a commit."""
+"""The writes that watches are tested under: sets, deletes, recreations, several operations in a commit."""
 
 from __future__ import annotations
 

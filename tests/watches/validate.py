@@ -1,4 +1,4 @@
-"""What must be true of what a watch delivered, held against the journal: etcd's promises for watches, and ours.
+"""Checks the changes that a watch delivered against the journal: etcd's promises for watches, and ours.
 
 Ordered, unique, reliable (nothing is missing), atomic (a commit never comes in part), resumable, filtered, with the
 previous value and the created flag right (G1, G2, G6, G8).

@@ -68,7 +68,7 @@ class Watcher:
         return self.changes
 
     def check(self, ctx: ccs.Context) -> None:
-        """Holds what it has been told, once it has all of it, against the journal."""
+        """Checks the changes that it got, once it has all, against the journal."""
         journal = ctx.history(since=0)
         self.wait(len(journal))
         validate(self.changes, journal)

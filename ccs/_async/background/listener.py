@@ -42,7 +42,7 @@ from ccs._protocol.faults import copy_of
 from ccs._stats import Counters
 from ccs.errors import CCSError, Forbidden, StoreClosed
 
-__all__ = ["Listener", "StoreSubscriber"]
+__all__ = ["Listener", "Observer"]
 
 # Seconds: until a silent context is checked, until all are, and between a deadline and its sweep.
 SILENCE = 5.0
@@ -53,10 +53,10 @@ _TIDY = 0.5
 _RENEWED_AT_ONCE = 128
 
 
-class StoreSubscriber(Protocol):
+class Observer(Protocol):
     """A watch of the whole store: it gets the commits of every context of the namespace."""
 
-    def deliver(self, address: str, record: Record) -> None:
+    def offer(self, address: str, record: Record) -> None:
         """Takes the next commit of any context."""
 
     def resync(self, *, routine: bool = False) -> None:
@@ -88,7 +88,7 @@ class Listener:
         self._stats = stats
         self._feeds: dict[str, Feed] = {}
         # Replaced, never changed: another thread may be iterating over them.
-        self._store_subscribers: tuple[StoreSubscriber, ...] = ()
+        self._observers: tuple[Observer, ...] = ()
         self._call_soon = call_soon
         callbacks = self._on_message, self._on_live, self._on_down, self._on_refused
         self._pubsub = PubSub(self._dialer, *callbacks, retry_for, stats, call_soon, plain)
@@ -143,20 +143,20 @@ class Listener:
             self._appointments.cancel("check", address)
             self._pubsub.unsubscribe("UNSUBSCRIBE", self._channel(address))
 
-    async def join_all(self, watch: StoreSubscriber) -> None:
+    async def add_observer(self, watch: Observer) -> None:
         """Adds a watch of the whole store, which is live when this returns."""
-        self._store_subscribers += (watch,)
+        self._observers += (watch,)
         try:
             await self._pubsub.subscribe("PSUBSCRIBE", channel_glob(self._namespace), self._retry_for)
         except BaseException:
-            await self.leave_all(watch)
+            await self.remove_observer(watch)
             raise
         self._plan("resync", "", RESYNC)
 
-    async def leave_all(self, watch: StoreSubscriber) -> None:
+    async def remove_observer(self, watch: Observer) -> None:
         """Removes a watch of the whole store."""
-        self._store_subscribers = tuple(each for each in self._store_subscribers if each is not watch)
-        if not self._store_subscribers:
+        self._observers = tuple(each for each in self._observers if each is not watch)
+        if not self._observers:
             self._pubsub.unsubscribe("PUNSUBSCRIBE", channel_glob(self._namespace))
 
     def anchor(self, address: str, page: JournalPage) -> None:
@@ -223,8 +223,8 @@ class Listener:
         if kind == b"message" and (feed := self._feeds.get(address)):
             self._count_gap(not feed.deliver(record))
         elif kind == b"pmessage":
-            for watch in self._store_subscribers:
-                watch.deliver(address, record)
+            for watch in self._observers:
+                watch.offer(address, record)
         return None
 
     def _doubt(self, address: str | None) -> None:
@@ -250,13 +250,13 @@ class Listener:
             feed.doubt()
             self._plan("check", address, 0.0)
         else:
-            self._each_store_subscriber(lambda watch: watch.resync())
+            self._each_observer(lambda watch: watch.resync())
 
     def _on_down(self, error: CCSError) -> None:
         for feed in self._feeds.values():
             for mailbox in feed.mailboxes:
                 mailbox.fail(copy_of(error))
-        self._each_store_subscriber(lambda watch: watch.fail(copy_of(error)))
+        self._each_observer(lambda watch: watch.fail(copy_of(error)))
 
     def _on_refused(self, channel: str, error: CCSError) -> None:
         address = address_of_key(self._namespace, channel)
@@ -264,7 +264,7 @@ class Listener:
             for mailbox in feed.mailboxes:
                 mailbox.fail(copy_of(error))
         else:
-            self._each_store_subscriber(lambda watch: watch.fail(copy_of(error)))
+            self._each_observer(lambda watch: watch.fail(copy_of(error)))
 
     def _on_unknown_format(self, address: str) -> None:
         # The watches then read the journal, and their consumers get the error from there.
@@ -272,8 +272,8 @@ class Listener:
         for mailbox in feed.mailboxes if feed else ():
             mailbox.nudge()
 
-    def _each_store_subscriber(self, call: Callable[[StoreSubscriber], None]) -> None:
-        for watch in self._store_subscribers:
+    def _each_observer(self, call: Callable[[Observer], None]) -> None:
+        for watch in self._observers:
             call(watch)
 
     def _plan_from(self, address: str, page: JournalPage) -> None:
@@ -360,8 +360,8 @@ class Listener:
         self._count_gap(feed.check(page))
 
     def _resync(self, _: str) -> Sequence[Errand]:
-        self._each_store_subscriber(lambda watch: watch.resync(routine=True))
-        if self._store_subscribers:
+        self._each_observer(lambda watch: watch.resync(routine=True))
+        if self._observers:
             self._plan("resync", "", RESYNC)
         return ()
 

@@ -1,4 +1,4 @@
-"""The journal read backwards."""
+"""Reading the journal backwards."""
 
 from __future__ import annotations
 
@@ -14,17 +14,14 @@ _PAGE = 100
 
 
 async def newest_first(place: Place, since: int | None, until: int | None) -> AsyncIterator[Record]:
-    """The records after `since`, up to and including `until`, that the journal still holds.
+    """Yields the records after `since`, up to and including `until`, that the journal still holds, the newest first.
 
-    `HistoryDamaged` where something in between is no record.
+    Raises `HistoryDamaged` for an item that is not a record.
     """
-    journal = place.keys.journal
-    newest = b"+"
-    if until is not None and (items := await place.read(("XRANGE", journal, f"{until}-0", "+", "COUNT", "1"))):
-        newest = items[0][0]  # the item that ends there or later
-    before, after = newest.decode(), "-" if since is None else f"({since}-0"
+    after = "-" if since is None else f"({since}-0"
+    before = "+" if until is None else await _end_of(place, until)
     while True:
-        items = await place.read(("XREVRANGE", journal, before, after, "COUNT", str(_PAGE)))
+        items = await place.read(("XREVRANGE", place.keys.journal, before, after, "COUNT", str(_PAGE)))
         for item, fields in items:
             for raw in reversed(fields[1::2]):
                 record = _parsed(raw, item, place.address)
@@ -33,6 +30,12 @@ async def newest_first(place: Place, since: int | None, until: int | None) -> As
             before = f"({item.decode()}"
         if len(items) < _PAGE:
             return
+
+
+async def _end_of(place: Place, until: int) -> str:
+    """Returns the id of the first item that ends with the revision `until` or a later one, or else the end."""
+    items = await place.read(("XRANGE", place.keys.journal, f"{until}-0", "+", "COUNT", "1"))
+    return items[0][0].decode() if items else "+"
 
 
 def _parsed(raw: bytes, item: bytes, address: str) -> Record:

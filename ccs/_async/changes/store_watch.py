@@ -1,10 +1,10 @@
-"""A watch across contexts: those there are and those that come, each in its own order.
+"""A watch across contexts, existing and new ones, in order within each.
 
-The listener hands over every commit of the namespace; continuity is judged here, by a cursor for each context. Where
-one does not follow, and for everything after a reconnect or a full buffer, the journals are read.
+The listener hands over every commit of the namespace, and the watch has a cursor for each context. If a commit does not
+follow its cursor, the watch reads the journal of that context; after a reconnect or a full buffer, it reads all journals.
 
-A context that came and went meanwhile has no journal any more, but leaves its last revision behind for ten minutes. So a
-survey finds all of those, unless it comes too late; they are told together, as one change with `op="missed"`.
+A context that came and went meanwhile no longer has a journal, but leaves its last revision behind for ten minutes. A
+survey finds these contexts, unless it comes too late; one change with `op="missed"` reports them together.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ccs._async.contexts import addresses
 from ccs._async.engine import Engine
 from ccs._core.changes.ended_contexts import Ends
 from ccs._core.checks import whole
-from ccs._core.commits.journal import MALFORMED, Cursor, JournalPage, Record, changes_of, check_since, follow, told_by
+from ccs._core.commits.journal import MALFORMED, Cursor, JournalPage, Record, changes_of, check_since, follow
 from ccs._core.names.address import canonical
 from ccs._core.names.pattern import Matcher, compile_addresses
 from ccs._core.shown import shown
@@ -39,26 +39,32 @@ from ccs.errors import (
 )
 from ccs.types import Change
 
-__all__ = ["StoreTail", "StoreWatch"]
+__all__ = ["StoreWatch"]
 
-# Records of a page; seconds after a deadline; a survey may take one part in so many of the time.
-_PAGE, _GRACE, _SHARE = 256, 0.05, 50
-# Seconds: for how long what has gone is surely remembered; how long a message may be on its way.
-_REMEMBERED, _ON_ITS_WAY = 540.0, 0.25
+# Records in a page of a journal.
+_PAGE = 256
+# Seconds after the deadline of a context at which its journal is read.
+_GRACE = 0.05
+# After a survey, no routine one follows for this many times its duration.
+_PAUSE = 50
+# Seconds for which the server certainly remembers a context that has ended.
+_REMEMBERED = 540.0
+# Seconds that a message may be on its way.
+_ON_ITS_WAY = 0.25
 
 Mark = tuple[str, int]
 
 
 class StoreWatch(Local):
-    """The changes that match, of all contexts: ordered within each. Enter it, then iterate or `receive`.
+    """The changes that match in all contexts, in order within each; enter it, then iterate or `receive`.
 
-    `revision` is its cursor, a mapping of address to revision. The end of a context is a change with `op="gone"`. Contexts
-    that came and went while it could not listen (a lost connection, a full buffer) are told once for each such gap, as a
-    change with `op="missed"` whose `value` lists their addresses as far as they are known.
+    `revision` is its cursor: a mapping of address to revision. The end of a context is a change with `op="gone"`. After
+    each gap (a lost connection, a full buffer), one change with `op="missed"` reports the contexts that came and went in
+    it; its `value` lists their addresses, as far as they are known.
 
-    `HistoryCompacted`, `HistoryForked` and `HistoryDamaged` are raised once each and name a context in `address`: the watch
-    goes on, in that context from where its journal ended then. `UnknownFormat` is raised once for each context that a later
-    version of CCS has written; the watch goes on with all others.
+    It raises `HistoryCompacted`, `HistoryForked` and `HistoryDamaged` once each time; `address` names the context. Then the
+    watch goes on, in that context after the end that its journal had. It raises `UnknownFormat` once for each context that
+    a later version of CCS has written, and goes on with all others.
     """
 
     def __init__(
@@ -70,8 +76,10 @@ class StoreWatch(Local):
         buffer: int = 1024,
         buffer_bytes: int = 8_388_608,
     ) -> None:
-        self._engine, self._patterns = engine, patterns
-        self._matcher, self._since = compile_addresses(patterns), None if since is None else _checked(since)
+        self._engine = engine
+        self._patterns = patterns
+        self._matcher = compile_addresses(patterns)
+        self._since = None if since is None else _checked(since)
         self._limit = max(1, whole("buffer", buffer, "how many changes to hold"))
         self._limit_bytes = max(1, whole("buffer_bytes", buffer_bytes, "how many bytes of changes to hold"))
         self._records: deque[tuple[str, Record]] = deque()
@@ -85,9 +93,9 @@ class StoreWatch(Local):
         self._unknown: set[str] = set()
         self._ends = Ends(_ON_ITS_WAY)
         self._deadlines: Agenda[str] = Agenda()
-        # Changes, for a tail events too, and errors; None for a commit in which nothing matches.
+        # Changes (and events, for a tail), errors, and None for a commit in which nothing matches.
         self._queue: deque[tuple[Any, Mark | None]] = deque()
-        # One word: the listener sets it, the consumer takes it back.
+        # The listener sets it, the consumer clears it.
         self._survey_due: Literal["", "routine", "lost"] = ""
         self._stopped = self._entered = False
         self._rest_until = self._heard_at = 0.0
@@ -100,7 +108,7 @@ class StoreWatch(Local):
 
     @property
     def revision(self) -> dict[str, int]:
-        """The last commit wholly handed out, by the address of its context: resume with `since=`."""
+        """The revision of the last commit handed out completely, by the address of its context; resume with `since=`."""
         return dict(self._handed)
 
     async def __aenter__(self) -> StoreWatch:
@@ -109,7 +117,7 @@ class StoreWatch(Local):
         self._check()
         self._entered = True
         await self._opening.ready()
-        await self._listener.join_all(self)
+        await self._listener.add_observer(self)
         try:
             await self._begin()
         except BaseException:
@@ -130,29 +138,29 @@ class StoreWatch(Local):
         return change
 
     async def receive(self, timeout: Duration | None = None) -> Change:
-        """The next change; `TimeoutError` after `timeout` seconds."""
+        """Waits for the next change and returns it. Raises `TimeoutError` after `timeout` seconds, `Misuse` if it is closed."""
         deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
         change: Change | None = await self._next(deadline)
         if change is None:
             self._check()
             raise Misuse(
-                "this watch was closed, so nothing more comes of it; make another one, with since= its revision"
+                "this watch was closed, so it receives nothing more; make another one, with since= its revision"
             )
         return change
 
     async def aclose(self) -> None:
-        """Ends the watch; what is waiting in it is dropped."""
+        """Ends the watch, and drops the changes that wait in it."""
         self.stop()
-        await self._listener.leave_all(self)
+        await self._listener.remove_observer(self)
 
     def stop(self) -> None:
-        """Lets the consumer end, wherever it waits."""
+        """Ends the consumer, wherever it waits."""
         self._stopped = True
         self._signal.set()
 
-    def deliver(self, address: str, record: Record) -> None:
-        """For the listener: the next message of any context."""
-        # What comes between a loss and the survey is found by that.
+    def offer(self, address: str, record: Record) -> None:
+        """Takes the next record of any context from the listener."""
+        # Between a loss and the survey, records can be dropped: the survey finds them.
         if self._survey_due == "lost" or self._matcher.paths_in(address) is None:
             return None
         self._heard_at = time.monotonic()
@@ -164,7 +172,7 @@ class StoreWatch(Local):
         self._signal.set()
 
     def resync(self, *, routine: bool = False) -> None:
-        """For the listener: messages may have been missed; or it is only time to look again."""
+        """Called by the listener: messages may have been lost, or it is time for a `routine` survey."""
         if routine and time.monotonic() < self._rest_until:
             return
         if not routine:
@@ -174,7 +182,7 @@ class StoreWatch(Local):
         self._signal.set()
 
     def fail(self, error: CCSError) -> None:
-        """For the listener: nothing can be delivered at present."""
+        """Called by the listener: no message can be delivered at present."""
         self._passing = error
         self._signal.set()
 
@@ -186,7 +194,7 @@ class StoreWatch(Local):
             await self._stand_at_present()
         else:
             self.resync(routine=True)
-        # What ended before this moment was over before the watch began.
+        # Contexts that ended before this moment do not concern the watch.
         clock = await self._opening.commands.run(("TIME",))
         self._now = int(clock[0]) * 1_000_000 + int(clock[1])
         await self._check_since()
@@ -195,7 +203,7 @@ class StoreWatch(Local):
 
     async def _check_since(self) -> None:
         for address, revision in (self._since or {}).items():
-            if revision > self._now:  # or else the clock was set back
+            if revision > self._now:  # in the future, unless the clock was set back
                 check_since(revision, await self._engine.look(address, revision, 0), address)
 
     async def _stand_at_present(self) -> None:
@@ -204,7 +212,7 @@ class StoreWatch(Local):
                 try:
                     page = await self._engine.look(address, 0, 0)
                 except UnknownFormat as error:
-                    self._tell_unknown(address, error)
+                    self._report_unknown(address, error)
                 else:
                     self._stand(address, Cursor(page.last), page)
 
@@ -226,40 +234,42 @@ class StoreWatch(Local):
 
     async def _next(self, deadline: float | None) -> Any:
         if not self._entered:
-            raise Misuse("this watch is not entered, so it hears nothing: use it in a with block")
+            raise Misuse("this watch is not entered, so it receives nothing: use it in a with block")
         while not self._stopped:
             self._check()
             if self._queue:
-                if told := self._hand_out():
-                    return told
+                item = self._hand_out()
+                if item:
+                    return item
                 continue
             self._signal.clear()
-            # Stopped meanwhile: the flag may have been taken back.
+            # A stop meanwhile may have set the signal before it was cleared.
             if not await self._take_in() and not self._stopped:
                 await self._wait(deadline)
         return None
 
     def _hand_out(self) -> Any:
-        told, mark = self._queue.popleft()
+        item, mark = self._queue.popleft()
         if mark:
             self._handed[mark[0]] = mark[1]
-        if mark and isinstance(told, CCSError):
-            # It is not met again: its context goes on behind it.
+        if mark and isinstance(item, CCSError):
+            # The context goes on after the damage, so the error is raised once.
             self._cursors[mark[0]] = Cursor(mark[1])
-            raise told
-        if mark and isinstance(told, Change) and told.op == "gone":
+            raise item
+        if mark and isinstance(item, Change) and item.op == "gone":
             del self._handed[mark[0]]
-        self._engine.stats.add("deliveries", int(told is not None))
-        return told
+        self._engine.stats.add("deliveries", int(item is not None))
+        return item
 
     async def _wait(self, deadline: float | None) -> None:
-        now, moments = time.monotonic(), [deadline, self._deadlines.next(), self._ends.judged_at]
+        now = time.monotonic()
+        moments = [deadline, self._deadlines.next(), self._ends.judged_at]
         if deadline is not None and deadline <= now:
             raise TimeoutError(f"nothing matched {', '.join(self._patterns)} in time")
         await self._signal.wait(min((when - now for when in moments if when is not None), default=None))
 
     async def _take_in(self) -> bool:
-        """Takes in more of history, if there is more. Returns whether it is worth looking at the queue again."""
+        """Reads more of history, if there is more. Returns whether the queue may hold something now."""
         now = time.monotonic()
         self._behind.update(dict.fromkeys(self._deadlines.due(now)))
         if self._behind:
@@ -269,8 +279,9 @@ class StoreWatch(Local):
         elif self._survey_due:
             await self._survey()
         elif self._ends.judged_at is not None and self._ends.judged_at <= now:
-            self._tell_missed()
-        elif error := self._passing:
+            self._report_missed()
+        elif self._passing:
+            error = self._passing
             self._passing = None
             raise error
         else:
@@ -284,7 +295,8 @@ class StoreWatch(Local):
 
     async def _survey(self) -> None:
         began = time.monotonic()
-        due, heard_at = self._survey_due, self._heard_at
+        due = self._survey_due
+        heard_at = self._heard_at
         try:
             self._survey_due = ""
             found = {each: None async for each in addresses(self._engine) if self._matcher.paths_in(each) is not None}
@@ -295,15 +307,15 @@ class StoreWatch(Local):
             self._survey_due = due
             raise
         self._heard_at = ended
-        self._rest_until = ended + (ended - began) * _SHARE
+        self._rest_until = ended + (ended - began) * _PAUSE
 
-    def _tell_missed(self) -> None:
+    def _report_missed(self) -> None:
         missed = self._ends.judge()
         if missed is not None:
             logger.warning("%r missed %s contexts that came and went", self, len(missed) or "an unknown number of")
             context = missed[0] if len(missed) == 1 else ""
-            told = Change(context, "", "missed", missed, None, False, 0, 0, "", from_micros(self._now))
-            self._queue.append((told, None))
+            change = Change(context, "", "missed", missed, None, False, 0, 0, "", from_micros(self._now))
+            self._queue.append((change, None))
         self._ends.settle()
 
     def _follow(self, address: str, record: Record) -> None:
@@ -313,39 +325,40 @@ class StoreWatch(Local):
         if record.drops and record.previous == cursor.revision:
             self._end(address, record.revision, record.agent, from_micros(record.at))
         elif record.previous == cursor.revision:
-            self._expand_heard(address, record)
+            self._expand_message(address, record)
         else:
             self._behind[address] = None
 
-    def _expand_heard(self, address: str, record: Record) -> None:
+    def _expand_message(self, address: str, record: Record) -> None:
         try:
             self._expand(address, record)
         except HistoryDamaged as error:
-            # Anybody can send a message: the journal says what was committed.
-            logger.warning("what was heard cannot be read, so the journal is: %s", error)
+            # Any client can send a message; only the journal proves what was committed.
+            logger.warning("a message cannot be read, so the journal is read: %s", error)
             self._behind[address] = None
 
     def _expand(self, address: str, record: Record) -> None:
         matcher = self._matcher.paths_in(address)
         try:
-            changes = self._told_by(record, address, matcher) if matcher else ()
+            changes = self._changes_of(record, address, matcher) if matcher else ()
         except MALFORMED as error:
             raise HistoryDamaged(address, record.revision) from error
         if record.deadline:
             left = record.deadline / 1000 - record.at / 1_000_000
             self._deadlines.plan(address, time.monotonic() + left + _GRACE)
         marks = [None] * (len(changes) - 1) + [(address, record.revision)]
-        # All at once: an interrupt leaves the whole commit there, or nothing of it.
+        # In one call: an interrupt leaves all changes of the commit in the queue, or none.
         self._queue.extend(zip(changes or [None], marks, strict=True))
         self._cursors[address] = record.cursor
         self._ends.heard(address, record.revision)
 
     def _cursor(self, address: str) -> Cursor:
-        # What was handed out was taken in, though who did that may have been interrupted before it was noted.
-        cursor, handed = self._cursors.get(address, Cursor(0)), self._handed.get(address, 0)
+        # `_handed` too: reading may have been interrupted after the queue was filled and before the cursor was set.
+        cursor = self._cursors.get(address, Cursor(0))
+        handed = self._handed.get(address, 0)
         return cursor if cursor.revision >= handed else Cursor(handed)
 
-    def _told_by(self, record: Record, address: str, matcher: Matcher) -> Sequence[Any]:
+    def _changes_of(self, record: Record, address: str, matcher: Matcher) -> Sequence[Any]:
         return changes_of(record, address, matcher)
 
     def _end(self, address: str, ended: int, agent: str, at: datetime) -> None:
@@ -361,7 +374,7 @@ class StoreWatch(Local):
         try:
             page = await self._engine.look(address, cursor.revision, _PAGE)
         except UnknownFormat as error:
-            return self._tell_unknown(address, error)
+            return self._report_unknown(address, error)
         self._now = page.now * 1000
         try:
             for record in follow(cursor, page, address):
@@ -369,7 +382,7 @@ class StoreWatch(Local):
         except ContextGone:
             return self._end(address, page.ended, "", from_millis(page.now))
         except (HistoryCompacted, HistoryForked, HistoryDamaged) as error:
-            return self._tell_error(address, error, page)
+            return self._report_error(address, error, page)
         if not page.records or page.records[-1].revision == page.last:
             self._behind.pop(address, None)
             self._engine.stats.add("resumes")
@@ -378,30 +391,23 @@ class StoreWatch(Local):
         else:
             self._ends.suspect(address, page.ended, time.monotonic())
 
-    def _tell_unknown(self, address: str, error: UnknownFormat) -> None:
+    def _report_unknown(self, address: str, error: UnknownFormat) -> None:
         if address not in self._unknown:
             self._queue.append((error, (address, self._cursor(address).revision)))
         self._unknown.add(address)
         self._behind.pop(address, None)
 
-    def _tell_error(self, address: str, error: CCSError, page: JournalPage) -> None:
+    def _report_error(self, address: str, error: CCSError, page: JournalPage) -> None:
         logger.error("%s: history has a gap: %s", address, error)
-        # Behind what cannot be read, if that is known, else where the journal ends now.
+        # After the record that cannot be read, if it is known, or else at the present end of the journal.
         unread = error.revision if isinstance(error, HistoryDamaged) else 0
         goes_on = unread if unread > self._cursor(address).revision else page.last
         self._queue.append((error, (address, goes_on)))
 
 
-class StoreTail(StoreWatch):
-    """A watch that yields changes and events alike: everything that is told."""
-
-    def _told_by(self, record: Record, address: str, matcher: Matcher) -> Sequence[Any]:
-        return told_by(record, address, matcher)
-
-
 def _checked(since: Mapping[str, int]) -> dict[str, int]:
     if not isinstance(since, Mapping):
-        raise InvalidValue(f"since is {shown(since)}: give a mapping of address to revision, as `revision` tells it")
+        raise InvalidValue(f"since is {shown(since)}: give a mapping of address to revision, such as `revision`")
     return {
         canonical(address): whole(f"since of {address!r}", revision, "a revision, or 0 for everything")
         for address, revision in since.items()

@@ -1,4 +1,4 @@
-"""A subscription: a callback fed by a watch in the background, in order, whatever it does."""
+"""A subscription: a callback that gets the changes of a watch, one after the other, in the background."""
 
 from __future__ import annotations
 
@@ -14,55 +14,55 @@ from ccs._stats import Counters
 from ccs.errors import CCSError, ContextGone, Unavailable
 from ccs.types import Change, Event
 
-__all__ = ["Callback", "ErrorCallback", "GoneCallback", "Subscription", "unheeded", "whole_of"]
+__all__ = ["Callback", "ErrorCallback", "GoneCallback", "Subscription", "ignored", "unchanged"]
 
-# Seconds after an outage was told: a server that refuses us at once would do so again.
+# Seconds before the next try after an outage: a server that refuses at once would do so again.
 _REST = 0.5
 
 Callback = Callable[[Change], object]
 ErrorCallback = Callable[[Exception, Change | None], object]
 GoneCallback = Callable[[str], object]
-Told = Change | Event
+Item = Change | Event
 
 
-def whole_of(told: Any) -> object:
-    """What a callback is given, unless it asks for less: all of it."""
-    return told
+def unchanged(item: Any) -> object:
+    """Returns the change or event itself: the default argument of a callback."""
+    return item
 
 
-def unheeded(address: str) -> None:
-    """An `on_gone` of callbacks that go on silently."""
+def ignored(address: str) -> None:
+    """Does nothing: the `on_gone` of callbacks that need not know."""
 
 
 class Source(Protocol):
-    """What a subscription reads from: a watch."""
+    """The watch that a subscription reads."""
 
     async def start(self) -> None:
         """Goes live."""
 
-    async def __anext__(self) -> Told:
-        """The next change or event."""
+    async def __anext__(self) -> Item:
+        """Returns the next change or event."""
 
     async def aclose(self) -> None:
-        """Ends it."""
+        """Closes the watch."""
 
     def stop(self) -> None:
-        """Lets `__anext__` end."""
+        """Ends `__anext__`, wherever it waits."""
 
     def end_when_idle(self) -> None:
-        """Lets `__anext__` end once nothing waits."""
+        """Ends `__anext__` once no change is left to deliver."""
 
-    async def left(self, patience: Patience) -> int:
-        """How much was never handed out."""
+    async def undelivered(self, patience: Patience) -> int:
+        """Returns how many changes or events were never handed out."""
 
-    def begin_anew(self) -> None:
-        """After `ContextGone`: goes on with what comes into being again."""
+    def begin_again(self) -> None:
+        """After `ContextGone`: goes on with the context that is created at this address next."""
 
 
 class Subscription(Local):
-    """Calls back with each change or event of a watch, one after the other; an error of the callback stops nothing.
+    """Calls back with each change or event of a watch, in order, also after a call that raised.
 
-    It outlives its context: when that comes into being again, all of its new life is delivered.
+    It outlives its context: if that is created again, it is delivered from its beginning.
     """
 
     def __init__(
@@ -71,20 +71,24 @@ class Subscription(Local):
         callback: Callable[..., object],
         on_error: Callable[..., object] | None,
         stats: Counters,
-        given: Callable[[Any], object] = whole_of,
+        argument_of: Callable[[Any], object] = unchanged,
         on_gone: Callable[[str], object] | None = None,
     ) -> None:
-        self._source, self._callback, self._stats, self._given = source, AsyncCaller(callback), stats, given
+        self._source = source
+        self._callback = AsyncCaller(callback)
+        self._argument_of = argument_of
+        self._stats = stats
         self._on_error = None if on_error is None else AsyncCaller(on_error)
         self._on_gone = None if on_gone is None else AsyncCaller(on_gone)
         self._name = getattr(callback, "__qualname__", repr(callback))
-        # Cancelled by the user, for good; paused when the store was closed, until it is opened anew.
+        # Cancelled by the user, for good. `_paused` lasts from the closing of the store until it is opened again.
         self._cancelled = False
         self._prepare()
 
     def _prepare(self) -> None:
         self._watch = self._source()
-        self._live, self._done = AsyncGate(), AsyncGate()
+        self._live = AsyncGate()
+        self._done = AsyncGate()
         self._worker: AsyncWorker | None = None
         self._stopped = self._paused = self._over = False
         self._failure: Exception | None = None
@@ -94,7 +98,7 @@ class Subscription(Local):
 
     @property
     def state(self) -> str:
-        """`waiting` for the store to be entered, `starting`, `live`, `paused` while the store is closed, `ended` when its context was finished, `failed` or `cancelled`."""
+        """`waiting` (for the store to be entered), `starting`, `live`, `paused` (the store is closed), `ended` (the context was finished), `failed` or `cancelled`."""
         if self._cancelled or self._failure:
             return "cancelled" if self._cancelled else "failed"
         if self._paused or self._over:
@@ -108,11 +112,11 @@ class Subscription(Local):
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing will be called back any more, unless the store is entered again."""
+        """Whether the callback will not be called again, unless the store is entered again."""
         return self._stopped or self._over
 
     def cancel(self) -> None:
-        """Ends the subscription after the callback that runs, if one does; also from within it."""
+        """Ends the subscription, after the callback that is running, if any. A callback may call it."""
         self._cancelled = True
         self._stop()
 
@@ -123,69 +127,74 @@ class Subscription(Local):
             self._live.open()
 
     async def ready(self, timeout: Duration = 5.0) -> None:
-        """Waits until it is live: what anybody commits from then on is delivered. `TimeoutError` after `timeout`."""
+        """Waits until it is live: every later commit is delivered. Raises `TimeoutError` after `timeout` seconds.
+
+        If the subscription has failed, it raises that error.
+        """
         if not await self._live.wait(seconds(timeout, "timeout")):
             raise TimeoutError(f"{self!r} is not live yet")
         if self._failure:
             raise self._failure
 
     async def settled(self, timeout: float) -> bool:
-        """Waits until it is live or has failed; False if that took longer than `timeout` seconds."""
+        """Waits until it is live or has failed. Returns False if that took longer than `timeout` seconds."""
         return await self._live.wait(timeout)
 
     def start(self) -> None:
-        """Begins in the background. For the inside: stores start their subscriptions."""
+        """Starts in the background. Internal: stores start their subscriptions."""
         if self._worker is None and not self._stopped:
             self._worker = AsyncWorker(f"ccs {self._name}", self._run)
 
     def begin_to_drain(self) -> None:
-        """Has it pause when nothing waits any more. For the inside: stores do so when they are closed."""
+        """Pauses it once it has delivered all that was committed by now. Internal: a store that closes calls it."""
         self._paused = self._paused or not self.is_over
         self._watch.end_when_idle()
 
     def pause(self) -> None:
-        """Ends it, after the callback that runs, until its store is entered again. For the inside."""
+        """Ends it, after the callback that is running, until its store is entered again. Internal."""
         self._paused = self._paused or not self.is_over
         self._stop()
 
     def resume(self) -> bool:
-        """Makes it ready to start again, from what is committed then; whether it may. For the inside."""
+        """Prepares it to start again, from the commits made then. Returns whether it can be started. Internal."""
         if not self._cancelled and (self._paused or not self._over):
             self._prepare()
         return not self.is_over
 
     async def drained(self, timeout: float) -> None:
-        """Waits until nothing waits any more, no longer than `timeout` seconds."""
+        """Waits until no change is left to deliver, for at most `timeout` seconds."""
         if self._worker and not self._worker.current():
             await self._done.wait(timeout)
 
-    async def left(self, patience: Patience) -> int:
-        """How many changes or events were never delivered. For the inside: stores ask, once it has been cancelled."""
-        return await self._watch.left(patience) if self._worker else 0
+    async def undelivered(self, patience: Patience) -> int:
+        """Returns how many changes or events were never delivered. Internal: a store that has closed asks."""
+        return await self._watch.undelivered(patience) if self._worker else 0
 
     async def finished(self, timeout: float) -> None:
-        """Waits for its end, no longer than `timeout` seconds."""
+        """Waits for its end, for at most `timeout` seconds."""
         if self._worker and not self._worker.current():
             await self._worker.finish(timeout)
 
     async def _run(self) -> None:
-        # Its own: a callback may still run when the subscription is resumed.
-        watch, live, done = self._watch, self._live, self._done
+        # Those of this run: when the subscription is resumed, a callback of this run may still be running.
+        watch = self._watch
+        live = self._live
+        done = self._done
         try:
             await watch.start()
             live.open()
             while await self._deliver_next(watch):
                 pass
-        except Exception as error:  # noqa: BLE001  # whatever it is, it reaches on_error and ready()
+        except Exception as error:  # noqa: BLE001  # every error reaches on_error and ready()
             if self._has_let_go(watch):
                 return
-            # First of all nobody waits for it any more: what it is reported to may use the store.
+            # Callers of ready() are woken first: on_error may use the store.
             self._failure = error
             live.open()
             await self._report(error, None)
         except BaseException:
             if not self._has_let_go(watch):
-                logger.warning("subscription %s was ended from outside, with its task", self._name)
+                logger.warning("subscription %s was ended with its task", self._name)
             raise
         finally:
             self._over = self._over or watch is self._watch
@@ -198,7 +207,7 @@ class Subscription(Local):
 
     async def _deliver_next(self, watch: Source) -> bool:
         try:
-            told = await watch.__anext__()
+            item = await watch.__anext__()
         except StopAsyncIteration:
             return False
         except Unavailable as error:
@@ -206,19 +215,22 @@ class Subscription(Local):
             await async_sleep(_REST)
             return True
         except ContextGone as error:
-            watch.begin_anew()
-            await self._tell_gone(error)
+            watch.begin_again()
+            await self._report_gone(error)
             return True
-        try:
-            await self._callback(self._given(told))
-        except Exception as error:  # noqa: BLE001  # whatever a callback raises, it stops nothing
-            self._stats.add("callback_errors")
-            await self._report(error, told)
+        await self._call(item)
         return True
 
-    async def _tell_gone(self, error: ContextGone) -> None:
+    async def _call(self, item: Item) -> None:
+        try:
+            await self._callback(self._argument_of(item))
+        except Exception as error:  # noqa: BLE001  # an error of the callback must not stop the subscription
+            self._stats.add("callback_errors")
+            await self._report(error, item)
+
+    async def _report_gone(self, error: ContextGone) -> None:
         if self._on_gone is None:
-            logger.warning("subscription %s goes on with what comes into being again: %s", self._name, error)
+            logger.warning("subscription %s goes on if the context is created again: %s", self._name, error)
             return
         try:
             await self._on_gone(error.address)
@@ -226,15 +238,15 @@ class Subscription(Local):
             self._stats.add("callback_errors")
             logger.exception("on_gone of %s failed", self._name)
 
-    async def _report(self, error: Exception, told: Told | None) -> None:
-        if isinstance(error, CCSError) and told is None:
+    async def _report(self, error: Exception, item: Item | None) -> None:
+        if isinstance(error, CCSError) and item is None:
             logger.error("subscription %s: %s", self._name, error)
         else:
-            where = told.topic if isinstance(told, Event) else told and told.path
-            logger.error("callback %s failed on %s", self._name, where, exc_info=error)
+            name = item.topic if isinstance(item, Event) else item and item.path
+            logger.error("callback %s failed on %s", self._name, name, exc_info=error)
         if self._on_error is None:
             return
         try:
-            await self._on_error(error, told)
+            await self._on_error(error, item)
         except Exception:  # noqa: BLE001  # as for a callback
             logger.exception("on_error of %s failed itself", self._name)

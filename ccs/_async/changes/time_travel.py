@@ -1,4 +1,4 @@
-"""Time travel: a context as it stood, and what has changed since, as far back as the journal goes."""
+"""Time travel: the entries of a context at an earlier moment, and the net changes, as far back as the journal goes."""
 
 from __future__ import annotations
 
@@ -19,47 +19,55 @@ __all__ = ["diff", "snapshot_at"]
 
 
 async def snapshot_at(place: Place, when: int | datetime, matcher: Matcher) -> Snapshot:
-    """The entries that matched after the commit of a revision, or at a moment."""
+    """Returns the entries that matched right after the commit of a revision, or at a moment."""
     moment = Moment.of(when)
     found = await place.opening.call(entries_call(place.keys, matcher.selectors, matcher.matches, due=True))
     _check_past(place, moment, found.revision)
-    entries = found.entries
-    stands = found.revision
+    revision = found.revision
     now = found.now * 1000
     at = now
     async for record in _backwards(place, found.revision):
         at = min(now, moment.stood(record))
         if moment.covers(record):
             break
-        undo(entries, record, matcher)
-        stands = record.previous
+        undo(found.entries, record, matcher)
+        revision = record.previous
     else:
-        at = _check_reached(moment, stands, at, place.address)
-    alive = alive_at(entries, at) if stands else {}
-    return Snapshot({path: to_entry(path, alive[path]) for path in sorted(alive)}, stands)
+        at = _check_reached(moment, revision, at, place.address)
+    alive = alive_at(found.entries, at) if revision else {}
+    return Snapshot({path: to_entry(path, alive[path]) for path in sorted(alive)}, revision)
 
 
 async def diff(place: Place, since: int | datetime, until: int | datetime | None, matcher: Matcher) -> list[Change]:
-    """The net changes of a stretch of history."""
-    start, end = Moment.of(since), None if until is None else Moment.of(until)
+    """Returns the net changes between two moments; `until=None` is now."""
+    start = Moment.of(since)
+    end = None if until is None else Moment.of(until)
+    records, began = await _records_since(place, start)
+    counted = (without_due(each, began) for each in records if end is None or end.covers(each))
+    return net_changes(counted, place.address, matcher)
+
+
+async def _records_since(place: Place, start: Moment) -> tuple[list[Record], int]:
+    """Returns the records after a moment, the oldest first, and the time at which they begin, in microseconds."""
     newest = (await place.opening.call(info_call(place.keys, place.address))).revision
     _check_past(place, start, newest)
-    records, stands, began = [], newest, 0
+    records = []
+    revision = newest
+    began = 0
     async for record in _backwards(place, newest):
         began = start.stood(record)
         if start.covers(record):
             break
         records.append(record)
-        stands = record.previous
+        revision = record.previous
     else:
-        began = _check_reached(start, stands, began, place.address)
+        began = _check_reached(start, revision, began, place.address)
     records.reverse()
-    counted = (without_due(each, began) for each in records if end is None or end.covers(each))
-    return net_changes(counted, place.address, matcher)
+    return records, began
 
 
 async def _backwards(place: Place, newest: int) -> AsyncIterator[Record]:
-    """The records up to a revision, the newest first, each the one before the last."""
+    """Yields the records up to a revision, the newest first, as far as each one continues the one before it."""
     expected = newest
     async for record in newest_first(place, None, newest):
         if record.revision != expected:
@@ -72,12 +80,15 @@ def _check_past(place: Place, moment: Moment, newest: int) -> None:
     if moment.revision and not newest:
         raise ContextGone(place.address)
     if moment.revision and moment.revision > newest:
-        raise InvalidValue(f"revision {moment.revision} lies ahead of {place.address}, which is at {newest}")
+        raise InvalidValue(f"revision {moment.revision} is ahead of {place.address}, which is at {newest}")
 
 
-def _check_reached(moment: Moment, stands: int, oldest: int, address: str) -> int:
-    """The journal has ended, `stands` before its oldest record: when that was, as far as is known, if it is far enough back."""
-    if stands and not moment.is_reached_by(stands):
-        raise HistoryCompacted(moment.revision or 0, stands, address)
+def _check_reached(moment: Moment, previous: int, oldest: int, address: str) -> int:
+    """Raises `HistoryCompacted` if the journal, whose oldest record follows the revision `previous`, begins too late.
+
+    Returns the time of that revision, in microseconds, or an earlier one.
+    """
+    if previous and not moment.is_reached_by(previous):
+        raise HistoryCompacted(moment.revision or 0, previous, address)
     # Revisions are times in microseconds, unless the clock was behind.
-    return min(stands, oldest)
+    return min(previous, oldest)

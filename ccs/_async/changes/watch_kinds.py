@@ -1,22 +1,24 @@
-"""What else a watch can yield than changes: entries, events, both, commits, or a picture of what stands there."""
+"""Watches that yield something else than changes: entries, events, both, or commits; and a picture of the entries."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from ccs._async.changes.store_watch import StoreWatch
 from ccs._async.changes.watch import Watch
 from ccs._async.engine import Engine
 from ccs._core.commits.journal import Record, changes_of, events_of, told_by, written_by
+from ccs._core.names.pattern import Matcher
 from ccs._log import logger
 from ccs.errors import ContextGone
 from ccs.types import Change, Entry, Event
 
-__all__ = ["CommitWatch", "Committed", "EntryWatch", "EventWatch", "Picture", "Tail"]
+__all__ = ["CommitWatch", "Committed", "EntryWatch", "EventWatch", "Picture", "StoreTail", "Tail"]
 
 
 class EntryWatch(Watch):
-    """A watch that yields paths, each with the entry as it was written, or None when it has gone."""
+    """A watch that yields paths, each with the entry that was written, or None if it was removed."""
 
     def _present(self, entry: Entry) -> tuple[str, Entry]:
         return entry.path, entry
@@ -26,9 +28,9 @@ class EntryWatch(Watch):
 
 
 class EventWatch(Watch):
-    """The events of a context whose topics match; used as a `Watch`, whose promises it keeps.
+    """The events of a context whose topics match; used like a `Watch`, with the same guarantees.
 
-    Iterating goes on when the context has gone and comes into being again; `receive` raises `ContextGone`, as of a watch.
+    When the context ends, iterating goes on and waits until it is created again; `receive` raises `ContextGone`.
     """
 
     async def __anext__(self) -> Any:
@@ -36,22 +38,29 @@ class EventWatch(Watch):
             try:
                 return await super().__anext__()
             except ContextGone as error:
-                logger.info("%r goes on with what comes into being again: %s", self, error)
-                self.begin_anew()
+                logger.info("%r goes on if the context is created again: %s", self, error)
+                self.begin_again()
 
     def _changed(self, record: Record) -> Sequence[Event]:
         return events_of(record, self._address, self._matcher)
 
 
 class Tail(Watch):
-    """A watch that yields changes and events alike: everything that is told."""
+    """A watch that yields both changes and events."""
 
     def _changed(self, record: Record) -> Sequence[Change | Event]:
         return told_by(record, self._address, self._matcher)
 
 
+class StoreTail(StoreWatch):
+    """A watch across contexts that yields both changes and events."""
+
+    def _changes_of(self, record: Record, address: str, matcher: Matcher) -> Sequence[Change | Event]:
+        return told_by(record, address, matcher)
+
+
 class Committed(NamedTuple):
-    """What of a commit matches: the entries after it, None where one was removed, and, if asked for, the changes."""
+    """The part of a commit that matches: the entries after it (None if removed) and, if asked for, the changes."""
 
     revision: int
     written: list[tuple[str, Entry | None]]
@@ -59,10 +68,10 @@ class Committed(NamedTuple):
 
 
 class CommitWatch(Watch):
-    """A watch that yields commits, whole, if anything in them matches; what was there before is `present`.
+    """A watch that yields each commit in which something matches; `present` has the entries from before.
 
-    `on_progress(revision)` tells how far it has come when there is nothing to yield. Only `with_changes` are values
-    decoded for these too.
+    It calls `on_progress(revision)` when it has seen commits and has nothing to yield. With `with_changes` it also decodes
+    the values of the changes.
     """
 
     def __init__(
@@ -74,11 +83,12 @@ class CommitWatch(Watch):
         with_changes: bool,
     ) -> None:
         super().__init__(engine, address, patterns, initial=True)
-        self._on_progress, self._with_changes = on_progress, with_changes
+        self._on_progress = on_progress
+        self._with_changes = with_changes
         self._mailbox.eager = True
 
     def present(self) -> list[Entry]:
-        """The entries that were there when it was entered."""
+        """Returns the entries that existed when the watch was entered."""
         return [self._hand_out() for _ in range(len(self._queue))]
 
     def _advance(self) -> None:
@@ -96,9 +106,9 @@ class CommitWatch(Watch):
 
 
 class Picture(EntryWatch):
-    """What stands at the paths that match, kept up to date: for who waits until it says something.
+    """The entries that match, by path, kept up to date, for a caller that waits for a condition on them.
 
-    Waiting costs the server nothing: what changes is told.
+    Waiting costs the server nothing.
     """
 
     def __init__(self, engine: Engine, address: str, patterns: tuple[str, ...]) -> None:
@@ -106,14 +116,14 @@ class Picture(EntryWatch):
         self.entries: dict[str, Entry] = {}
 
     async def start(self) -> None:
-        """Goes live, with what is there."""
+        """Goes live, with the present entries."""
         await super().start()
         self._draw()
 
     async def changed(self, deadline: float | None) -> None:
-        """Waits until something has changed; `TimeoutError` at the `deadline` (monotonic seconds).
+        """Waits until something has changed. Raises `TimeoutError` at the `deadline` (monotonic seconds).
 
-        `ContextFinished` and `ContextGone` where nothing can change any more.
+        Raises `ContextFinished` or `ContextGone` once nothing can change.
         """
         path, entry = await self._receive(deadline)
         self._put(path, entry)
@@ -124,7 +134,7 @@ class Picture(EntryWatch):
             self._put(*self._hand_out())
 
     def _put(self, path: str, entry: Entry | None) -> None:
-        # Even if it is there already: they stand in the order in which they were written.
+        # Removed first, so that the entries are in the order in which they were written.
         self.entries.pop(path, None)
         if entry is not None:
             self.entries[path] = entry

@@ -1,4 +1,4 @@
-"""Semantic memory: facts of a context, found by what they mean."""
+"""Semantic memory: facts of a context, found by their meaning."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ccs._async.entries import Entries
-from ccs._async.memory.embeddings import Space
+from ccs._async.memory.embeddings import Embeddings
 from ccs._async.memory.reembedding import Reembedding
 from ccs._async.memory.search_index import Index
 from ccs._async.memory.stored import forget, forget_matching, listed, stored_at
@@ -47,8 +47,9 @@ class Semantic(Local):
     """
 
     def __init__(self, entries: Entries) -> None:
-        self._entries, self._place = entries, entries.place
-        self._space = Space(self._place)
+        self._entries = entries
+        self._place = entries.place
+        self._embeddings = Embeddings(self._place)
 
     def __repr__(self) -> str:
         return f"<Semantic memory of {self._place.address}>"
@@ -64,14 +65,14 @@ class Semantic(Local):
         replace: bool = False,
         supersedes: str | None = None,
     ) -> str:
-        """Stores a fact; its id, one of our making where none is given.
+        """Stores a fact. Returns its id, a generated one if none is given.
 
-        `embedding` is a row of numbers; without it the store's embedder makes one of the content, or `NoEmbedder`. An
-        embedding of another dimension than the others of the context is an `InvalidValue`, as is one with NaN or
-        infinity, or all zeros. An id that exists is a `Conflict`, unless `replace`.
+        `embedding` is a sequence of numbers; without it the store's embedder embeds the content, or `NoEmbedder` is raised.
+        Raises `InvalidValue` for an embedding whose dimension differs from the others in the context, that has NaN or
+        infinity, or that is all zeros. Raises `Conflict` if the id exists, unless `replace` is true.
 
-        The fact that this one `supersedes` is found by no search any more, from the same commit on; `get` still shows
-        it. If it is not there, that is an `InvalidValue`; if another one has superseded it, a `Conflict`.
+        From the same commit on, no search finds the fact that this one `supersedes`; `get` still does. Raises
+        `InvalidValue` if that fact does not exist, `Conflict` if another fact has superseded it.
 
             >>> id = await task.semantic.store("The sky is blue", embedding=[1, 0], metadata={"source": "seen"})
             >>> newer = await task.semantic.store("At night it is black", embedding=[0.9, 0.1], supersedes=id)
@@ -83,13 +84,14 @@ class Semantic(Local):
         chosen = secrets.token_hex(12) if id is None else id
         if chosen == supersedes:
             raise InvalidValue(f"{shown(chosen)} cannot supersede itself: use replace=True")
-        path, deadline = system_path(SEMANTIC, chosen), None if ttl is None else millis(ttl)
+        path = system_path(SEMANTIC, chosen)
+        deadline = None if ttl is None else millis(ttl)
         value = {"content": text_of(content, "content"), "metadata": map_of(metadata, "metadata")}
-        vector, raw = await self._space.remember(value, content, embedding)
+        vector, raw = await self._embeddings.prepare(value, content, embedding)
         guards = [] if replace else [version_guard(path, 0)]
         fact = _New(vector, set_op(path, raw, deadline, lasting=True), guards, len(raw))
         if supersedes is None:
-            await self._space.commit(vector, [fact.operation], guards, fact.size)
+            await self._embeddings.commit(vector, [fact.operation], guards, fact.size)
         else:
             await self._supersede(supersedes, chosen, fact)
         self._place.expect(deadline)
@@ -103,15 +105,15 @@ class Semantic(Local):
         where: Mapping[str, Any] | None = None,
         min_score: float | None = None,
     ) -> builtins.list[Match]:
-        """The `top_k` facts most similar to a text or an embedding, the best first; equal ones in order of their ids.
+        """Returns the `top_k` facts most similar to a text or an embedding, the best first; equal ones in order of ids.
 
         `where` keeps only facts whose metadata has these keys with equal values, or with values for which operators hold:
         `{"year": {"$gte": 2020, "$lt": 2030}}`. The operators are `$eq $ne $gt $gte $lt $lte $in $nin $exists`; any other
         name with a `$` is an `InvalidValue`. True is not 1. A value of another kind than the operand never matches `$gt`
         and the like. A missing key equals nothing, so `$ne` and `$nin` hold for it.
 
-        The score is the cosine of the angle
-        between the two; `min_score` leaves out what scores less. `NoEmbedder` if a text is asked for and there is none.
+        The score is the cosine of the angle between the two vectors; facts that score less than `min_score` are left out.
+        Raises `NoEmbedder` for a text if the store has no embedder.
 
             >>> id = await task.semantic.store("Redis is fast", embedding=[1, 0], metadata={"about": "redis"})
             >>> id = await task.semantic.store("Ants are strong", embedding=[0, 1], metadata={"about": "ants"})
@@ -124,7 +126,8 @@ class Semantic(Local):
         """
         count = whole("top_k", top_k, "how many matches, at least 1", 1)
         least = -math.inf if min_score is None else real("min_score", min_score, "a number", -math.inf, math.inf)
-        query, accept = await self._space.query(text_or_embedding), having(where)
+        query = await self._embeddings.query(text_or_embedding)
+        accept = having(where)
         index: Index = self._place.engine.shared((SEMANTIC, self._place.address), self._index)
 
         def nearest(table: Table, now: int) -> builtins.list[tuple[float, Kept]]:
@@ -134,13 +137,13 @@ class Semantic(Local):
         return [_match(score, fact) for score, fact in found if score >= least]
 
     async def get(self, id: str) -> Fact | None:
-        """The fact of an id, superseded or not; None where there is none."""
+        """Returns the fact of an id, superseded or not; None if there is none."""
         path = system_path(SEMANTIC, id)
         raw = await stored_at(self._place, path)
         return None if raw is None else fact_of(kept_in(path, raw)[0])
 
     async def forget(self, id: str) -> bool:
-        """Removes a fact. Returns whether it existed. What it superseded stays so.
+        """Removes a fact. Returns whether it existed. A fact that it superseded stays superseded.
 
         >>> id = await task.semantic.store("Ann lives in Delft", embedding=[1, 0])
         >>> await task.semantic.forget(id), await task.semantic.forget(id), await task.semantic.get(id)
@@ -153,10 +156,10 @@ class Semantic(Local):
         return await self.forget(id)
 
     async def delete_matching(self, where: Mapping[str, Any]) -> int:
-        """Removes the facts whose metadata matches, superseded ones too. Returns how many these were.
+        """Removes the facts whose metadata matches, superseded ones too. Returns how many it removed.
 
-        `where` is as for `query`, and holds at least one condition, else `InvalidValue`. It works in steps, each
-        one commit. A fact that is stored or changed meanwhile is removed if it matches when its step looks.
+        `where` is as for `query`; without a condition it raises `InvalidValue`. It works in batches, each one commit. A fact
+        that is stored or changed meanwhile is removed if it matches when its batch is read.
 
             >>> id = await task.semantic.store("Ann lives in Delft", embedding=[1, 0], metadata={"about": "ann"})
             >>> id = await task.semantic.store("Bob lives in Bonn", embedding=[0, 1], metadata={"about": "bob"})
@@ -170,7 +173,7 @@ class Semantic(Local):
     async def list(
         self, *, where: Mapping[str, Any] | None = None, limit: int = 100, after: str | None = None
     ) -> builtins.list[Fact]:
-        """At most `limit` facts, superseded ones too, in the order of their ids (to be exact, of their paths).
+        """Returns at most `limit` facts, superseded ones too, in the order of their ids (to be exact, of their paths).
 
         `where` is as for `query`. For the next page, give the last id of this one as `after`, even if that fact has been
         forgotten since. Needs neither numpy nor a copy of the facts.
@@ -185,19 +188,19 @@ class Semantic(Local):
         return [fact_of(kept) for kept in await listed(self._place, SEMANTIC, limit, after, having(where))]
 
     async def reembed(self, embed: Callable[[builtins.list[str]], Any] | None = None) -> int:
-        """Embeds all memories of this context anew, with another model. Returns how many these were.
+        """Embeds all memories of this context again, with another model. Returns how many it embedded.
 
         These are facts, episodes and procedures, since they share one dimension. Each gets a vector of its text, even if
-        its embedding was given; what has no vector, or is superseded, stays as it is. `embed` is as for `connect`; without
-        it the store's own is used, or `NoEmbedder` raised. Whatever `embed` raises ends the call.
+        its embedding was given; a memory that has no vector, or is superseded, stays as it is. `embed` is as for `connect`;
+        without it the store's embedder is used, or `NoEmbedder` raised. An error of `embed` ends the call.
 
-        It works in steps of some dozens, each one commit, which keeps the author, time and deadline of a memory.
-        A memory that changes meanwhile is embedded as it is then. After an error or a crash, call it again.
+        It works in batches of a few dozen memories, each one commit, and keeps their authors, times and deadlines. A memory
+        that changes meanwhile is embedded as it is then. After an error or a crash, call it again.
 
-        The new vectors may have another dimension. From the first step on, an embedding that is stored must have the new
-        one, else `InvalidValue`, and a search finds the memories of the dimension that it asks with, old or new. Of two
-        calls at once to different dimensions, one raises `InvalidValue`. If the dimension stays the same, old and
-        new vectors are compared with each other until the end, and a process that still stores with the old model leaves old
+        The new vectors may have another dimension. From the first batch on, storing an embedding of the old dimension
+        raises `InvalidValue`, and a search finds the memories whose dimension is that of its query, old or new. Of two
+        concurrent calls with different dimensions, one raises `InvalidValue`. If the dimension stays the same, old and new
+        vectors are compared with each other until the end, and a process that still stores with the old model leaves old
         vectors behind: change those processes first.
 
             >>> id = await task.semantic.store("The sky is blue", embedding=[1, 0])
@@ -209,7 +212,7 @@ class Semantic(Local):
         work = self._place.engine.embed if embed is None else AsyncWork(embed)
         if work is None:
             raise NoEmbedder
-        return await Reembedding(self._space, self._place, work).run()
+        return await Reembedding(self._embeddings, self._place, work).run()
 
     def _index(self) -> Index:
         return Index(self._place.engine, self._place.address, SEMANTIC, Table)
@@ -226,7 +229,7 @@ class Semantic(Local):
             operations = [fact.operation, set_op(path, raw, keep_ttl=True)]
             try:
                 guards = [*fact.guards, revision_guard(path, entry.revision)]
-                await self._space.commit(fact.vector, operations, guards, fact.size + len(raw))
+                await self._embeddings.commit(fact.vector, operations, guards, fact.size + len(raw))
                 return
             except Conflict as conflict:
                 if conflict.path != path:
@@ -234,10 +237,11 @@ class Semantic(Local):
 
 
 def _superseded(entry: Entry, by: str) -> dict[str, Any]:
-    """A fact whose place another one has taken; who wrote it, and when, is no longer in its header."""
+    """Returns a superseded fact; it holds who wrote it and when, since the header now names the superseding write."""
     return {**signed(entry.value, entry.agent, to_micros(entry.updated_at)), "superseded_by": by}
 
 
 def _match(score: float, fact: Kept) -> Match:
-    content, metadata = fact.value["content"], fresh(fact.value["metadata"])
+    content = fact.value["content"]
+    metadata = fresh(fact.value["metadata"])
     return Match(fact.id, content, score, metadata, fact.agent, from_micros(fact.stored))

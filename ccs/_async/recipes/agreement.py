@@ -1,4 +1,4 @@
-"""Agreement: all parties get the same decision, whatever becomes of any of them."""
+"""Agreement: all parties get the same decision, even if some of them fail."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from ccs._async.changes.watch_kinds import Picture
 from ccs._async.engine import Engine
 from ccs._async.entries import Entries
-from ccs._async.recipes.waiting import looking, take
+from ccs._async.recipes.waiting import act_on_picture, take_step
 from ccs._core.names.pattern import escape
 from ccs._core.recipes.agreement import Ballot, next_step
 from ccs._core.recipes.presence import EVERYBODY, agents_in
@@ -18,7 +18,7 @@ __all__ = ["agree"]
 
 
 class _Attendance(Picture):
-    """What stands there; and `seen`, the agents that were members at some time, be it for a moment between two looks."""
+    """The entries of a ballot. It also collects in `seen` the agents that were members at any time, however briefly."""
 
     def __init__(self, seen: set[str], engine: Engine, address: str, patterns: tuple[str, ...]) -> None:
         super().__init__(engine, address, patterns)
@@ -30,17 +30,18 @@ class _Attendance(Picture):
 
 
 async def agree(entries: Entries, ballot: Ballot) -> Decision:
-    """Votes, unless that was done before, and waits for the decision; see `Context.agree`."""
-    place, seen = entries.place, set[str]()
+    """Votes, unless this agent has voted before, and waits for the decision. Returns it; see `Context.agree`."""
+    place = entries.place
+    seen = set[str]()
 
     async def decide(picture: Picture) -> Decision:
         while True:
             step = next_step(ballot, picture.entries, seen)
             if isinstance(step, Decision):
                 return step
-            # No deadline here: the entry that stands for it ends by the server's clock, and that wakes everybody.
-            await take(place, picture, step, None)
+            # No deadline here: the time limit is an entry that expires by the server's clock, and that wakes all parties.
+            await take_step(place, picture, step, None)
 
     patience = time.monotonic() + ballot.timeout / 1000
-    patterns = f"{escape(ballot.root)}/**", EVERYBODY
-    return await looking(place, patterns, decide, patience, partial(_Attendance, seen))
+    patterns = (f"{escape(ballot.root)}/**", EVERYBODY)
+    return await act_on_picture(place, patterns, decide, patience, partial(_Attendance, seen))

@@ -1,8 +1,8 @@
-"""Whose turn it is to take a claim, for all who wait for it in one store: they share one picture of the line.
+"""The line of waiters for one claim in one store, which share one picture of the claim and its tickets.
 
-One of them, the leader, takes in what changes, and wakes only those whom it concerns: whoever is first now, and whoever
-has lost its place. The others sleep, so a waiter costs the same in a long line as in a short one. A leader that leaves,
-for whatever reason, wakes another one to lead.
+One waiter, the leader, receives the changes, and wakes only the waiters that they concern: the first in line, and those
+whose ticket has gone. The others sleep, so a waiter costs the same in a long line as in a short one. A leader that leaves,
+for whatever reason, wakes another waiter to lead.
 """
 
 from __future__ import annotations
@@ -29,24 +29,25 @@ from ccs.types import Entry
 
 __all__ = ["Turns"]
 
-# Seconds after an outage was told: a server that refuses us at once would do so again.
+# Seconds before the next try after an outage: a server that refuses at once would do so again.
 _REST = 0.5
 
 
 class _Waiter:
-    """A ticket in the line, and what wakes whoever waits with it; pictures that are older than `after` do not count."""
+    """A ticket in the line, and the gate that its waiter sleeps at; a picture older than `after` does not count."""
 
     __slots__ = ("after", "cleared", "gate", "ticket")
 
     def __init__(self, ticket: Lease, after: int) -> None:
-        self.ticket, self.after = ticket.path, max(ticket.revision, after)
+        self.ticket = ticket.path
+        self.after = max(ticket.revision, after)
         self.gate = AsyncGate()
-        # Whether the line that it stood in has gone with its context.
+        # Whether its line has gone with the context.
         self.cleared = False
 
 
 class _Line(Picture):
-    """A picture of a claim and its tickets that notes which of them have gone."""
+    """A picture of a claim and its tickets that notes which of these have gone."""
 
     def __init__(self, engine: Engine, address: str, site: Site) -> None:
         super().__init__(engine, address, site.patterns)
@@ -62,12 +63,14 @@ class Turns:
     """The line for one claim, as far as one store waits in it; enter it for each ticket."""
 
     def __init__(self, engine: Engine, address: str, site: Site) -> None:
-        self._engine, self._address, self._site = engine, address, site
+        self._engine = engine
+        self._address = address
+        self._site = site
         self._lock = Lock()
         self._waiters: dict[str, _Waiter] = {}
         self._leader: _Waiter | None = None
         self._picture: _Line | None = None
-        # What the picture says: up to which revision, and which ticket is first in a line before nobody.
+        # What the picture shows: its revision, and the ticket that is first in line if the claim is free.
         self._seen = 0
         self._first: str | None = None
 
@@ -76,32 +79,37 @@ class Turns:
 
     @classmethod
     def of(cls, engine: Engine, address: str, site: Site) -> Self:
-        """The one line that all share who wait for this claim in this store."""
+        """Returns the line that all waiters for this claim in this store share."""
         return engine.common(("turns", address, site.path), lambda: cls(engine, address, site))
 
     async def comes_up(self, ticket: Lease, after: int, deadline: float) -> bool:
-        """Waits until it is the ticket's turn, as of a revision `after`; False if the ticket has lapsed.
+        """Waits until it is the ticket's turn after a revision. Returns False if the ticket has expired.
 
-        `TimeoutError` at the deadline (monotonic).
+        Raises `TimeoutError` at the deadline (monotonic seconds).
         """
         waiter = _Waiter(ticket, after)
         try:
             self._waiters[waiter.ticket] = waiter
-            while (turn := self._turn_of(waiter)) is None:
-                if self._leads(waiter):
-                    await self._look(deadline)
-                else:
-                    await self._sleep(waiter, deadline)
-            return turn
+            return await self._wait(waiter, deadline)
         finally:
             try:
                 await self._leave(waiter)
             except BaseException:
-                await self._leave(waiter)  # nobody may wait for a leader that is not there
+                await self._leave(waiter)  # the others must not wait for a leader that has gone
                 raise
 
+    async def _wait(self, waiter: _Waiter, deadline: float) -> bool:
+        while True:
+            turn = self._turn_of(waiter)
+            if turn is not None:
+                return turn
+            if self._leads(waiter):
+                await self._look(deadline)
+            else:
+                await self._sleep(waiter, deadline)
+
     def _turn_of(self, waiter: _Waiter) -> bool | None:
-        # A new one first: whoever opens it from here on has something to tell.
+        # A new gate first, so that a change after this look opens it.
         waiter.gate = AsyncGate()
         if waiter.cleared:
             return False
@@ -119,7 +127,7 @@ class Turns:
 
     async def _sleep(self, waiter: _Waiter, deadline: float) -> None:
         if not await waiter.gate.wait(max(0.0, deadline - time.monotonic())):
-            raise TimeoutError(f"it was not our turn for {self._site.resource!r} in {self._address} in time")
+            raise TimeoutError(f"the turn for {self._site.resource!r} in {self._address} did not come in time")
 
     async def _look(self, deadline: float) -> None:
         try:
@@ -128,17 +136,17 @@ class Turns:
             else:
                 await self._refresh(self._picture, deadline)
         except ContextGone as error:
-            logger.info("whoever waits for %r in %s lines up anew: %s", self._site.resource, self._address, error)
+            logger.info("all waiters for %r in %s line up again: %s", self._site.resource, self._address, error)
             await self._drop()
             self._clear()
         except (HistoryCompacted, HistoryDamaged, HistoryForked) as error:
-            logger.info("looking anew at %r in %s: %s", self._site.resource, self._address, error)
+            logger.info("reading %r in %s again: %s", self._site.resource, self._address, error)
             await self._drop()
         except Unavailable as error:
             await self._drop()
             if time.monotonic() >= deadline:
                 raise
-            logger.info("looking again at %r in %s: %s", self._site.resource, self._address, error)
+            logger.info("reading %r in %s again after an outage: %s", self._site.resource, self._address, error)
             await async_sleep(_REST)
 
     async def _draw(self) -> None:
@@ -148,29 +156,31 @@ class Turns:
         self._picture = picture
         self._note(picture)
         for waiter in before:
-            # Drawn later than that revision, and does not know it: the server has lost it, and the ticket.
+            # The picture was drawn after that revision and does not show it: the server has lost it, and the ticket.
             waiter.cleared = waiter.cleared or self._seen < waiter.after
-        # What has gone meanwhile is not known: each looks for itself.
+        # It is not known which tickets have gone meanwhile, so each waiter looks for itself.
         for waiter in list(self._waiters.values()):
             waiter.gate.open()
 
     async def _refresh(self, picture: _Line, deadline: float) -> None:
         await picture.changed(deadline)
-        with suppress(TimeoutError, ContextFinished, ContextGone):  # an end is told again by the next look
+        with suppress(TimeoutError, ContextFinished, ContextGone):  # the next look raises the end again
             while True:
                 await picture.changed(0.0)
         self._note(picture)
-        gone, picture.gone = picture.gone, []
+        gone = picture.gone
+        picture.gone = []
         for path in (*gone, self._first):
             self._wake(path)
 
     def _note(self, picture: _Line) -> None:
         self._first = first_of(picture.entries, self._site)
-        # After that: whoever believes the revision finds the first that belongs to it.
+        # Last: a waiter that reads this revision finds the first ticket that belongs to it.
         self._seen = picture.revision
 
     def _wake(self, path: str | None) -> None:
-        if path is not None and (waiter := self._waiters.get(path)):
+        waiter = None if path is None else self._waiters.get(path)
+        if waiter:
             waiter.gate.open()
 
     def _clear(self) -> None:
@@ -179,7 +189,8 @@ class Turns:
             waiter.gate.open()
 
     async def _drop(self) -> None:
-        picture, self._picture = self._picture, None
+        picture = self._picture
+        self._picture = None
         if picture:
             await picture.aclose()
 
@@ -193,6 +204,7 @@ class Turns:
                 if following:
                     following.gate.open()
             if not self._waiters:
-                picture, self._picture = self._picture, None
+                picture = self._picture
+                self._picture = None
         if picture:
             await picture.aclose()

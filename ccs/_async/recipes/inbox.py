@@ -1,4 +1,4 @@
-"""The inbox of a role: its messages, one after the other, each to one receiver at a time."""
+"""The inbox of a role: its messages in order, each delivered to one receiver at a time."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ from ccs.types import Entry
 
 __all__ = ["Inbox"]
 
-# What the listener still fills for inboxes that nobody closed; it is told when the store opens the next one.
+# The mailboxes of inboxes that were garbage collected and not closed; they leave the listener when the next one opens.
 Orphans = deque[tuple[str, Mailbox]]
 _orphans: WeakKeyDictionary[Engine, Orphans] = WeakKeyDictionary()
-# Seconds for giving back what is held: it comes back by itself, only later.
+# Seconds for giving messages back; otherwise their leases expire later.
 _FAREWELL = 1.0
 
 
@@ -64,18 +64,18 @@ class _View(Picture):
         self.desk = Desk(paths, secrets.token_hex(8))
 
     def belong_to(self, inbox: Inbox, orphans: Orphans) -> None:
-        """If the inbox is forgotten, not closed, what the listener fills for it is left to `orphans`."""
-        # Not the view itself: it knows the engine, which must be free to go.
+        """Adds its mailbox to `orphans` if the inbox is garbage collected and was not closed."""
+        # Not the view itself, which refers to the engine: that must stay collectable.
         self._forgotten = weakref.finalize(inbox, orphans.append, (self._address, self._mailbox))
         self._forgotten.atexit = False
 
     async def aclose(self) -> None:
-        """Ends it."""
+        """Closes the view."""
         self._forgotten.detach()
         await super().aclose()
 
     async def refresh(self) -> None:
-        """Takes in what has been heard, without waiting for more."""
+        """Takes in the changes that have been received, without waiting for more."""
         with suppress(TimeoutError):
             while True:
                 await self.changed(0.0)
@@ -87,25 +87,26 @@ class _View(Picture):
 class Inbox(Local):
     """The messages to one role: iterate, or `receive` one by one, and settle each with `ack` or `release`.
 
-    Delivered in order of sending, each to one receiver of the role at a time. What is not acknowledged within `lease`
-    comes back, the oldest first; after `attempts` deliveries it moves to the dead letters. An inbox has one consumer
-    at a time: give every receiver its own. Iterating ends when the context is finished, or when the inbox is closed; when
-    the context has gone, it goes on with what comes into being again.
+    Messages are delivered in the order of sending, each to one receiver of the role at a time. A message that is not
+    acknowledged within `lease` seconds is delivered again, before newer ones; after `attempts` deliveries it moves to the
+    dead letters. An inbox has one consumer at a time, so give each receiver its own. Iterating ends when the context is
+    finished, or when the inbox is closed; if the context has ended, it goes on once that is created again.
 
-    What was received and not settled is given back at once when the inbox is left: when a loop over it ends, however it
-    does, when its block is left, when it or the store is closed. As long as nobody else has taken a message by then, it
-    may still be settled.
+    Messages that were received and not settled are given back at once when a loop over the inbox ends, when its block is
+    left, or when it or the store is closed. They can still be settled until another receiver takes them.
     """
 
     def __init__(self, entries: Entries, role: str, lease: Duration, attempts: int) -> None:
-        self._entries, self._place = entries, entries.place
-        self._paths, self._lease = inbox_paths(role), millis(lease, "lease")
+        self._entries = entries
+        self._place = entries.place
+        self._paths = inbox_paths(role)
+        self._lease = millis(lease, "lease")
         self._tries = whole("attempts", attempts, "how often to deliver a message, at least once", 1)
         self._view: _View | None = None
         self._closed = self._receiving = False
-        # Not the inbox itself, which may be forgotten while its messages are still at work.
+        # The owner of what it holds: not the inbox itself, which may be garbage collected before its messages.
         self._token = object()
-        # The message, and whose lease it is, that a call was taking when it was cancelled: perhaps it did.
+        # The message and the token of its lease, if a call was cancelled while taking it: perhaps it did.
         self._unsure: tuple[str, str] | None = None
 
     def __repr__(self) -> str:
@@ -127,7 +128,7 @@ class Inbox(Local):
             try:
                 return await self.receive()
             except ContextGone as error:
-                logger.info("%r goes on with what comes into being again: %s", self, error)
+                logger.info("%r goes on if the context is created again: %s", self, error)
             except ContextFinished:
                 raise StopAsyncIteration from None
             except Misuse:
@@ -136,10 +137,10 @@ class Inbox(Local):
                 raise StopAsyncIteration from None
 
     async def receive(self, timeout: Duration | None = None) -> Message:
-        """The oldest message that nobody holds, as soon as there is one; `TimeoutError` after `timeout` seconds.
+        """Waits for the oldest message that no receiver holds, takes it in one commit, and returns it.
 
-        One commit, and none while it waits. `ContextFinished` and `ContextGone` where there can be none any more;
-        `Unavailable` may pass: ask again. If it is cancelled, what it has taken by then is delivered by the next call, or the one after.
+        Raises `TimeoutError` after `timeout` seconds; `ContextFinished` or `ContextGone` once no message can come; after
+        `Unavailable`, receive again. A message that a cancelled call has taken is delivered by one of the next two calls.
         """
         deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
         with self._alone():
@@ -152,20 +153,20 @@ class Inbox(Local):
                     if self._closed:  # while it waited
                         raise self._over() from None
                     raise
-                except (HistoryCompacted, HistoryDamaged, HistoryForked):  # what stands there now is all that matters
+                except (HistoryCompacted, HistoryDamaged, HistoryForked):  # only the present messages matter
                     await self._leave()
                 except (ContextFinished, ContextGone):
                     await self._leave()
                     raise
 
     async def unread(self) -> list[Message]:
-        """All messages that are not acknowledged, in order, also those that somebody holds."""
+        """Returns all messages that are not acknowledged, in order, also those that a receiver holds."""
         snapshot = await self._entries.snapshot(*self._paths.patterns("messages", "deliveries"))
         desk = _desk_of(self._paths, snapshot.values())
         return [message_of(offer.letter(offer.deliveries), self._place) for offer in desk.all()]
 
     async def dead(self) -> list[Message]:
-        """The messages that were delivered `attempts` times and never acknowledged, in order; `ack` forgets one."""
+        """Returns the messages that were delivered `attempts` times and never acknowledged, in order; `ack` removes one."""
         await self._bury_all()
         found = await self._entries.snapshot(*self._paths.patterns("dead"))
         letters = [(dead_letter(self._paths, entry), entry) for entry in found.values()]
@@ -175,20 +176,21 @@ class Inbox(Local):
         return sorted(messages, key=lambda message: in_order(message.revision, message.id))
 
     async def aclose(self) -> None:
-        """Listens no more, ends who waits in it, and gives back what it delivered and nobody has settled."""
+        """Closes the inbox: a waiting call ends, and the messages that it delivered and nobody settled are given back."""
         self._closed = True
         await self._leave()
         await self.give_back()
 
     async def give_back(self) -> None:
-        """Gives back what it has delivered and nobody has settled: others get it at once."""
+        """Gives back the messages that it has delivered and nobody has settled: other receivers can get them at once."""
         try:
             if self._unsure:
                 await self._learn(*self._unsure)
-            if held := self._place.holdings.owned_by(self._token):
+            held = self._place.holdings.owned_by(self._token)
+            if held:
                 await self._place.engine.give_back(held, Patience(time.monotonic() + _FAREWELL))
         except CCSError as error:
-            logger.info("%r: what it holds comes back by itself: %s", self, error)
+            logger.info("%r: the leases that it holds expire by themselves: %s", self, error)
 
     async def _learn(self, id: str, by: str) -> None:
         self._unsure = None
@@ -214,31 +216,36 @@ class Inbox(Local):
         view = await self._listen()
         while True:
             await view.refresh()
-            if message := await self._first(view):
+            message = await self._first(view)
+            if message:
                 return message
             await view.changed(deadline)
 
     async def _first(self, view: _View) -> Message | None:
-        if offer := view.desk.found():
+        found = view.desk.found()
+        if found:
             self._unsure = None
-            return self._message(offer, offer.deliveries, offer.seen)
+            return self._message(found, found.deliveries, found.seen)
         while offer := view.desk.oldest():
             if offer.deliveries >= self._tries:
                 await self._win(view, offer, self._burying(offer))
-            elif message := await self._take(view, offer):
+                continue
+            message = await self._take(view, offer)
+            if message:
                 return message
         return None
 
     async def _take(self, view: _View, offer: Offer) -> Message | None:
-        sent, lease = time.monotonic(), self._lease / 1000
+        sent = time.monotonic()
+        lease = self._lease / 1000
         term = self._place.term(lease)
-        self._unsure = offer.id, view.desk.token
+        self._unsure = (offer.id, view.desk.token)
         revision = await self._win(view, offer, taking(offer, view.desk.token, millis(term)))
         self._unsure = None
         if not revision:
             return None
         if term < lease:
-            # Held for as long as this agent is present, and renewed; it ends with its entry, or when its time is up.
+            # Renewed while this agent is present; it ends with its entry, or when the whole lease has passed.
             path = self._paths.at("leases", offer.id)
             self._place.hold(Lease(path, revision, term, sent + term, sent + lease))
         self._place.expect(millis(term))
@@ -246,7 +253,7 @@ class Inbox(Local):
         return self._message(offer, offer.deliveries + 1, revision)
 
     async def _win(self, view: _View, offer: Offer, move: Move) -> int:
-        """The revision of the commit; 0 if somebody else was faster. Either way the message is not free any more."""
+        """Returns the revision of the commit, or 0 if another receiver was faster; either way the message is taken."""
         try:
             applied = await self._place.commit(*move, heeding=False)
         except Conflict:
@@ -269,7 +276,7 @@ class Inbox(Local):
         desk = _desk_of(self._paths, snapshot.values())
         for offer in desk.all():
             if offer.deliveries >= self._tries and desk.is_free(offer.id):
-                with suppress(Conflict):  # somebody else has buried or taken it
+                with suppress(Conflict):  # another receiver has buried or taken it
                     await self._place.commit(*self._burying(offer), heeding=False)
 
     async def _listen(self) -> _View:
@@ -289,18 +296,19 @@ class Inbox(Local):
         view.belong_to(self, orphans)
         await view.__aenter__()
         self._view = view
-        while orphans:  # after it: where they are of the same context, that is listened to all along
+        while orphans:  # after entering, so that the listener stays subscribed to the context
             await engine.opening.listener.leave(*orphans.popleft())
         return view
 
     async def _leave(self) -> None:
-        view, self._view = self._view, None
+        view = self._view
+        self._view = None
         if view:
             await view.aclose()
 
 
 class Deliveries:
-    """A loop over an inbox; when it ends, what it was given and has not settled is given back."""
+    """A loop over an inbox; when it ends, the messages that it got and has not settled are given back."""
 
     def __init__(self, inbox: Inbox, place: Place) -> None:
         self._inbox = inbox
@@ -312,12 +320,12 @@ class Deliveries:
 
     async def __anext__(self) -> Message:
         inbox = self._inbox
-        # The error of a call below may keep this frame until the next collection: not the loop, too, whose end counts.
+        # The traceback of an error below may keep this frame alive, which must not keep the loop alive.
         del self
         return await inbox.__anext__()
 
     async def aclose(self) -> None:
-        """Ends it: gives back at once."""
+        """Gives the messages back at once."""
         await self._inbox.give_back()
 
 

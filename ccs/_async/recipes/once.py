@@ -1,4 +1,4 @@
-"""Run-once: work under a key that is run by one caller, and whose result all callers get."""
+"""Run-once: work under a key that one caller runs, and whose result all callers get."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from ccs._async.changes.watch_kinds import Picture
 from ccs._async.entries import Entries
 from ccs._async.handle import Place
-from ccs._async.recipes.waiting import looking
+from ccs._async.recipes.waiting import act_on_picture
 from ccs._compat import AsyncWork, async_whole
 from ccs._core.codec import decode, encode, validate
 from ccs._core.commits.commit import delete_op, revision_guard, set_op
@@ -41,12 +41,13 @@ __all__ = ["Attempt", "Function", "Once", "idempotent"]
 
 
 class Function:
-    """A function that is run once a key, and what becomes of its arguments."""
+    """A function to run once for each key; it gets the token of its run if it asks for it."""
 
     def __init__(self, fn: Callable[..., object]) -> None:
         if not callable(fn):
-            raise InvalidValue(f"{shown(fn)} is no function: give one, and its arguments behind it")
-        self._work, self._wants_token = AsyncWork(fn), asks_for_token(fn)
+            raise InvalidValue(f"{shown(fn)} is not callable: give a function, and its arguments after it")
+        self._work = AsyncWork(fn)
+        self._wants_token = asks_for_token(fn)
         self.stops = self._work.stops
 
     async def __call__(self, token: int, *args: Any, **named: Any) -> Any:
@@ -56,23 +57,29 @@ class Function:
 
 
 class Attempt:
-    """One run: what it begins with, the leases that it holds, and the one commit that ends it."""
+    """One run: the leases that it holds, and the one commit that ends it."""
 
     def __init__(self, place: Place, request: Request, begin: Begin) -> None:
-        self._place, self._request, self._upon = place, request, begin
+        self._place = place
+        self._request = request
+        self._upon = begin
         self._leases: list[Lease] = []
         self.token = 0
 
     @property
     def is_open(self) -> bool:
-        """Whether it has begun, and nothing was settled yet."""
+        """Whether the run has begun and was not settled yet."""
         return bool(self._leases)
 
     async def begin(self) -> None:
-        """Takes the lease, and writes into the record that somebody is at it; `Conflict` if another one was faster."""
-        request, (lease, keep, *_) = self._request, self._request.terms
-        record, run = encode(running(request, self._upon.attempt)), encode({"attempt": self._upon.attempt})
-        term, sent = self._place.term(lease), time.monotonic()
+        """Takes the lease, and notes in the record that a run is active; raises `Conflict` if another run was faster."""
+        request = self._request
+        lease = request.terms.lease
+        keep = request.terms.keep
+        record = encode(running(request, self._upon.attempt))
+        run = encode({"attempt": self._upon.attempt})
+        term = self._place.term(lease)
+        sent = time.monotonic()
         applied = await self._place.commit(
             [set_op(request.record, record, millis(lease + keep)), set_op(request.run, run, millis(term))],
             [revision_guard(request.record, self._upon.revision), revision_guard(request.run, 0)],
@@ -80,20 +87,22 @@ class Attempt:
             heeding=False,
         )
         self.token = applied.revision
-        # The record too is renewed: it is remembered for `keep` after a runner was lost, however long that had run.
-        held = (request.run, term), (request.record, lease + keep)
-        self._leases = [Lease(path, self.token, ttl, sent + ttl) for path, ttl in held]
+        # The record is renewed as well, so that it outlives a lost run by `keep` seconds, however long that took.
+        self._leases = [
+            Lease(request.run, self.token, term, sent + term),
+            Lease(request.record, self.token, lease + keep, sent + lease + keep),
+        ]
         for each in self._leases:
             self._place.hold(each)
 
     async def complete(self, result: Any) -> Any:
-        """Stores the result, and is over; the result as everybody reads it. `Conflict` if the run was lost."""
+        """Stores the result and ends the run. Returns the result as others read it; raises `Conflict` if the run was lost."""
         raw = encode(done(self._request, self._upon.attempt, result), self._place.engine.max_value_bytes)
         await self._settle(raw)
         return decode(raw)["result"]
 
     async def fail(self, error: BaseException) -> None:
-        """Records why it has failed, and is over: the next one may try at once. `Conflict` if the run was lost."""
+        """Records the failure and ends the run, so the next one can begin at once; raises `Conflict` if the run was lost."""
         await self._settle(encode(failed(self._request, self._upon.attempt, reason(error))))
 
     async def _settle(self, raw: bytes) -> None:
@@ -110,7 +119,7 @@ class Attempt:
             self._place.let_go(self._leases.pop())
 
     async def give_up(self, error: BaseException) -> None:
-        """Ends the attempt because of an error, which is to reach its caller: a problem of ending it is logged."""
+        """Ends the run after an error. The caller gets that error, so a failure to end the run is only logged."""
         if not self.is_open:
             return
         try:
@@ -118,7 +127,7 @@ class Attempt:
         except Conflict:
             logger.info("the run of %r had been lost when it failed: %r", self._request.key, error)
         except CCSError as problem:
-            logger.warning("the failed run of %r stays until its lease ends: %s", self._request.key, problem)
+            logger.warning("the failed run of %r stays until its lease expires: %s", self._request.key, problem)
         finally:
             self._let_go()
 
@@ -127,13 +136,15 @@ class Once:
     """One call under a key: it finds the result, waits for it, or runs the function."""
 
     def __init__(self, entries: Entries, function: Function, key: str, input: Any, terms: Terms) -> None:
-        self._entries, self._place, self._function = entries, entries.place, function
+        self._entries = entries
+        self._place = entries.place
+        self._function = function
         self._request = request_of(key, input, terms)
-        self._patterns = escape(self._request.record), escape(self._request.run)
+        self._patterns = (escape(self._request.record), escape(self._request.run))
         self._attempt: Attempt | None = None
 
     async def result(self, *args: Any, **named: Any) -> Any:
-        """The result, whoever ran the function; see `Context.once`."""
+        """Returns the result, whichever caller ran the function; see `Context.once`."""
         try:
             found = await self._result(args, named)
         except BaseException as error:
@@ -149,7 +160,7 @@ class Once:
             return found.result
         if self._function.stops:
             return await self._perform(found, args, named)
-        # What cannot be stopped goes on when its caller is cancelled: its result is stored all the same.
+        # A function that cannot be stopped goes on when its caller is cancelled, and its result is stored.
         return await async_whole(self._perform, found, args, named)
 
     async def _find(self) -> Done | Attempt | None:
@@ -166,12 +177,12 @@ class Once:
             return found
 
         try:
-            return await looking(self._place, self._patterns, act, deadline or 0.0)
+            return await act_on_picture(self._place, self._patterns, act, deadline or 0.0)
         except TimeoutError:
-            raise TimeoutError(f"somebody else still runs {self._request.key!r} after {timeout:g} s") from None
+            raise TimeoutError(f"another caller still runs {self._request.key!r} after {timeout:g} s") from None
 
     async def _act(self, entries: dict[str, Entry]) -> Done | Attempt | None:
-        """What can be done about these entries now; None: nothing, before they change."""
+        """Acts on these entries. Returns the result, or a run that has begun; None if it must wait until they change."""
         step = decide(self._request, entries)
         try:
             if isinstance(step, Begin):
@@ -182,7 +193,7 @@ class Once:
 
     async def _begin(self, step: Begin) -> Attempt:
         self._attempt = Attempt(self._place, self._request, step)
-        # Whole: a cancelled caller must not leave a lease behind that nobody knows of.
+        # Run to the end: a cancelled caller must not leave a lease behind that nobody knows of.
         await async_whole(self._attempt.begin)
         return self._attempt
 
@@ -199,37 +210,38 @@ class Once:
             return await self._result_instead(lost)
 
     async def _result_instead(self, lost: Conflict) -> Any:
-        """What somebody else stored, after this run was lost."""
+        """Returns the result that another run has stored after this one was lost, or raises `ClaimLost`."""
         found = result_in(self._request, await self._entries.entry(self._request.record))
         if found is None:
             key = self._request.key
             text = (
-                f"this run of {key!r} was lost: its process stood still for longer than its lease, so somebody else may have"
-                " taken over, and there is no result yet; call once() again to get it, or to run it anew"
+                f"this run of {key!r} was lost: its process stood still for longer than its lease, so another caller may"
+                " have taken over, and there is no result yet; call once() again to get it, or to run it again"
             )
             raise ClaimLost(key, text) from lost
         return found.result
 
 
 def idempotent(entries: Entries, template: str, terms: Terms) -> Callable[..., Callable[..., Awaitable[Any]]]:
-    """A decorator that runs a function once a key; see `Context.idempotent`."""
+    """Returns a decorator that runs a function once for each key; see `Context.idempotent`."""
 
     def decorate(fn: Callable[..., object]) -> Callable[..., Awaitable[Any]]:
-        keys, function = KeyTemplate(template, fn), Function(fn)
+        keys = KeyTemplate(template, fn)
+        function = Function(fn)
 
         @wraps(fn)
         async def run_once(*args: Any, **named: Any) -> Any:
             key, arguments = keys.of(args, named)
             return await Once(entries, function, key, arguments, terms).result(*args, **named)
 
-        run_once.__signature__ = keys.signature  # type: ignore[attr-defined]  # what inspect.signature tells of it
+        run_once.__signature__ = keys.signature  # type: ignore[attr-defined]  # for inspect.signature
         return run_once
 
     return decorate
 
 
 async def _conclude(place: Place, request: Request, raw: bytes, revision: int) -> None:
-    """Writes what came of the run that the record of this revision stands for, and ends its lease."""
+    """Writes the outcome of the run whose record has this revision, and ends its lease."""
     keep = millis(request.terms.keep)
     operations = [set_op(request.record, raw, keep), delete_op(request.run)]
     await place.commit(operations, [revision_guard(request.record, revision)], len(raw), heeding=False)

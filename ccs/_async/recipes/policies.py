@@ -1,4 +1,4 @@
-"""Policies: what a context makes of writes to a path where something stands already, whoever writes."""
+"""Policies: how a context treats writes to entries that exist, by any agent."""
 
 from __future__ import annotations
 
@@ -16,21 +16,23 @@ __all__ = ["policies", "set_policy"]
 
 
 async def set_policy(entries: Entries, pattern: str, policy: str) -> int:
-    """Makes a policy hold for the paths that match; the revision from which it does."""
-    place, path = entries.place, _path_of(pattern)
+    """Sets the policy of the paths that match. Returns the revision from which it applies."""
+    place = entries.place
+    path = _path_of(pattern)
     raw = encode({"pattern": pattern, "policy": check_policy(policy)})
     applied = await place.commit([set_op(path, raw), policies_op()], [], len(raw))
     return applied.revision
 
 
 async def policies(entries: Entries) -> dict[str, str]:
-    """The policies that hold, by pattern, in the order in which they were set."""
+    """Returns the policies by pattern, in the order in which they were set."""
     known = await entries.place.by_policy.policies()
     return {rule.pattern: rule.policy for rule in reversed(known.rules)}
 
 
 def _path_of(pattern: str) -> str:
     for selector in matcher_of((pattern,)).selectors:
-        if (selector.path if isinstance(selector, Exact) else selector.prefix).startswith("@"):
+        start = selector.path if isinstance(selector, Exact) else selector.prefix
+        if start.startswith("@"):
             raise ReservedPath(f"{shown(pattern)} names paths of the system, which have no policies")
     return system_path(ROOT, pattern)

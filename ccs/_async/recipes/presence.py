@@ -1,4 +1,4 @@
-"""Presence: who is at work in a context, as told by leases that end with their process."""
+"""Presence: which agents are at work in a context, known by leases that expire when their process dies."""
 
 from __future__ import annotations
 
@@ -23,24 +23,30 @@ from ccs.types import Member
 
 __all__ = ["Presence", "members"]
 
-# Seconds: the shortest ttl, which leaves time to renew; after an outage was told; for a return that is on its way.
-_SHORTEST, _REST, _FAREWELL = 0.1, 0.5, 1.0
+# Seconds of the shortest ttl, which leaves time to renew.
+_SHORTEST = 0.1
+# Seconds before the next try after an outage.
+_REST = 0.5
+# Seconds to wait for a return that is under way.
+_FAREWELL = 1.0
 
 
 class Presence(Local):
-    """An agent's membership of a context, from `enter` to `leave`; as a context manager it does both.
+    """The membership of an agent in a context, from `enter` to `leave`; a with block does both.
 
-    It renews itself in the background. If it lapses all the same, since the process was stopped or cut off for longer
-    than its `ttl` (seconds), it has left for everybody else, and joins again by itself when it is back: `joined_at` is
-    new then. It ends with its context, and does not bring that back; only where the server has lost its data it does.
+    It is renewed in the background. If the process stands still or is cut off for longer than `ttl` seconds, the presence
+    expires, and joins again by itself when the process is back, with a new `joined_at`. It ends with its context and does
+    not create it again, unless the server has lost its data.
     """
 
     def __init__(self, entries: Entries, role: str | None, ttl: Duration, meta: Any) -> None:
         if role is not None and not isinstance(role, str):
             raise InvalidValue(f"role is {shown(role)}: give some text, or None")
-        # A fence is about what is written under a claim; who is here is true without it.
+        # No fences: an agent is present whether or not its claim is held.
         self._place = replace(entries.place, fences=())
-        self.role, self.meta, self.ttl = role, meta, seconds(ttl, "ttl", least=_SHORTEST)
+        self.role = role
+        self.meta = meta
+        self.ttl = seconds(ttl, "ttl", least=_SHORTEST)
         self._value = encode(written(role, millis(self.ttl), meta), self._place.engine.max_value_bytes)
         self.id = secrets.token_hex(8)
         self.joined_at: datetime | None = None
@@ -55,12 +61,12 @@ class Presence(Local):
 
     @property
     def agent(self) -> str:
-        """Who is present."""
+        """The agent that is present."""
         return self._place.agent
 
     @property
     def joined(self) -> bool:
-        """Whether it is a member, as far as this process can know: False from before the others see it lapse."""
+        """Whether it is a member, as far as this process can know: it turns False before others see it expire."""
         return self._lease is not None and self._lease.held(time.monotonic())
 
     @property
@@ -77,32 +83,33 @@ class Presence(Local):
         await self.leave()
 
     async def enter(self) -> None:
-        """Joins; once, after which there is only `leave`."""
+        """Joins. Raises `Misuse` if it was entered before."""
         if self._entered or self._left:
             raise Misuse(f"{self!r} was entered before; join() makes another one")
         self._entered = True
         try:
             await async_whole(self._announce)
         except BaseException:
-            if self._lease:  # cancelled when it had joined: nobody would leave
+            if self._lease:  # cancelled after it had joined: no one else would leave
                 await self.leave()
             raise
 
     async def leave(self) -> None:
-        """Leaves at once, from any task; what has left stays so, and leaving again does nothing.
+        """Leaves at once, for good; a second call does nothing. Any task may call it.
 
-        `Unavailable` where the server does not answer: then it lapses by itself.
+        Raises `Unavailable` if the server does not answer; then the presence expires by itself.
         """
         if not self._left:
             await async_whole(self._depart)
 
     async def _announce(self) -> None:
-        path, sent = f"{ROOT}/{self.id}", time.monotonic()
+        path = f"{ROOT}/{self.id}"
+        sent = time.monotonic()
         operation = set_op(path, self._value, millis(self.ttl))
         applied = await self._place.commit([operation], [], len(self._value), heeding=False)
         self.joined_at = from_micros(applied.at)
         self._keep(Lease(path, applied.revision, self.ttl, sent + self.ttl, on_lost=self._come_back))
-        if self._left:  # meanwhile, by another task
+        if self._left:  # by another task, meanwhile
             await self._withdraw()
 
     async def _depart(self) -> None:
@@ -112,7 +119,7 @@ class Presence(Local):
         try:
             await self._withdraw()
         except (ContextFinished, StoreClosed) as error:
-            logger.info("%r lapses by itself: %s", self, error)
+            logger.info("%r expires by itself: %s", self, error)
         except Misuse:
             self._left = False
             raise
@@ -123,20 +130,22 @@ class Presence(Local):
         try:
             await self._place.commit([delete_op(f"{ROOT}/{self.id}")], [], 0, heeding=False)
         except Misuse:
-            # Refused before anything was sent, so it is a member as before.
+            # Refused before anything was sent, so it is still a member.
             if lease:
                 self._keep(lease)
             raise
 
     def _keep(self, lease: Lease) -> None:
-        self._lease, self._opening = lease, self._place.opening
+        self._lease = lease
+        self._opening = self._place.opening
         self._place.hold(lease)
         self._place.holding(lease.path, lease.revision)
-        self._place.opening.presences[self] = self._place.address, self.agent, self.ttl
+        self._opening.presences[self] = (self._place.address, self.agent, self.ttl)
 
     def _forget(self) -> None:
         self._place.opening.presences.pop(self, None)
-        lease, self._lease = self._lease, None
+        lease = self._lease
+        self._lease = None
         if lease:
             self._place.let_go(lease)
 
@@ -146,7 +155,7 @@ class Presence(Local):
             self._return = AsyncWorker("ccs return", self._join_again)
 
     async def _join_again(self) -> None:
-        logger.warning("%r lapsed, and joins again: it was away for longer than %g s", self, self.ttl)
+        logger.warning("%r expired, and joins again: it was away for longer than %g s", self, self.ttl)
         while not self._left:
             try:
                 self._opening.check()
@@ -160,11 +169,12 @@ class Presence(Local):
                 return self._forget()
 
     async def _check_context(self) -> None:
-        """`ContextGone` where the context has ended: it must not come back because of us.
+        """Raises `ContextGone` if the context has ended, so that joining again does not create it.
 
-        Where the server does not know that it has ended, it was lost with the server's data.
+        If the server does not know of that end, it has lost its data: then joining creates the context.
         """
-        place, joined = self._place, self._lease.revision if self._lease else 0
+        place = self._place
+        joined = self._lease.revision if self._lease else 0
         page = await place.engine.look(place.address, joined, 0)
         other = not page.exists or page.first > joined
         if other and page.ended >= joined:
@@ -172,5 +182,5 @@ class Presence(Local):
 
 
 async def members(entries: Entries) -> list[Member]:
-    """Who is present in a context."""
+    """Returns the members of a context, in the order in which they joined."""
     return members_in(await entries.snapshot(EVERYBODY))

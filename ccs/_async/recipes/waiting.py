@@ -1,4 +1,4 @@
-"""How those who wait for each other act on a picture: take a step, then see what has become of it."""
+"""How callers that wait for each other act on a picture: commit a step, then wait until the picture shows the result."""
 
 from __future__ import annotations
 
@@ -23,43 +23,43 @@ from ccs.errors import (
     Unavailable,
 )
 
-__all__ = ["looking", "take"]
+__all__ = ["act_on_picture", "take_step"]
 
-# Seconds after an outage was told: a server that refuses us at once would do so again.
+# Seconds before the next try after an outage: a server that refuses at once would do so again.
 _REST = 0.5
 
 T = TypeVar("T")
 
 
-async def looking(
+async def act_on_picture(
     place: Place,
     patterns: tuple[str, ...],
     act: Callable[[Picture], Awaitable[T]],
     patience: float,
     draw: Callable[[Engine, str, tuple[str, ...]], Picture] = Picture,
 ) -> T:
-    """What comes of acting on a picture; on a new one where history has a gap, and after an outage while patience lasts."""
+    """Returns `act(picture)`. Draws a new picture if history has a gap, or after an outage before the time `patience`."""
     while True:
         try:
             async with draw(place.engine, place.address, patterns) as picture:
                 return await act(picture)
         except (HistoryCompacted, HistoryDamaged, HistoryForked) as error:
-            logger.info("looking anew at %s in %s: %s", patterns[0], place.address, error)
+            logger.info("reading %s in %s again: %s", patterns[0], place.address, error)
         except Unavailable as error:
             if time.monotonic() >= patience:
                 raise
-            logger.info("looking again at %s in %s: %s", patterns[0], place.address, error)
+            logger.info("reading %s in %s again after an outage: %s", patterns[0], place.address, error)
             await async_sleep(_REST)
 
 
-async def take(place: Place, picture: Picture, step: Step | None, deadline: float | None) -> None:
-    """Takes a step, if there is one, and waits until the picture shows it, or what was faster."""
+async def take_step(place: Place, picture: Picture, step: Step | None, deadline: float | None) -> None:
+    """Commits a step, if there is one, and waits until the picture shows it, or the commit that was faster."""
     applied = None
     if step:
         try:
             applied = await place.commit(step.operations, step.guards, step.size, heeding=False)
         except Conflict:
-            pass  # what was faster is on its way
+            pass  # the picture will show the commit that was faster
         else:
             place.expect(step.ttl)
     await _refreshed(picture, deadline)
@@ -68,8 +68,8 @@ async def take(place: Place, picture: Picture, step: Step | None, deadline: floa
 
 
 async def _refreshed(picture: Picture, deadline: float | None) -> None:
-    """Waits for a change, and takes in all that was heard with it: to look once is enough."""
+    """Waits for a change, and takes in all that was received with it, so that the caller acts once on them."""
     await picture.changed(deadline)
-    with suppress(TimeoutError, ContextFinished, ContextGone):  # an end is told again by whoever waits for more
+    with suppress(TimeoutError, ContextFinished, ContextGone):  # the next wait raises the end again
         while True:
             await picture.changed(0.0)

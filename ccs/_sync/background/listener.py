@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from ccs._async.background.listener import Listener as AsyncListener
-from ccs._async.background.listener import StoreSubscriber
+from ccs._async.background.listener import Observer
 from ccs._async.transport.sockets import Socket
 from ccs._compat import interrupter_refused, refuse_interrupter
 from ccs._core.changes.mailbox import Mailbox
@@ -25,7 +25,7 @@ from ccs._stats import Counters
 from ccs._sync.transport.connection import LEADS, LeadingSignal, LedConnection, OnLost, OnReply
 from ccs.errors import Misuse, StoreClosed
 
-__all__ = ["Listener", "StoreSubscriber"]
+__all__ = ["Listener", "Observer"]
 
 T = TypeVar("T")
 
@@ -78,13 +78,13 @@ class Listener:
         """Removes a watch."""
         self._part(self._listener.leave, address, mailbox)
 
-    def join_all(self, watch: StoreSubscriber) -> None:
+    def add_observer(self, watch: Observer) -> None:
         """Adds a watch of the whole store, which is live when this returns."""
-        self._do(self._listener.join_all(watch))
+        self._do(self._listener.add_observer(watch))
 
-    def leave_all(self, watch: StoreSubscriber) -> None:
+    def remove_observer(self, watch: Observer) -> None:
         """Removes a watch of the whole store."""
-        self._part(self._listener.leave_all, watch)
+        self._part(self._listener.remove_observer, watch)
 
     def anchor(self, address: str, page: JournalPage) -> None:
         """Takes a page of the journal, read after `join`: the revision of the context, and its deadlines."""

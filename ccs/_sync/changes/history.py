@@ -1,5 +1,5 @@
 # Generated from ccs/_async/changes/history.py by scripts/twin. Do not edit.
-"""What the journal still holds of the past, in both directions."""
+"""The changes that the journal still holds, in both directions."""
 
 from __future__ import annotations
 
@@ -28,35 +28,38 @@ _PAGE = 500
 
 
 class History:
-    """One look back at a context."""
+    """One query of the history of a context."""
 
     def __init__(self, place: Place, matcher: Matcher, since: int | None, until: int | None, limit: int | None) -> None:
         for name, value in (("since", since), ("until", until), ("limit", limit)):
             if value is not None:
                 whole(name, value, "a number that is not negative, or None")
-        self._place, self._matcher = place, matcher
-        self._since, self._until, self._limit = since, until, limit
+        self._place = place
+        self._matcher = matcher
+        self._since = since
+        self._until = until
+        self._limit = limit
         self._changes: list[Change] = []
 
     def forwards(self) -> list[Change]:
-        """The oldest first."""
+        """Returns the changes, the oldest first."""
         while True:
             try:
                 return self._forwards()
             except HistoryCompacted:
-                # Trimmed between two pages. Who named no beginning gets what is there now, without a hole.
+                # Trimmed between two pages: a caller without `since` gets what the journal holds now, without a gap.
                 if self._since is not None:
                     raise
                 self._changes = []
 
     def backwards(self) -> list[Change]:
-        """The newest first."""
+        """Returns the changes, the newest first."""
         for record in newest_first(self._place, self._since, self._until):
             self._add(record, backwards=True)
             if self._full:
                 break
         if self._since is not None:
-            # Held still, after all that was read: so nothing was trimmed before it could be read.
+            # The journal still holds `since` after the last read, so nothing was trimmed before it was read.
             page = self._look(self._since, 0)
             check_since(self._since, page, self._place.address)
             check_resume(Cursor(self._since), page, self._place.address)

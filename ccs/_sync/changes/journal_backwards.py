@@ -1,5 +1,5 @@
 # Generated from ccs/_async/changes/journal_backwards.py by scripts/twin. Do not edit.
-"""The journal read backwards."""
+"""Reading the journal backwards."""
 
 from __future__ import annotations
 
@@ -15,17 +15,14 @@ _PAGE = 100
 
 
 def newest_first(place: Place, since: int | None, until: int | None) -> Iterator[Record]:
-    """The records after `since`, up to and including `until`, that the journal still holds.
+    """Yields the records after `since`, up to and including `until`, that the journal still holds, the newest first.
 
-    `HistoryDamaged` where something in between is no record.
+    Raises `HistoryDamaged` for an item that is not a record.
     """
-    journal = place.keys.journal
-    newest = b"+"
-    if until is not None and (items := place.read(("XRANGE", journal, f"{until}-0", "+", "COUNT", "1"))):
-        newest = items[0][0]  # the item that ends there or later
-    before, after = newest.decode(), "-" if since is None else f"({since}-0"
+    after = "-" if since is None else f"({since}-0"
+    before = "+" if until is None else _end_of(place, until)
     while True:
-        items = place.read(("XREVRANGE", journal, before, after, "COUNT", str(_PAGE)))
+        items = place.read(("XREVRANGE", place.keys.journal, before, after, "COUNT", str(_PAGE)))
         for item, fields in items:
             for raw in reversed(fields[1::2]):
                 record = _parsed(raw, item, place.address)
@@ -34,6 +31,12 @@ def newest_first(place: Place, since: int | None, until: int | None) -> Iterator
             before = f"({item.decode()}"
         if len(items) < _PAGE:
             return
+
+
+def _end_of(place: Place, until: int) -> str:
+    """Returns the id of the first item that ends with the revision `until` or a later one, or else the end."""
+    items = place.read(("XRANGE", place.keys.journal, f"{until}-0", "+", "COUNT", "1"))
+    return items[0][0].decode() if items else "+"
 
 
 def _parsed(raw: bytes, item: bytes, address: str) -> Record:

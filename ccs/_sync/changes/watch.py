@@ -1,10 +1,10 @@
 # Generated from ccs/_async/changes/watch.py by scripts/twin. Do not edit.
 """A watch: every matching change of one context after a cursor, in order, each once.
 
-Two cursors: `_read` is how far history was taken in, `_handed` how far it was handed out. Records come out of the
-mailbox while it goes on from `_read` without a gap; where it does not, or something in it cannot be read, the journal is
-read, whose pages the mailbox overlaps, so that what comes twice is told by its revision. Nothing is taken in that does
-not follow `_read`: `Mailbox.continues` sees to that on the one way, `follow` on the other.
+It has two cursors: `_read` is how far it has read history, `_handed` how far it has handed changes out. It takes records
+from the mailbox as long as the mailbox continues `_read` without a gap. If there is a gap, or a record cannot be read, it
+reads the journal. Pages of the journal and the mailbox overlap, and the revision identifies a record that comes twice.
+Every record follows `_read`: `Mailbox.continues` checks that for the mailbox, `follow` for the journal.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ __all__ = ["Watch"]
 
 _PAGE = 256
 
-_ENDS = ContextGone, HistoryCompacted, HistoryDamaged, HistoryForked
+_ENDS = (ContextGone, HistoryCompacted, HistoryDamaged, HistoryForked)
 
 
 class Watch(Local):
     """The changes of a context that match some patterns; enter it, then iterate or `receive`.
 
-    Entering is when it goes live: every commit acknowledged from then on is delivered, once and in order. It ends
-    when the context is finished; `ContextGone`, `HistoryCompacted`, `HistoryForked` and `HistoryDamaged` end it with an
-    error, and `Unavailable` may pass: ask again. It has one consumer at a time.
+    It goes live when it is entered: every commit acknowledged from then on is delivered, once and in order. It ends when
+    the context is finished. `ContextGone`, `HistoryCompacted`, `HistoryForked` and `HistoryDamaged` end it with an error;
+    after `Unavailable`, receive again. It has one consumer at a time.
     """
 
     def __init__(
@@ -79,9 +79,12 @@ class Watch(Local):
             raise InvalidValue("initial=True starts from the present: since cannot be given with it")
         if since is not None:
             whole("since", since, "a revision, or 0 for everything")
-        self._engine, self._address, self._patterns = engine, address, patterns
+        self._engine = engine
+        self._address = address
+        self._patterns = patterns
         self._matcher = compile_patterns(patterns)
-        self._since, self._initial = since, initial
+        self._since = since
+        self._initial = initial
         self._opening = engine.opening
         self._listener = engine.opening.listener
         self._signal = self._listener.signal()
@@ -91,9 +94,9 @@ class Watch(Local):
         self._queue: deque[tuple[Any, Cursor | None]] = deque()
         self._read = self._handed = Cursor(since or 0)
         self._catching_up = self._entered = self._stopped = self._finished = False
-        # A watch that is to end when it is idle looks at the journal once more before.
+        # A watch that is to end when it is idle reads the journal once more before it ends.
         self._ends_idle = self._looks_once_more = False
-        # The first commits of the life that is watched, and of the one before it.
+        # The first revision of the context that is watched, and of the earlier one at the same address.
         self._first = self._first_before = 0
         self._outcome: Any = None
         self._failure: CCSError | None = None
@@ -104,7 +107,7 @@ class Watch(Local):
 
     @property
     def revision(self) -> int:
-        """The last commit wholly handed out, or passed over because nothing in it matches: resume with `since=`."""
+        """The revision of the last commit that was handed out completely, or that does not match; resume with `since=`."""
         return (self._handed if self._queue else self._passed()).revision
 
     def __enter__(self) -> Self:
@@ -112,7 +115,7 @@ class Watch(Local):
             raise Misuse("a watch is entered once; make another one")
         self._check()
         self._entered = True
-        # The store's own gate first: it opens a store that nobody has entered.
+        # The store first: this opens one that was not entered.
         self._opening.ready()
         self.start()
         return self
@@ -130,11 +133,13 @@ class Watch(Local):
         return change
 
     def receive(self, timeout: Duration | None = None) -> Any:
-        """The next change; `TimeoutError` after `timeout` seconds, `ContextFinished` once there are no more.
+        """Waits for the next change and returns it. Raises `TimeoutError` after `timeout` seconds.
 
-        `Misuse` of a watch that is not entered, or was closed: iterating one that was closed just ends.
+        Raises `ContextFinished` after the last change, and `Misuse` if the watch is not entered, or was closed; iterating
+        a closed watch just ends.
         """
-        return self._receive(None if timeout is None else time.monotonic() + seconds(timeout, "timeout"))
+        deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
+        return self._receive(deadline)
 
     def _receive(self, deadline: float | None) -> Any:
         change = self._next(deadline)
@@ -143,61 +148,62 @@ class Watch(Local):
         if self._finished:
             raise ContextFinished(self._address, self._outcome)
         self._check()
-        raise Misuse("this watch was closed, so nothing more comes of it; make another one, with since= its revision")
+        raise Misuse("this watch was closed, so it receives nothing more; make another one, with since= its revision")
 
     def close(self) -> None:
-        """Ends the watch; what is waiting in it is dropped."""
+        """Ends the watch, and drops the changes that wait in it."""
         self.stop()
         self._listener.leave(self._address, self._mailbox)
 
     def stop(self) -> None:
-        """Lets the consumer end, wherever it waits; from any task or callback."""
+        """Ends the consumer, wherever it waits. Any task or callback may call it."""
         self._stopped = True
         self._signal.set()
 
     def end_when_idle(self) -> None:
-        """Lets the consumer end once it has been given all that was committed by now. For the inside."""
+        """Ends the consumer once it has received all that was committed by now. Internal."""
         self._looks_once_more = True
         self._ends_idle = True
         self._signal.set()
 
-    def left(self, patience: Patience) -> int:
-        """How many changes were committed and not handed out, as far as the server tells in time. For the inside."""
-        heard = sum(map(self._told_of, self._mailbox.records))
+    def undelivered(self, patience: Patience) -> int:
+        """Returns how many changes were committed and not handed out, as far as the server answers in time. Internal."""
+        unread = sum(map(self._count_in, self._mailbox.records))
         if self._catching_up or self._mailbox.behind or not self._mailbox.continues(self._read):
             with suppress(CCSError):
-                heard = self._unread(patience)
-        return len(self._queue) + heard
+                unread = self._count_in_journal(patience)
+        return len(self._queue) + unread
 
-    def _unread(self, patience: Patience) -> int:
-        unread, cursor = 0, self._read
+    def _count_in_journal(self, patience: Patience) -> int:
+        unread = 0
+        cursor = self._read
         while True:
             page = self._engine.look(self._address, cursor.revision, _PAGE, patience)
             for record in follow(cursor, page, self._address):
-                unread += self._told_of(record)
+                unread += self._count_in(record)
                 cursor = record.cursor
             if not page.records or cursor.revision == page.last or patience.over(time.monotonic()):
                 return unread
 
-    def _told_of(self, record: Record) -> int:
-        """How many changes a record has to tell of."""
+    def _count_in(self, record: Record) -> int:
+        """Returns how many changes of a record are still to be read."""
         if record.revision <= self._read.revision:
             return 0
         with suppress(*MALFORMED):
             return len(self._changed(record))
         return 0
 
-    def begin_anew(self) -> None:
-        """After `ContextGone`: goes on from the beginning of what comes, or came, into being again. For the inside."""
+    def begin_again(self) -> None:
+        """After `ContextGone`: goes on from the beginning of the next context at this address. Internal."""
         self._first_before = self._first
         self._read = self._handed = Cursor(0)
         self._finished = False
         self._catch_up()
-        # At the end: who is interrupted before it begins anew again.
+        # Last: if this is interrupted, the failure stays, and it begins again.
         self._failure = None
 
     def start(self) -> None:
-        """Goes live. For the inside: users enter the watch."""
+        """Goes live. Internal: users enter the watch."""
         self._entered = True
         patience = self._opening.commands.patience()
         self._listener.join(self._address, self._mailbox)
@@ -228,8 +234,8 @@ class Watch(Local):
         found = self._opening.commands.call(call, patience)
         entries = sorted(found.entries.items(), key=lambda item: (item[1].revision, item[0]))
         self._read = Cursor(found.revision)
-        for left, (path, raw) in enumerate(entries, 1 - len(entries)):
-            self._queue.append((self._present(to_entry(path, raw)), None if left else self._read))
+        changes = [self._present(to_entry(path, raw)) for path, raw in entries]
+        self._queue.extend(zip(changes, _cursors(changes, self._read), strict=True))
         if not entries:
             self._handed = self._read
 
@@ -238,7 +244,7 @@ class Watch(Local):
 
     def _next(self, deadline: float | None) -> Any:
         if not self._entered:
-            raise Misuse("this watch is not entered, so it hears nothing: use it in a with block")
+            raise Misuse("this watch is not entered, so it receives nothing: use it in a with block")
         while True:
             if self._stopped:
                 return None
@@ -250,7 +256,7 @@ class Watch(Local):
             if self._finished:
                 return None
             self._signal.clear()
-            # Stopped meanwhile: the flag may have been taken back.
+            # A stop meanwhile may have set the signal before it was cleared.
             if not self._take_in() and not self._stopped:
                 if self._ends_idle and not self._look_once_more():
                     return None
@@ -269,14 +275,15 @@ class Watch(Local):
         self._signal.wait(left)
 
     def _look_once_more(self) -> bool:
-        looks, self._looks_once_more = self._looks_once_more, False
-        if looks:
-            self._catch_up()
-            self._signal.set()
-        return looks
+        if not self._looks_once_more:
+            return False
+        self._looks_once_more = False
+        self._catch_up()
+        self._signal.set()
+        return True
 
     def _take_in(self) -> bool:
-        """Takes in more of history, if there is more. Returns whether it is worth looking at the queue again."""
+        """Reads more of history, if there is more. Returns whether the queue may hold something now."""
         record = self._mailbox.first
         if self._catching_up:
             self._read_journal()
@@ -287,7 +294,8 @@ class Watch(Local):
         elif self._mailbox.behind:
             self._advance()
             self._catch_up()
-        elif error := self._mailbox.failure:
+        elif self._mailbox.failure:
+            error = self._mailbox.failure
             self._mailbox.failure = None
             raise error
         else:
@@ -296,8 +304,8 @@ class Watch(Local):
         return True
 
     def _passed(self) -> Cursor:
-        # What the listener has seen and found not to match; read before the mailbox is found empty. Nothing is changed
-        # here: in the blocking colour another thread may ask, just as a record is on its way out of the mailbox.
+        # `seen` also counts commits that do not match. It is read before `empty`. Nothing is changed here: in the blocking
+        # colour, another thread may call this while a record is being taken out of the mailbox.
         seen = self._mailbox.seen
         goes_on = self._mailbox.continues(self._read) and not self._catching_up
         passed_over = goes_on and self._mailbox.empty and seen.revision > self._read.revision
@@ -309,8 +317,8 @@ class Watch(Local):
             self._handed = self._read
 
     def _catch_up(self) -> None:
-        """Reads on from the journal, and meanwhile collects anew what is heard."""
-        # In this order: an interrupt in between leaves more to read, and nothing unread.
+        """Goes on with the journal, while the mailbox collects new records from its beginning."""
+        # In this order, so that after an interrupt in between too much is read, and nothing is missed.
         self._catching_up = True
         self._mailbox.begin()
 
@@ -333,13 +341,13 @@ class Watch(Local):
 
     def _take(self, record: Record) -> None:
         if record.previous == 0 and record.revision == self._first_before:
-            # Of the life before, heard late: that has been told.
+            # A late message of the earlier context at this address, which was delivered already.
             return self._catch_up()
         try:
             self._expand(record)
         except HistoryDamaged as error:
-            # Anybody can send a message: the journal says what was committed.
-            logger.warning("%s: what was heard cannot be read, so the journal is: %s", self._address, error)
+            # Any client can send a message; only the journal proves what was committed.
+            logger.warning("%s: a message cannot be read, so the journal is read: %s", self._address, error)
             return self._catch_up()
         except ContextGone as error:
             self._fail(error)
@@ -347,7 +355,7 @@ class Watch(Local):
         return None
 
     def _fail(self, error: CCSError) -> None:
-        """Ends the watch with an error, once all that was taken in is handed out."""
+        """Ends the watch with an error, once all that was read is handed out."""
         if isinstance(error, HistoryForked):
             logger.error("%s: history has forked: %s", self._address, error)
         if isinstance(error, HistoryDamaged):
@@ -355,7 +363,7 @@ class Watch(Local):
         self._failure = error
 
     def _expand(self, record: Record) -> None:
-        # What was handed out was taken in, though who did that may have been interrupted before it was noted.
+        # `_handed` too: reading may have been interrupted after the queue was filled and before `_read` was set.
         if record.revision <= max(self._read.revision, self._handed.revision):
             return
         if record.drops or (record.previous == 0 and self._read.revision):
@@ -369,9 +377,8 @@ class Watch(Local):
         self._outcome = outcome
         if record.previous == 0:
             self._first = record.revision
-        cursors = [None] * (len(changes) - 1) + [record.cursor]
-        # All at once: an interrupt leaves the whole commit there, or nothing of it.
-        self._queue.extend(zip(changes, cursors, strict=False))
+        # In one call: an interrupt leaves all changes of the commit in the queue, or none.
+        self._queue.extend(zip(changes, _cursors(changes, record.cursor), strict=True))
         self._read = record.cursor
         if not self._queue:
             self._handed = self._read
@@ -381,6 +388,11 @@ class Watch(Local):
 
     def _changed(self, record: Record) -> Sequence[Any]:
         return changes_of(record, self._address, self._matcher)
+
+
+def _cursors(changes: Sequence[Any], last: Cursor) -> list[Cursor | None]:
+    """Returns the cursor to note with each change of a commit: only its last change completes it."""
+    return [None] * (len(changes) - 1) + [last] if changes else []
 
 
 def _outcome(raw: bytes) -> Any:

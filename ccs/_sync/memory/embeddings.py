@@ -1,11 +1,11 @@
 # Generated from ccs/_async/memory/embeddings.py by scripts/twin. Do not edit.
-"""The embeddings of one context: how texts become vectors, and the dimension that all of them share.
+"""The embeddings of one context: how texts become vectors, and the dimension that all vectors share.
 
-The dimension stands in an entry of its own, and every commit with a vector is guarded by that entry's revision: so it holds
-for all writers. It can change when no vector of another dimension is left. A writer that wants this first closes the entry,
-then looks for such vectors. If there are none, its commit opens the entry with the new dimension. Every commit with a vector
-opens a closed entry, so if one came between, the guard fails and the writer looks again. A writer that finds the entry
-closed, after a crash say, goes on in the same way.
+An entry of its own holds the dimension, and every commit with a vector is guarded by the revision of that entry, so all
+writers agree. The dimension can change when no vector of another dimension is left. A writer that wants to change it first
+closes the entry, then looks for such vectors. If there are none, its commit opens the entry with the new dimension. Every
+commit with a vector opens a closed entry, so if one came between, the guard fails and the writer looks again. A writer that
+finds the entry closed, for instance after a crash, goes on in the same way.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from ccs._core.commits.journal import MALFORMED
 from ccs._core.memory.records import EMBEDDED, EMBEDDINGS, kept_in, with_vector
 from ccs._core.memory.vectors import FLOAT_BYTES, pack, pack_all
 from ccs._sync.handle import Place
-from ccs._sync.memory.stored import stretch
+from ccs._sync.memory.stored import batch
 from ccs.errors import Conflict, InvalidValue, NoEmbedder
 
-__all__ = ["Space"]
+__all__ = ["Embeddings"]
 
 
 class _Dimension(NamedTuple):
-    """What was agreed on, and the revision of the entry that says so; zeros where nothing is."""
+    """The dimension that was agreed on, and the revision of its entry; zeros if there is none."""
 
     size: int
     revision: int
@@ -38,12 +38,12 @@ class _Dimension(NamedTuple):
 
 
 class _Agreed:
-    """What this store knows of the dimension of a context."""
+    """The dimension of a context, as far as this store knows it."""
 
     known: _Dimension | None = None
 
 
-class Space:
+class Embeddings:
     """Makes vectors for a context, and commits memories that have one."""
 
     def __init__(self, place: Place) -> None:
@@ -51,34 +51,34 @@ class Space:
         self._agreed = place.engine.shared(("dimension", place.address), _Agreed)
 
     def __repr__(self) -> str:
-        return f"<Space of {self._place.address}, {self._agreed.known}>"
+        return f"<Embeddings of {self._place.address}, {self._agreed.known}>"
 
     def vector(self, text: str, embedding: Any = None) -> bytes:
-        """The vector of a text, packed: the one that is given, or else what the embedder makes; `NoEmbedder`."""
+        """Returns the packed vector of a text: the given one, or else one of the embedder; raises `NoEmbedder`."""
         if embedding is not None:
             return pack(embedding)
         if self._place.engine.embed is None:
             raise NoEmbedder
         return pack_all(self._place.engine.embed([text]), 1)[0]
 
-    def remember(self, value: dict[str, Any], text: str, embedding: Any, *, needed: bool = True) -> tuple[bytes, bytes]:
-        """The vector of a memory, and its value with that as stored.
+    def prepare(self, value: dict[str, Any], text: str, embedding: Any, *, needed: bool = True) -> tuple[bytes, bytes]:
+        """Returns the vector of a memory, and its value encoded with that vector.
 
-        Where none is `needed` and none can be made, there is none, and the vector is empty.
+        If no vector is `needed` and none can be made, the vector is empty.
         """
         limit = self._place.engine.max_value_bytes
-        encode(value, limit)  # what is refused is not worth embedding
+        encode(value, limit)  # a value that is refused is not worth embedding
         if embedding is None and not needed and self._place.engine.embed is None:
             return b"", encode(value, limit)
         vector = self.vector(text, embedding)
         return vector, encode(with_vector(value, vector), limit)
 
     def query(self, asked: Any) -> bytes:
-        """The vector of what a search asks for: a text, or an embedding."""
+        """Returns the packed vector to search for: of a text, or an embedding."""
         return self.vector(asked) if isinstance(asked, str) else pack(asked)
 
     def commit(self, vector: bytes, operations: list[Operation], guards: list[Guard], size: int) -> Applied:
-        """Commits a memory with its vector, which may be empty; `InvalidValue` where others are of another dimension."""
+        """Commits a memory with its vector, or an empty one; raises `InvalidValue` if others have another dimension."""
         if not vector:
             return self._place.commit(operations, guards, size, heeding=False)
         width = len(vector) // FLOAT_BYTES
@@ -93,9 +93,12 @@ class Space:
                 self._agreed.known = None
 
     def settle(self, vector: bytes) -> None:
-        """Makes the dimension of a vector that of the context. The caller then embeds what has another one."""
+        """Makes the dimension of a vector that of the context. The caller then embeds the memories that have another."""
         width = len(vector) // FLOAT_BYTES
-        while not (known := self._look()).is_for(width):
+        while True:
+            known = self._look()
+            if known.is_for(width):
+                return
             try:
                 self._agree(known, width)
             except Conflict as conflict:
@@ -103,7 +106,7 @@ class Space:
                     raise
 
     def _admits(self, known: _Dimension, width: int) -> bool:
-        """Returns whether a vector may be committed under what is known, else False: look again. May raise `InvalidValue`."""
+        """Returns whether a vector may be committed under the known dimension; False: look again. May raise `InvalidValue`."""
         if known.size in (0, width):
             return True
         if self._look() != known:
@@ -120,11 +123,11 @@ class Space:
         return known.closed
 
     def _has_others(self, width: int) -> bool:
-        """Whether there is a vector of another dimension."""
+        """Returns whether there is a vector of another dimension."""
         for root in EMBEDDED:
             last: str | None = ""
             while last is not None:
-                entries, last = stretch(self._place, root, last)
+                entries, last = batch(self._place, root, last)
                 vectors = (kept_in(path, raw)[1] for path, raw in entries.items())
                 if any(vector and len(vector) != width * FLOAT_BYTES for vector in vectors):
                     return True

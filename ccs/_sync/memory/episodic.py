@@ -35,7 +35,7 @@ from ccs._core.names.system_paths import system_path
 from ccs._core.times import Duration, from_micros, millis
 from ccs._local import Local
 from ccs._sync.entries import Entries
-from ccs._sync.memory.embeddings import Space
+from ccs._sync.memory.embeddings import Embeddings
 from ccs._sync.memory.retention import NewEpisode, keep, prune, removal
 from ccs._sync.memory.search_index import Index
 from ccs._sync.memory.stored import stored_at
@@ -48,15 +48,16 @@ Summarize = Callable[[list[Episode]], str | str]
 
 
 class Episodic(Local):
-    """The episodes of a context, recorded by any agent in any order, seen by all in the order in which they happened.
+    """The episodes of a context: recorded by any agent in any order, read in the order in which they happened.
 
-    Those of one moment stand in the order of their ids; where those are of our making, that in which they were recorded,
-    by the clocks of who did. Reads see every episode acknowledged before them. Each process that reads keeps a copy in memory.
+    Episodes of the same moment are in the order of their ids; generated ids are in the order of recording, by the clocks
+    of the recording machines. A read sees every episode acknowledged before it. Each process that reads keeps a copy in
+    memory.
     """
 
     def __init__(self, entries: Entries) -> None:
         self._place = entries.place
-        self._space = Space(self._place)
+        self._embeddings = Embeddings(self._place)
 
     def __repr__(self) -> str:
         return f"<Episodic memory of {self._place.address}>"
@@ -72,11 +73,11 @@ class Episodic(Local):
         ttl: Duration | None = None,
         max_entries: int | None = None,
     ) -> str:
-        """Records what happened `at` a moment, by default now by the server's clock; its id.
+        """Records what happened `at` a moment, by default now by the server's clock. Returns the id of the episode.
 
-        Of more than `max_entries` those that happened first go, in the same commit; the new one, too, if it is older than
-        all that are kept. With neither `embedding` nor an embedder, `recall_similar` does not find it, but `recent` shows
-        it. An id that exists is a `Conflict`; embeddings as for a fact.
+        If there are more than `max_entries` then, the earliest are removed in the same commit; this may be the new one.
+        With neither `embedding` nor an embedder, `recall_similar` does not find it, but `recent` does. Raises `Conflict`
+        if the id exists; embeddings are as for a fact.
 
             >>> id = task.episodic.record("Searched the web", metadata={"results": 12})
             >>> id = task.episodic.record("Read the report")
@@ -89,16 +90,16 @@ class Episodic(Local):
         deadline = None if ttl is None else millis(ttl)
         if is_ours(id):
             self._check_free(chosen)
-        vector, raw = self._space.remember(value, description, embedding, needed=False)
+        vector, raw = self._embeddings.prepare(value, description, embedding, needed=False)
         path = episode_path(self._now() if at is None else at, chosen)
-        keep(self._space, self._place, NewEpisode.of(path, id, vector, raw, deadline), most)
+        keep(self._embeddings, self._place, NewEpisode.of(path, id, vector, raw, deadline), most)
         self._place.expect(deadline)
         return chosen
 
     def recent(self, limit: int = 10, *, since: datetime | None = None) -> builtins.list[Episode]:
-        """The `limit` latest episodes by their own time, the newest first; with `since`, none that happened earlier.
+        """Returns the `limit` latest episodes by their own time, the newest first; with `since`, none that happened earlier.
 
-        They are the same objects for all who ask in this store: do not change their metadata.
+        All callers in this store get the same objects: do not change their metadata.
         """
         count = whole("limit", limit, "how many, at least 1", 1)
         first = "" if since is None else f"{EPISODES}/{stamp(since)}"
@@ -109,7 +110,7 @@ class Episodic(Local):
         return self._shared().ask(latest)
 
     def recall_similar(self, text_or_embedding: Any, top_k: int = 10) -> builtins.list[Match]:
-        """The `top_k` episodes most similar to a text or an embedding, the best first, as a query of facts finds them.
+        """Returns the `top_k` episodes most similar to a text or an embedding, the best first, as a query of facts does.
 
         >>> id = task.episodic.record("Compared frameworks", embedding=[1, 0])
         >>> id = task.episodic.record("Had lunch", embedding=[0, 1])
@@ -117,7 +118,7 @@ class Episodic(Local):
         [('Compared frameworks', 1.0)]
         """
         count = whole("top_k", top_k, "how many, at least 1", 1)
-        query = self._space.query(text_or_embedding)
+        query = self._embeddings.query(text_or_embedding)
 
         def nearest(table: Timeline, now: int) -> builtins.list[tuple[float, Kept]]:
             return table.nearest(query, count, now)
@@ -125,7 +126,7 @@ class Episodic(Local):
         return [_match(score, found) for score, found in self._shared().ask(nearest, searches=True)]
 
     def get(self, id: str) -> Episode | None:
-        """The episode of an id; None where there is none."""
+        """Returns the episode of an id; None if there is none."""
         found = self._find(id)
         return None if found is None else episode_of(kept_in(*found)[0])
 
@@ -148,9 +149,9 @@ class Episodic(Local):
         return False
 
     def list(self, *, limit: int = 100, after: str | None = None) -> builtins.list[Episode]:
-        """At most `limit` episodes, in the order of their ids; `recent` has them by their time.
+        """Returns at most `limit` episodes in the order of their ids; `recent` has them by their time.
 
-        Ids of our making are in the order of recording. For the next page, give the last id of this one as `after`, even if
+        Generated ids are in the order of recording. For the next page, give the last id of this one as `after`, even if
         that episode has been forgotten since.
         """
         count = whole("limit", limit, "how many, at least 1", 1)
@@ -163,12 +164,12 @@ class Episodic(Local):
         return self._shared().ask(listed)
 
     def prune(self, before: datetime, *, summarize: Summarize | None = None) -> int:
-        """Removes what happened before a moment; how many episodes that were.
+        """Removes the episodes that happened before a moment. Returns how many it removed.
 
-        What `summarize(episodes)`, oldest first, returns becomes one episode at that moment, in the same commit: there
-        is never one without the other. It is called again if any of them changed meanwhile. `ValueTooLarge`, and nothing
-        is removed, where they are more than one commit can hold (16 MiB): prune in steps then. With asyncio it may be a
-        coroutine function, and a plain one runs in a worker thread.
+        The text that `summarize(episodes)`, the oldest first, returns becomes one episode at that moment, in the same
+        commit. It is called again if one of the episodes has changed meanwhile. Raises `ValueTooLarge`, and removes
+        nothing, if one commit cannot hold them (16 MiB): then prune up to an earlier moment first. With asyncio,
+        `summarize` may be a coroutine function, and a plain one runs in a worker thread.
 
             >>> from datetime import datetime, timezone
             >>> for text in ("woke up", "got dressed"):
@@ -178,7 +179,8 @@ class Episodic(Local):
             >>> [episode.description for episode in task.episodic.recent()]
             ['2 things']
         """
-        return prune(self._space, self._place, before, None if summarize is None else Work(summarize))
+        work = None if summarize is None else Work(summarize)
+        return prune(self._embeddings, self._place, before, work)
 
     def _shared(self) -> Index:
         return self._place.engine.shared((EPISODES, self._place.address), self._index)
@@ -187,9 +189,9 @@ class Episodic(Local):
         return Index(self._place.engine, self._place.address, EPISODES, Timeline)
 
     def _find(self, id: str) -> tuple[str, RawEntry] | None:
-        """Where the episode of an id lies, and what stands there; None where there is none."""
+        """Returns the path of the episode of an id, and its entry; None if there is none."""
         named = stored_at(self._place, system_path(EPISODE_IDS, id))
-        # Only ids that were given have an entry that says where; the others are looked up in the copy.
+        # Only an id that a caller gave has an entry with the path; a generated one is looked up in the copy.
         path = decode(named.value)["path"] if named else self._shared().ask(partial(_path_of, id))
         if path is None:
             return None
@@ -197,8 +199,9 @@ class Episodic(Local):
         return None if raw is None else (path, raw)
 
     def _check_free(self, id: str) -> None:
-        """Raises `Conflict` if an episode has this id, which we gave to it: no entry guards such ids."""
-        if found := self._find(id):
+        """Raises `Conflict` if an episode has this id, which has the form of generated ones: no entry guards these."""
+        found = self._find(id)
+        if found:
             path, raw = found
             raise Conflict(path, 0, raw.version, raw.revision, raw.agent)
 
@@ -212,5 +215,6 @@ def _path_of(id: str, table: Timeline, _: int) -> str | None:
 
 
 def _match(score: float, memory: Kept) -> Match:
-    value, stored = memory.value, from_micros(memory.stored)
+    value = memory.value
+    stored = from_micros(memory.stored)
     return Match(memory.id, value["description"], score, fresh(value["metadata"]), memory.agent, stored, memory.at)

@@ -31,7 +31,7 @@ from ccs._core.retry import jitter
 from ccs._core.shown import shown
 from ccs._local import Local
 from ccs._sync.entries import Entries
-from ccs._sync.memory.embeddings import Space
+from ccs._sync.memory.embeddings import Embeddings
 from ccs._sync.memory.search_index import Index
 from ccs._sync.memory.stored import forget, listed, stored_at
 from ccs.errors import Conflict, InvalidValue
@@ -44,8 +44,9 @@ class Procedural(Local):
     """The procedures of a context: learned and reinforced by any agent, recalled by all, as facts are."""
 
     def __init__(self, entries: Entries) -> None:
-        self._entries, self._place = entries, entries.place
-        self._space = Space(self._place)
+        self._entries = entries
+        self._place = entries.place
+        self._embeddings = Embeddings(self._place)
 
     def __repr__(self) -> str:
         return f"<Procedural memory of {self._place.address}>"
@@ -59,32 +60,35 @@ class Procedural(Local):
         embedding: Any = None,
         confidence: float = 0.5,
     ) -> str:
-        """Remembers how something is done; its id, one of our making where none is given.
+        """Stores how something is done. Returns its id, a generated one if none is given.
 
-        What is embedded, unless an `embedding` is given, is the name and the steps, a line each. An id that exists is a
-        `Conflict`; errors as for a fact.
+        Without an `embedding`, the name and the steps are embedded, one line each. Raises `Conflict` if the id exists, and
+        otherwise as storing a fact does.
 
             >>> id = task.procedural.learn("deploy", ["build", "test", "ship"], embedding=[1, 0])
             >>> [(each.name, each.steps, each.confidence) for each in task.procedural.recall([1, 0])]
             [('deploy', ['build', 'test', 'ship'], 0.5)]
         """
         chosen = secrets.token_hex(12) if id is None else id
-        path, done = system_path(PROCEDURES, chosen), steps_of(steps)
+        path = system_path(PROCEDURES, chosen)
+        done = steps_of(steps)
         value = {"name": text_of(name, "name"), "steps": done, "confidence": share("confidence", confidence)}
         value |= {"successes": 0, "failures": 0, "agent": self._place.agent}
-        vector, raw = self._space.remember(value, text_of_procedure(name, done), embedding)
-        self._space.commit(vector, [set_op(path, raw)], [version_guard(path, 0)], len(raw))
+        vector, raw = self._embeddings.prepare(value, text_of_procedure(name, done), embedding)
+        self._embeddings.commit(vector, [set_op(path, raw)], [version_guard(path, 0)], len(raw))
         return chosen
 
     def recall(
         self, text_or_embedding: Any, top_k: int = 5, *, min_confidence: float = 0.0
     ) -> builtins.list[Procedure]:
-        """The `top_k` procedures most similar to what is to be done, of those trusted at least so much; the best first.
+        """Returns the `top_k` procedures most similar to a text or an embedding, the best first.
 
-        It sees what was learned and reinforced before, by anybody. `NoEmbedder` if a text is asked for and there is none.
+        It leaves out those whose confidence is below `min_confidence`. It sees every procedure acknowledged before, by any
+        agent. Raises `NoEmbedder` for a text if the store has no embedder.
         """
-        count, least = whole("top_k", top_k, "how many, at least 1", 1), share("min_confidence", min_confidence)
-        query = self._space.query(text_or_embedding)
+        count = whole("top_k", top_k, "how many, at least 1", 1)
+        least = share("min_confidence", min_confidence)
+        query = self._embeddings.query(text_or_embedding)
         index: Index = self._place.engine.shared((PROCEDURES, self._place.address), self._index)
 
         def nearest(table: Table, now: int) -> builtins.list[tuple[float, Kept]]:
@@ -93,21 +97,24 @@ class Procedural(Local):
         return [procedure_of(found, score) for score, found in index.ask(nearest, searches=True)]
 
     def reinforce(self, id: str, success: bool) -> float:
-        """Trusts a procedure more after a success (0.1), less after a failure (0.05), within 0 and 1; the new confidence.
+        """Raises the confidence after a success (by 0.1), lowers it after a failure (by 0.05). Returns the new confidence.
 
-        Atomic: of many at once, from any process, each counts. `InvalidValue` if there is no such procedure.
+        It stays between 0 and 1. Atomic: concurrent calls from any process all count. Raises `InvalidValue` if there is no
+        such procedure.
 
             >>> id = task.procedural.learn("deploy", ["build", "ship"], embedding=[1, 0])
             >>> task.procedural.reinforce(id, True), task.procedural.reinforce(id, False)
             (0.6, 0.55)
         """
-        path, lost = system_path(PROCEDURES, id), 0
+        path = system_path(PROCEDURES, id)
+        lost = 0
         while True:
             entry = self._entries.entry(path)
             if entry is None:
                 raise InvalidValue(f"there is no procedure {shown(id)} to reinforce")
             value = reinforced(entry.value, success)
-            raw, guards = encode(value), [revision_guard(path, entry.revision)]
+            raw = encode(value)
+            guards = [revision_guard(path, entry.revision)]
             try:
                 self._place.commit([set_op(path, raw, keep_ttl=True)], guards, len(raw), heeding=False)
                 return float(value["confidence"])
@@ -118,7 +125,7 @@ class Procedural(Local):
             lost += 1
 
     def get(self, id: str) -> Procedure | None:
-        """The procedure of an id; None where there is none."""
+        """Returns the procedure of an id; None if there is none."""
         path = system_path(PROCEDURES, id)
         raw = stored_at(self._place, path)
         return None if raw is None else procedure_of(kept_in(path, raw)[0])
@@ -133,7 +140,7 @@ class Procedural(Local):
         return forget(self._place, system_path(PROCEDURES, id))
 
     def list(self, *, limit: int = 100, after: str | None = None) -> builtins.list[Procedure]:
-        """At most `limit` procedures, in the order of their ids; the next page begins `after` the last id of this one."""
+        """Returns at most `limit` procedures in the order of their ids; for the next page, give the last id as `after`."""
         return [procedure_of(kept) for kept in listed(self._place, PROCEDURES, limit, after)]
 
     def _index(self) -> Index:

@@ -1,9 +1,9 @@
 # Generated from ccs/_async/memory/reembedding.py by scripts/twin. Do not edit.
-"""Embedding anew: the memories of a context get vectors of another model, in place, while others read and write.
+"""Embedding again: the memories of a context get vectors of another model, in place, while others read and write.
 
 The dimension changes first, so from then on nothing is stored with the old one. Then all memories are visited in the order
-of their paths, a few dozen in each commit. Hence nothing of the old dimension is left at the end, and a run that was broken
-off can be begun again. Meanwhile a search finds the memories of the dimension that it asks with.
+of their paths, a few dozen in each commit. So no vector of the old dimension is left at the end, and a run that was
+interrupted can be repeated. Meanwhile a search finds the memories whose dimension is that of its query.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from ccs._core.memory.vectors import pack_all
 from ccs._core.retry import jitter
 from ccs._log import logger
 from ccs._sync.handle import Place
-from ccs._sync.memory.embeddings import Space
-from ccs._sync.memory.stored import stretch
+from ccs._sync.memory.embeddings import Embeddings
+from ccs._sync.memory.stored import batch
 from ccs.errors import Conflict
 
 __all__ = ["Reembedding"]
 
-# As many texts as an embedder well takes at once, and as leave a commit room for longer vectors.
+# Memories in a batch: few enough for one call of an embedder, and for a commit with longer vectors.
 _AT_A_TIME = 64
 
 
 class Reembedding:
     """One run through all memories of a context."""
 
-    def __init__(self, space: Space, place: Place, embed: Work) -> None:
-        self._space = space
+    def __init__(self, embeddings: Embeddings, place: Place, embed: Work) -> None:
+        self._embeddings = embeddings
         self._place = place
         self._embed = embed
         self._vectors: dict[str, bytes] = {}
@@ -44,22 +44,22 @@ class Reembedding:
         return f"<Reembedding of {self._place.address}>"
 
     def run(self) -> int:
-        """Gives a new vector to every memory that has one. Returns how many these were."""
+        """Gives a new vector to every memory that has one. Returns how many memories that were."""
         done = 0
         for root in EMBEDDED:
             last: str | None = ""
             while last is not None:
-                count, last = self._step(root, last)
+                count, last = self._embed_batch(root, last)
                 done += count
-                logger.info("embedded %d memories anew in %s, now at %r", done, self._place.address, last)
+                logger.info("embedded %d memories again in %s, now at %r", done, self._place.address, last)
         return done
 
-    def _step(self, root: str, after: str) -> tuple[int, str | None]:
-        """Embeds and commits the next memories, again if they changed. Returns how many, and where the next step begins."""
+    def _embed_batch(self, root: str, after: str) -> tuple[int, str | None]:
+        """Embeds and commits the next memories, again if they have changed. Returns how many, and the last path."""
         lost = 0
         self._vectors.clear()
         while True:
-            entries, last = stretch(self._place, root, after, _AT_A_TIME)
+            entries, last = batch(self._place, root, after, _AT_A_TIME)
             texts = _texts(entries)
             try:
                 self._commit(entries, texts)
@@ -77,17 +77,17 @@ class Reembedding:
         self._make_vectors(texts.values())
         vectors = {path: self._vectors[text] for path, text in texts.items()}
         vector = next(iter(vectors.values()))
-        if not self._settled:  # only once, so that of two runs with different dimensions one fails
-            self._space.settle(vector)
+        if not self._settled:  # only once: of two concurrent runs with different dimensions one must fail
+            self._embeddings.settle(vector)
             self._settled = True
         limit = self._place.engine.max_value_bytes
         values = {path: encode(reembedded(entries[path], vectors[path]), limit) for path in texts}
         operations = [set_op(path, raw, keep_ttl=True) for path, raw in values.items()]
         guards = [revision_guard(path, entries[path].revision) for path in texts]
-        self._space.commit(vector, operations, guards, sum(map(len, values.values())))
+        self._embeddings.commit(vector, operations, guards, sum(map(len, values.values())))
 
     def _make_vectors(self, texts: Iterable[str]) -> None:
-        """Embeds the texts, each once."""
+        """Embeds the texts that have no vector yet, each once."""
         missing = sorted(set(texts) - self._vectors.keys())
         if missing:
             vectors = pack_all(self._embed(missing), len(missing))
@@ -95,6 +95,6 @@ class Reembedding:
 
 
 def _texts(entries: Mapping[str, RawEntry]) -> dict[str, str]:
-    """The text of each memory that has a vector, by path."""
+    """Returns the text of each memory that has a vector, by path."""
     memories = {path: kept_in(path, raw) for path, raw in entries.items()}
     return {path: text_in(path, memory.value) for path, (memory, vector) in memories.items() if vector}

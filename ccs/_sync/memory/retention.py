@@ -1,5 +1,5 @@
 # Generated from ccs/_async/memory/retention.py by scripts/twin. Do not edit.
-"""How many episodes a context keeps: a bound that every commit holds, and pruning."""
+"""How many episodes a context keeps: a bound that every commit respects, and pruning."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ from ccs._core.memory.records import (
 from ccs._core.names.system_paths import system_path
 from ccs._core.retry import jitter
 from ccs._sync.handle import Place
-from ccs._sync.memory.embeddings import Space
-from ccs._sync.memory.stored import page, stretch
+from ccs._sync.memory.embeddings import Embeddings
+from ccs._sync.memory.stored import batch, page
 from ccs.errors import Conflict
 
 __all__ = ["NewEpisode", "keep", "prune", "removal"]
@@ -60,25 +60,28 @@ class NewEpisode(NamedTuple):
 
     @classmethod
     def of(cls, path: str, given: str | None, vector: bytes, raw: bytes, ttl: int | None) -> NewEpisode:
-        """One whose id was given, or else is unique by itself."""
-        operations, guards = [set_op(path, raw, ttl, lasting=True)], [version_guard(path, 0)]
+        """Returns an episode whose id is `given`, or else was generated and is unique by itself."""
+        operations = [set_op(path, raw, ttl, lasting=True)]
+        guards = [version_guard(path, 0)]
         if given is not None:
-            # Its path begins with the time, so another entry sees to it that there is one of each id.
+            # The path begins with the time, so a second entry makes the id unique.
             named = system_path(EPISODE_IDS, given)
             operations.append(set_op(named, encode({"path": path}), ttl, lasting=True))
             guards.insert(0, version_guard(named, 0))
         return cls(path, vector, operations, guards, len(raw))
 
 
-def keep(space: Space, place: Place, episode: NewEpisode, most: int | None) -> None:
-    """Commits an episode, and in the same commit the end of those that are too many, the earliest first."""
+def keep(embeddings: Embeddings, place: Place, episode: NewEpisode, most: int | None) -> None:
+    """Commits an episode, and in the same commit removes the earliest ones beyond `most`."""
     if most is None:
-        space.commit(episode.vector, episode.operations, episode.guards, episode.size)
+        embeddings.commit(episode.vector, episode.operations, episode.guards, episode.size)
         return
-    operations, guards, lost = episode.operations, [*episode.guards, fewer_below(_BELOW, most)], 0
+    operations = episode.operations
+    guards = [*episode.guards, fewer_below(_BELOW, most)]
+    lost = 0
     while operations:
         try:
-            space.commit(episode.vector, operations, guards, episode.size)
+            embeddings.commit(episode.vector, operations, guards, episode.size)
             return
         except Conflict as conflict:
             if conflict.path in [guard.path for guard in episode.guards]:
@@ -90,16 +93,15 @@ def keep(space: Space, place: Place, episode: NewEpisode, most: int | None) -> N
         operations, guards = _make_room(place, episode, most)
 
 
-def prune(space: Space, place: Place, before: datetime, summarize: Work | None) -> int:
-    """Removes what happened before a moment; how many that were. With a summary in one commit, else in several."""
-    bound, pruned, lost = _BELOW + stamp(before), 0, 0
-    while old := _earlier(place, bound, whole=summarize is not None):
-        summary = None if summarize is None else _summary(space, before, old, summarize)
-        operations, vector, size = removal(old), b"", 0
-        if summary:
-            operations, vector, size = [*summary.operations, *operations], summary.vector, summary.size
+def prune(embeddings: Embeddings, place: Place, before: datetime, summarize: Work | None) -> int:
+    """Removes the episodes before a moment, in one commit if they are summarized, else in several. Returns how many."""
+    bound = _BELOW + stamp(before)
+    pruned = 0
+    lost = 0
+    while old := _earlier(place, bound, complete=summarize is not None):
+        summary = None if summarize is None else _summary(embeddings, before, old, summarize)
         try:
-            space.commit(vector, operations, [revision_guard(path, raw.revision) for path, raw in old.items()], size)
+            _replace(embeddings, old, summary)
         except Conflict as conflict:
             if conflict.path not in old:
                 raise
@@ -112,17 +114,29 @@ def prune(space: Space, place: Place, before: datetime, summarize: Work | None) 
     return pruned
 
 
-def _summary(space: Space, before: datetime, old: Stored, summarize: Work) -> NewEpisode:
-    """One episode in the place of several, at the moment before which they happened."""
-    said = text_of(summarize([episode_of(kept_in(path, raw)[0]) for path, raw in old.items()]), "summary")
-    value = {"description": said, "metadata": {"summarizes": len(old)}}
-    vector, raw = space.remember(value, said, None, needed=False)
+def _replace(embeddings: Embeddings, old: Stored, summary: NewEpisode | None) -> None:
+    """Removes episodes in one commit, and adds their summary if there is one."""
+    guards = [revision_guard(path, raw.revision) for path, raw in old.items()]
+    if summary is None:
+        embeddings.commit(b"", removal(old), guards, 0)
+    else:
+        embeddings.commit(summary.vector, [*summary.operations, *removal(old)], guards, summary.size)
+
+
+def _summary(embeddings: Embeddings, before: datetime, old: Stored, summarize: Work) -> NewEpisode:
+    """Returns one episode that replaces several, at the moment before which they happened."""
+    text = text_of(summarize([episode_of(kept_in(path, raw)[0]) for path, raw in old.items()]), "summary")
+    value = {"description": text, "metadata": {"summarizes": len(old)}}
+    vector, raw = embeddings.prepare(value, text, None, needed=False)
     chosen = episode_id(time.time_ns(), secrets.token_hex(4), first=True)
     return NewEpisode.of(episode_path(before, chosen), None, vector, raw, None)
 
 
 def _make_room(place: Place, episode: NewEpisode, most: int) -> tuple[list[Operation], list[Guard]]:
-    """What brings an episode in among the latest; without it where it is too early, and nothing where all is well."""
+    """Returns the operations and guards of a commit that adds an episode and removes the earliest ones beyond `most`.
+
+    If the episode is itself too early, they do not add it; then there may be no operations at all.
+    """
     present = _present(place)
     first = page(place, EPISODES, "", max(1, present + 1 - most))
     leaving = sorted([*first.entries, episode.path])[: max(0, present + 1 - most)]
@@ -133,10 +147,10 @@ def _make_room(place: Place, episode: NewEpisode, most: int) -> tuple[list[Opera
 
 
 def _present(place: Place) -> int:
-    """How many there are; what is due by now is expired first, and not counted."""
+    """Returns how many episodes there are, after those that are due have expired."""
     keys = place.keys
-    count = "ZLEXCOUNT", keys.paths, f"[{_BELOW}", b"(" + _BELOW.encode() + b"\xff"
-    # In this order: counted before somebody else sweeps, what has expired would be taken for present.
+    count = ("ZLEXCOUNT", keys.paths, f"[{_BELOW}", b"(" + _BELOW.encode() + b"\xff")
+    # In this order: a count before another client sweeps would include episodes that have expired.
     deadlines, present = place.opening.run_all([("ZCARD", keys.deadlines), count])
     if deadlines:
         place.commit([sweep_op()], [], 0, heeding=False)
@@ -144,18 +158,18 @@ def _present(place: Place) -> int:
     return int(present)
 
 
-def _earlier(place: Place, bound: str, *, whole: bool) -> Stored:
-    """The episodes whose paths come before the bound, in order: all, or as many as one commit may well remove."""
+def _earlier(place: Place, bound: str, *, complete: bool) -> Stored:
+    """Returns the episodes whose paths come before the bound, in order: all of them, or a batch for one commit."""
     old: Stored = {}
     after: str | None = ""
-    while after is not None and after < bound and (whole or not old):
-        found = stretch(place, EPISODES, after)
+    while after is not None and after < bound and (complete or not old):
+        found = batch(place, EPISODES, after)
         old |= {path: raw for path, raw in found.entries.items() if path < bound}
         after = found.last
     return old
 
 
 def removal(old: Iterable[str]) -> list[Operation]:
-    """The end of episodes, and of their ids where those were given."""
+    """Returns the operations that remove episodes, and the entries of their ids if those were given."""
     ids = [system_path(EPISODE_IDS, named(path)[0]) for path in old]
     return [delete_op(path) for path in (*old, *ids)]

@@ -19,7 +19,7 @@ from ccs._core.names.address import check_path, id_of
 from ccs._core.shown import shown
 from ccs._core.times import Duration
 from ccs._local import Local
-from ccs._sync.changes.subscription import ErrorCallback, unheeded
+from ccs._sync.changes.subscription import ErrorCallback, ignored
 from ccs._sync.entries import Entries
 from ccs._sync.observing import pattern_list
 from ccs.errors import InvalidValue
@@ -31,13 +31,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Memory(Local):
-    """What agents remember: in a workflow, a session, for an actor, or for everybody.
+    """Values under keys, in the scopes of a workflow, a session, an actor, and all of them ("global").
 
-    Each scope is the context that `store.task`, `.session`, `.actor` and `.global_context` give, and goes with it. A
-    read looks from the most specific scope to the widest and takes the first that has the key, all in one round trip;
-    a write goes to the most specific scope that was given, unless one is named. Where no id was given, a write names
-    `scope="global"`, else `InvalidValue`: nothing becomes everybody's by accident. An error in reading a scope is
-    raised, never taken for "not there".
+    Each scope is the context that `store.task`, `.session`, `.actor` or `.global_context` returns, and ends with it. A
+    read looks from the most specific scope to the widest and takes the first that has the key, in one round trip; an error
+    in reading a scope is raised. A write goes to the scope that is named, or else to the most specific one. If no id was
+    given, a write must name `scope="global"`, or it raises `InvalidValue`, so that no value becomes global by accident.
     """
 
     def __init__(self, scopes: Mapping[str, Entries]) -> None:
@@ -47,7 +46,7 @@ class Memory(Local):
         return f"<Memory of {', '.join(scope.place.address for scope in self._scopes.values())}>"
 
     def set(self, key: str, value: Any, *, scope: str | None = None, ttl: Duration | None = None) -> Entry:
-        """Remembers a value under a key; a path such as `customer/42/name` is a key too.
+        """Stores a value under a key, which may be a path such as `customer/42/name`. Returns its entry.
 
         >>> memory = store.memory(workflow="w1", actor="ann")
         >>> entry = memory.set("language", "English", scope="global")
@@ -58,7 +57,7 @@ class Memory(Local):
         return self._written(scope).set(key, value, ttl=ttl)
 
     def get(self, key: str, default: Any = None, *, scope: str | None = None, type: Any = None) -> Any:
-        """The value of the first scope that has the key, or of the one that is named; `default` where there is none."""
+        """Returns the value in the first scope that has the key, or in the one named; `default` if there is none."""
         raw = self._first(check_path(key), scope)
         if raw is None:
             return default
@@ -66,15 +65,15 @@ class Memory(Local):
         return value if type is None else validate(value, type)
 
     def exists(self, key: str, *, scope: str | None = None) -> bool:
-        """Whether a scope, or the one that is named, has the key."""
+        """Returns whether any scope, or the one named, has the key."""
         return self._first(check_path(key), scope) is not None
 
     def delete(self, key: str, *, scope: str | None = None) -> bool:
-        """Forgets a key in the most specific scope, or in the one that is named; whether it was there."""
+        """Removes a key from the most specific scope, or from the one named. Returns whether it existed."""
         return self._written(scope).delete(key)
 
     def keys(self, pattern: str = "**", *, scope: str | None = None) -> list[str]:
-        """The keys that match, sorted, each once."""
+        """Returns the keys that match in all scopes, or in the one named: sorted, each once."""
         found = set[str]()
         for entries in self._named(scope).values():
             found.update(entries.paths(pattern))
@@ -87,9 +86,9 @@ class Memory(Local):
         since: int | datetime | None = None,
         limit: int | None = None,
     ) -> list[MemoryEvent]:
-        """What happened to the keys that match, the oldest first: who did what, when, at which revision.
+        """Returns the events of the keys that match, the oldest first, at most `limit`; `on_change` gets the same events.
 
-        As far back as the journals go; with `since`, after that revision or moment. The same events as `on_change` gets.
+        They reach as far back as the journals, or, with `since`, begin after that revision or moment.
         """
         if limit is not None:
             whole("limit", limit, "how many at most, or None")
@@ -102,9 +101,10 @@ class Memory(Local):
     def on_change(
         self, *patterns: str | Sequence[str], scope: str | None = None, on_error: ErrorCallback | None = None
     ) -> Callable[[F], F]:
-        """Calls back with a `MemoryEvent` for every change of a key that matches, in any scope or the one named.
+        """Subscribes the decorated function: it is called with a `MemoryEvent` for every change of a key that matches.
 
-        In order within a scope. It can be used before the store is entered.
+        It gets the events of all scopes, or of the one named, in order within each. It can be used before the store is
+        entered.
 
             >>> memory = store.memory(workflow="w1")
             >>> @memory.on_change("customer_*_sentiment")
@@ -119,7 +119,7 @@ class Memory(Local):
         def register(callback: F) -> F:
             call = Caller(callback)
             for name, entries in self._named(scope).items():
-                entries.subscribe(wanted, partial(_tell, call, name), on_error=on_error, on_gone=unheeded)
+                entries.subscribe(wanted, partial(_deliver, call, name), on_error=on_error, on_gone=ignored)
             return callback
 
         return register
@@ -128,7 +128,7 @@ class Memory(Local):
         return self._scopes if scope is None else {scope: self._scope(scope)}
 
     def _written(self, scope: str | None) -> Entries:
-        """Where a write goes."""
+        """Returns the entries that a write goes to."""
         if scope is not None:
             return self._scope(scope)
         if len(self._scopes) == 1:
@@ -140,7 +140,7 @@ class Memory(Local):
 
     def _scope(self, name: str) -> Entries:
         if not isinstance(name, str) or name not in MEMORY_SCOPES:
-            raise InvalidValue(f"{shown(name)} is no scope: there are {', '.join(MEMORY_SCOPES)}")
+            raise InvalidValue(f"{shown(name)} is not a scope: there are {', '.join(MEMORY_SCOPES)}")
         if name not in self._scopes:
             raise InvalidValue(f"this memory has no {name}: give its id to store.memory({name}=…)")
         return self._scopes[name]
@@ -152,12 +152,15 @@ class Memory(Local):
         clock, *replies = opening.run_all([("TIME",), *chain.from_iterable(looks)])
         now = int(clock[0]) * 1000 + int(clock[1]) // 1000
         for place, raw, state in zip(places, replies[::2], replies[1::2], strict=True):
-            # The time of a context never goes back, not behind its last revision.
-            moment = max(now, last_of(state or b"0", place.address) // 1000)
-            if raw is not None and not (entry := parse_entry(raw)).due(moment):
+            last = last_of(state or b"0", place.address)
+            if raw is None:
+                continue
+            entry = parse_entry(raw)
+            # The time of a context never goes back behind its last revision.
+            if not entry.due(max(now, last // 1000)):
                 return entry.value
         return None
 
 
-def _tell(call: Caller, scope: str, change: Change) -> None:
+def _deliver(call: Caller, scope: str, change: Change) -> None:
     call(memory_event(change, scope, id_of(change.context)))

@@ -1,10 +1,10 @@
 # Generated from ccs/_async/memory/search_index.py by scripts/twin. Do not edit.
-"""A live copy of one kind of memory of a context, for searches: as new as the newest commit acknowledged before.
+"""A copy of one kind of memory of a context, for searches: a search sees every commit acknowledged before it.
 
-It is fed by the journal when somebody asks, so it costs nothing meanwhile. Each question looks first whether the
-journal still ends where the copy stands, which is one plain command; only if it does not, the stretch in between is
-read. Where the journal no longer holds the copy's place, everything is loaded anew: page by page, which the journal
-since the first page then makes one moment of.
+The copy follows the journal only when it is asked, so it costs nothing meanwhile. Each question first checks by one plain
+command whether the journal still ends at the copy's cursor; if not, it reads the records after the cursor. If the journal
+no longer holds the cursor, all memories are loaded again, page by page; then the records since the first page bring all
+pages to the same moment.
 """
 
 from __future__ import annotations
@@ -28,19 +28,27 @@ __all__ = ["Index"]
 
 T = TypeVar("T")
 
-# Records and entries at a time; -1: all entries at once, where history moves on faster than they are read by pages.
-_RECORDS, _PAGE, _WHOLE = 256, 1000, -1
-# The bytes of a record that may travel just to say that nothing is new; memories beyond which a thread searches.
-_SMALL, _MANY = 16_384, 20_000
+# Records, and entries, in a page.
+_RECORDS = 256
+_PAGE = 1000
+# No page limit: for a context whose history is trimmed faster than it can be read in pages.
+_UNLIMITED = -1
+# The size in bytes up to which the last record is fetched just to see that nothing is new.
+_SMALL = 16_384
+# The number of memories above which a search runs in a worker thread.
+_MANY = 20_000
 
-_WRITTEN = b"s", b"d", b"x"
+_WRITTEN = (b"s", b"d", b"x")
 
 
 class Index:
-    """A table of the memories below a root, shared by all who ask in this store."""
+    """A table of the memories below a root, shared by all callers in this store."""
 
     def __init__(self, engine: Engine, address: str, root: str, kind: type[Table]) -> None:
-        self._engine, self._address, self._prefix, self._kind = engine, address, f"{root}/", kind
+        self._engine = engine
+        self._address = address
+        self._prefix = f"{root}/"
+        self._kind = kind
         self._table = kind(None)
         self._lock = Lock()
         self._cursor: Cursor | None = None
@@ -48,34 +56,34 @@ class Index:
         self._begun = self._done = 0
 
     def __repr__(self) -> str:
-        return (
-            f"<Index of {self._prefix} in {self._address} at {self._cursor and self._cursor.revision}: {self._table}>"
-        )
+        revision = self._cursor and self._cursor.revision
+        return f"<Index of {self._prefix} in {self._address} at {revision}: {self._table}>"
 
     def ask(self, question: Callable[[Any, int], T], *, searches: bool = False) -> T:
-        """`question(table, now)`, the table holding every commit acknowledged before, and the server's time in ms.
+        """Returns `question(table, now)`: the table holds every commit acknowledged before, `now` is the server's time in ms.
 
-        For who `searches`, the table has vectors too. `now` is 0 where nothing in the table has a deadline.
+        With `searches`, the table has vectors too. `now` is 0 if nothing in the table has a deadline.
         """
         refuse_interrupter(self.ask)
         self._engine.opening.ready()
-        # A look that begins from now on will do: all who wait for the lock meanwhile share one.
+        # A read that begins from now on is new enough: all callers that wait for the lock meanwhile share one.
         wanted = self._begun + 1
         with self._lock:
             if searches and self._table.matrices is None:
-                self._table, self._cursor = self._kind(Matrices()), None
+                self._table = self._kind(Matrices())
+                self._cursor = None
             if self._done < wanted or self._cursor is None:
                 self._begun += 1
                 self._catch_up()
                 self._done = self._begun
             if searches and len(self._table) > _MANY:
-                return Work(question)(self._table, self._now)  # type: ignore[no-any-return]  # what it is asked
+                return Work(question)(self._table, self._now)  # type: ignore[no-any-return]  # a T, of question
             return question(self._table, self._now)
 
     def _catch_up(self) -> None:
         if self._cursor is not None and self._is_current(self._cursor):
             return None
-        for page in chain((_PAGE, _PAGE), repeat(_WHOLE)):
+        for page in chain((_PAGE, _PAGE), repeat(_UNLIMITED)):
             fresh = self._cursor is None
             try:
                 cursor = self._load(page) if self._cursor is None else self._cursor
@@ -88,7 +96,7 @@ class Index:
                     raise
 
     def _is_current(self, cursor: Cursor) -> bool:
-        """Whether the journal ends where the copy stands; False where only a closer look can tell."""
+        """Returns whether the journal ends at the cursor; False also if only reading it can show that."""
         if self._table.expires or self._size > _SMALL:
             return False
         journal = self._engine.keys(self._address).journal
@@ -104,8 +112,9 @@ class Index:
         return held.revision == cursor.revision and cursor.identity in (b"", held.identity)
 
     def _load(self, limit: int) -> Cursor:
-        """Reads everything; the revision at which that began."""
-        keys, start = self._engine.keys(self._address), -1
+        """Loads all memories into a new table. Returns a cursor at the revision of the first page."""
+        keys = self._engine.keys(self._address)
+        start = -1
         table = self._kind(None if self._table.matrices is None else Matrices())
         after: str | None = ""
         while after is not None:
@@ -118,22 +127,24 @@ class Index:
         return Cursor(start)
 
     def _read_on(self, cursor: Cursor) -> None:
-        """Takes in what the journal holds after the cursor."""
+        """Applies the records of the journal after the cursor to the table."""
         while True:
             page = self._engine.look(self._address, cursor.revision, _RECORDS)
             records = list(follow(cursor, page, self._address))
-            # An interrupt meanwhile could leave half of it there: then everything is read again.
-            self._cursor, self._now = None, page.now
+            # No cursor meanwhile: an interrupt could leave a half applied page, so then all is loaded again.
+            self._cursor = None
+            self._now = page.now
             self._table.apply(self._written(records))
-            cursor = cursor._replace(identity=page.identity)  # unknown until then where everything was just read
+            cursor = cursor._replace(identity=page.identity)  # unknown until then if all was just loaded
             if records:
-                cursor, self._size = records[-1].cursor, records[-1].size
+                cursor = records[-1].cursor
+                self._size = records[-1].size
             self._cursor = cursor
             if not records or cursor.revision >= page.last:
                 return
 
     def _written(self, records: Iterable[Record]) -> dict[str, RawEntry | None]:
-        """What was written at each path that is ours, the last of it; None where it was removed."""
+        """Returns the last entry written at each path below the root; None if it was removed."""
         return {
             step.path: parse_entry(step.after) if step.after else None
             for record in records
@@ -147,7 +158,7 @@ def _as_it_is(reply: Any) -> Any:
 
 
 def _put_page(table: Table, parse: Callable[[Any], Found], reply: Any) -> tuple[int, str | None]:
-    """Puts a page of entries into a table; the revision that it was read at, and where the next page begins."""
+    """Puts a page of entries into a table. Returns the revision of the page, and the last path."""
     found = parse(reply)
     table.apply(found.entries)
     return found.revision, found.last_path

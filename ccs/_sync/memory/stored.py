@@ -1,5 +1,5 @@
 # Generated from ccs/_async/memory/stored.py by scripts/twin. Do not edit.
-"""Memories as they stand in the server: one by its path, or page after page in the order of their paths."""
+"""Reading and removing memories on the server: one by its path, or page by page in the order of their paths."""
 
 from __future__ import annotations
 
@@ -21,21 +21,23 @@ from ccs._core.retry import jitter
 from ccs._sync.handle import Place
 from ccs.errors import Conflict
 
-__all__ = ["Stretch", "forget", "forget_matching", "listed", "page", "stored_at", "stretch"]
+__all__ = ["Page", "batch", "forget", "forget_matching", "listed", "page", "stored_at"]
 
-# How many memories are read at a time, and how many bytes a commit may well change: the journal keeps what was there too.
-_PAGE, _COMMIT_BYTES = 256, 4 * 1024 * 1024
+# Memories in a page.
+_PAGE = 256
+# Bytes of the memories that one commit changes: far from its limit, as the journal keeps the old and the new values.
+_COMMIT_BYTES = 4 * 1024 * 1024
 
 
-class Stretch(NamedTuple):
-    """Memories of one kind, by path. The next ones come after the path `last`; it is None at the end."""
+class Page(NamedTuple):
+    """Memories of one kind, by path. The next page begins after the path `last`; None at the end."""
 
     entries: dict[str, RawEntry]
     last: str | None
 
 
 def stored_at(place: Place, path: str) -> RawEntry | None:
-    """What stands at a path; None where there is nothing, or what has expired."""
+    """Returns the entry at a path; None if there is none, or it has expired."""
     found = place.opening.call(entries_call(place.keys, [Exact(path)]))
     return found.entries.get(path)
 
@@ -47,12 +49,12 @@ def forget(place: Place, path: str) -> bool:
 
 
 def forget_matching(place: Place, root: str, accept: Accept) -> int:
-    """Removes the memories of a kind that are accepted, step by step, each step one commit. Returns how many these were."""
+    """Removes the memories of a kind that are accepted, in batches of one commit each. Returns how many it removed."""
     gone = 0
     lost = 0
     last: str | None = ""
     while last is not None:
-        entries, end = stretch(place, root, last)
+        entries, end = batch(place, root, last)
         leaving = {path: raw for path, raw in entries.items() if accept(kept_in(path, raw)[0])}
         try:
             _remove(place, leaving)
@@ -68,7 +70,7 @@ def forget_matching(place: Place, root: str, accept: Accept) -> int:
 
 
 def _remove(place: Place, memories: Mapping[str, RawEntry]) -> None:
-    """Removes memories in one commit, if none of them has changed meanwhile."""
+    """Removes memories in one commit; raises `Conflict` if one of them has changed."""
     if memories:
         operations = [delete_op(path) for path in memories]
         guards = [revision_guard(path, raw.revision) for path, raw in memories.items()]
@@ -76,7 +78,7 @@ def _remove(place: Place, memories: Mapping[str, RawEntry]) -> None:
 
 
 def listed(place: Place, root: str, limit: int, after: str | None, accept: Accept | None = None) -> list[Kept]:
-    """At most `limit` of the memories of a kind that are accepted, in the order of their paths, after an id."""
+    """Returns at most `limit` memories of a kind that are accepted, in the order of their paths, after an id."""
     wanted = whole("limit", limit, "how many, at least 1", 1)
     last: str | None = "" if after is None else system_path(root, after)
     found: list[Kept] = []
@@ -88,18 +90,18 @@ def listed(place: Place, root: str, limit: int, after: str | None, accept: Accep
     return found[:wanted]
 
 
-def stretch(place: Place, root: str, after: str, most: int = _PAGE) -> Stretch:
-    """The next memories of a kind, as many as fit into one commit, at most `most`: at least one, if there are any."""
+def batch(place: Place, root: str, after: str, most: int = _PAGE) -> Page:
+    """Returns the next memories of a kind that fit into one commit, at most `most`, but at least one if there is one."""
     entries, last = page(place, root, after, most)
     sizes = accumulate(len(raw.value) for raw in entries.values())
     fitting = sum(size <= _COMMIT_BYTES for size in sizes) or 1
     if fitting >= len(entries):
-        return Stretch(entries, last)
+        return Page(entries, last)
     paths = list(entries)[:fitting]
-    return Stretch({path: entries[path] for path in paths}, paths[-1])
+    return Page({path: entries[path] for path in paths}, paths[-1])
 
 
-def page(place: Place, root: str, after: str, limit: int) -> Stretch:
-    """The next memories of a kind: at most `limit` whose paths come after that one."""
+def page(place: Place, root: str, after: str, limit: int) -> Page:
+    """Returns the next memories of a kind: at most `limit`, after a path."""
     found = place.opening.call(page_call(place.keys, Below(f"{root}/"), after, limit))
-    return Stretch(found.entries, found.last_path)
+    return Page(found.entries, found.last_path)

@@ -1,5 +1,5 @@
 # Generated from ccs/_async/recipes/agreement.py by scripts/twin. Do not edit.
-"""Agreement: all parties get the same decision, whatever becomes of any of them."""
+"""Agreement: all parties get the same decision, even if some of them fail."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ccs._core.recipes.presence import EVERYBODY, agents_in
 from ccs._sync.changes.watch_kinds import Picture
 from ccs._sync.engine import Engine
 from ccs._sync.entries import Entries
-from ccs._sync.recipes.waiting import looking, take
+from ccs._sync.recipes.waiting import act_on_picture, take_step
 from ccs.types import Decision, Entry
 
 __all__ = ["agree"]
 
 
 class _Attendance(Picture):
-    """What stands there; and `seen`, the agents that were members at some time, be it for a moment between two looks."""
+    """The entries of a ballot. It also collects in `seen` the agents that were members at any time, however briefly."""
 
     def __init__(self, seen: set[str], engine: Engine, address: str, patterns: tuple[str, ...]) -> None:
         super().__init__(engine, address, patterns)
@@ -31,17 +31,18 @@ class _Attendance(Picture):
 
 
 def agree(entries: Entries, ballot: Ballot) -> Decision:
-    """Votes, unless that was done before, and waits for the decision; see `Context.agree`."""
-    place, seen = entries.place, set[str]()
+    """Votes, unless this agent has voted before, and waits for the decision. Returns it; see `Context.agree`."""
+    place = entries.place
+    seen = set[str]()
 
     def decide(picture: Picture) -> Decision:
         while True:
             step = next_step(ballot, picture.entries, seen)
             if isinstance(step, Decision):
                 return step
-            # No deadline here: the entry that stands for it ends by the server's clock, and that wakes everybody.
-            take(place, picture, step, None)
+            # No deadline here: the time limit is an entry that expires by the server's clock, and that wakes all parties.
+            take_step(place, picture, step, None)
 
     patience = time.monotonic() + ballot.timeout / 1000
-    patterns = f"{escape(ballot.root)}/**", EVERYBODY
-    return looking(place, patterns, decide, patience, partial(_Attendance, seen))
+    patterns = (f"{escape(ballot.root)}/**", EVERYBODY)
+    return act_on_picture(place, patterns, decide, patience, partial(_Attendance, seen))

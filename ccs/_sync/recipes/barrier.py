@@ -1,11 +1,12 @@
 # Generated from ccs/_async/recipes/barrier.py by scripts/twin. Do not edit.
-"""A barrier: nobody passes before enough have come, and an arrival either counts or is taken back."""
+"""A barrier: no caller passes before all parties have arrived, and an arrival either counts or is taken back."""
 
 from __future__ import annotations
 
 import secrets
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 from ccs._compat import whole
 from ccs._core.names.pattern import escape
@@ -15,7 +16,7 @@ from ccs._core.times import Duration, seconds
 from ccs._log import logger
 from ccs._sync.changes.watch_kinds import Picture
 from ccs._sync.entries import Entries
-from ccs._sync.recipes.waiting import looking, take
+from ccs._sync.recipes.waiting import act_on_picture, take_step
 from ccs.errors import CCSError, Conflict
 from ccs.types import Entry
 
@@ -26,7 +27,8 @@ class Barrier:
     """One arrival at a barrier; see `Context.barrier`."""
 
     def __init__(self, entries: Entries, name: str, parties: int, timeout: Duration, ttl: Duration) -> None:
-        self._entries, self._place = entries, entries.place
+        self._entries = entries
+        self._place = entries.place
         self._timeout = seconds(timeout, "timeout")
         term = self._place.term(seconds(ttl, "ttl", least=0.1))
         self._arrival: Arrival = arrival_at(name, secrets.token_hex(8), parties, term)
@@ -34,7 +36,7 @@ class Barrier:
         self._came = 1
 
     def wait(self) -> None:
-        """Waits until the barrier is open; otherwise the arrival is taken back."""
+        """Waits until the barrier is open. If it raises, the arrival has been taken back."""
         try:
             self._pass(time.monotonic() + self._timeout)
         except TimeoutError:
@@ -56,47 +58,45 @@ class Barrier:
                 if is_open(barrier):
                     return
                 self._renew(picture.entries)
-                take(self._place, picture, next_step(self._arrival, picture.entries), deadline)
+                take_step(self._place, picture, next_step(self._arrival, picture.entries), deadline)
 
-        looking(self._place, (root, f"{root}/**"), come, deadline)
+        act_on_picture(self._place, (root, f"{root}/**"), come, deadline)
 
     def _renew(self, entries: Mapping[str, Entry]) -> None:
-        """Renews the arrival that stands there: another one, if the process was stopped until the first had lapsed."""
+        """Renews the present arrival: a second one, if the process stood still until the first had expired."""
         self._came = len({*arrivals_in(entries, self._arrival), self._arrival.path})
         entry = entries.get(self._arrival.path)
         if entry and (self._lease is None or self._lease.revision != entry.revision):
             self._let_go()
-            # Believed by nobody: what stands in the picture is what counts.
+            # `until` is unused here; the picture decides.
             self._lease = Lease(entry.path, entry.revision, self._arrival.term, until=0.0)
             self._place.hold(self._lease)
 
     def _let_go(self) -> None:
-        lease, self._lease = self._lease, None
+        lease = self._lease
+        self._lease = None
         if lease:
             self._place.let_go(lease)
 
     def _withdraw(self) -> bool:
-        """Takes the arrival back; False if that is too late, since the barrier is open."""
+        """Takes the arrival back. Returns False if that is too late, because the barrier is open."""
         self._let_go()
-        while not is_open(barrier := self._entries.entry(self._arrival.root)):
+        while True:
+            barrier = self._entries.entry(self._arrival.root)
+            if is_open(barrier):
+                return False
             step = withdrawal(self._arrival, barrier)
-            try:
+            with suppress(Conflict):
                 self._place.commit(step.operations, step.guards, step.size, heeding=False)
-            except Conflict:
-                continue
-            return True
-        return False
+                return True
 
     def _give_up(self, error: BaseException) -> None:
         try:
             whole(self._withdraw)
         except CCSError as problem:
-            logger.info(
-                "an arrival at %r stays until its lease ends: %s (after %r)", self._arrival.name, problem, error
-            )
+            name = self._arrival.name
+            logger.info("an arrival at %r stays until its lease expires: %s (after %r)", name, problem, error)
 
     def _missed(self) -> str:
-        name, parties = self._arrival.name, self._arrival.parties
-        return (
-            f"{self._came} of {parties} had come to the barrier {name!r} after {self._timeout:g} s; wait for it again"
-        )
+        arrived = f"{self._came} of {self._arrival.parties} had arrived"
+        return f"{arrived} at the barrier {self._arrival.name!r} after {self._timeout:g} s; wait for it again"

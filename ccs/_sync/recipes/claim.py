@@ -1,13 +1,13 @@
 # Generated from ccs/_async/recipes/claim.py by scripts/twin. Do not edit.
-"""Claims: exclusive, expiring holds with fencing tokens, given to those who wait in the order in which they came.
+"""Claims: exclusive, expiring holds with fencing tokens, given to waiting callers in the order in which they came.
 
-Who has no ticket takes a claim in one commit, if neither it nor a ticket is there. Who has one takes it when the claim
-is gone and no older ticket is left, in one commit that removes the ticket. Claims and tickets are leases: what dies
-frees its place within a term. Waiting is a picture of the claim and its tickets, one for all who wait in a store, and
-costs the server nothing.
+A caller without a ticket claims in one commit, provided no claim or ticket exists. A caller with a ticket claims once the
+claim is gone and no older ticket exists, in one commit that removes its ticket. Claims and tickets are leases, so those of
+a process that dies expire. To wait, all callers of a store share one picture of the claim and its tickets, which costs the
+server nothing.
 
-Whatever an acquisition writes carries a random id of its own. So where it is cancelled, or its answer is lost, what it
-may have got is found and removed again.
+All that an acquisition writes carries its own random id. So if it is cancelled, or a reply is lost, its entries can be
+found and removed.
 """
 
 from __future__ import annotations
@@ -51,20 +51,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Claim", "break_claim", "claim_any", "claims_of"]
 
-# Seconds: the shortest ttl, the longest of a ticket, and for taking back what was not wanted; or for trying to, after the
-# server has not answered for as long as the caller wanted to wait.
-_SHORTEST, _TICKET, _PATIENCE, _AT_LAST = 0.01, 10.0, 1.0, 0.2
+# Seconds of the shortest ttl of a claim, and of the longest ttl of a ticket.
+_SHORTEST = 0.01
+_TICKET = 10.0
+# Seconds for withdrawing an acquisition, and for that after the server has not answered in the caller's time.
+_PATIENCE = 1.0
+_AT_LAST = 0.2
 
 
 class Claim(Local):
     """An exclusive hold on a resource, for `ttl` seconds at a time, renewed in the background while it is held.
 
-    Use it in a with block, or `acquire` and `release` it, by whatever task or thread, and again after that. The hold
-    belongs to this object: another one of the same agent has to wait like everybody else.
+    Use it in a with block, or `acquire` and `release` it, from any task or thread; it can be used again afterwards. The
+    hold belongs to this object: another claim of the same agent waits like any other.
 
-    Leaving the block releases it. If it was lost meanwhile, that is `ClaimLost`, unless another exception passes
-    through: that one is raised, and the loss is logged. Closing the store releases it, too. If the object is forgotten
-    while it holds, the background releases it within a second, with a `ResourceWarning`.
+    Leaving the block releases it, and so does closing the store. If the claim was lost, leaving raises `ClaimLost`, unless
+    another exception leaves the block: then the loss is logged. If the object is garbage collected while it holds, the
+    background releases it within a second, with a `ResourceWarning`.
     """
 
     def __init__(
@@ -77,8 +80,13 @@ class Claim(Local):
         wait: Duration = 0.0,
         note: Any = None,
     ) -> None:
-        self._entries, self._place, self._fenced, self._site = entries, entries.place, fenced, site_of(resource)
-        self._ttl, self._wait, self._note = seconds(ttl, "ttl", least=_SHORTEST), seconds(wait, "wait"), note
+        self._entries = entries
+        self._place = entries.place
+        self._fenced = fenced
+        self._site = site_of(resource)
+        self._ttl = seconds(ttl, "ttl", least=_SHORTEST)
+        self._wait = seconds(wait, "wait")
+        self._note = note
         self._lease: Lease | None = None
         self._attempt = ""
         self._released = self._acquiring = self._adopted = False
@@ -90,14 +98,14 @@ class Claim(Local):
 
     @property
     def resource(self) -> str:
-        """What it is on."""
+        """The name of the resource."""
         return self._site.resource
 
     @property
     def state(self) -> str:
         """`new`, `waiting` to be acquired, `held`, `lost` or `released`."""
         if self._lease is not None and not self._released:
-            if self._place.opening.inherited:  # nobody renews it here, and the parent goes on holding it
+            if self._place.opening.inherited:  # a forked child does not renew it, and the parent still holds it
                 return "lost"
             if self._lease.over:
                 return "released"
@@ -106,30 +114,31 @@ class Claim(Local):
 
     @property
     def held(self) -> bool:
-        """Whether it is held, as far as this process can know: it stops believing so before the server does.
+        """Whether it is held, as far as this process can know: it turns False before the claim expires on the server.
 
-        A look, and no guarantee for what is done after it: for that there is `context`, and the `token` for others.
+        It may be lost right after: to guard writes use `context`, and for other systems the `token`.
         """
         return self.state == "held"
 
     @property
     def lost(self) -> bool:
-        """Whether it was acquired, and lapsed without being released."""
+        """Whether it was acquired and has expired, or was taken away, before it was released."""
         return self.state == "lost"
 
     @property
     def token(self) -> int:
-        """The fencing token: of two holds on a resource, the later one has the larger. Hand it to other systems.
+        """The fencing token to give to other systems: a later hold on the resource has a larger one.
 
-        It is the revision of the commit that acquired the claim, and stays after the release.
+        It is the revision of the commit that acquired the claim, and stays the same after the release. Raises `Misuse` if
+        the claim was never acquired.
         """
         return self._last_hold().revision
 
     @property
     def context(self) -> Context:
-        """The same context, whose writes are `ClaimLost` once the claim is not held any more: decided in the commit.
+        """The same context, whose writes raise `ClaimLost` if the claim is no longer held; the commit itself checks it.
 
-        As long as it is in use, the claim is not taken for forgotten.
+        It keeps the claim object alive.
         """
         return self._fenced(Fence(self.resource, revision_guard(self._site.path, self._last_hold().revision), self))
 
@@ -152,28 +161,29 @@ class Claim(Local):
             logger.warning("%r was not released: %s", self, failure)
 
     def acquire(self, timeout: Duration | None = None) -> Claim:
-        """Takes the claim, after waiting in line for up to `timeout` seconds (None: the claim's own `wait`); itself.
+        """Takes the claim, waiting in line for up to `timeout` seconds (None: the claim's own `wait`). Returns itself.
 
-        `AlreadyClaimed` if it is not had by then. Those who wait get it in the order in which they came. With
-        `Unavailable(maybe_applied=True)` the resource may stay claimed until the ttl is over.
+        Raises `AlreadyClaimed` if it does not get the claim by then. Waiting callers are served in the order in which they
+        came. After `Unavailable(maybe_applied=True)` the resource may stay claimed until the ttl has passed.
         """
         wait = self._wait if timeout is None else seconds(timeout, "timeout")
         self._obtain(partial(self._take_in_time, time.monotonic() + wait) if wait else self._take_at_once)
         return self
 
     def release(self) -> None:
-        """Gives the claim back. `ClaimLost`, and nothing is changed, if it is not held any more."""
+        """Gives the claim back. Raises `ClaimLost`, and changes nothing, if it is no longer held."""
         lease = self._last_hold()
         if self._released:
             raise ClaimLost(self.resource)
         try:
-            self._released, self._adopted = True, False
+            self._released = True
+            self._adopted = False
             self._let_go(lease)
             self._commit([delete_op(lease.path)], [revision_guard(lease.path, lease.revision)])
         except Conflict as conflict:
             raise ClaimLost(self.resource) from conflict
         except Misuse:
-            # Refused before anything was sent, so it is held as before.
+            # Refused before anything was sent, so it is still held.
             self._released = False
             self._keep(lease)
             raise
@@ -185,7 +195,7 @@ class Claim(Local):
             raise
 
     def seize(self) -> bool:
-        """Takes it if it is free, for a with block that is entered later; whether it was. For the inside."""
+        """Takes the claim if it is free, for a with block that is entered later. Returns whether it did. Internal."""
         try:
             self._obtain(self._take)
         except Conflict:
@@ -198,7 +208,7 @@ class Claim(Local):
         self._own(lease)
 
     def _own(self, lease: Lease) -> None:
-        """From now on this object is the only one that can give it back: if it is forgotten, the background does it."""
+        """Makes this object the owner of the hold: if it is garbage collected, the background gives the hold back."""
         self._disown()
         holding = self._place.holding(lease.path, lease.revision)
         self._forgotten = weakref.finalize(self, self._place.holdings.note_forgotten, holding)
@@ -225,9 +235,11 @@ class Claim(Local):
             self._acquiring = True
             self._give_up()
             lease = take(attempt)
-            # In this order: who is interrupted in between takes it back, and does not hold it.
+            # In this order: an interrupt in between withdraws the attempt, and the claim is not held.
             self._own(lease)
-            self._lease, self._attempt, self._released = lease, attempt, False
+            self._lease = lease
+            self._attempt = attempt
+            self._released = False
         except (AlreadyClaimed, Conflict, Misuse):
             raise
         except Unavailable:
@@ -240,7 +252,7 @@ class Claim(Local):
             self._acquiring = False
 
     def _give_up(self) -> None:
-        # A hold that is not believed in any more may still stand: it must not keep its own claim waiting.
+        # A hold that seems lost may still exist on the server, where it would keep this claim waiting.
         if self._lease and not self._released:
             with suppress(ClaimLost):
                 self.release()
@@ -277,16 +289,18 @@ class Claim(Local):
                         return self._take(attempt, ticket)
                     except Conflict as conflict:
                         if conflict.path == ticket.path:
-                            break  # it has lapsed
-                        after = conflict.revision  # the picture was out of date: another look
+                            break  # the ticket has expired
+                        after = conflict.revision  # the picture was out of date: look again
             finally:
                 self._place.let_go(ticket)
 
     def _take(self, attempt: str, ticket: Lease | None = None) -> Lease:
-        free, first = version_guard(self._site.path, 0), nothing_below(self._site.queue)
-        also = [] if ticket is None else [delete_op(ticket.path)]
+        free = version_guard(self._site.path, 0)
+        first = nothing_below(self._site.queue)
+        also = []
         if ticket is not None:
             first = revision_guard(ticket.path, ticket.revision)
+            also = [delete_op(ticket.path)]
         value = {"holder": self._place.agent, "note": self._note, "id": attempt}
         lease = self._lend(self._site.path, value, self._term(), [free, first], also)
         if not lease.held(time.monotonic()):
@@ -294,7 +308,7 @@ class Claim(Local):
         return lease
 
     def _confirm(self, lease: Lease) -> None:
-        """The answer came so late that the claim may have lapsed: renews it, or `ClaimLost`."""
+        """Renews a claim whose reply came so late that it may have expired; raises `ClaimLost` if it has."""
         sent = time.monotonic()
         try:
             self._commit([renew_op(lease.path, millis(lease.ttl))], [revision_guard(lease.path, lease.revision)])
@@ -304,34 +318,37 @@ class Claim(Local):
         lease.renewed(sent, lease.ttl)
 
     def _line_up(self, attempt: str) -> Lease:
-        path, holder = self._site.ticket(attempt), {"holder": self._place.agent}
-        # Before it is there: a store that is closed meanwhile gives it back all the same.
+        path = self._site.ticket(attempt)
+        # Noted before it exists, so that a store that is closed meanwhile gives it back too.
         self._place.holding(path, None)
-        return self._lend(path, holder, self._term(_TICKET), [])
+        return self._lend(path, {"holder": self._place.agent}, self._term(_TICKET), [])
 
     def _lend(self, path: str, value: Any, ttl: float, guards: list[Guard], also: Sequence[Operation] = ()) -> Lease:
-        """Writes an entry that ends by itself unless it is renewed, and renews it from now on."""
-        raw, sent = encode(value, self._place.engine.max_value_bytes), time.monotonic()
+        """Writes an entry that expires after `ttl` seconds, and renews it from now on. Returns its lease."""
+        raw = encode(value, self._place.engine.max_value_bytes)
+        sent = time.monotonic()
         applied = self._place.commit([set_op(path, raw, millis(ttl)), *also], guards, len(raw), heeding=False)
         lease = Lease(path, applied.revision, ttl, sent + ttl)
         self._place.hold(lease)
         return lease
 
     def _term(self, most: float = float("inf")) -> float:
-        """For how long to lend at a time."""
+        """Returns the seconds of one lease: the ttl, bounded by the presence of the agent, and at most `most`."""
         return min(self._place.term(self._ttl), most)
 
     def _refusal(self) -> AlreadyClaimed:
         entry = self._entries.entry(self._site.path)
-        return AlreadyClaimed(self.resource, *((entry.agent, entry.expires_at) if entry else (None, None)))
+        holder = entry.agent if entry else None
+        until = entry.expires_at if entry else None
+        return AlreadyClaimed(self.resource, holder, until)
 
     def _withdraw(self, attempt: str, patience: float = _PATIENCE) -> None:
-        # Somebody was cancelled or interrupted, who should not wait long; this goes on even if it happens again.
+        # A worker, since a caller that was cancelled should not wait long, and may be cancelled again.
         Worker("ccs claim", partial(self._take_back, attempt)).finish(patience)
 
     def _take_back(self, attempt: str) -> None:
         try:
-            # After this commit, no earlier one that was on its way is applied any more.
+            # Once this commit is applied, an earlier one that was still on its way is refused.
             ticket = self._site.ticket(attempt)
             self._commit([delete_op(ticket)], [])
             self._place.holdings.remove(self._place.address, ticket, 0)
@@ -339,26 +356,27 @@ class Claim(Local):
             if entry and entry.value["id"] == attempt:
                 self._commit([delete_op(entry.path)], [revision_guard(entry.path, entry.revision)])
         except CCSError as error:
-            logger.info("what was left of %r lapses by itself: %s", self, error)
+            logger.info("what is left of %r expires by itself: %s", self, error)
 
     def _commit(self, operations: list[Operation], guards: list[Guard]) -> None:
         self._place.commit(operations, guards, 0, heeding=False)
 
 
 def break_claim(place: Place, resource: str) -> bool:
-    """Removes the claim on a resource, whoever has it; whether there was one."""
+    """Removes the claim on a resource, whoever holds it. Returns whether there was one."""
     applied = place.commit([delete_op(site_of(resource).path)], [], 0, heeding=False)
     return bool(applied.result[0])
 
 
 def claim_any(place: Place, resources: Iterable[str], claim: Callable[[str], Claim]) -> Claim | None:
-    """A claim on the first of the resources that is free, held already; None if none is."""
+    """Takes a claim on the first resource that is free. Returns it; None if no resource is free."""
     wanted = listed("resources", resources, "a list of resources, or use claim for one")
     sites = [site_of(resource) for resource in wanted]
     while free := _free(place, sites):
         for site in free:
-            if (taken := claim(site.resource)).seize():
-                return taken
+            candidate = claim(site.resource)
+            if candidate.seize():
+                return candidate
     return None
 
 
@@ -371,7 +389,7 @@ def _free(place: Place, sites: list[Site]) -> list[Site]:
 
 
 def claims_of(entries: Entries, patterns: tuple[str, ...]) -> list[ClaimInfo]:
-    """The claims on resources that match, sorted; all of them where no pattern is given."""
+    """Returns the claims on resources that match, sorted by resource; without a pattern, all claims."""
     matches = matcher_of(patterns).matches if patterns else lambda _: True
     infos = map(info_of, entries.snapshot(f"{CLAIMS}/**").values())
     return sorted((info for info in infos if matches(info.resource)), key=lambda info: info.resource)

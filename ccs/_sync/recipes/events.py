@@ -1,5 +1,5 @@
 # Generated from ccs/_async/recipes/events.py by scripts/twin. Do not edit.
-"""Events: told in the order of the commits, journaled with them, and gone from the state; and a bus made of them."""
+"""Events: published in the order of the commits and journaled with them, but not stored as entries; and a bus of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ccs._core.codec import encode
 from ccs._core.commits.commit import event_op
 from ccs._core.names.address import check_writable
 from ccs._local import Local
-from ccs._sync.changes.subscription import whole_of
+from ccs._sync.changes.subscription import unchanged
 from ccs._sync.changes.watch_kinds import EventWatch
 from ccs._sync.entries import Entries
 from ccs._sync.observing import call_back, pattern_list
@@ -25,7 +25,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def publish(entries: Entries, topic: str, data: Any) -> int:
-    """Tells an event, as a commit of its own; its revision."""
+    """Publishes an event, as a commit of its own. Returns its revision."""
     place = entries.place
     raw = encode(data, place.engine.max_value_bytes)
     applied = place.commit([event_op(check_writable(topic), raw)], [], len(raw), heeding=False)
@@ -33,8 +33,9 @@ def publish(entries: Entries, topic: str, data: Any) -> int:
 
 
 def event_watch(entries: Entries, patterns: tuple[str, ...], since: int | None) -> EventWatch:
-    """The events whose topics match, from the moment of entering or after a revision."""
-    place, _ = entries.place, matcher_of(patterns)
+    """Returns a watch of the events whose topics match, from the moment it is entered or after a revision."""
+    matcher_of(patterns)  # raises InvalidPattern
+    place = entries.place
     return EventWatch(place.engine, place.address, patterns or ("**",), since=since)
 
 
@@ -43,20 +44,21 @@ def on_event(
     patterns: Sequence[str | Sequence[str]],
     since: int | None,
     on_error: EventErrorCallback | None,
-    given: Callable[[Any], object] = whole_of,
+    argument_of: Callable[[Any], object] = unchanged,
 ) -> Callable[[F], F]:
-    """Registers a function to be called back with what is `given` of each event whose topic matches."""
+    """Returns a decorator: the function is called with `argument_of(event)` for each event whose topic matches."""
     wanted = tuple(pattern for one in patterns for pattern in pattern_list(one))
 
     def register(callback: F) -> F:
-        call_back(entries.place.engine, partial(event_watch, entries, wanted, since), callback, on_error, given)
+        watch = partial(event_watch, entries, wanted, since)
+        call_back(entries.place.engine, watch, callback, on_error, argument_of)
         return callback
 
     return register
 
 
 class EventBus(Local):
-    """Topics and callbacks, as of a bus inside one program, between all programs: ordered, and none lost."""
+    """A message bus between programs: topics and callbacks, in order, and no event lost."""
 
     def __init__(self, entries: Entries) -> None:
         self._entries = entries
@@ -65,15 +67,15 @@ class EventBus(Local):
         return f"<EventBus of {self._entries.place.address}>"
 
     def publish(self, topic: str, data: Any = None) -> int:
-        """Tells everybody who has subscribed to the topic; the event's revision."""
+        """Publishes an event to all subscribers of the topic. Returns its revision."""
         return publish(self._entries, topic, data)
 
     def subscribe(
         self, *topics: str | Sequence[str], since: int | None = None, on_error: EventErrorCallback | None = None
     ) -> Callable[[F], F]:
-        """Calls back with the data of each event of a topic, or of all that match: `callback(data)`, `on_error(error, event)`.
+        """Subscribes the decorated function: `callback(data)` is called with the data of each event whose topic matches.
 
-        As `Context.on_event` otherwise.
+        Otherwise as `Context.on_event`.
         """
         return on_event(self._entries, topics, since, on_error, _data_of)
 

@@ -1,5 +1,5 @@
 # Generated from ccs/_async/recipes/message.py by scripts/twin. Do not edit.
-"""A message, and what becomes of it: sent, answered, acknowledged, released."""
+"""A message: how it is sent, answered, acknowledged and released."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Message", "message_of", "send"]
 
 @dataclass(slots=True)
 class Delivery:
-    """How a message came here: where it may be settled, the hold on it, and how often it may be delivered."""
+    """The delivery of a message: the context, the hold on the message, and how often it may be delivered."""
 
     place: Place
     held: Guard | None
@@ -29,46 +29,47 @@ class Delivery:
 
 
 class SettledTwice(Misuse, ClaimLost):
-    """A message was settled by the same object before."""
+    """The same object has settled this message before."""
 
 
 class Message(Letter):
     """A message from one agent to a role: `id sender to type content sent_at attempts reply_to revision`.
 
-    `attempts` counts its deliveries, this one included; `revision` is that of its sending. The one that `receive`
-    returned is settled with `ack` or `release`, once: `Misuse` if it is done again. A copy of it, pickled or made by
-    `dataclasses.replace`, holds what it says, but cannot be settled.
+    `attempts` counts its deliveries, this one included; `revision` is that of its sending. A message from `receive` is
+    settled once, with `ack` or `release`; a second time raises `Misuse`. A copy, pickled or made by
+    `dataclasses.replace`, has the same fields, but cannot be settled.
     """
 
-    # Not a field: what `asdict` and pickle see of a message is what it says.
+    # Not a field, so that `asdict` and pickle leave it out.
     __slots__ = ("_delivery",)
     _delivery: Delivery
 
     def ack(self) -> None:
-        """Done with: it is never delivered again. Of a dead letter: it is forgotten.
+        """Acknowledges the message: it is never delivered again. Removes a dead letter.
 
-        `ClaimLost`, and nothing changes, if the message was not acknowledged within its lease and somebody else has
-        taken it since, or if it is settled already. As long as nobody has, a late ack still counts. `Misuse` of a message
-        that was not received, or that was settled by this very object.
+        Raises `ClaimLost`, and changes nothing, if the message is settled already, or if its lease expired and another
+        receiver has taken it since; until then a late ack still counts. Raises `Misuse` if the message was not received,
+        or if this object has settled it before.
         """
         self._settle(acknowledging(self, self._hold()))
 
     def release(self, delay: Duration = 0) -> None:
-        """Given back: it is delivered again, to anybody, at once or after `delay` seconds. Errors as of `ack`.
+        """Gives the message back: any receiver can get it, at once or after `delay` seconds. Raises as `ack` does.
 
-        If this was its last attempt, it moves to the dead letters.
+        After its last attempt it moves to the dead letters.
         """
-        held, wait = self._hold(), millis(delay, "delay") if seconds(delay, "delay") else 0
-        tries, place = self._delivery.tries, self._delivery.place
+        held = self._hold()
+        wait = millis(delay, "delay") if seconds(delay, "delay") else 0
+        tries = self._delivery.tries
         if not tries:
-            raise Misuse(f"message {self.id!r} is a dead letter: send its content anew, and ack it")
+            raise Misuse(f"message {self.id!r} is a dead letter: send its content again, and ack it")
         if self.attempts >= tries:
             return self._settle(burying(self, held))
         self._settle(releasing(self, held, wait))
-        return place.expect(wait or None)
+        return self._delivery.place.expect(wait or None)
 
     def reply(self, content: Any, *, type: str = "reply", ttl: Duration | None = None) -> Message:
-        """Sends an answer to the inbox of the sender's name, with `reply_to` this message. Errors as of `send`."""
+        """Sends an answer to the inbox named like the sender, with `reply_to` set. Returns it; raises as `send` does."""
         if not hasattr(self, "_delivery"):
             raise Misuse(f"{self._copied()}: use send(), with its sender as to and its id as reply_to")
         return send(self._delivery.place, Draft(self.sender, content, type, self.id, ttl, INBOX_LIMIT))
@@ -77,7 +78,7 @@ class Message(Letter):
         if not hasattr(self, "_delivery"):
             raise Misuse(f"{self._copied()}: settle the one that inbox.receive() returned, where it was received")
         if self._delivery.held is None:
-            raise Misuse(f"message {self.id!r} was not received: only what inbox.receive() gives can be settled")
+            raise Misuse(f"message {self.id!r} was not received: only a message from inbox.receive() can be settled")
         if self._delivery.settled:
             name = f"message {self.id} to {self.to}"
             raise SettledTwice(name, f"{name} was settled before, by this object: once is enough")
@@ -94,13 +95,14 @@ class Message(Letter):
             since = "was settled already, or has been delivered to somebody else since; nothing was changed: leave it"
             raise ClaimLost(name, f"{name} {since}") from conflict
         self._delivery.settled = True
-        if held := self._delivery.held:
+        held = self._delivery.held
+        if held:
             place = self._delivery.place
             place.holdings.remove(place.address, self.paths.at("leases", self.id), held.expected)
 
 
 def message_of(letter: Letter, place: Place, held: Guard | None = None, tries: int = 0) -> Message:
-    """The message that can be settled with `held`, and delivered so many times; 0: no more."""
+    """Returns the message that can be settled with the guard `held`, and delivered `tries` times (0: not again)."""
     known = {each.name: getattr(letter, each.name) for each in fields(Letter)}
     message = Message(**known)
     object.__setattr__(message, "_delivery", Delivery(place, held, tries))
@@ -108,18 +110,19 @@ def message_of(letter: Letter, place: Place, held: Guard | None = None, tries: i
 
 
 def send(place: Place, draft: Draft) -> Message:
-    """Sends one message, in a commit of its own."""
+    """Sends one message, in a commit of its own. Returns it."""
     outbox = Outbox(secrets.token_hex(8), place.engine.max_value_bytes)
     posted = outbox.put(draft)
     try:
         applied = place.commit([posted.operation], [posted.guard], len(posted.value), heeding=False)
     except Crowded as crowded:
-        place.expect(1)  # some may have expired while nobody was there to sweep
+        place.expect(1)  # messages may have expired while no client was there to sweep them
         raise outbox.refusal(crowded) from None
     place.expect(posted.ttl)
     return message_of(_letter(place.agent, draft, posted, applied), place)
 
 
 def _letter(sender: str, draft: Draft, posted: Posted, applied: Applied) -> Letter:
-    content, at = decode(posted.value)["content"], from_micros(applied.at)
-    return Letter(posted.id, sender, draft.to, draft.type, content, at, 0, draft.reply_to, applied.revision)
+    content = decode(posted.value)["content"]
+    sent_at = from_micros(applied.at)
+    return Letter(posted.id, sender, draft.to, draft.type, content, sent_at, 0, draft.reply_to, applied.revision)
