@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 
 import ccs
@@ -63,7 +64,7 @@ def observe(task: ccs.Context) -> None:
     print(f"each led once, under tokens that grow: {tokens == sorted(set(tokens))}")
 
 
-def end(processes: list[BaseProcess]) -> None:
+def end(processes: Sequence[BaseProcess]) -> None:
     """Waits for the candidates; the one that was killed is gone already."""
     for process in processes:
         process.join(TIMEOUT)

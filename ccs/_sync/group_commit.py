@@ -71,6 +71,22 @@ class _Caller:
                 pass  # another thread was faster
 
 
+# Python 3.13 does not cover the jump behind the `if` of a comprehension by the `with` around it: an interrupt there would
+# leave the lock locked. So no comprehension stands inside a `with`.
+
+
+def _without(callers: list[_Caller], caller: _Caller) -> list[_Caller]:
+    return [each for each in callers if each is not caller]
+
+
+def _unanswered(callers: list[_Caller]) -> list[_Caller]:
+    return [each for each in callers if each.answer is None]
+
+
+def _late(callers: list[_Caller], overdue: float) -> list[_Caller]:
+    return [each for each in callers if each.since <= overdue and each.answer is None]
+
+
 class GroupCommit:
     """Sends the commits of one context in groups. One for all that write there, so that there is one order."""
 
@@ -139,7 +155,7 @@ class GroupCommit:
     def _leave(self, caller: _Caller) -> None:
         with self._lock:
             if caller.answer is None:
-                self._waiting = [each for each in self._waiting if each is not caller]
+                self._waiting = _without(self._waiting, caller)
             if self._leader is caller:
                 self._leader = self._next_leader(caller)
             if self._leader and self._leader.asleep:
@@ -161,7 +177,7 @@ class GroupCommit:
     def _in_vain(self, caller: _Caller) -> Unavailable:
         with self._lock:
             # First out of the queue: a commit must not be sent once its caller was told that it was not.
-            self._waiting = [each for each in self._waiting if each is not caller]
+            self._waiting = _without(self._waiting, caller)
             sending = self._unanswered
         sent = sending is not None and caller in sending.members and not sending.patience.withdraw()
         return Unavailable(self._batches.server, sent, "the batch before this commit was not answered in time")
@@ -198,7 +214,7 @@ class GroupCommit:
     def _gather(self) -> Group[_Caller]:
         with self._lock:
             if len(self._waiting) > 1:
-                self._waiting = [caller for caller in self._waiting if caller.answer is None]
+                self._waiting = _unanswered(self._waiting)
             self._unanswered = sending = Group(self._numbers(), group(self._waiting))
         return sending
 
@@ -213,5 +229,5 @@ class GroupCommit:
     def _fail_waiting(self, overdue: float, error: Unavailable) -> None:
         # A caller that has waited as long, but was never sent, knows that nothing was applied.
         with self._lock:
-            late = [each for each in self._waiting if each.since <= overdue and each.answer is None]
+            late = _late(self._waiting, overdue)
         self._settle(late, [Unavailable(error.address, reason=error.reason) for _ in late])

@@ -17,7 +17,7 @@ class Rude:
 
 def deep() -> list[Any]:
     value: list[Any] = []
-    for _ in range(5_000):
+    for _ in range(200_000):
         value = [value]
     return value
 

@@ -46,7 +46,7 @@ class Listener:
         self._ready = threading.Event()
         self._closing = False
         self._farewells: set[asyncio.Future[None]] = set()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="ccs listener", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def __repr__(self) -> str:
         return repr(self._listener) if self._ready.is_set() else "<Listener, not started>"
@@ -54,13 +54,15 @@ class Listener:
     def open(self) -> None:
         """Starts the thread. Raises `Misuse` in a handler that interrupts this: a thread can be started only once."""
         refuse_interrupter(self.open)
+        if self._thread is None:  # not earlier: since Python 3.13 a thread made before a fork cannot be started after it
+            self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="ccs listener", daemon=True)
         if self._thread.ident is None:  # else an earlier call was interrupted here
             self._thread.start()
         self._ready.wait()
 
     def close(self) -> None:
         """Ends the thread, within a second."""
-        if self._ready.is_set() and self._thread.is_alive():
+        if self._ready.is_set() and self._thread and self._thread.is_alive():
             self._closing = True
             with suppress(RuntimeError):  # closed meanwhile by another thread
                 self._loop.call_soon_threadsafe(self._end.set)
@@ -132,7 +134,7 @@ class Listener:
         return self._connection
 
     def _call_soon(self, fn: Callable[..., object], *args: object) -> None:
-        if self._thread.is_alive():  # else closed, or in a forked child
+        if self._runs():  # else closed, or in a forked child
             with suppress(RuntimeError):  # closed meanwhile
                 self._loop.call_soon_threadsafe(fn, *args)
 
@@ -153,7 +155,7 @@ class Listener:
     def _do(self, coroutine: Coroutine[Any, Any, T]) -> T:
         try:
             self._refuse_interrupter()
-            if self._closing or not self._thread.is_alive():  # in a forked child the loop does not run
+            if self._closing or not self._runs():  # in a forked child the loop does not run
                 raise self._closed()
             doing = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         except BaseException:
@@ -171,7 +173,7 @@ class Listener:
     def _result(self, doing: Future[T]) -> T:
         while not wait([doing], _LOOK).done:
             # The loop may have ended just before it got this.
-            if not self._thread.is_alive():
+            if not self._runs():
                 raise self._closed()
         return doing.result()
 
@@ -179,6 +181,9 @@ class Listener:
         """Raises `Misuse` in a handler that interrupts the loop, or a thread that the loop may wait for."""
         if threading.current_thread() is self._thread or (self._connection and self._connection.is_read_here()):
             raise interrupter_refused()
+
+    def _runs(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
 
     def _closed(self) -> StoreClosed:
         return StoreClosed(f"the store at {self._settings[0].address} was closed; connect anew")
