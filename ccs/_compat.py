@@ -37,8 +37,8 @@ __all__ = [
     "async_here",
     "async_home",
     "async_maybe",
+    "async_shielded",
     "async_sleep",
-    "async_whole",
     "call",
     "callable_of",
     "calls_below",
@@ -47,8 +47,8 @@ __all__ = [
     "interrupter_refused",
     "maybe",
     "refuse_interrupter",
+    "shielded",
     "sleep",
-    "whole",
 ]
 
 T = TypeVar("T")
@@ -254,12 +254,12 @@ async def async_maybe(value: Awaitable[T] | T) -> T:
     return await value if inspect.isawaitable(value) else value
 
 
-def whole(fn: Callable[..., T], *args: object) -> T:
+def shielded(fn: Callable[..., T], *args: object) -> T:
     """Calls a function."""
     return fn(*args)
 
 
-async def async_whole(fn: Callable[..., Awaitable[T]], *args: object) -> T:
+async def async_shielded(fn: Callable[..., Awaitable[T]], *args: object) -> T:
     """Runs a coroutine function to its end, in a task; a caller who is cancelled meanwhile is so after that end."""
     doing = asyncio.ensure_future(fn(*args))
     cancelled: asyncio.CancelledError | None = None

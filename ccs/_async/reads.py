@@ -12,7 +12,7 @@ from ccs._core.codec import decode, validate
 from ccs._core.commits.entry import RawEntry, parse_entry, to_entry, value_in
 from ccs._core.commits.queries import (
     Found,
-    Matches,
+    PathTest,
     info_keys,
     page_arguments,
     parse_found,
@@ -163,16 +163,16 @@ class Reads(Local):
         """An entry with a deadline: only the server's clock knows whether that has passed."""
         return (await self._find([Exact(path)], _any)).entries.get(path)
 
-    async def _find(self, selectors: Iterable[Any], matches: Matches) -> Found:
+    async def _find(self, selectors: Iterable[Any], matches: PathTest) -> Found:
         return await self._page(read_arguments("entries", selectors), matches)
 
-    async def _page(self, arguments: Sequence[Any], matches: Matches) -> Found:
+    async def _page(self, arguments: Sequence[Any], matches: PathTest) -> Found:
         found = parse_found(await self._place.connection.script(READ, self._place.keys.all, arguments), matches)
         if found.hidden:
             self._place.sweep()
         return found
 
-    async def _list(self, selectors: Iterable[Any], matches: Matches) -> list[str]:
+    async def _list(self, selectors: Iterable[Any], matches: PathTest) -> list[str]:
         arguments = read_arguments("paths", selectors)
         reply = await self._place.connection.script(READ, self._place.keys.all, arguments)
         listed = parse_listed(reply, matches)

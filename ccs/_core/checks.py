@@ -10,7 +10,7 @@ from typing import Any
 from ccs._core.shown import shown
 from ccs.errors import InvalidValue
 
-__all__ = ["listed", "real", "whole"]
+__all__ = ["integer", "listed", "real"]
 
 # What a server can count to.
 _MOST = 2**63 - 1
@@ -23,7 +23,7 @@ def listed(name: str, value: object, wanted: str) -> list[Any]:
     return list(value)
 
 
-def whole(name: str, value: object, wanted: str, least: int = 0, most: float = _MOST) -> int:
+def integer(name: str, value: object, wanted: str, least: int = 0, most: float = _MOST) -> int:
     """The value, if it is a whole number from `least` to `most`; else `InvalidValue`, which says what is `wanted`."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise InvalidValue(f"{name} is {shown(value)}: give {wanted}")

@@ -41,7 +41,7 @@ from typing import Any, Final
 from msgpack import ExtType, Packer, Timestamp, unpackb  # type: ignore[import-untyped]  # it ships no types
 
 from ccs._core.values.record_kinds import is_record
-from ccs._core.values.refusals import Refused, key_step, refuse
+from ccs._core.values.refusals import Refused, key_subscript, refuse
 from ccs._core.values.scalars import READERS, WRITERS, is_numpy_scalar, numpy_number, write_integer, write_text
 from ccs._core.values.subclasses import BASES, as_base
 from ccs.errors import EncodingError, ValueTooLarge
@@ -164,7 +164,7 @@ def _plain_map(items: dict[Any, Any], in_record: bool, depth: int) -> dict[Any, 
         try:
             plain[plain_key] = _plain(item, in_record, depth)
         except Refused as refused:
-            refused.where.append(key_step(key))
+            refused.where.append(key_subscript(key))
             raise
     if len(plain) < len(items):
         raise Refused("dict", "two of its keys are stored as the same one")

@@ -18,7 +18,7 @@ from ccs._compat import calls_below, interrupter_refused
 from ccs._protocol.replies import ServerError, pack
 from ccs.errors import CCSError, Misuse, Unavailable
 
-__all__ = ["MemoryConnection", "forget", "interrupts", "register"]
+__all__ = ["FakeConnection", "forget", "interrupts", "register"]
 
 _PRIVATE = "\0private "
 _INSTALL = "pip install 'collaborative-context-store[testing]'"
@@ -67,7 +67,7 @@ def forget(name: str) -> None:
         _servers.pop(name, None)
 
 
-class MemoryConnection:
+class FakeConnection:
     """A connection to the server of a name."""
 
     def __init__(self, name: str) -> None:
@@ -127,7 +127,7 @@ def _try_out() -> None:
     """Whether what is installed works together is found out here, and not by the first command."""
     name = _private()
     _servers[name] = _Server()
-    connection = MemoryConnection(name)
+    connection = FakeConnection(name)
     connection.send(pack(("EVAL", "return {KEYS[1], 1}", "1", "a")))
     answer = connection.receive()
     if answer != [b"a", 1]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ccs._core.names.system_paths import as_segment
-from ccs._core.recipes.agreement import Verdict, ballot_of, judge, next_step
+from ccs._core.recipes.agreement import Verdict, ballot_of, judge, next_action
 from ccs.errors import InvalidPath, InvalidValue
 
 ABC = ("a", "b", "c")
@@ -38,7 +38,7 @@ def test_time_decides_only_when_it_is_up() -> None:
 
 def test_a_step_rests_on_all_votes_if_it_decides_and_else_on_the_own_one() -> None:
     def guarded(vote: bool) -> list[str]:
-        step = next_step(ballot_of("n", ABC, "a", vote, 30), {}, set())
+        step = next_action(ballot_of("n", ABC, "a", vote, 30), {}, set())
         assert step
         assert not hasattr(step, "committed")
         return [guard.path for guard in step.guards]

@@ -149,25 +149,25 @@ def test_a_read_that_was_outrun_is_told_from_a_guard_of_the_users() -> None:
     found = {"a": raw({"old": 1}, 2_000_000_000)}
     operation, held = set_op("a", encode({"new": 1})), policies(("**", "merge"))
     outrun = ccs.Conflict("a", 2_000_000_000, 9, 3_000_000_000, "y")
-    assert plan(held, Commit("x", [operation]), found, LIMIT).outrun(outrun)
-    assert not plan(held, Commit("x", [operation]), found, LIMIT).outrun(ccs.Conflict("b", 2_000_000_000, 9, 9, "y"))
+    assert plan(held, Commit("x", [operation]), found, LIMIT).may_retry(outrun)
+    assert not plan(held, Commit("x", [operation]), found, LIMIT).may_retry(ccs.Conflict("b", 2_000_000_000, 9, 9, "y"))
     for guard in revision_guard("a", 2_000_000_000), version_guard("a", 4):
         planned = plan(held, Commit("x", [operation], [guard]), found, LIMIT)
         lost = ccs.Conflict("a", guard.expected, 9, 3_000_000_000, "y")
-        assert not planned.outrun(lost)
-        assert planned.told(lost) is lost
+        assert not planned.may_retry(lost)
+        assert planned.as_reported(lost) is lost
 
 
 @pytest.mark.parametrize("policy", ["reject", "write-once"])
 def test_a_conflict_names_the_policy_unless_a_guard_of_the_users_failed(policy: str) -> None:
     held, found = policies(("**", policy)), ccs.Conflict("a", 0, 9, 3_000_000_000, "y")
-    told = plan(held, Commit("x", [set_op("a", b"")]), {}, LIMIT).told(found)
+    told = plan(held, Commit("x", [set_op("a", b"")]), {}, LIMIT).as_reported(found)
     assert (told.policy, told.path, told.version, told.revision, told.agent) == (policy, "a", 9, 3_000_000_000, "y")
     assert policy in str(told)
     for guard in version_guard("a", 0), revision_guard("a", 0):
-        assert plan(held, Commit("x", [set_op("a", b"")], [guard]), {}, LIMIT).told(found) is found
+        assert plan(held, Commit("x", [set_op("a", b"")], [guard]), {}, LIMIT).as_reported(found) is found
     other = ccs.Conflict("b", 0, 9, 3_000_000_000, "y")
-    assert plan(held, Commit("x", [set_op("a", b"")]), {}, LIMIT).told(other) is other
+    assert plan(held, Commit("x", [set_op("a", b"")]), {}, LIMIT).as_reported(other) is other
 
 
 def test_a_policy_has_one_of_four_names() -> None:

@@ -229,13 +229,13 @@ def test_threads_that_ask_for_a_name_at_once_share_one_server(monkeypatch: pytes
 
 async def test_a_connection_can_be_woken_as_soon_as_it_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     """Given a thread that sends a command just as another connection begins to listen, then neither is the worse for it."""
-    listen = fake_server.MemoryConnection.listen
+    listen = fake_server.FakeConnection.listen
 
     def woken_at_once(self: Any, on_ready: Any) -> None:
         listen(self, on_ready)
         on_ready()
 
-    monkeypatch.setattr(fake_server.MemoryConnection, "listen", woken_at_once)
+    monkeypatch.setattr(fake_server.FakeConnection, "listen", woken_at_once)
     async with ccs.aio.connect("memory://") as store, store.task("42").watch("a") as changes:
         await store.task("42").set("a", 1)
         assert (await changes.receive(timeout=scaled(10))).value == 1
@@ -254,7 +254,7 @@ async def test_what_is_wrong_with_one_connection_does_not_concern_others(monkeyp
             return True
 
         with monkeypatch.context() as patched:
-            patched.setattr(fake_server.MemoryConnection, "ready", property(ready))
+            patched.setattr(fake_server.FakeConnection, "ready", property(ready))
             sending = store._engine.connection._link._talk.wire
             sending._connection.send(b"*1\r\n$4\r\nPING\r\n")
             assert sending._connection.receive() == b"PONG"

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from ccs._async.engine import Engine
 from ccs._core.changes.mailbox import Mailbox
-from ccs._core.checks import whole
+from ccs._core.checks import integer
 from ccs._core.codec import decode
 from ccs._core.commits.entry import to_entry
 from ccs._core.commits.journal import (
@@ -78,13 +78,13 @@ class Watch(Local):
         if initial and since is not None:
             raise InvalidValue("initial=True starts from the present: since cannot be given with it")
         if since is not None:
-            whole("since", since, "a revision, or 0 for everything")
+            integer("since", since, "a revision, or 0 for everything")
         self._engine, self._address, self._patterns = engine, address, patterns
         self._matcher = compile_patterns(patterns)
         self._since, self._initial = since, initial
         self._listener, self._signal = engine.listener, engine.listener.signal()
-        most = whole("buffer", buffer, "how many changes to hold")
-        most_bytes = whole("buffer_bytes", buffer_bytes, "how many bytes of changes to hold")
+        most = integer("buffer", buffer, "how many changes to hold")
+        most_bytes = integer("buffer_bytes", buffer_bytes, "how many bytes of changes to hold")
         self._mailbox = Mailbox(self._matcher, max(1, most), max(1, most_bytes), self._signal.set)
         self._queue: deque[tuple[Any, Cursor | None]] = deque()
         self._read = self._handed = Cursor(since or 0)
@@ -361,7 +361,7 @@ class Watch(Local):
             raise ContextGone(self._address)
         try:
             changes = self._changed(record)
-            outcome = _outcome(record.steps[0].after) if record.finishes else self._outcome
+            outcome = _outcome(record.operations[0].after) if record.finishes else self._outcome
         except MALFORMED as error:
             raise HistoryDamaged(self._address, record.revision) from error
         self._finished = record.finishes

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ccs._async.changes.watch import Watch
 from ccs._async.engine import Engine
-from ccs._core.commits.journal import Record, changes_of, events_of, told_by, written_by
+from ccs._core.commits.journal import Record, changes_and_events_of, changes_of, events_of, written_by
 from ccs._log import logger
 from ccs.errors import ContextGone
 from ccs.types import Change, Entry, Event
@@ -47,7 +47,7 @@ class Tail(Watch):
     """A watch that yields changes and events alike: everything that is told."""
 
     def _changed(self, record: Record) -> Sequence[Change | Event]:
-        return told_by(record, self._address, self._matcher)
+        return changes_and_events_of(record, self._address, self._matcher)
 
 
 class Committed(NamedTuple):

@@ -13,7 +13,7 @@ from ccs._async.memory.embeddings import Space
 from ccs._async.memory.search_index import Index
 from ccs._async.memory.stored import forget, listed, stored_at
 from ccs._compat import async_sleep
-from ccs._core.checks import whole
+from ccs._core.checks import integer
 from ccs._core.codec import encode
 from ccs._core.commits.commit import revision_guard, set_op, version_guard
 from ccs._core.memory.filters import Accept
@@ -82,7 +82,7 @@ class Procedural(Local):
 
         It sees what was learned and reinforced before, by anybody. `NoEmbedder` if a text is asked for and there is none.
         """
-        count, least = whole("top_k", top_k, "how many, at least 1", 1), share("min_confidence", min_confidence)
+        count, least = integer("top_k", top_k, "how many, at least 1", 1), share("min_confidence", min_confidence)
         query = await self._space.query(text_or_embedding)
         index: Index = self._place.engine.shared((PROCEDURES, self._place.address), self._index)
 

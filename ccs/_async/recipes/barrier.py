@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from ccs._async.changes.watch_kinds import Picture
 from ccs._async.entries import Entries
 from ccs._async.recipes.waiting import looking, take
-from ccs._compat import async_whole
+from ccs._compat import async_shielded
 from ccs._core.names.pattern import escape
-from ccs._core.recipes.barrier import Arrival, arrival_at, arrivals_in, check_parties, is_open, next_step, withdrawal
+from ccs._core.recipes.barrier import Arrival, arrival_at, arrivals_in, check_parties, is_open, next_action, withdrawal
 from ccs._core.recipes.lease import Lease
 from ccs._core.times import Duration, seconds
 from ccs._log import logger
@@ -37,7 +37,7 @@ class Barrier:
         try:
             await self._pass(time.monotonic() + self._timeout)
         except TimeoutError:
-            if await async_whole(self._withdraw):
+            if await async_shielded(self._withdraw):
                 raise TimeoutError(self._missed()) from None
         except BaseException as error:
             await self._give_up(error)
@@ -55,7 +55,7 @@ class Barrier:
                 if is_open(barrier):
                     return
                 self._renew(picture.entries)
-                await take(self._place, picture, next_step(self._arrival, picture.entries), deadline)
+                await take(self._place, picture, next_action(self._arrival, picture.entries), deadline)
 
         await looking(self._place, (root, f"{root}/**"), come, deadline)
 
@@ -88,7 +88,7 @@ class Barrier:
 
     async def _give_up(self, error: BaseException) -> None:
         try:
-            await async_whole(self._withdraw)
+            await async_shielded(self._withdraw)
         except CCSError as problem:
             logger.info(
                 "an arrival at %r stays until its lease ends: %s (after %r)", self._arrival.name, problem, error

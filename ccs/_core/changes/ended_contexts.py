@@ -36,7 +36,7 @@ class Ends:
         if self._suspects.get(address, 0) <= revision:
             self._suspects.pop(address, None)
 
-    def heard(self, address: str, revision: int) -> None:
+    def received(self, address: str, revision: int) -> None:
         """A commit was heard: if it is the last one of a suspect, that was only late."""
         if self._suspects.get(address) == revision:
             del self._suspects[address]

@@ -25,7 +25,7 @@ class Feed:
         self.mailboxes: tuple[Mailbox, ...] = ()
         self.last: int | None = None
         self.ahead = 0
-        self.heard = False
+        self.received = False
 
     def __repr__(self) -> str:
         return f"<Feed of {self.address} at {self.last} for {len(self.mailboxes)} watches>"
@@ -33,7 +33,7 @@ class Feed:
     def deliver(self, record: Record) -> bool:
         """The next message; whether it follows the last. If not, the journal is the truth, not the channel."""
         with self._lock:
-            self.heard = True
+            self.received = True
             follows = record.previous == self.last and not record.previous < self.ahead < record.revision
             for mailbox in self.mailboxes:
                 mailbox.offer(record) if follows else mailbox.nudge()
@@ -45,7 +45,7 @@ class Feed:
 
     def doubt(self) -> None:
         """What was heard before counts for nothing: unless a commit is heard first, the next check looks at the journal."""
-        self.heard = False
+        self.received = False
 
     def anchor(self, last: int) -> None:
         """A journal read that began after the subscription found this to be the newest revision."""
@@ -57,7 +57,7 @@ class Feed:
     def check(self, page: JournalPage) -> bool:
         """Compares with the journal, if there was a silence; whether something was missed, which is read from there."""
         with self._lock:
-            silent, self.heard = not self.heard or not page.exists, False
+            silent, self.received = not self.received or not page.exists, False
             missed = silent and (page.last != self.last or page.last < self.ahead)
             if missed:
                 self.last = self.ahead = page.last

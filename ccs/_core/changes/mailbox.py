@@ -85,7 +85,7 @@ class Mailbox:
     def _wanted(self, record: Record) -> int:
         if record.finishes or record.drops:
             return 1
-        return sum(1 for step in record.steps if self.matcher.matches(step.path))
+        return sum(1 for step in record.operations if self.matcher.matches(step.path))
 
     def _fits(self, count: int, size: int) -> bool:
         changes, held = self._put - self._taken, self._put_bytes - self._taken_bytes

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from ccs._core.checks import whole
+from ccs._core.checks import integer
 from ccs._core.commits.entry import RawEntry, parse_entry
 from ccs._core.commits.journal import Record, changes_of
 from ccs._core.names.pattern import Matcher
@@ -31,7 +31,7 @@ class Moment(NamedTuple):
         """What a caller means; `InvalidValue` where it is neither a revision nor an aware datetime."""
         if isinstance(when, datetime):
             return cls(None, to_micros(when))
-        return cls(whole("the revision", when, "a revision, 0 for the beginning, or an aware datetime"), 0)
+        return cls(integer("the revision", when, "a revision, 0 for the beginning, or an aware datetime"), 0)
 
     def covers(self, record: Record) -> bool:
         """Whether the commit had happened by then."""
@@ -48,7 +48,7 @@ class Moment(NamedTuple):
 
 def undo(entries: dict[str, RawEntry], record: Record, matcher: Matcher) -> None:
     """Takes a commit back: the entries stand as they did before it."""
-    for step in reversed(record.steps):
+    for step in reversed(record.operations):
         if step.kind not in _WRITING or not matcher.matches(step.path):
             continue
         if step.before:
@@ -64,10 +64,12 @@ def alive_at(entries: Mapping[str, RawEntry], at: int) -> dict[str, RawEntry]:
 
 def without_due(record: Record, at: int) -> Record:
     """The commit, but for the end of what was past its deadline at a moment (server microseconds) already."""
-    if all(step.kind != _EXPIRED for step in record.steps):
+    if all(step.kind != _EXPIRED for step in record.operations):
         return record
-    was_due = (step.kind == _EXPIRED and parse_entry(step.before).due(at // 1000) for step in record.steps)
-    return replace(record, steps=tuple(step for step, was in zip(record.steps, was_due, strict=True) if not was))
+    was_due = (step.kind == _EXPIRED and parse_entry(step.before).due(at // 1000) for step in record.operations)
+    return replace(
+        record, operations=tuple(step for step, was in zip(record.operations, was_due, strict=True) if not was)
+    )
 
 
 def net_changes(records: Iterable[Record], address: str, matcher: Matcher) -> list[Change]:

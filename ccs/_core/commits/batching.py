@@ -10,15 +10,15 @@ from typing import Any, Generic, Protocol, TypeVar
 from ccs._core.commits.commit import Commit
 from ccs._core.retry import Patience
 
-__all__ = ["Asking", "Group", "Waiting", "group"]
+__all__ = ["Group", "Pending", "Waiting", "group"]
 
 _MOST, _MOST_BYTES = 512, 1024 * 1024
 
 A = TypeVar("A")
-W = TypeVar("W", bound="Asking")
+W = TypeVar("W", bound="Pending")
 
 
-class Asking(Protocol):
+class Pending(Protocol):
     """Who waits with a commit."""
 
     @property

@@ -32,7 +32,8 @@ __all__ = [
     "Cursor",
     "JournalPage",
     "Record",
-    "Step",
+    "RecordOperation",
+    "changes_and_events_of",
     "changes_of",
     "check_resume",
     "check_since",
@@ -43,7 +44,6 @@ __all__ = [
     "parse_page",
     "parse_record",
     "raw_record_at",
-    "told_by",
     "written_by",
 ]
 
@@ -64,7 +64,7 @@ class Cursor(NamedTuple):
     identity: bytes = b""
 
 
-class Step(NamedTuple):
+class RecordOperation(NamedTuple):
     """One operation of a record: `s`et, `d`elete, e`x`pire, `f`inish or `g`one, with the raw entries around it.
 
     Of an `e`vent, `path` is the topic, and `after` the data alone.
@@ -87,7 +87,7 @@ class Record:
     deadline: int
     expiry: int
     agent: str
-    steps: tuple[Step, ...]
+    operations: tuple[RecordOperation, ...]
     size: int
 
     @property
@@ -98,12 +98,12 @@ class Record:
     @property
     def finishes(self) -> bool:
         """Whether this commit finished its context."""
-        return self.steps[0].kind == _FINISH
+        return self.operations[0].kind == _FINISH
 
     @property
     def drops(self) -> bool:
         """Whether this says that the context was dropped."""
-        return self.steps[0].kind == b"g"
+        return self.operations[0].kind == b"g"
 
 
 def parse_record(raw: bytes) -> Record:
@@ -117,7 +117,9 @@ def parse_record(raw: bytes) -> Record:
         before_end = path_end + int(words[i + 2])
         after_end = before_end + int(words[i + 3])
         steps.append(
-            Step(words[i], body[start:path_end].decode(), body[path_end:before_end], body[before_end:after_end])
+            RecordOperation(
+                words[i], body[start:path_end].decode(), body[path_end:before_end], body[before_end:after_end]
+            )
         )
         start = after_end
     if not steps or start != len(body):
@@ -180,7 +182,7 @@ def changes_of(record: Record, address: str, matcher: Matcher) -> list[Change]:
     """The changes of a commit that match, in the order of its operations; their values are decoded anew."""
     return [
         _change(record, step, address)
-        for step in record.steps
+        for step in record.operations
         if step.kind in _OPERATIONS and matcher.matches(step.path)
     ]
 
@@ -189,15 +191,15 @@ def events_of(record: Record, address: str, matcher: Matcher) -> list[Event]:
     """The events of a commit whose topics match, in order; their data is decoded anew."""
     return [
         Event(step.path, decode(step.after), record.agent, from_micros(record.at), record.revision, address)
-        for step in record.steps
+        for step in record.operations
         if step.kind == _EVENT and matcher.matches(step.path)
     ]
 
 
-def told_by(record: Record, address: str, matcher: Matcher) -> list[Change | Event]:
+def changes_and_events_of(record: Record, address: str, matcher: Matcher) -> list[Change | Event]:
     """The changes and the events of a commit that match, in the order of its operations."""
     events, changes = iter(events_of(record, address, matcher)), iter(changes_of(record, address, matcher))
-    kinds = [step.kind for step in record.steps if matcher.matches(step.path)]
+    kinds = [step.kind for step in record.operations if matcher.matches(step.path)]
     return [
         next(events) if kind == _EVENT else next(changes) for kind in kinds if kind == _EVENT or kind in _OPERATIONS
     ]
@@ -207,12 +209,12 @@ def written_by(record: Record, matcher: Matcher) -> list[tuple[str, Entry | None
     """The paths that match and that a commit wrote, each with the entry there after it, None where it was removed."""
     return [
         (step.path, to_entry(step.path, parse_entry(step.after)) if step.after else None)
-        for step in record.steps
+        for step in record.operations
         if step.kind in _OPERATIONS and matcher.matches(step.path)
     ]
 
 
-def _change(record: Record, step: Step, address: str) -> Change:
+def _change(record: Record, step: RecordOperation, address: str) -> Change:
     before = parse_entry(step.before) if step.before else None
     after = parse_entry(step.after) if step.after else None
     shown = after or before

@@ -30,7 +30,7 @@ __all__ = [
 
 _PAGE_BYTES = 4 * 1024 * 1024
 
-Matches = Callable[[str], bool]
+PathTest = Callable[[str], bool]
 
 
 class Found(NamedTuple):
@@ -65,7 +65,7 @@ def page_arguments(selector: Exact | Below, after: str, limit: int) -> list[Argu
     return ["entries", "b", selector.prefix, after, str(limit)]
 
 
-def parse_found(reply: Sequence[Any], matches: Matches, *, due: bool = False) -> Found:
+def parse_found(reply: Sequence[Any], matches: PathTest, *, due: bool = False) -> Found:
     """The entries of a reply that match, by path; those that are past their deadline only with `due`."""
     now, flat = int(reply[1]), reply[2]
     found: dict[str, RawEntry] = {}
@@ -82,7 +82,7 @@ def parse_found(reply: Sequence[Any], matches: Matches, *, due: bool = False) ->
     return Found(int(reply[0]), found, path, hidden)
 
 
-def parse_listed(reply: Sequence[Any], matches: Matches) -> Listed:
+def parse_listed(reply: Sequence[Any], matches: PathTest) -> Listed:
     """The paths of a reply that match and are not due, sorted."""
     due = set(reply[3])
     paths = {raw.decode() for raw in reply[2] if raw not in due}

@@ -11,7 +11,7 @@ from ccs._core.shown import shown
 from ccs.errors import InvalidPath
 from ccs.types import Change, MemoryEvent
 
-__all__ = ["MEMORY_SCOPES", "memory_event", "said_since", "scope_address"]
+__all__ = ["MEMORY_SCOPES", "changes_after", "memory_event", "scope_address"]
 
 MEMORY_SCOPES = {"workflow": "tasks", "session": "sessions", "actor": "actors", "global": ""}
 """The kind of context that each is, from the most specific to the widest."""
@@ -39,7 +39,7 @@ def memory_event(change: Change, scope: str, scope_id: str) -> MemoryEvent:
     )
 
 
-def said_since(changes: Iterable[Change], since: int | datetime | None) -> list[Change]:
+def changes_after(changes: Iterable[Change], since: int | datetime | None) -> list[Change]:
     """Those of the changes that came after a revision or a moment; `InvalidValue` where it is neither."""
     if since is None:
         return list(changes)

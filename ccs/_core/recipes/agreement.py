@@ -17,14 +17,14 @@ from ccs._core.codec import encode
 from ccs._core.commits.commit import delete_op, set_op
 from ccs._core.names.address import check_agent, check_path
 from ccs._core.names.system_paths import as_segment
-from ccs._core.recipes.guarded_commit import Step, unchanged
+from ccs._core.recipes.guarded_commit import GuardedCommit, unchanged
 from ccs._core.recipes.presence import agents_in
 from ccs._core.shown import shown
 from ccs._core.times import Duration, millis
 from ccs.errors import InvalidValue
 from ccs.types import Decision, Entry
 
-__all__ = ["Ballot", "Verdict", "ballot_of", "judge", "next_step"]
+__all__ = ["Ballot", "Verdict", "ballot_of", "judge", "next_action"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def judge(parties: Iterable[str], votes: Mapping[str, bool], is_open: bool, gone
     return None if is_open else Verdict(False, f"the time was up without a vote of {_shown(missing)}")
 
 
-def next_step(ballot: Ballot, entries: Mapping[str, Entry], seen: Set[str]) -> Decision | Step | None:
+def next_action(ballot: Ballot, entries: Mapping[str, Entry], seen: Set[str]) -> Decision | GuardedCommit | None:
     """What a party does about what stands there, having `seen` these agents as members; None: nothing before it changes.
 
     `InvalidValue` if it is between other parties.
@@ -113,7 +113,7 @@ def next_step(ballot: Ballot, entries: Mapping[str, Entry], seen: Set[str]) -> D
     return _step(ballot, entries, values) if values else None
 
 
-def _step(ballot: Ballot, entries: Mapping[str, Entry], values: Mapping[str, Any]) -> Step:
+def _step(ballot: Ballot, entries: Mapping[str, Entry], values: Mapping[str, Any]) -> GuardedCommit:
     """All of it in one commit, guarded by what it rests on: a vote by the own one, a decision by all of them."""
     opens, decides = ballot.terms in values, ballot.decision in values
     encoded = {path: encode(value) for path, value in values.items()}
@@ -124,7 +124,7 @@ def _step(ballot: Ballot, entries: Mapping[str, Entry], values: Mapping[str, Any
         operations.append(delete_op(ballot.deadline))
     voters = ballot.parties if decides else [ballot.party]
     rests_on = [ballot.terms, ballot.deadline, ballot.decision, *map(ballot.vote_of, voters)]
-    return Step(operations, unchanged(entries, rests_on), sum(map(len, encoded.values())), ballot.timeout)
+    return GuardedCommit(operations, unchanged(entries, rests_on), sum(map(len, encoded.values())), ballot.timeout)
 
 
 def _terms(ballot: Ballot, present: Set[str]) -> dict[str, Any]:

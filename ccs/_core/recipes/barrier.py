@@ -10,17 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ccs._core.checks import whole
+from ccs._core.checks import integer
 from ccs._core.codec import encode
 from ccs._core.commits.commit import delete_op, set_op
 from ccs._core.names.system_paths import as_segment
-from ccs._core.recipes.guarded_commit import Step, unchanged
+from ccs._core.recipes.guarded_commit import GuardedCommit, unchanged
 from ccs._core.shown import shown
 from ccs._core.times import millis
 from ccs.errors import InvalidValue
 from ccs.types import Entry
 
-__all__ = ["Arrival", "arrival_at", "arrivals_in", "check_parties", "is_open", "next_step", "withdrawal"]
+__all__ = ["Arrival", "arrival_at", "arrivals_in", "check_parties", "is_open", "next_action", "withdrawal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Arrival:
 def arrival_at(name: str, id: str, parties: int, term: float) -> Arrival:
     """An arrival, if it makes sense; `InvalidValue` or `InvalidPath` otherwise."""
     root = f"@barriers/{as_segment(name)}"
-    return Arrival(name, root, f"{root}/{id}", whole("parties", parties, "how many it takes, at least one", 1), term)
+    return Arrival(name, root, f"{root}/{id}", integer("parties", parties, "how many it takes, at least one", 1), term)
 
 
 def is_open(barrier: Entry | None) -> bool:
@@ -58,7 +58,7 @@ def arrivals_in(entries: Mapping[str, Entry], arrival: Arrival) -> list[str]:
     return [path for path in entries if path != arrival.root]
 
 
-def next_step(arrival: Arrival, entries: Mapping[str, Entry]) -> Step | None:
+def next_action(arrival: Arrival, entries: Mapping[str, Entry]) -> GuardedCommit | None:
     """What to do before the barrier is open: open it, or arrive; None: wait."""
     others = [path for path in arrivals_in(entries, arrival) if path != arrival.path]
     if len(others) + 1 >= arrival.parties:
@@ -66,24 +66,24 @@ def next_step(arrival: Arrival, entries: Mapping[str, Entry]) -> Step | None:
     return None if arrival.path in entries else _arriving(arrival, entries)
 
 
-def withdrawal(arrival: Arrival, barrier: Entry | None) -> Step:
+def withdrawal(arrival: Arrival, barrier: Entry | None) -> GuardedCommit:
     """How to take an arrival back, unless the barrier opens first."""
     entries = {arrival.root: barrier} if barrier else {}
-    return Step([delete_op(arrival.path)], unchanged(entries, [arrival.root]), 0)
+    return GuardedCommit([delete_op(arrival.path)], unchanged(entries, [arrival.root]), 0)
 
 
-def _opening(arrival: Arrival, entries: Mapping[str, Entry], others: list[str]) -> Step:
+def _opening(arrival: Arrival, entries: Mapping[str, Entry], others: list[str]) -> GuardedCommit:
     raw = _written(arrival, True)
     operations = [set_op(arrival.root, raw), *map(delete_op, [*others, arrival.path])]
-    return Step(operations, unchanged(entries, [arrival.root, *others[: arrival.parties - 1]]), len(raw))
+    return GuardedCommit(operations, unchanged(entries, [arrival.root, *others[: arrival.parties - 1]]), len(raw))
 
 
-def _arriving(arrival: Arrival, entries: Mapping[str, Entry]) -> Step:
+def _arriving(arrival: Arrival, entries: Mapping[str, Entry]) -> GuardedCommit:
     raw, empty, ttl = _written(arrival, False), encode({}), millis(arrival.term)
     operations = [set_op(arrival.path, empty, ttl)]
     if arrival.root not in entries:
         operations.append(set_op(arrival.root, raw))
-    return Step(operations, unchanged(entries, [arrival.root]), len(raw) + len(empty), ttl)
+    return GuardedCommit(operations, unchanged(entries, [arrival.root]), len(raw) + len(empty), ttl)
 
 
 def _written(arrival: Arrival, opened: bool) -> bytes:

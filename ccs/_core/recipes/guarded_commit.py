@@ -8,10 +8,10 @@ from typing import NamedTuple
 from ccs._core.commits.commit import Guard, Operation, revision_guard
 from ccs.types import Entry
 
-__all__ = ["Step", "unchanged"]
+__all__ = ["GuardedCommit", "unchanged"]
 
 
-class Step(NamedTuple):
+class GuardedCommit(NamedTuple):
     """What to write, if the guards hold; `size` is that of the values, `ttl` (ms) that of an entry among them."""
 
     operations: list[Operation]

@@ -24,9 +24,10 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from ccs._core.codec import encode
-from ccs._core.commits.commit import Guard, Operation, delete_op, revision_guard, set_op
+from ccs._core.commits.commit import Guard, delete_op, revision_guard, set_op
 from ccs._core.names.pattern import escape
 from ccs._core.names.system_paths import system_path
+from ccs._core.recipes.guarded_commit import GuardedCommit
 from ccs._core.times import millis
 from ccs.types import Entry
 
@@ -34,7 +35,6 @@ __all__ = [
     "Desk",
     "InboxPaths",
     "Letter",
-    "Move",
     "Offer",
     "acknowledging",
     "burying",
@@ -92,14 +92,6 @@ class Letter:
     def paths(self) -> InboxPaths:
         """Where its inbox is."""
         return inbox_paths(self.to)
-
-
-class Move(NamedTuple):
-    """One commit that moves a message along: all of it if the guards hold, else nothing."""
-
-    operations: list[Operation]
-    guards: list[Guard]
-    size: int
 
 
 def in_order(revision: int, id: str) -> tuple[int, int]:
@@ -226,7 +218,7 @@ class Desk:
         return sorted(map(self._offer, self._entries["messages"]), key=lambda offer: offer.order)
 
 
-def taking(offer: Offer, by: str, lease: int) -> Move:
+def taking(offer: Offer, by: str, lease: int) -> GuardedCommit:
     """Delivers a message to whoever writes `by` into its lease, for so many milliseconds."""
     at = offer.paths.at
     guards = [
@@ -238,7 +230,7 @@ def taking(offer: Offer, by: str, lease: int) -> Move:
         set_op(at("leases", offer.id), encode({"by": by}), lease),
         set_op(at("deliveries", offer.id), encode(delivery), _lifetime(offer.message)),
     ]
-    return Move(operations, guards, 0)
+    return GuardedCommit(operations, guards, 0)
 
 
 def _lifetime(message: Entry) -> int | None:
@@ -253,24 +245,24 @@ def held_by_delivery(letter: Letter, revision: int) -> Guard:
     return revision_guard(letter.paths.at("deliveries", letter.id), revision)
 
 
-def acknowledging(letter: Letter, held: Guard) -> Move:
+def acknowledging(letter: Letter, held: Guard) -> GuardedCommit:
     """The message is done with: nothing of it is left."""
-    return Move([delete_op(path) for path in _everything(letter)], [held], 0)
+    return GuardedCommit([delete_op(path) for path in _everything(letter)], [held], 0)
 
 
-def releasing(letter: Letter, held: Guard, delay: int) -> Move:
+def releasing(letter: Letter, held: Guard, delay: int) -> GuardedCommit:
     """The message is free again, after so many milliseconds."""
     lease, delivery = letter.paths.at("leases", letter.id), letter.paths.at("deliveries", letter.id)
     again = set_op(lease, encode({"by": ""}), delay) if delay else delete_op(lease)
-    return Move([again, set_op(delivery, encode({"count": letter.attempts}), keep_ttl=True)], [held], 0)
+    return GuardedCommit([again, set_op(delivery, encode({"count": letter.attempts}), keep_ttl=True)], [held], 0)
 
 
-def burying(letter: Letter, held: Guard) -> Move:
+def burying(letter: Letter, held: Guard) -> GuardedCommit:
     """The message moves to the dead letters."""
     value = encode({name: getattr(letter, name) for name in _KEPT})
     operations = [delete_op(path) for path in _everything(letter)[:-1]]
     operations.append(set_op(letter.paths.at("dead", letter.id), value))
-    return Move(operations, [held], len(value))
+    return GuardedCommit(operations, [held], len(value))
 
 
 _KEPT = ("sender", "type", "content", "sent_at", "attempts", "reply_to", "revision")

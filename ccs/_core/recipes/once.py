@@ -12,7 +12,7 @@ import hashlib
 import traceback
 from typing import Any, NamedTuple
 
-from ccs._core.checks import whole
+from ccs._core.checks import integer
 from ccs._core.codec import decode, encode
 from ccs._core.names.system_paths import system_path
 from ccs._core.times import Duration, seconds
@@ -85,7 +85,9 @@ def terms_of(lease: Duration, keep: Duration, attempts: int, timeout: Duration |
     lease, keep = seconds(lease, "lease", least=0.001), seconds(keep, "keep", least=0.001)
     seconds(lease + keep, "lease and keep together")
     patience = None if timeout is None else seconds(timeout, "timeout")
-    return Terms(lease, keep, whole("attempts", attempts, "how often to try in all, at least once", 1), patience, type)
+    return Terms(
+        lease, keep, integer("attempts", attempts, "how often to try in all, at least once", 1), patience, type
+    )
 
 
 def request_of(key: str, input: Any, terms: Terms) -> Request:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ccs._core.checks import whole
+from ccs._core.checks import integer
 from ccs._core.codec import encode
 from ccs._core.commits.commit import Crowded, Guard, Operation, fewer_below, set_op
 from ccs._core.recipes.inbox import InboxPaths, inbox_paths
@@ -54,7 +54,7 @@ class Outbox:
     def put(self, draft: Draft) -> Posted:
         """Adds a message; `InvalidPath` and `InvalidValue` for what cannot be one."""
         paths, value = inbox_paths(draft.to), encode(_message(draft), self._most)
-        limit = whole("limit", draft.limit, "how many messages the inbox may hold, at least one", 1)
+        limit = integer("limit", draft.limit, "how many messages the inbox may hold, at least one", 1)
         ttl = None if draft.ttl is None else millis(draft.ttl)
         name = f"{self._token}-{len(self.posted)}"
         operation = set_op(paths.at("messages", name), value, ttl)

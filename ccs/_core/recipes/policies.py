@@ -83,12 +83,12 @@ class Plan(NamedTuple):
         _, path, _, value = self.commit.operations[0]
         return value if isinstance(value, bytes) and path in {guard.path for guard in self.read} else None
 
-    def outrun(self, conflict: Conflict) -> bool:
+    def may_retry(self, conflict: Conflict) -> bool:
         """Whether only our own reading was too old: then it is planned again."""
         lost = _of(conflict)
         return lost in map(_named, self.read) and lost not in self._asked()
 
-    def told(self, conflict: Conflict) -> Conflict:
+    def as_reported(self, conflict: Conflict) -> Conflict:
         """The conflict as users see it: it names the policy, unless a guard of their own had failed."""
         policy = self.forbidden.get(conflict.path)
         if policy is None or conflict.expected or _of(conflict) in self._asked():

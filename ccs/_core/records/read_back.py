@@ -11,7 +11,7 @@ from ccs._core.records.content import parts
 from ccs._core.records.plans import Unsure, planned
 from ccs._core.records.validation import read
 from ccs._core.values.record_kinds import is_record
-from ccs._core.values.refusals import Refused, advice, key_step, refuse
+from ccs._core.values.refusals import Refused, advice, key_subscript, refuse
 from ccs._core.values.scalars import is_numpy_scalar
 from ccs._core.values.subclasses import BASES, attributes
 
@@ -76,7 +76,7 @@ def _compare_maps(value: dict[Any, Any], back: Any) -> None:
         try:
             _compare(item, back.get(key, _MISSING))
         except Refused as refused:
-            refused.where.append(key_step(key))
+            refused.where.append(key_subscript(key))
             raise
 
 

@@ -15,7 +15,7 @@ from typing import Final, NoReturn
 
 from ccs.errors import EncodingError
 
-__all__ = ["Refused", "advice", "key_step", "refuse"]
+__all__ = ["Refused", "advice", "key_subscript", "refuse"]
 
 _SHOWN_STEPS: Final = 8
 
@@ -41,7 +41,7 @@ def refuse(value: object, hint: str = "") -> NoReturn:
     raise Refused(type(value).__name__, hint or advice(value))
 
 
-def key_step(key: object) -> str:
+def key_subscript(key: object) -> str:
     """The step into a map, as it stands in `where`."""
     try:
         shown = json.dumps(key, ensure_ascii=False) if type(key) is str else repr(key)

@@ -17,8 +17,17 @@ from datetime import datetime
 from typing import Any, Literal
 
 from ccs._core.changes.ended_contexts import Ends
-from ccs._core.checks import whole
-from ccs._core.commits.journal import MALFORMED, Cursor, JournalPage, Record, changes_of, check_since, follow, told_by
+from ccs._core.checks import integer
+from ccs._core.commits.journal import (
+    MALFORMED,
+    Cursor,
+    JournalPage,
+    Record,
+    changes_and_events_of,
+    changes_of,
+    check_since,
+    follow,
+)
 from ccs._core.names.address import canonical
 from ccs._core.names.pattern import Matcher, compile_addresses
 from ccs._core.shown import shown
@@ -71,8 +80,8 @@ class StoreWatch(Local):
     ) -> None:
         self._engine, self._patterns = engine, patterns
         self._matcher, self._since = compile_addresses(patterns), None if since is None else _checked(since)
-        self._limit = max(1, whole("buffer", buffer, "how many changes to hold"))
-        self._limit_bytes = max(1, whole("buffer_bytes", buffer_bytes, "how many bytes of changes to hold"))
+        self._limit = max(1, integer("buffer", buffer, "how many changes to hold"))
+        self._limit_bytes = max(1, integer("buffer_bytes", buffer_bytes, "how many bytes of changes to hold"))
         self._records: deque[tuple[str, Record]] = deque()
         self._put = self._taken = 0
         self._listener, self._signal = engine.listener, engine.listener.signal()
@@ -330,7 +339,7 @@ class StoreWatch(Local):
         # All at once: an interrupt leaves the whole commit there, or nothing of it.
         self._queue.extend(zip(changes or [None], marks, strict=True))
         self._cursors[address] = record.cursor
-        self._ends.heard(address, record.revision)
+        self._ends.received(address, record.revision)
 
     def _cursor(self, address: str) -> Cursor:
         # What was handed out was taken in, though who did that may have been interrupted before it was noted.
@@ -379,13 +388,13 @@ class StoreTail(StoreWatch):
     """A watch that yields changes and events alike: everything that is told."""
 
     def _told_by(self, record: Record, address: str, matcher: Matcher) -> Sequence[Any]:
-        return told_by(record, address, matcher)
+        return changes_and_events_of(record, address, matcher)
 
 
 def _checked(since: Mapping[str, int]) -> dict[str, int]:
     if not isinstance(since, Mapping):
         raise InvalidValue(f"since is {shown(since)}: give a mapping of address to revision, as `revision` tells it")
     return {
-        canonical(address): whole(f"since of {address!r}", revision, "a revision, or 0 for everything")
+        canonical(address): integer(f"since of {address!r}", revision, "a revision, or 0 for everything")
         for address, revision in since.items()
     }

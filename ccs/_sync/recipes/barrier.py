@@ -7,9 +7,9 @@ import secrets
 import time
 from collections.abc import Mapping
 
-from ccs._compat import whole
+from ccs._compat import shielded
 from ccs._core.names.pattern import escape
-from ccs._core.recipes.barrier import Arrival, arrival_at, arrivals_in, check_parties, is_open, next_step, withdrawal
+from ccs._core.recipes.barrier import Arrival, arrival_at, arrivals_in, check_parties, is_open, next_action, withdrawal
 from ccs._core.recipes.lease import Lease
 from ccs._core.times import Duration, seconds
 from ccs._log import logger
@@ -38,7 +38,7 @@ class Barrier:
         try:
             self._pass(time.monotonic() + self._timeout)
         except TimeoutError:
-            if whole(self._withdraw):
+            if shielded(self._withdraw):
                 raise TimeoutError(self._missed()) from None
         except BaseException as error:
             self._give_up(error)
@@ -56,7 +56,7 @@ class Barrier:
                 if is_open(barrier):
                     return
                 self._renew(picture.entries)
-                take(self._place, picture, next_step(self._arrival, picture.entries), deadline)
+                take(self._place, picture, next_action(self._arrival, picture.entries), deadline)
 
         looking(self._place, (root, f"{root}/**"), come, deadline)
 
@@ -89,7 +89,7 @@ class Barrier:
 
     def _give_up(self, error: BaseException) -> None:
         try:
-            whole(self._withdraw)
+            shielded(self._withdraw)
         except CCSError as problem:
             logger.info(
                 "an arrival at %r stays until its lease ends: %s (after %r)", self._arrival.name, problem, error

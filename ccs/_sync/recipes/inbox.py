@@ -12,12 +12,12 @@ from contextlib import contextmanager, suppress
 from weakref import WeakKeyDictionary
 
 from ccs._core.changes.mailbox import Mailbox
-from ccs._core.checks import whole
+from ccs._core.checks import integer
 from ccs._core.commits.commit import revision_guard
+from ccs._core.recipes.guarded_commit import GuardedCommit
 from ccs._core.recipes.inbox import (
     Desk,
     InboxPaths,
-    Move,
     Offer,
     burying,
     dead_letter,
@@ -101,7 +101,7 @@ class Inbox(Local):
     def __init__(self, entries: Entries, role: str, lease: Duration, attempts: int) -> None:
         self._entries, self._place = entries, entries.place
         self._paths, self._lease = inbox_paths(role), millis(lease, "lease")
-        self._tries = whole("attempts", attempts, "how often to deliver a message, at least once", 1)
+        self._tries = integer("attempts", attempts, "how often to deliver a message, at least once", 1)
         self._view: _View | None = None
         self._closed = self._receiving = False
         # Not the inbox itself, which may be forgotten while its messages are still at work.
@@ -246,10 +246,10 @@ class Inbox(Local):
         view.desk.handed_out(offer.id, revision)
         return self._message(offer, offer.deliveries + 1, revision)
 
-    def _win(self, view: _View, offer: Offer, move: Move) -> int:
+    def _win(self, view: _View, offer: Offer, move: GuardedCommit) -> int:
         """The revision of the commit; 0 if somebody else was faster. Either way the message is not free any more."""
         try:
-            applied = self._place.commit(*move, heeding=False)
+            applied = self._place.commit(move.operations, move.guards, move.size, heeding=False)
         except Conflict:
             view.desk.set_aside(offer.id)
             return 0
@@ -261,7 +261,7 @@ class Inbox(Local):
         self._note_held(offer.id, revision)
         return message_of(letter, self._place, held_by_delivery(letter, revision), self._tries)
 
-    def _burying(self, offer: Offer) -> Move:
+    def _burying(self, offer: Offer) -> GuardedCommit:
         letter = offer.letter(offer.deliveries)
         return burying(letter, held_by_delivery(letter, offer.seen))
 
@@ -270,8 +270,9 @@ class Inbox(Local):
         desk = _desk_of(self._paths, snapshot.values())
         for offer in desk.all():
             if offer.deliveries >= self._tries and desk.is_free(offer.id):
+                move = self._burying(offer)
                 with suppress(Conflict):  # somebody else has buried or taken it
-                    self._place.commit(*self._burying(offer), heeding=False)
+                    self._place.commit(move.operations, move.guards, move.size, heeding=False)
 
     def _listen(self) -> _View:
         view = self._view or (None if self._closed else self._open())
