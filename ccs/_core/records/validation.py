@@ -21,7 +21,7 @@ _NOTHING: Final = object()
 
 
 def read(value: object, type_: Any, stored_form: Callable[[Any], bytes]) -> Any:
-    """Returns the value as pydantic reads it for `type_` (a model, `list[Model]`, …). Raises `InvalidValue` otherwise.
+    """Returns the value as pydantic reads it for `type_` (a model, …). Raises `InvalidValue` if it does not fit.
 
     A strict type asks for tuples, enums and more that no stored value is. It is then read in lax mode, and the result
     accepted if its `stored_form` is exactly this value: so only what storing had converted was converted back.
