@@ -1,8 +1,8 @@
-"""A barrier as decisions: what somebody who has come to it does about what stands there.
+"""A barrier, decided: what a party that has arrived does, given the entries.
 
-`@barriers/<name>` says how many it is for and whether it is open; below it stands an arrival for each who waits, with a
-ttl that it renews. Opening is one commit, guarded by the arrivals that it counts; taking an arrival back is guarded by
-the barrier not being open. So an arrival either counts or is taken back.
+`@barriers/<name>` says how many parties it is for and whether it is open. Below it is an arrival for each party that
+waits, with a ttl that it renews. Opening is one commit, guarded by the arrivals that it counts; withdrawing an arrival
+is guarded by the barrier being closed. So an arrival either counts or is withdrawn.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Arrival", "arrival_at", "arrivals_in", "check_parties", "is_open", "
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """Somebody at a barrier for so many `parties`, held for `term` seconds at a time."""
+    """A party at a barrier for so many `parties`, whose arrival is held for `term` seconds at a time."""
 
     name: str
     root: str
@@ -35,31 +35,33 @@ class Arrival:
 
 
 def arrival_at(name: str, id: str, parties: int, term: float) -> Arrival:
-    """An arrival, if it makes sense; `InvalidValue` or `InvalidPath` otherwise."""
+    """Returns an arrival. Raises `InvalidValue` or `InvalidPath` for invalid arguments."""
     root = f"@barriers/{as_segment(name)}"
-    return Arrival(name, root, f"{root}/{id}", integer("parties", parties, "how many it takes, at least one", 1), term)
+    count = integer("parties", parties, "how many it takes, at least one", 1)
+    return Arrival(name, root, f"{root}/{id}", count, term)
 
 
 def is_open(barrier: Entry | None) -> bool:
-    """Whether a barrier has opened."""
+    """Returns whether a barrier has opened."""
     return barrier is not None and bool(barrier.value["open"])
 
 
 def check_parties(arrival: Arrival, barrier: Entry | None) -> None:
-    """`InvalidValue` if the barrier is for another number."""
-    if barrier and (wanted := barrier.value["parties"]) != arrival.parties:
+    """Raises `InvalidValue` if the barrier is for another number of parties."""
+    wanted = barrier.value["parties"] if barrier else arrival.parties
+    if wanted != arrival.parties:
         raise InvalidValue(
             f"the barrier {shown(arrival.name)} is for {wanted} parties, not {arrival.parties}; use another name"
         )
 
 
 def arrivals_in(entries: Mapping[str, Entry], arrival: Arrival) -> list[str]:
-    """The paths of all that wait at the barrier."""
+    """Returns the paths of all arrivals at the barrier."""
     return [path for path in entries if path != arrival.root]
 
 
 def next_action(arrival: Arrival, entries: Mapping[str, Entry]) -> GuardedCommit | None:
-    """What to do before the barrier is open: open it, or arrive; None: wait."""
+    """Returns the commit that opens a closed barrier, or the one that arrives; None: wait."""
     others = [path for path in arrivals_in(entries, arrival) if path != arrival.path]
     if len(others) + 1 >= arrival.parties:
         return _opening(arrival, entries, others)
@@ -67,7 +69,7 @@ def next_action(arrival: Arrival, entries: Mapping[str, Entry]) -> GuardedCommit
 
 
 def withdrawal(arrival: Arrival, barrier: Entry | None) -> GuardedCommit:
-    """How to take an arrival back, unless the barrier opens first."""
+    """Returns the commit that withdraws an arrival, unless the barrier opens first."""
     entries = {arrival.root: barrier} if barrier else {}
     return GuardedCommit([delete_op(arrival.path)], unchanged(entries, [arrival.root]), 0)
 
@@ -79,7 +81,9 @@ def _opening(arrival: Arrival, entries: Mapping[str, Entry], others: list[str]) 
 
 
 def _arriving(arrival: Arrival, entries: Mapping[str, Entry]) -> GuardedCommit:
-    raw, empty, ttl = _written(arrival, False), encode({}), millis(arrival.term)
+    raw = _written(arrival, False)
+    empty = encode({})
+    ttl = millis(arrival.term)
     operations = [set_op(arrival.path, empty, ttl)]
     if arrival.root not in entries:
         operations.append(set_op(arrival.root, raw))
