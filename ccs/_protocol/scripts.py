@@ -11,7 +11,7 @@ __all__ = ["COMMIT", "INFO", "JOURNAL", "READ", "Script"]
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script and the digest by which the server knows it."""
+    """A script, and the SHA-1 digest by which the server knows it."""
 
     name: str
     text: str
