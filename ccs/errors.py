@@ -81,7 +81,7 @@ class Conflict(CCSError):
         found = f"version {version}, revision {revision}, written by {agent!r}" if revision else "nothing is there"
         held = f"is not at {guard} {expected}" if expected else _PRESENT[guard]
         refused = (
-            f"the policy {policy!r} of its path forbids to change it so" if policy else "read it again and decide anew"
+            f"the policy {policy!r} of its path forbids this change" if policy else "read it again and decide again"
         )
         super().__init__(f"{path!r} {held}: {found}; {refused}")
         self.path = path
@@ -109,8 +109,8 @@ class ContextGone(CCSError):
 
     def __init__(self, address: str) -> None:
         super().__init__(
-            f"{address} was dropped or has expired (or the revision asked for is not one of its own); forget what came"
-            " from it, and watch it anew"
+            f"{address} was dropped or has expired (or the revision asked for is not one of its own); discard what came"
+            " from it, and watch it again"
         )
         self.address = address
 
@@ -249,7 +249,7 @@ class Forbidden(CCSError, PermissionError):
 
     def __init__(self, address: str, user: str, action: str) -> None:
         super().__init__(
-            f"{address} does not let the user {user!r} {action}; have whoever runs it grant that (ACL SETUSER), or connect"
+            f"{address} does not let the user {user!r} {action}; ask its operator to grant that (ACL SETUSER), or connect"
             " as another user"
         )
         self.address = address
@@ -291,7 +291,7 @@ class ClaimLost(CCSError):
     """
 
     def __init__(self, resource: str, text: str = "") -> None:
-        lapsed = f"the claim on {resource!r} is not held any more, so nothing was changed; claim it anew"
+        lapsed = f"the claim on {resource!r} is no longer held, so nothing was changed; claim it again"
         super().__init__(text or lapsed)
         self.resource = resource
 

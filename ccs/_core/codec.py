@@ -74,7 +74,7 @@ def decode(raw: bytes) -> Any:
         return unpackb(raw, ext_hook=_extension, strict_map_key=False, timestamp=3)
     except (ValueError, TypeError, ArithmeticError) as error:
         shown = f"{type(error).__name__}: {error}"[:200]  # an error may quote all the bytes
-        raise EncodingError(f"these bytes are no value that CCS can read: {shown}") from error
+        raise EncodingError(f"these bytes are not a value that CCS can read: {shown}") from error
 
 
 def validate(value: object, type_: Any) -> Any:

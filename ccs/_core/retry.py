@@ -14,7 +14,7 @@ _LEAST = 0.1
 
 
 class Withdrawn(Exception):  # not an error: no caller waits for the answer any more
-    """A command was not sent, and never will be. Its caller has been told so."""
+    """A command was not sent, and never will be: its caller was informed."""
 
 
 @dataclass(slots=True)

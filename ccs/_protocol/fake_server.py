@@ -174,7 +174,7 @@ def _ask(call: Callable[[], Any]) -> Any:
 
 def _broken(error: Exception) -> Unavailable:
     found = ", ".join(f"{name} {_version(name)}" for name in ("fakeredis", "redis", "lupa"))
-    reason = f"what is installed does not work together ({found}): {error!r}; {_INSTALL} installs what does"
+    reason = f"the installed packages do not work together ({found}): {error!r}; {_INSTALL} installs some that do"
     return Unavailable("memory://", reason=reason)
 
 

@@ -204,5 +204,7 @@ def call_back(
 def pattern_list(patterns: str | Sequence[str]) -> list[str]:
     """One pattern or several, as a list."""
     if callable(patterns) or not isinstance(patterns, Iterable):
-        raise InvalidPattern(f"{shown(patterns)} is no pattern: the decorator takes some, as in @task.on_change('**')")
+        raise InvalidPattern(
+            f"{shown(patterns)} is not a pattern: the decorator takes some, as in @task.on_change('**')"
+        )
     return [patterns] if isinstance(patterns, str) else list(patterns)

@@ -119,10 +119,10 @@ def _probe(path: Path) -> Server | str:
     if not os.access(path, os.X_OK):
         return f"{path}: not executable"
     try:
-        said = subprocess.run([path, "--version"], capture_output=True, stdin=subprocess.DEVNULL, timeout=10)
+        ran = subprocess.run([path, "--version"], capture_output=True, stdin=subprocess.DEVNULL, timeout=10)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"{path}: does not run ({error})"
-    text = (said.stdout + said.stderr).decode(errors="replace").strip()
-    version = Version.parse(text) if said.returncode == 0 else None
-    told = f"`--version` exits {said.returncode} and says {text[-200:]!r}"
-    return Server(path, version) if version else f"{path}: not a server ({told})"
+    text = (ran.stdout + ran.stderr).decode(errors="replace").strip()
+    version = Version.parse(text) if ran.returncode == 0 else None
+    problem = f"`--version` exits {ran.returncode} and prints {text[-200:]!r}"
+    return Server(path, version) if version else f"{path}: not a server ({problem})"

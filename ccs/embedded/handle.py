@@ -112,7 +112,7 @@ class Embedded:
     def _try_enter(self) -> bool:
         with self._mutex:
             if not self._wanted:
-                raise StoreClosed(f"{self.folder} is not open; open it anew")
+                raise StoreClosed(f"{self.folder} is not open; open it again")
             if self._clients and not self._clients.is_current():
                 self._follow(self._clients)
             if not self._clients:

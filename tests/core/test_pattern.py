@@ -14,7 +14,7 @@ from ccs._core.names import pattern as module
 from ccs._core.names.pattern import Below, Exact, compile_addresses, compile_patterns, escape
 from ccs.errors import InvalidPattern
 
-# The reference. It raises ValueError for what is no pattern.
+# The reference. It raises ValueError for an invalid pattern.
 
 
 def class_end(pattern: str, start: int) -> int:
@@ -332,7 +332,7 @@ def test_what_is_no_pattern_is_refused_with_a_hint(pattern, hint):
 
 
 def test_the_error_names_the_pattern():
-    with pytest.raises(InvalidPattern, match=r"'sources/\[a' is no pattern"):
+    with pytest.raises(InvalidPattern, match=r"'sources/\[a' is not a pattern"):
         compile_patterns(("sources/[a",))
 
 

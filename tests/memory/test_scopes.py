@@ -87,7 +87,7 @@ def test_an_id_that_is_given_and_names_nobody_is_an_error(connect: Callable[...,
     """A session without a user, say; beside an id that is fine, too."""
     store = connect("memory://")
     for scope, wrong, ids in product(IDS, ("", None, 5, b"w", False), ({}, IDS)):
-        with pytest.raises(ccs.InvalidPath, match=f"{scope}={wrong!r} is no id"):
+        with pytest.raises(ccs.InvalidPath, match=f"{scope}={wrong!r} is not an id"):
             store.memory(**{**ids, scope: wrong})
     for get in (store.task, store.session, store.actor):
         with pytest.raises(ccs.InvalidPath):

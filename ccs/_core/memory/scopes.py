@@ -20,7 +20,7 @@ MEMORY_SCOPES = {"workflow": "tasks", "session": "sessions", "actor": "actors", 
 def scope_address(scope: str, id: object) -> str:
     """Returns the address of the context of a scope and an id. Raises `InvalidPath` unless the id is non-empty text."""
     if not isinstance(id, str) or not id:
-        raise InvalidPath(f"{scope}={shown(id)} is no id: give some text, or leave {scope} out if there is none")
+        raise InvalidPath(f"{scope}={shown(id)} is not an id: give some text, or leave {scope} out if there is none")
     return address_of(MEMORY_SCOPES[scope], id)
 
 

@@ -52,7 +52,7 @@ _FORMS = "an address is /tasks/<id>, /sessions/<id>, /actors/<id> or /global"
 def address_of(kind: str, id: str) -> str:
     """Returns the address of the context of this kind and id, which may be any text. Raises `InvalidPath`."""
     if kind not in KINDS:
-        raise InvalidPath(f"{shown(kind)} is no kind of context: {_FORMS}")
+        raise InvalidPath(f"{shown(kind)} is not a kind of context: {_FORMS}")
     return _join(kind, _text(id, "id", InvalidPath))
 
 
@@ -71,7 +71,9 @@ def split_absolute(path: str) -> tuple[str, str]:
     """Splits an absolute path such as `/tasks/42/sources/a`. Returns the address and the path in it."""
     text = _text(path, "path", InvalidPath)
     if not text.startswith("/"):
-        raise InvalidPath(f"{shown(text)} is no absolute path: it begins with no /; a relative one goes to a context")
+        raise InvalidPath(
+            f"{shown(text)} is not an absolute path: it does not begin with /; a relative one goes to a context"
+        )
     count = 2 if text.startswith("/global/") else 3
     *address, inner = text.split("/", count) if text.count("/") >= count else (text, "")
     if not inner:
@@ -116,7 +118,7 @@ def _check_closely(path: str) -> str:
     text = _text(path, "path", InvalidPath)
     problem = _problem(text)
     if problem:
-        raise InvalidPath(f"{shown(text)} is no path: {problem}")
+        raise InvalidPath(f"{shown(text)} is not a path: {problem}")
     return _bounded(text, "path", MAX_PATH_BYTES, InvalidPath)
 
 
@@ -140,25 +142,23 @@ def _parse(address: str) -> tuple[str, str]:
         return "global", ""
     before, kind, encoded, *path = text.split("/") if text.count("/") > 1 else (text, "", "")
     if before or kind not in KINDS or not encoded:
-        raise InvalidPath(f"{shown(text)} is no address: {_FORMS}")
+        raise InvalidPath(f"{shown(text)} is not an address: {_FORMS}")
     if path:
         raise InvalidPath(f"{shown(text)} goes on after the id: {_FORMS}; a / inside an id is written %2F")
     if encoded in _DOTS:
-        raise InvalidPath(
-            f"{shown(text)} is no address: an id that is {encoded} as a whole is written {_DOTS[encoded]}"
-        )
+        raise InvalidPath(f"{shown(text)} is not an address: an id that is {encoded} is written {_DOTS[encoded]}")
     return kind, _decode(encoded)
 
 
 @lru_cache(maxsize=1_024)
 def _decode(encoded: str) -> str:
     if _STRAY_PERCENT.search(encoded):
-        raise InvalidPath(f"{shown(encoded)} is no id in an address: a % that encodes nothing is written %25")
+        raise InvalidPath(f"{shown(encoded)} is not an id in an address: a % that encodes nothing is written %25")
     try:
         return unquote_to_bytes(encoded).decode()
     except UnicodeDecodeError as error:
         raise InvalidPath(
-            f"{shown(encoded)} is no id in an address: its %-codes are no UTF-8; write it anew"
+            f"{shown(encoded)} is not an id in an address: its %-codes are not UTF-8; correct it"
         ) from error
 
 

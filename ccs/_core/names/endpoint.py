@@ -109,7 +109,7 @@ def _refusal(name: str) -> str:
         return f"{name}: ccs asks no OCSP server; leave it out, or check certificates with ssl_ca_certs"
     # Only a name is shown: anything else may be part of a password.
     shown = name if re.fullmatch(r"[a-z_]{1,40}", name) else "one of its options"
-    return f"{shown} is no option of a URL; the options are {', '.join(_OPTIONS)}"
+    return f"{shown} is not an option of a URL; the options are {', '.join(_OPTIONS)}"
 
 
 def _plain(name: str, value: str) -> str:
@@ -122,7 +122,7 @@ def _host(host: str) -> str:
     try:
         host.encode("idna")
     except UnicodeError:
-        raise InvalidValue("the host in the URL is no name of a host") from None
+        raise InvalidValue("the host in the URL is not a host name") from None
     return _plain("host", host)
 
 
@@ -134,7 +134,7 @@ def _name(name: str, value: str) -> str:
 
 def _number(name: str, value: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", value):
-        raise InvalidValue(f"{name} in the URL is no number")
+        raise InvalidValue(f"{name} in the URL is not a number")
     return int(value)
 
 
@@ -144,7 +144,7 @@ def _seconds(name: str, value: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0.0 < seconds < math.inf:
-        raise InvalidValue(f"{name} in the URL is no number of seconds above 0")
+        raise InvalidValue(f"{name} in the URL is not a number of seconds above 0")
     return seconds
 
 
@@ -163,14 +163,14 @@ def _verified(name: str, value: str) -> str:
 def _version(name: str, value: str) -> int:
     number = _number(name, value)
     if number not in _VERSIONS:
-        raise InvalidValue(f"{name} in the URL is no number of ssl.TLSVersion: 771 is TLS 1.2, 772 is TLS 1.3")
+        raise InvalidValue(f"{name} in the URL is not a number of ssl.TLSVersion: 771 is TLS 1.2, 772 is TLS 1.3")
     return number
 
 
 def _flags(name: str, value: str) -> tuple[str, ...]:
     found = _FLAGS.fullmatch(value)
     if not found:
-        raise InvalidValue(f"{name} in the URL is no list of names of ssl.VerifyFlags")
+        raise InvalidValue(f"{name} in the URL is not a list of names of ssl.VerifyFlags")
     return tuple(found[1].replace(",", " ").split())
 
 

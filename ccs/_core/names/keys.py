@@ -41,7 +41,7 @@ def check_namespace(namespace: str) -> str:
     """Returns the namespace. Raises `InvalidValue` unless it is 1 to 64 of letters, digits, `_`, `-` and `.`."""
     if isinstance(namespace, str) and _NAMESPACE.fullmatch(namespace):
         return namespace
-    raise InvalidValue(f"{shown(namespace)} is no namespace: use 1 to 64 letters, digits, '_', '-' and '.'")
+    raise InvalidValue(f"{shown(namespace)} is not a namespace: use 1 to 64 letters, digits, '_', '-' and '.'")
 
 
 @lru_cache(maxsize=4096)

@@ -107,7 +107,7 @@ def compile_addresses(patterns: tuple[str, ...]) -> AddressMatcher:
     """Returns the matcher for any of these absolute patterns; of all, if there is none. Raises `InvalidPattern`."""
     for pattern in patterns:
         if not isinstance(pattern, str):  # perhaps a list, which cannot be a key of the cache
-            raise InvalidPattern(f"{shown(pattern)} is no pattern: give text, several of them one by one")
+            raise InvalidPattern(f"{shown(pattern)} is not a pattern: give text, several of them one by one")
     return _address_matcher(patterns)
 
 
@@ -119,7 +119,7 @@ def _address_matcher(patterns: tuple[str, ...]) -> AddressMatcher:
 def escape(text: str) -> str:
     """Returns the pattern that matches only this text, also as an alternative in `{a,b}`. Raises `InvalidPattern`."""
     if not isinstance(text, str):
-        raise InvalidPattern(f"{shown(text)} is no text: only text can be escaped")
+        raise InvalidPattern(f"{shown(text)} is not text: only text can be escaped")
     return _SPECIAL.sub(r"[\g<0>]", text)
 
 

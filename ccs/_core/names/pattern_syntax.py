@@ -110,4 +110,4 @@ def _nonempty(texts: list[str], pattern: str) -> list[str]:
 
 def _invalid(pattern: str, problem: str) -> InvalidPattern:
     shown = repr(pattern) if len(pattern) <= 200 else f"{pattern[:200]!r}…"
-    return InvalidPattern(f"{shown} is no pattern: {problem}")
+    return InvalidPattern(f"{shown} is not a pattern: {problem}")

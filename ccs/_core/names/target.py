@@ -60,7 +60,7 @@ def parse_target(target: str | PathLike[str] | None) -> Target:
     text = fsdecode(target) if isinstance(target, (str, PathLike)) else ""
     if not text:
         # Not shown: a list of URLs may hold a password.
-        raise InvalidValue(f"a target is a URL, a folder or nothing, and no {type(target).__name__} such as this")
+        raise InvalidValue(f"a target is a URL, a folder or nothing, not this {type(target).__name__}")
     if not isinstance(target, str) or _FOLDER.match(text):
         return Target("folder", text, text)
     found = _SCHEME.fullmatch(text)
@@ -81,7 +81,7 @@ def with_credentials(target: Target, provider: Any) -> Target:
     if provider is None:
         return target
     if not hasattr(provider, "get_credentials") and not hasattr(provider, "get_credentials_async"):
-        raise InvalidValue(f"{type(provider).__name__} is no credential provider: it has no get_credentials")
+        raise InvalidValue(f"{type(provider).__name__} is not a credential provider: it has no get_credentials")
     if target.kind in ("folder", "memory"):
         raise InvalidValue(f"{target.address} takes no credentials: a credential_provider is for the URL of a server")
     if target.endpoint.credentials:
@@ -94,7 +94,7 @@ def _url(scheme: str, rest: str, text: str) -> Target:
         return Target("memory", rest, text)
     if scheme not in _SCHEMES:
         known = ", ".join(f"{name}://" for name in [*_SCHEMES, "memory"])
-        raise InvalidValue(f"{scheme}:// is no scheme of ccs: use one of {known}, or the path of a folder")
+        raise InvalidValue(f"{scheme}:// is not a scheme of ccs: use one of {known}, or the path of a folder")
     address = _without_secrets(scheme, text)
     return Target("url", "", address, parse_endpoint(f"{_SCHEMES[scheme]}://{rest}"))
 
@@ -111,7 +111,7 @@ def _without_secrets(scheme: str, text: str) -> str:
         raise InvalidValue(
             f"this {scheme}:// URL does not parse: it is {scheme}://"
             + ("/path/of/socket" if scheme == "unix" else "user:password@host:port/0")
-            + ", with what is special in the password percent-encoded"
+            + ", with special characters in the password percent-encoded"
         )
     query = "&".join(f"{name}={value}" for name, value in items if name == "db")
     return f"{scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{query and f'?{query}'}"

@@ -42,7 +42,7 @@ class KeyTemplate:
         for field in _fields(template):
             if field not in known:
                 raise InvalidValue(
-                    f"{{{field}}} in the key {shown(template)} is no parameter of {shown(fn)}: name one of them"
+                    f"{{{field}}} in the key {shown(template)} is not a parameter of {shown(fn)}: name one of them"
                 )
 
     def of(self, args: Sequence[Any], named: Mapping[str, Any]) -> KeyedCall:
@@ -58,7 +58,7 @@ def _signature_of(fn: Callable[..., object]) -> Signature:
         signature = inspect.signature(fn)
     except (ValueError, TypeError) as error:
         raise InvalidValue(
-            f"{shown(fn)} does not tell its parameters: give a function of your own that calls it"
+            f"{shown(fn)} has no visible parameters: give a function of your own that calls it"
         ) from error
     hidden = TOKEN if asks_for_token(fn) else None
     return signature.replace(parameters=[each for name, each in signature.parameters.items() if name != hidden])
@@ -71,7 +71,5 @@ def _fields(template: str) -> list[str]:
         for _, conversion in fields:
             Formatter().convert_field("", conversion)  # raises for an unknown conversion
     except (ValueError, TypeError) as error:
-        raise InvalidValue(
-            f"{shown(template)} is no template of a key: {error}; double a brace that is itself meant"
-        ) from error
+        raise InvalidValue(f"{shown(template)} is not a template of a key: {error}; double a literal brace") from error
     return [field.partition(".")[0].partition("[")[0] for field, _ in fields]

@@ -115,7 +115,7 @@ class Plan(NamedTuple):
 def check_policy(policy: str) -> str:
     """Returns the policy. Raises `InvalidValue` if there is none of this name."""
     if policy not in POLICIES:
-        raise InvalidValue(f"{shown(policy)} is no policy; there are {', '.join(map(repr, POLICIES))}")
+        raise InvalidValue(f"{shown(policy)} is not a policy; there are {', '.join(map(repr, POLICIES))}")
     return policy
 
 

@@ -35,7 +35,7 @@ def read(value: object, type_: Any, stored_form: Callable[[Any], bytes]) -> Any:
         raise InvalidValue(f"the value does not fit {_name(type_)}: {_first(error)}") from error
     except PydanticUserError as error:
         reason = error.message.partition("\n")[0]
-        raise InvalidValue(f"{_name(type_)} is no type that pydantic can validate: {reason}") from error
+        raise InvalidValue(f"{_name(type_)} is not a type that pydantic can validate: {reason}") from error
 
 
 def _read_loosely(value: object, type_: Any, stored_form: Callable[[Any], bytes]) -> Any:
@@ -50,7 +50,7 @@ def _adapter(type_: Any) -> TypeAdapter[Any]:
     try:
         return _made(type_)
     except (KeyError, IndexError, SyntaxError, UnicodeError) as error:  # for some things that are not types
-        raise InvalidValue(f"{_name(type_)!r} is no type that pydantic can validate") from error
+        raise InvalidValue(f"{_name(type_)!r} is not a type that pydantic can validate") from error
 
 
 def _made(type_: Any) -> TypeAdapter[Any]:

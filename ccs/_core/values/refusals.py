@@ -65,7 +65,7 @@ _BY_BASE: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
     (UserString, "store str(…) of it"),
     (complex, "store its .real and its .imag"),
     (Number, "store it as a float or a Decimal, or str(…) of it"),
-    ((type, FunctionType, BuiltinFunctionType, MethodType, ModuleType, partial), "code is no value; store its name"),
+    ((type, FunctionType, BuiltinFunctionType, MethodType, ModuleType, partial), "code is not a value; store its name"),
     (Awaitable, "await it, and store its result"),
     (IOBase, "store what it holds, or its path"),
     (Iterator, "it can be read only once; store list(…) of it"),
