@@ -123,7 +123,7 @@ def test_the_longest_id_is_accepted():
 
 @pytest.mark.parametrize("kind", ["task", "global", "", None, "tasks/x"])
 def test_an_unknown_kind_is_refused(kind):
-    with pytest.raises(InvalidPath, match="no kind of context"):
+    with pytest.raises(InvalidPath, match="not a kind of context"):
         address_of(kind, "42")
 
 

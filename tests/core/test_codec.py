@@ -335,7 +335,7 @@ def test_a_value_over_the_limit_is_too_large_and_the_error_says_by_how_much():
     "raw", [b"", b"\xc1", b"\x01\x02", b"\x92\x01", b"\xa1\xff", b"\x81\x90\x01", b"\xdd\xff\xff\xff\xff"]
 )
 def test_bytes_that_are_not_msgpack_are_refused(raw):
-    with pytest.raises(EncodingError, match="no value that CCS can read"):
+    with pytest.raises(EncodingError, match="not a value that CCS can read"):
         decode(raw)
 
 
@@ -583,7 +583,7 @@ def test_a_value_that_does_not_fit_is_refused_with_the_cause(value, type_, messa
 
 
 def test_a_type_that_pydantic_does_not_know_is_refused():
-    with pytest.raises(InvalidValue, match="no type that pydantic can validate"):
+    with pytest.raises(InvalidValue, match="not a type that pydantic can validate"):
         validate(1, type("Opaque", (), {}))
 
 

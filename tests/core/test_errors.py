@@ -22,7 +22,7 @@ EXAMPLES = [
     errors.HistoryForked(1, 2),
     errors.HistoryCompacted(1, 2, "/tasks/1"),
     errors.HistoryForked(1, 2, "/tasks/1"),
-    errors.InvalidPath("no path"),
+    errors.InvalidPath("not a path"),
     errors.EncodingError("no type"),
     errors.EncodingError.of("object", "value[0]", "store less"),
     errors.StoreFull("no room"),

@@ -101,7 +101,7 @@ def test_a_slip_of_a_url_is_refused_and_its_secret_not_shown(
         for target in (text, None):
             monkeypatch.setenv("CCS_URL", text)
             with pytest.raises(
-                InvalidValue, match=r"write redis://user:password@host:port/0, or ./|no scheme"
+                InvalidValue, match=r"write redis://user:password@host:port/0, or ./|not a scheme"
             ) as caught:
                 connect(target)
             assert SECRET not in str(caught.value) + repr(caught.value)
