@@ -1,4 +1,4 @@
-"""What belongs to one store in one process: it is neither copied nor sent elsewhere."""
+"""Objects that belong to one store in one process, and cannot be copied or pickled."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ class Local:
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise Misuse(
-            f"{self!r} can neither be copied nor be sent to another process, as it lives on connections of this one: use it"
-            " itself here; elsewhere, connect() to the same target and get its context by the address"
+            f"{self!r} cannot be copied or sent to another process, as it uses connections of this one: use it itself here;"
+            " elsewhere, connect() to the same target and get its context by the address"
         )

@@ -1,4 +1,4 @@
-"""The logger `ccs`: reconnect, resume, retry, fork, callback error."""
+"""The logger `ccs`: reconnects, resumes, retries, forks and errors of callbacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a store counts."""
+"""The counts of a store."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = ["Counters"]
 class Counters:
     """Counts that any thread may raise.
 
-    Each thread has its own, so there is no lock: a signal handler or a finalizer could wait for one that its own thread
-    holds. One that comes in the middle of raising a count may be missing in it.
+    Each thread has its own counts, so there is no lock, for which a signal handler or a finalizer could wait while its own
+    thread holds it. One that interrupts its thread while that raises a count may itself not be counted.
     """
 
     def __init__(self) -> None:
@@ -26,13 +26,13 @@ class Counters:
         self._counts[get_ident()][name] += amount
 
     def add_batch(self, commits: int) -> None:
-        """Counts one batch of so many commits."""
+        """Counts one batch of `commits` commits."""
         counts = self._counts[get_ident()]
         counts["batches"] += 1
         counts["commits"] += commits
 
     def frozen(self) -> StoreStats:
-        """The counts as they stand."""
+        """Returns the present counts."""
         total: Counter[str] = Counter()
         for counts in list(self._counts.values()):
             total.update(counts.copy())

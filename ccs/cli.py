@@ -1,4 +1,4 @@
-"""The command `ccs`: look at what agents do, without writing code."""
+"""The command `ccs`: shows what agents do, without writing code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -26,21 +26,22 @@ __all__ = ["main"]
 _WILD = frozenset("*?[{")
 # Seconds after which a server that does not answer is reported.
 _PATIENCE = 5.0
-_NOT_THERE = 3
-_GAPS = ccs.HistoryCompacted, ccs.HistoryDamaged, ccs.HistoryForked
+# The exit code if there is no store.
+_NO_STORE = 3
+_GAPS = (ccs.HistoryCompacted, ccs.HistoryDamaged, ccs.HistoryForked)
+# How many of the contexts that were missed are named.
 _SHOWN = 10
-"""How many of the contexts that were missed are named."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; its exit code."""
+    """Runs the command line. Returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
         return _tail(options)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read us has gone; the interpreter would complain as it flushes what is left.
+        # Our reader has gone. The interpreter would complain when it flushes what is left.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except ccs.CCSError as error:
@@ -71,31 +72,37 @@ _PATTERNS = "which paths; by default all but those of the system, which are aske
 
 
 def _tail(options: argparse.Namespace) -> int:
-    if folder := _without_store(options.store):
+    folder = _without_store(options.store)
+    if folder:
         print(f"ccs: there is no store in {folder}", file=sys.stderr)
-        return _NOT_THERE
+        return _NO_STORE
     show = _as_json if options.json else _as_text
-    target, namespace = options.store, options.namespace
+    target = options.store
+    namespace = options.namespace
     with ccs.connect(target, namespace=namespace, retry_for=_PATIENCE) as store, _changes(store, options) as changes:
-        while True:
-            try:
-                for told in changes:
-                    print(show(told), flush=True)
-                print("ccs: the context is finished", file=sys.stderr, flush=True)
-                return 0
-            except ccs.Unavailable as error:
-                # It may pass, and nothing is missed when it does.
-                print(f"ccs: {error}; waiting for it", file=sys.stderr, flush=True)
-                time.sleep(1.0)
-            except _GAPS as error:
-                # Told once: in a watch of many contexts, the others go on, and so does this one behind the gap.
-                if not isinstance(changes, StoreTail):
-                    raise
-                print(f"ccs: {error}; going on", file=sys.stderr, flush=True)
+        return _print_all(changes, show)
+
+
+def _print_all(changes: Any, show: Callable[[Change | Event], str]) -> int:
+    while True:
+        try:
+            for item in changes:
+                print(show(item), flush=True)
+            print("ccs: the context is finished", file=sys.stderr, flush=True)
+            return 0
+        except ccs.Unavailable as error:
+            # It may pass, and then nothing is missed.
+            print(f"ccs: {error}; waiting for it", file=sys.stderr, flush=True)
+            time.sleep(1.0)
+        except _GAPS as error:
+            # Raised once: a watch of many contexts continues, also with this one, after the gap.
+            if not isinstance(changes, StoreTail):
+                raise
+            print(f"ccs: {error}; going on", file=sys.stderr, flush=True)
 
 
 def _without_store(target: str | None) -> Path | None:
-    """The folder that is meant, where it holds no store: to look at one must not make it."""
+    """Returns the target's folder if it holds no store, else None. Looking at a store must not make one."""
     meant = resolve(parse_target(target))
     if meant.kind != "folder":
         return None
@@ -105,7 +112,7 @@ def _without_store(target: str | None) -> Path | None:
     except (FileNotFoundError, NotADirectoryError):
         return folder
     except OSError:
-        pass  # that it cannot be used is told where it is opened
+        pass  # opening it reports the problem
     return None
 
 
@@ -123,11 +130,11 @@ def _absolute(address: str, patterns: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"{address}/{pattern}" for pattern in patterns)
 
 
-def _as_text(told: Change | Event) -> str:
-    when = told.at.astimezone().strftime("%H:%M:%S.%f")[:-3]
-    if isinstance(told, Change) and told.op == "missed":
-        return f"{when}  missed {_missed(told)}"
-    return f"{when}  {told.revision}  {told.agent}  {_event(told) if isinstance(told, Event) else _change(told)}"
+def _as_text(item: Change | Event) -> str:
+    when = item.at.astimezone().strftime("%H:%M:%S.%f")[:-3]
+    if isinstance(item, Change) and item.op == "missed":
+        return f"{when}  missed {_missed(item)}"
+    return f"{when}  {item.revision}  {item.agent}  {_event(item) if isinstance(item, Event) else _change(item)}"
 
 
 def _missed(change: Change) -> str:
@@ -151,7 +158,7 @@ def _change(change: Change) -> str:
 
 
 def _printable(text: str) -> str:
-    """One line, without what a terminal would obey."""
+    """Returns one line, without control characters for a terminal."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
@@ -160,15 +167,15 @@ def _short(value: Any) -> str:
     return text if len(text) <= 200 else text[:197] + "…"
 
 
-def _as_json(told: Change | Event) -> str:
-    fields = {name: _plain(getattr(told, name)) for name in told.__dataclass_fields__}
-    if isinstance(told, Event):
+def _as_json(item: Change | Event) -> str:
+    fields = {name: _plain(getattr(item, name)) for name in item.__dataclass_fields__}
+    if isinstance(item, Event):
         fields["op"] = "event"
     return json.dumps(fields, default=str, ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:
-    """The value as far as JSON can tell it; what else there is comes as text."""
+    """Returns the value in the types of JSON; other types become text."""
     if isinstance(value, dict):
         return {key if isinstance(key, str) else str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, (list, set)):

@@ -39,14 +39,14 @@ __all__ = [
 
 
 class CCSError(Exception):
-    """The root of all errors of CCS. Each can be copied, and raised again in another process."""
+    """The base class of all errors of CCS. They can be copied and pickled."""
 
     def __reduce__(self) -> tuple[Callable[..., CCSError], tuple[Any, ...], dict[str, Any]]:
-        # Exceptions are made anew by calling their class with their text, which is not what these are made from.
-        return _made_anew, (self.__class__, self.args), self.__dict__
+        # By default an exception is restored by calling its class with its text, which these constructors do not take.
+        return _restored, (self.__class__, self.args), self.__dict__
 
 
-def _made_anew(kind: type[CCSError], args: tuple[Any, ...]) -> CCSError:
+def _restored(kind: type[CCSError], args: tuple[Any, ...]) -> CCSError:
     error = kind.__new__(kind)
     error.args = args
     return error
@@ -63,10 +63,10 @@ _PRESENT = {
 class Conflict(CCSError):
     """A guard did not hold, so nothing of the commit was applied. Read again, decide again, write again.
 
-    `path` is the guarded path, `guard` what was guarded of it ("version", "revision", or "below": that there is nothing
-    below it), and `expected` the version or revision that was asked for. `version`, `revision` (both 0 where nothing is
-    there) and `agent` say what stands there now and who wrote it. `policy` is the policy of the context that asked for
-    the guard, None where the writer did.
+    `path` is the guarded path, and `expected` the version or revision that it should have had. `guard` is "version",
+    "revision", or "below" (there must be nothing below the path). `version`, `revision` (both 0 if there is no entry) and
+    `agent` are those of the present entry. `policy` is the policy of the context that set the guard, None if the writer
+    did.
     """
 
     def __init__(
@@ -82,36 +82,42 @@ class Conflict(CCSError):
         found = f"version {version}, revision {revision}, written by {agent!r}" if revision else "nothing is there"
         held = f"is not at {guard} {expected}" if expected else _PRESENT[guard]
         refused = (
-            f"the policy {policy!r} of its path forbids to change it so" if policy else "read it again and decide anew"
+            f"the policy {policy!r} of its path forbids this change" if policy else "read it again and decide again"
         )
         super().__init__(f"{path!r} {held}: {found}; {refused}")
-        self.path, self.expected, self.version, self.revision, self.agent = path, expected, version, revision, agent
-        self.policy, self.guard = policy, guard
+        self.path = path
+        self.expected = expected
+        self.version = version
+        self.revision = revision
+        self.agent = agent
+        self.policy = policy
+        self.guard = guard
 
 
 class ContextFinished(CCSError):
-    """The context was finished with `outcome`: it can still be read, but no longer be written."""
+    """The context was finished with `outcome`: it can still be read, but no longer written."""
 
     def __init__(self, address: str, outcome: object = None) -> None:
         super().__init__(
             f"{address} is finished (outcome {outcome!r}) and takes no more writes; drop() it or use a new one"
         )
-        self.address, self.outcome = address, outcome
+        self.address = address
+        self.outcome = outcome
 
 
 class ContextGone(CCSError):
-    """The context was dropped or has expired: whatever was derived from it no longer holds."""
+    """The context was dropped or has expired: what was derived from it is no longer valid."""
 
     def __init__(self, address: str) -> None:
         super().__init__(
-            f"{address} was dropped or has expired (or the revision asked for is not one of its own); forget what came"
-            " from it, and watch it anew"
+            f"{address} was dropped or has expired (or the revision asked for is not one of its own); discard what came"
+            " from it, and watch it again"
         )
         self.address = address
 
 
 class InvalidPath(CCSError, ValueError):
-    """A path, an id or an address that cannot name anything."""
+    """A path, an id or an address that is not valid."""
 
 
 class InvalidPattern(CCSError, ValueError):
@@ -119,18 +125,18 @@ class InvalidPattern(CCSError, ValueError):
 
 
 class InvalidValue(CCSError, ValueError):
-    """A value that does not fit the operation or the `type=` asked for; nothing was changed."""
+    """A value that does not fit the operation, or the `type=` asked for. Nothing was changed."""
 
 
 class ReservedPath(CCSError, ValueError):
-    """A write to a path whose first segment begins with `@`: those belong to the system."""
+    """A write to a path whose first segment begins with `@`: such paths belong to the system."""
 
 
 class EncodingError(CCSError, TypeError):
-    """A value that cannot be stored; nothing was written. Or bytes on the server that are no value.
+    """A value that cannot be stored, and nothing was written; or bytes on the server that are not a value.
 
-    `what` names the type that was refused, `where` its place in the value (`value["sources"][3]`) and `hint` what to
-    do instead. All three are empty for bytes that cannot be read.
+    `what` is the type that was refused, `where` its location in the value (`value["sources"][3]`) and `hint` what to do
+    instead. All three are empty for bytes that cannot be read.
     """
 
     def __init__(self, message: str, *, what: str = "", where: str = "", hint: str = "") -> None:
@@ -141,23 +147,24 @@ class EncodingError(CCSError, TypeError):
 
     @classmethod
     def of(cls, what: str, where: str, hint: str = "") -> Self:
-        """The error for this type at this place."""
+        """Returns the error for the type `what` at the location `where`."""
         message = f"cannot store {what} at {where}{f'; {hint}' if hint else ''}"
         return cls(message, what=what, where=where, hint=hint)
 
 
 class ValueTooLarge(CCSError, ValueError):
-    """A value or a commit of `size` bytes (or guards and operations) is over the `limit`; split it, or store a reference."""
+    """A value or a commit of `size` bytes (or guards and operations) is over the `limit`. Split it, or store a reference."""
 
     def __init__(self, size: int, limit: int, what: str = "value", unit: str = "bytes encoded") -> None:
         super().__init__(f"the {what} takes {size} {unit}, over the limit of {limit}; split it or store a reference")
-        self.size, self.limit = size, limit
+        self.size = size
+        self.limit = limit
 
 
 class HistoryCompacted(CCSError):
-    """The journal of the context at `address` no longer holds what comes after `since`. Read a snapshot.
+    """The journal of the context at `address` no longer holds all commits after `since`. Read a snapshot.
 
-    `oldest` is the earliest revision from which the journal still goes on.
+    `oldest` is the earliest revision from which the journal continues.
     """
 
     def __init__(self, since: int, oldest: int, address: str = "") -> None:
@@ -165,13 +172,15 @@ class HistoryCompacted(CCSError):
             f"the journal{_of(address)} begins after revision {oldest}, past {since}; read a snapshot and watch from"
             " there"
         )
-        self.since, self.oldest, self.address = since, oldest, address
+        self.since = since
+        self.oldest = oldest
+        self.address = address
 
 
 class HistoryForked(CCSError):
-    """`since` is no revision of the context at `address`, whose newest is `last`. What was seen after it may not exist.
+    """`since` is not a revision of the context at `address`, whose newest is `last`. What was read since may be lost.
 
-    Either the server lost acknowledged commits (a failover or a crash), or there never was such a revision here.
+    Either the server lost acknowledged commits (a failover or a crash), or the context never had this revision.
     """
 
     def __init__(self, since: int, last: int, address: str = "") -> None:
@@ -179,13 +188,15 @@ class HistoryForked(CCSError):
             f"revision {since} is not in the history{_of(address)} that now ends at {last}: either the server has lost"
             " acknowledged commits, or there never was such a revision here; read a snapshot and reconcile"
         )
-        self.since, self.last, self.address = since, last, address
+        self.since = since
+        self.last = last
+        self.address = address
 
 
 class HistoryDamaged(CCSError):
     """The journal of the context at `address` holds something at or right after `revision` that CCS cannot read.
 
-    Another program, or a later version, wrote it. A snapshot may still be read, and watched from.
+    Another program, or a later version, wrote it. A snapshot can still be read, and a watch started from its revision.
     """
 
     def __init__(self, address: str, revision: int) -> None:
@@ -193,7 +204,8 @@ class HistoryDamaged(CCSError):
             f"the journal of {address} cannot be read past revision {revision}: another program or a later version"
             " wrote there; read a snapshot and watch from its revision"
         )
-        self.address, self.revision = address, revision
+        self.address = address
+        self.revision = revision
 
 
 def _of(address: str) -> str:
@@ -201,23 +213,25 @@ def _of(address: str) -> str:
 
 
 class MirrorFull(CCSError):
-    """More entries match than the mirror may hold; it follows no more. Use narrower patterns, or a larger bound."""
+    """More entries match than the mirror may hold, so it has stopped. Use narrower patterns, or a larger bound."""
 
     def __init__(self, address: str, limit: int) -> None:
         super().__init__(f"more than {limit} entries of {address} match; narrow the patterns or raise max_entries")
-        self.address, self.limit = address, limit
+        self.address = address
+        self.limit = limit
 
 
 class Misuse(CCSError, RuntimeError):
-    """An object was used in a state in which it cannot be, or at a moment at which it would wait for itself."""
+    """An object was used in a state that does not allow it, or where it would wait for itself."""
 
 
 class MissingExtra(CCSError, ImportError):
-    """What was asked for needs the package `name`, which is not installed; the extra `extra` of ccs brings it."""
+    """A feature needs the package `name`, which is not installed. The extra `extra` of ccs installs it."""
 
     def __init__(self, what: str, name: str, extra: str) -> None:
         super().__init__(f"{what} needs {name}: pip install 'collaborative-context-store[{extra}]'")
-        self.name, self.extra = name, extra
+        self.name = name
+        self.extra = extra
 
 
 class Unavailable(CCSError, ConnectionError):
@@ -226,7 +240,9 @@ class Unavailable(CCSError, ConnectionError):
     def __init__(self, address: str, maybe_applied: bool = False, reason: str = "") -> None:
         doubt = "; the write may have been applied: read before you repeat it" if maybe_applied else ""
         super().__init__(f"{address} is unavailable{f': {reason}' if reason else ''}{doubt}")
-        self.address, self.maybe_applied, self.reason = address, maybe_applied, reason
+        self.address = address
+        self.maybe_applied = maybe_applied
+        self.reason = reason
 
 
 class Forbidden(CCSError, PermissionError):
@@ -234,18 +250,20 @@ class Forbidden(CCSError, PermissionError):
 
     def __init__(self, address: str, user: str, action: str) -> None:
         super().__init__(
-            f"{address} does not let the user {user!r} {action}; have whoever runs it grant that (ACL SETUSER), or connect"
+            f"{address} does not let the user {user!r} {action}; ask its operator to grant that (ACL SETUSER), or connect"
             " as another user"
         )
-        self.address, self.user, self.action = address, user, action
+        self.address = address
+        self.user = user
+        self.action = action
 
 
 class StoreFull(CCSError):
-    """The server has no room (memory or disk) left; nothing of the commit was applied. Delete, drop or enlarge."""
+    """The server has no room left (memory or disk). Nothing of the commit was applied. Delete, drop or enlarge."""
 
 
 class UnsafeServer(CCSError):
-    """The server could break the guarantees: it may evict keys, or is too old. Change it or choose another one."""
+    """The server cannot keep the guarantees: it may evict keys, or is too old. Change it, or use another one."""
 
 
 class UnknownFormat(CCSError):
@@ -266,36 +284,38 @@ class UnknownFormat(CCSError):
 
 
 class StoreClosed(CCSError):
-    """The store was closed, or belongs to another process or event loop; connect anew."""
+    """The store was closed, or belongs to another process or event loop. Connect again."""
 
 
 class AlreadyClaimed(CCSError):
-    """Somebody else holds the claim: `holder` on `resource`, until `expires_at` unless it is renewed.
+    """The claim on `resource` is held by another agent: by `holder`, until `expires_at` unless it is renewed.
 
-    `holder` and `expires_at` are None where nobody holds it, but others were first in the queue.
+    `holder` and `expires_at` are None if the claim is free, but others wait for it.
     """
 
     def __init__(self, resource: str, holder: str | None, expires_at: datetime | None) -> None:
         held = f"is claimed by {holder!r} until {expires_at}" if holder else "is free, but others wait for it"
         super().__init__(f"{resource!r} {held}; take another one, or wait= for it")
-        self.resource, self.holder, self.expires_at = resource, holder, expires_at
+        self.resource = resource
+        self.holder = holder
+        self.expires_at = expires_at
 
 
 class ClaimLost(CCSError):
-    """The claim on `resource` is not held any more: it lapsed or was released. Nothing was changed.
+    """The claim on `resource` is no longer held: it expired or was released. Nothing was changed.
 
-    What was written under it before stands. Whoever needs the resource still claims it anew, and looks at its state.
-    Of a message it says that this delivery no longer counts: there is nothing left to do with it.
+    What was written under it before is kept. To go on with the resource, claim it again and read its state.
+    For a message it means that this delivery is no longer valid: leave the message.
     """
 
     def __init__(self, resource: str, text: str = "") -> None:
-        lapsed = f"the claim on {resource!r} is not held any more, so nothing was changed; claim it anew"
+        lapsed = f"the claim on {resource!r} is no longer held, so nothing was changed; claim it again"
         super().__init__(text or lapsed)
         self.resource = resource
 
 
 class IdempotencyMismatch(CCSError):
-    """The idempotency key was used before with another input: it names another request."""
+    """The idempotency key was used before with another input, so it names another request."""
 
     def __init__(self, key: str) -> None:
         super().__init__(f"the key {key!r} was used with another input; give this request a key of its own")
@@ -303,25 +323,28 @@ class IdempotencyMismatch(CCSError):
 
 
 class RetriesExhausted(CCSError):
-    """All `attempts` at the work of an idempotency key have failed, the last one with `error`; it was not tried again."""
+    """All `attempts` at the work of an idempotency key have failed, the last one with `error`. It was not retried."""
 
     def __init__(self, key: str, attempts: int, error: str) -> None:
         super().__init__(
             f"{attempts} attempts at {key!r} failed, the last one with: {error}; use a new key to try again"
         )
-        self.key, self.attempts, self.error = key, attempts, error
+        self.key = key
+        self.attempts = attempts
+        self.error = error
 
 
 class InboxFull(CCSError):
-    """The inbox of `to` holds `limit` messages that nobody has acknowledged; nothing was sent."""
+    """The inbox of `to` holds `limit` messages that were not acknowledged. Nothing was sent."""
 
     def __init__(self, to: str, limit: int) -> None:
         super().__init__(f"the inbox of {to!r} holds {limit} messages or more; try again when some are acknowledged")
-        self.to, self.limit = to, limit
+        self.to = to
+        self.limit = limit
 
 
 class NoEmbedder(CCSError):
-    """A text was to become a vector, but this store has no embedder: connect with `embed=`, or give an embedding."""
+    """A text needs an embedding, but this store has no embedder: connect with `embed=`, or give an embedding."""
 
     def __init__(self) -> None:
         super().__init__("this store cannot embed a text: connect with embed=, or give an embedding")

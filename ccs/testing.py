@@ -1,7 +1,8 @@
-"""A pytest plugin for code that uses CCS: a real server of its own, an empty store for each test, and a recorder.
+"""A pytest plugin for code that uses CCS: a private real server, an empty store for each test, and a recorder.
 
 `ccs_store` (blocking) and `ccs_aio_store` (asyncio; for tests run by anyio's plugin, or pytest-asyncio in auto mode)
-are entered stores on a private embedded server, each in a namespace of its own. `record(ctx, "**")` collects changes; the fixture `ccs_record` is that function.
+are entered stores on a private embedded server, each in a namespace of its own. `record(ctx, "**")` collects changes;
+the fixture `ccs_record` returns that function.
 
     def test_the_status_is_announced(ccs_store):
         task = ccs_store.task("42")
@@ -56,7 +57,7 @@ class _Recorded(Sequence[Change]):
         return len(self.changes)
 
     def stop(self) -> None:
-        """Records no more."""
+        """Stops recording."""
         self._subscription.cancel()
 
     def _add(self, change: Change) -> Any:
@@ -67,7 +68,7 @@ class _Recorded(Sequence[Change]):
 
 
 class Recorder(_Recorded):
-    """What a blocking context delivers; a sequence of changes."""
+    """Records the changes of a blocking context. It is a sequence of them."""
 
     def __init__(self, ctx: Any, patterns: tuple[str, ...], options: dict[str, Any]) -> None:
         self._news = threading.Condition()
@@ -80,7 +81,7 @@ class Recorder(_Recorded):
         self.stop()
 
     def wait(self, count: int, timeout: float = 5.0) -> list[Change]:
-        """The first `count` changes, as soon as there are so many; `TimeoutError` after `timeout` seconds."""
+        """Waits for `count` changes. Returns the first `count`. Raises `TimeoutError` after `timeout` seconds."""
         with self._news:
             if not self._news.wait_for(lambda: len(self.changes) >= count, timeout):
                 raise self._late(count, timeout)
@@ -93,7 +94,7 @@ class Recorder(_Recorded):
 
 
 class AsyncRecorder(_Recorded):
-    """What an asyncio context delivers; a sequence of changes."""
+    """Records the changes of an asyncio context. It is a sequence of them."""
 
     def __init__(self, ctx: Any, patterns: tuple[str, ...], options: dict[str, Any]) -> None:
         self._news = asyncio.Event()
@@ -107,7 +108,7 @@ class AsyncRecorder(_Recorded):
         self.stop()
 
     async def wait(self, count: int, timeout: float = 5.0) -> list[Change]:
-        """The first `count` changes, as soon as there are so many; `TimeoutError` after `timeout` seconds."""
+        """Waits for `count` changes. Returns the first `count`. Raises `TimeoutError` after `timeout` seconds."""
         try:
             async with asyncio.timeout(timeout):
                 while len(self.changes) < count:
@@ -127,7 +128,7 @@ def record(ctx: ccs.Context, *patterns: str, **options: Any) -> Recorder: ...
 @overload
 def record(ctx: ccs.aio.Context, *patterns: str, **options: Any) -> AsyncRecorder: ...
 def record(ctx: ccs.Context | ccs.aio.Context, *patterns: str, **options: Any) -> Recorder | AsyncRecorder:
-    """Collects the changes of a context that match, from now on; `wait(n)` for n of them, `stop()` to end.
+    """Records the matching changes of a context from now on. Returns a recorder: `wait(n)` for n changes, then `stop()`.
 
     Options are those of `subscribe`: `since=`, `initial=`.
     """
@@ -143,7 +144,7 @@ def ccs_record() -> Callable[..., Recorder | AsyncRecorder]:
 
 @pytest.fixture(scope="session")
 def ccs_server(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an embedded server that only these tests use; it ends a little after they do."""
+    """The folder of an embedded server that only these tests use. The server stops a little after they end."""
     return tmp_path_factory.mktemp("ccs")
 
 

@@ -1,4 +1,4 @@
-"""The values that cross the boundary: frozen, typed, and free of any connection."""
+"""The values that users get: frozen, typed, and without a connection."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ Operation = Literal["set", "delete", "expire", "gone", "missed"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The value at a path, with its provenance. `version` counts writes of the path, `revision` is the context's."""
+    """The value at a path, and who wrote it when. `version` counts the writes of the path, `revision` is the context's.
+
+    Times are aware datetimes in UTC, by the server's clock. `expires_at` is None if the entry does not expire.
+    """
 
     path: str
     value: Any
@@ -44,12 +47,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of one path, as watches and history deliver it. `previous` is the value before, `created` says there was none.
+    """One change of one path, as watches and history deliver it.
 
-    `version` is that of the entry after the change; for a removal, that of the entry that was removed.
+    `previous` is the value before, None if there was none; then `created` is true. `version` is that of the entry after the
+    change; for a removal, that of the removed entry.
 
-    Two operations come from `store.watch` only, with an empty `path`. `gone`: the context has ended. `missed`: contexts
-    came and went while the watch could not listen; `value` lists their addresses as far as they are known, and
+    Two operations come only from `store.watch`, with an empty `path`. `gone`: the context has ended. `missed`: contexts
+    came and went while the watch could not receive; `value` lists their addresses as far as they are known, and
     `context` is the address if there is just one, else "".
     """
 
@@ -67,7 +71,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that was told in a context, in order with its commits, and that left no entry behind."""
+    """Something that was published in a context, in order with its commits. It leaves no entry."""
 
     topic: str
     data: Any
@@ -79,7 +83,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Snapshot(Mapping[str, Entry]):
-    """The entries of a context that matched, all of one moment: the one after `revision`."""
+    """The matching entries of a context at one moment, right after the commit of `revision`. A mapping by path."""
 
     entries: Mapping[str, Entry]
     revision: int
@@ -114,7 +118,7 @@ class MemoryEvent:
 
 @dataclass(frozen=True, slots=True)
 class ClaimInfo:
-    """A claim that is held: by whom, with which fencing token, since when, and until when unless it is renewed."""
+    """A claim: its holder, its fencing token, since when it is held, and when it expires unless it is renewed."""
 
     resource: str
     holder: str
@@ -126,9 +130,9 @@ class ClaimInfo:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Who is at work in a context; one agent may be several members, told apart by `id`.
+    """A member of a context. One agent may be several members, with different `id`s.
 
-    `seen_at` is when it was last heard of, by the server's clock. The entry of its presence is `@members/<id>`.
+    `seen_at` is when its presence was last renewed, by the server's clock. The entry of its presence is `@members/<id>`.
     """
 
     agent: str
@@ -141,9 +145,9 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the parties of an agreement have decided, the same for all; true if they `committed`.
+    """The decision of an agreement, the same for all parties. It is true if they `committed`.
 
-    `votes` are those of the parties that had voted by then, `reason` says in words what decided.
+    `votes` are those of the parties that had voted by then. `reason` says in words what decided.
     """
 
     name: str
@@ -158,7 +162,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What semantic memory holds under an id. `superseded_by` is the id of the fact that took its place, if one did."""
+    """A fact in semantic memory. `superseded_by` is the id of the fact that replaced it, if one did."""
 
     id: str
     content: str
@@ -171,9 +175,9 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What a search by similarity found. `score` is the cosine of the angle to what was asked for, 1 for the same.
+    """A result of a search by similarity. `score` is the cosine between the query and the memory, at most 1.
 
-    Of an episode, `content` is its description, and `at` when it happened.
+    For an episode, `content` is its description, and `at` when it happened.
     """
 
     id: str
@@ -187,7 +191,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """Something that happened, `at` its own time. `score` is its similarity where it was searched for, else None."""
+    """Something that happened, at the time `at`. `score` is its similarity to the query of a search, else None."""
 
     id: str
     description: str
@@ -199,9 +203,9 @@ class Episode:
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
-    """How something is done: steps, and how much they are trusted, from 0 to 1. `agent` is who learned it.
+    """How something is done: its steps, and the confidence in them, from 0 to 1. `agent` learned it.
 
-    `score` is the similarity to what was asked for; `successes` and `failures` say how often it was reinforced.
+    `score` is the similarity to the query of a search, else None. `successes` and `failures` count its reinforcements.
     """
 
     id: str
@@ -216,7 +220,7 @@ class Procedure:
 
 @dataclass(frozen=True, slots=True)
 class ContextInfo:
-    """What is known of a context; `revision` 0 and no times where it does not exist. `ttl` is its idle ttl."""
+    """The state of a context. One that does not exist has `revision` 0 and no times. `ttl` is its idle ttl."""
 
     address: str
     revision: int = 0
@@ -230,10 +234,10 @@ class ContextInfo:
 
 @dataclass(frozen=True, slots=True)
 class StoreStats:
-    """What a store has done since it was made, in counts; the same events as the `ccs` logger reports.
+    """Counts of what a store has done since it was made: the events that the logger `ccs` reports, and more.
 
-    `bytes` are those of the commands sent and of the commits heard, `undelivered` the changes and events that waited for
-    a callback when the store was closed.
+    `bytes` are those of commands sent and commits received. `undelivered` are the changes and events that waited for a
+    callback when the store was closed.
     """
 
     commits: int = 0

@@ -1,4 +1,4 @@
-"""`ccs tail`, run as users run it: what it prints, when it ends, and how it says what is wrong."""
+"""`ccs tail`, run as users run it: what it prints, when it ends, and how it reports an error."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Tail:
         return self.lines[:count]
 
     def live(self, ctx: ccs.Context) -> Tail:
-        """Writes to a path of its own until the first line shows that it listens."""
+        """Writes to a path of its own until the first line shows that it receives."""
         for number in range(2_000):
             ctx.set("live", number)
             if self.lines:
@@ -197,7 +197,7 @@ def test_wildcards_in_the_address_follow_events_too(store: ccs.Store, tail: Call
     assert {line.split("  ")[3] for line in running.wait(4)} == wanted
 
 
-def test_text_holds_nothing_that_a_terminal_would_obey(store: ccs.Store, tail: Callable[..., Tail]) -> None:
+def test_text_holds_no_control_characters(store: ccs.Store, tail: Callable[..., Tail]) -> None:
     ctx = store.task("42")
     ctx.set("path\nwith\x1b[31m", "value\x1b[31m\n")
     ctx.set("plain ü", 1)
@@ -265,7 +265,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(store: ccs.Store, valkey: str, 
         (["/tasks/42", "--since", "5"], "/tasks/42"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(tail: Callable[..., Tail], arguments: list[str], says: str) -> None:
+def test_an_error_is_one_line(tail: Callable[..., Tail], arguments: list[str], says: str) -> None:
     running = tail(*arguments)
     assert running.end() == 1
     assert len(running.errors) == 1
@@ -285,8 +285,10 @@ def test_a_store_that_does_not_answer_is_an_error_that_names_it_without_its_pass
 
 
 @pytest.mark.parametrize("missing", ["nosuch", "nosuch/deep", "a-file"])
-def test_a_folder_without_a_store_is_said_and_not_made(tmp_path: Path, tail: Callable[..., Tail], missing: str) -> None:
-    """Given a look at a folder that may be misspelled, then that is said, with a code of its own, and nothing is made."""
+def test_a_folder_without_a_store_is_reported_and_not_made(
+    tmp_path: Path, tail: Callable[..., Tail], missing: str
+) -> None:
+    """Given a folder that may be misspelled, then the command reports it, with an exit code of its own, and makes nothing."""
     (tmp_path / "a-file").touch()
     running = tail("/tasks/42", store=str(tmp_path / missing))
     assert running.end() == 3
@@ -294,7 +296,7 @@ def test_a_folder_without_a_store_is_said_and_not_made(tmp_path: Path, tail: Cal
     assert os.listdir(tmp_path) == ["a-file"]
 
 
-def test_the_users_own_folder_without_a_store_is_said_and_not_made(tmp_path: Path) -> None:
+def test_the_default_folder_without_a_store_is_reported_and_not_made(tmp_path: Path) -> None:
     for home in ({"CCS_URL": "~/nosuch"}, {"CCS_URL": "", "XDG_DATA_HOME": str(tmp_path / "nosuch")}):
         running = Tail("tail", "/tasks/42", HOME=str(tmp_path), **home)
         assert running.end() == 3
@@ -320,10 +322,10 @@ def test_it_prints_that_contexts_were_missed() -> None:
     assert (told["op"], told["context"], len(told["value"])) == ("missed", "", 12)
 
 
-def test_a_gap_in_one_context_does_not_end_a_look_at_many(
+def test_a_gap_in_one_context_does_not_end_a_watch_of_many(
     valkey: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Given a watch of many contexts that raises an error of one of them, then that is said, and the rest is printed."""
+    """Given a watch of many contexts that raises an error of one, then the error and the other changes are printed."""
     at = datetime(2026, 1, 2, tzinfo=UTC)
     coming = iter(
         [ccs.HistoryCompacted(1, 2, "/tasks/a"), Change("/tasks/b", "p", "set", 1, None, True, 1, 1, "ann", at)]
@@ -354,9 +356,7 @@ def test_an_outage_does_not_end_it(own_server: PrivateServer, namespace: str, ta
         assert running.wait(1)[0].endswith("= 'after'")
 
 
-def test_the_store_is_that_of_the_environment_where_none_is_given(
-    store: ccs.Store, valkey: str, namespace: str
-) -> None:
+def test_the_default_store_is_that_of_the_environment(store: ccs.Store, valkey: str, namespace: str) -> None:
     store.task("42").set("p", 1)
     running = Tail("tail", "/tasks/42", "--since", "0", "--namespace", namespace, CCS_URL=valkey)
     try:
@@ -365,7 +365,7 @@ def test_the_store_is_that_of_the_environment_where_none_is_given(
         running.close()
 
 
-def test_it_tells_its_version_and_its_usage() -> None:
+def test_it_prints_its_version_and_its_usage() -> None:
     for arguments, code, says in ((["--version"], 0, "0."), ([], 2, "usage"), (["tail", "--help"], 0, "ADDRESS")):
         done = subprocess.run(
             [sys.executable, "-c", "import sys; from ccs.cli import main; sys.exit(main())", *arguments],

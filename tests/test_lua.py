@@ -1,4 +1,4 @@
-"""The Lua scripts as files: what each opens with, what it touches, and that every kind of server takes it.
+"""The Lua scripts as files: the head of each, the keys that it uses, and that every kind of server accepts it.
 
 Their behaviour is held against a model in `tests/model`.
 """
@@ -156,7 +156,7 @@ def test_a_part_is_put_in_once_before_what_uses_it() -> None:
 
 
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
-def test_a_script_opens_with_its_promise_and_what_it_takes_and_answers(script: Script) -> None:
+def test_a_script_opens_with_its_promise_its_arguments_and_its_reply(script: Script) -> None:
     head = [line for line in script.text.split("\n\n")[0].splitlines() if line]
     assert all(line.startswith("--") for line in head)
     assert re.match(r"-- [A-Z].*", head[0])
@@ -187,7 +187,7 @@ def loops(script: Script) -> set[int]:
 
 
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
-def test_a_script_uses_nothing_that_some_server_lacks_and_prints_no_revision_as_a_double(script: Script) -> None:
+def test_a_script_uses_only_what_all_servers_have_and_prints_no_revision_as_a_double(script: Script) -> None:
     text = code(script)
     for name in FORBIDDEN:
         assert not re.search(rf"\b{name}\b", text), name
@@ -197,13 +197,13 @@ def test_a_script_uses_nothing_that_some_server_lacks_and_prints_no_revision_as_
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_every_server_compiles_a_script_to_the_digest_by_which_we_call_it(client: Any, name: str) -> None:
+def test_every_server_knows_a_script_by_our_digest(client: Any, name: str) -> None:
     digest = client.script_load(SCRIPTS[name].text)
     assert (digest.decode() if isinstance(digest, bytes) else digest) == SCRIPTS[name].digest
 
 
 def test_no_script_sets_a_global_or_changes_a_shared_table(client: Any, namespace: str) -> None:
-    """fakeredis keeps one interpreter: a global would poison all that comes after. Real servers refuse to set one."""
+    """fakeredis keeps one interpreter: a global would break all later scripts. Real servers refuse to set one."""
     keys = keys_of(namespace, "/tasks/lua")
     names = """
         local names = {}

@@ -1,4 +1,4 @@
-"""What holds for every module: its exports, its documentation, its place in the layers."""
+"""Rules for every module: its exports, its documentation, its layer."""
 
 import ast
 import importlib
@@ -72,7 +72,7 @@ def annotated(function: Callable[..., Any]) -> bool:
 
 
 @each_module
-def test_a_module_that_holds_anything_says_what_it_exports(name: str) -> None:
+def test_a_module_with_content_lists_its_exports(name: str) -> None:
     module = load(name)
 
     assert hasattr(module, "__all__") or not body(name)
@@ -89,7 +89,7 @@ def test_each_exported_name_exists_once_and_is_public(name: str) -> None:
 
 
 @each_module
-def test_what_is_exported_is_documented(name: str) -> None:
+def test_exports_are_documented(name: str) -> None:
     module = load(name)
     public = [
         *((each, value) for each, value in exported(module) if inspect.isclass(value) or inspect.isfunction(value)),
@@ -101,14 +101,14 @@ def test_what_is_exported_is_documented(name: str) -> None:
 
 
 @each_module
-def test_what_is_exported_is_fully_annotated(name: str) -> None:
+def test_exports_are_fully_annotated(name: str) -> None:
     module = load(name)
 
     assert [each for each, function in public_functions(module) if not annotated(function)] == []
 
 
 @each_package
-def test_a_package_holds_re_exports_only(name: str) -> None:
+def test_a_package_file_holds_only_re_exports(name: str) -> None:
     others = [each for each in body(name) if not isinstance(each, ast.Import | ast.ImportFrom)]
 
     assert [ast.unparse(each) for each in others if not ast.unparse(each).startswith("__all__ = ")] == []
@@ -134,7 +134,7 @@ def test_imports_run_downwards() -> None:
 
 
 def test_importing_ccs_loads_nothing_heavy() -> None:
-    """Given a fresh process, when both faces are imported, then what few ask for is left for those who do."""
+    """Given a new process, when both faces are imported, then rarely used packages are not loaded."""
     heavy = {"fakeredis", "numpy", "pydantic", "pytest", "redis"}
     program = f"import sys, ccs, ccs.aio; print({heavy!r} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)

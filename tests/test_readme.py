@@ -29,7 +29,7 @@ def run(program: list[str], folder: Path) -> str:
     return done.stdout
 
 
-def test_the_tour_runs_as_it_stands(tmp_path: Path) -> None:
+def test_the_readme_runs_as_it_is(tmp_path: Path) -> None:
     tour = [snippet for snippet in SNIPPETS if snippet not in TESTS]
     assert len(tour) >= 10
     (tmp_path / "tour.py").write_text("\n".join(tour) + "\nprint('the end')\n", "utf-8")
@@ -38,7 +38,7 @@ def test_the_tour_runs_as_it_stands(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [page for page, program in PROGRAMS.items() if program])
-def test_the_snippets_of_a_page_run_as_they_stand(page: str, tmp_path: Path) -> None:
+def test_the_snippets_of_a_page_run_as_they_are(page: str, tmp_path: Path) -> None:
     (tmp_path / "page.py").write_text(PROGRAMS[page], "utf-8")
     run([sys.executable, "-X", "dev", "-W", "error", "page.py"], tmp_path)
 

@@ -71,7 +71,7 @@ def test_users_get_private_empty_stores_of_one_real_server(pytester: pytest.Pyte
     result.assert_outcomes(passed=8)
 
 
-def test_the_plugin_is_there_without_being_asked_for(pytester: pytest.Pytester) -> None:
+def test_the_plugin_is_loaded_by_default(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess("--fixtures", "-q")
     for name in ("ccs_store", "ccs_aio_store", "ccs_server", "ccs_record"):
         result.stdout.re_match_lines([rf"^{name}\b.*"])
@@ -114,7 +114,7 @@ def test_waiting_for_more_than_comes_times_out_and_shows_what_came(ccs_store: cc
     assert time.monotonic() - began < scaled(2)
 
 
-def test_a_stopped_recorder_records_no_more(ccs_store: ccs.Store) -> None:
+def test_a_stopped_recorder_stops_recording(ccs_store: ccs.Store) -> None:
     task = ccs_store.task("42")
     with record(task, "p") as stopped:
         task.set("p", 1)
@@ -138,7 +138,7 @@ async def test_an_asyncio_recorder_collects_what_matches_in_order(ccs_aio_store:
     assert [change.value for change in await record(task, "b", initial=True).wait(1)] == [4]
 
 
-async def test_an_entered_asyncio_recorder_sees_the_commits_of_everybody(
+async def test_an_entered_asyncio_recorder_receives_the_commits_of_all_stores(
     ccs_aio_store: ccs.aio.Store, ccs_record: Callable[..., Any]
 ) -> None:
     namespace = ccs_aio_store._engine.namespace

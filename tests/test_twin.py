@@ -220,7 +220,7 @@ def test_a_file_written_by_hand_is_never_lost(tree: Tree) -> None:
         "x = 'in `ccs.aio` it waits'\n",
     ],
 )
-def test_leftover_colour_fails(tree: Tree, source: str) -> None:
+def test_leftover_asyncio_fails(tree: Tree, source: str) -> None:
     tree.write("_async/a.py", source + "\nprint(asyncio, sleep)\n")
 
     assert tree.twin().returncode == 1

@@ -16,7 +16,7 @@ from ccs._async.changes.watch_kinds import CommitWatch
 from ccs._async.handle import Place
 from ccs._compat import AsyncCaller, AsyncGate, AsyncWorker, Lock, async_sleep
 from ccs._core.changes.mirrored import net
-from ccs._core.checks import whole
+from ccs._core.checks import integer
 from ccs._core.commits.journal import Cursor, JournalPage, check_resume
 from ccs._core.commits.queries import last_of
 from ccs._core.names.pattern import Matcher
@@ -67,7 +67,7 @@ class Mirror(Local, Mapping[str, Any]):
         self._place = place
         self._matcher = matcher
         self._patterns = patterns
-        self._most = whole("max_entries", max_entries, "how many entries it may hold, at least 1", 1)
+        self._most = integer("max_entries", max_entries, "how many entries it may hold, at least 1", 1)
         self._call = None if on_change is None else AsyncCaller(on_change)
         self._entries: dict[str, Entry] = {}
         self._values: dict[str, Any] = {}
@@ -163,7 +163,7 @@ class Mirror(Local, Mapping[str, Any]):
             (1, 'none')
         """
         deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
-        whole("revision", revision, "the revision of a commit")
+        integer("revision", revision, "the revision of a commit")
         while True:
             reached = await self._reaches(revision, deadline)
             late = deadline is not None and time.monotonic() >= deadline

@@ -12,7 +12,7 @@ from ccs._core.codec import decode, validate
 from ccs._core.commits.calls import Call, anything, entries_call, info_call, page_call, paths_call
 from ccs._core.commits.entry import RawEntry, parse_entry, to_entry, value_in
 from ccs._core.commits.journal import MALFORMED
-from ccs._core.commits.queries import Found, Matches
+from ccs._core.commits.queries import Found, PathTest
 from ccs._core.names.address import check_path
 from ccs._core.names.pattern import Below, Exact, Matcher, compile_patterns, escape
 from ccs._core.shown import shown
@@ -161,7 +161,7 @@ class Reads(Local):
         """Reads an entry that has a deadline by a script: only the server's clock decides whether that has passed."""
         return (await self._find([Exact(path)], anything)).entries.get(path)
 
-    async def _find(self, selectors: Iterable[Any], matches: Matches) -> Found:
+    async def _find(self, selectors: Iterable[Any], matches: PathTest) -> Found:
         return await self._read(entries_call(self._place.keys, selectors, matches))
 
     async def _read(self, call: Call[Found]) -> Found:
@@ -170,7 +170,7 @@ class Reads(Local):
             self._place.sweep()
         return found
 
-    async def _list(self, selectors: Iterable[Any], matches: Matches) -> list[str]:
+    async def _list(self, selectors: Iterable[Any], matches: PathTest) -> list[str]:
         listed = await self._place.opening.call(paths_call(self._place.keys, selectors, matches))
         if listed.hidden:
             self._place.sweep()

@@ -1,4 +1,4 @@
-"""Numbers that callers give: revisions, limits, counts, and shares of one."""
+"""Checks of arguments: numbers within bounds, and collections."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from typing import Any
 from ccs._core.shown import shown
 from ccs.errors import InvalidValue
 
-__all__ = ["listed", "real", "whole"]
+__all__ = ["integer", "listed", "real"]
 
-# What a server can count to.
+# The largest integer of a server.
 _MOST = 2**63 - 1
 
 
 def listed(name: str, value: object, wanted: str) -> list[Any]:
-    """What is in the value, if it is a collection and no text; else `InvalidValue`, which says what is `wanted`."""
+    """Returns the items of a collection. Raises `InvalidValue`, which says what is `wanted`, for text and all else."""
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise InvalidValue(f"{name} is {shown(value)}: give {wanted}")
     return list(value)
 
 
-def whole(name: str, value: object, wanted: str, least: int = 0, most: float = _MOST) -> int:
-    """The value, if it is a whole number from `least` to `most`; else `InvalidValue`, which says what is `wanted`."""
+def integer(name: str, value: object, wanted: str, least: int = 0, most: float = _MOST) -> int:
+    """Returns the value. Raises `InvalidValue`, which says what is `wanted`, unless it is an int from `least` to `most`."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise InvalidValue(f"{name} is {shown(value)}: give {wanted}")
     return value
 
 
 def real(name: str, value: object, wanted: str, least: float, most: float) -> float:
-    """The value as a float, if it is a number within these bounds; else `InvalidValue`, which says what is `wanted`."""
+    """Returns the value as a float. Raises `InvalidValue`, which says what is `wanted`, unless it is within the bounds."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise InvalidValue(f"{name} is {shown(value)}: give {wanted}")
     try:
         number = float(value)
-    except OverflowError:  # an integer that no float reaches
+    except OverflowError:  # an integer that is too large for a float
         number = math.nan
     if not least <= number <= most:
         raise InvalidValue(f"{name} is {shown(value)}: give {wanted}")

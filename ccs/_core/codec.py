@@ -1,4 +1,4 @@
-"""Values as bytes: msgpack and nine extension types, a format that other programs and later versions rely on.
+"""Values as bytes: msgpack with nine extension types. Other programs and later versions rely on this format.
 
 | code | type | payload |
 | --- | --- | --- |
@@ -12,24 +12,24 @@
 | 8 | a timedelta | its microseconds, in two's complement, big-endian |
 | 9 | a datetime in a named zone | as code 2, then the zone as RFC 9557 has it, and its fold if that is 1 |
 
-Code 9 spells `2025-10-26T02:30:00+01:00[Europe/Berlin][_fold=1]`. Where the zone is not installed, it is read with its
-UTC offset alone; where the rules of the zone have changed, the moment stands and the time of day follows.
+Code 9 is written `2025-10-26T02:30:00+01:00[Europe/Berlin][_fold=1]`. If the zone is not installed, it is read with the
+UTC offset alone. If the rules of the zone have changed since, the instant is kept and the local time changes.
 
 Datetimes in any other zone keep its UTC offset. Tuples are arrays; pydantic models and dataclasses are maps by field
 names, named tuples arrays. msgpack's own timestamps (code -1), which other programs may write, are read as datetimes in
-UTC. Keys and members of sets are scalars: what is stored as an array or a map could not be a key again when read. Before
-version 0.2 dates, times and timedeltas inside models were text, which pydantic still reads.
+UTC. Keys and members of sets are scalars, since an array or a map could not be a key again when read. Before version 0.2
+dates, times and timedeltas inside models were text, which pydantic still reads.
 
-Nothing is stored that would come back as less than it was, so an Enum member is refused. An instance of a subclass of a
-builtin type is stored as that type, provided it holds nothing more, and a number of numpy as the number that it is.
+A value that would come back as less than it was is refused, such as an Enum member. An instance of a subclass of a
+builtin type is stored as that type, if it holds nothing more, and a numpy number as a Python number.
 
-Inside a record (a model, a dataclass or a named tuple) `type=` restores the types. So there an Enum member becomes its
-value, and what msgpack cannot hold takes the form that pydantic gives it in JSON. A record that `type=` would not
-restore is refused: `records.plans` knows most classes that it does restore, and `records.read_back` tries the others.
-The room `records` is loaded when the first record is written or read, since it loads pydantic.
+Inside a record (a model, a dataclass or a named tuple) `type=` restores the types. So there an Enum member is stored as
+its value, and what msgpack cannot hold in the form that pydantic gives it in JSON. A record that `type=` would not
+restore is refused: `records.plans` knows most classes that it restores, and `records.read_back` tries the others.
+The package `records` is loaded when the first record is written or read, since it loads pydantic.
 
-The ordinary value is one run of the C packer. Only if that fails does `_plain` walk the value, to convert what is
-special step by step, or else to say where in the value the trouble sits.
+An ordinary value takes one run of the C packer. Only if that fails does `_plain` walk the value, to convert what is
+special, or else to report where in the value the trouble is.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from typing import Any, Final
 from msgpack import ExtType, Packer, Timestamp, unpackb  # type: ignore[import-untyped]  # it ships no types
 
 from ccs._core.values.record_kinds import is_record
-from ccs._core.values.refusals import Refused, key_step, refuse
+from ccs._core.values.refusals import Refused, key_subscript, refuse
 from ccs._core.values.scalars import READERS, WRITERS, is_numpy_scalar, numpy_number, write_integer, write_text
 from ccs._core.values.subclasses import BASES, as_base
 from ccs.errors import EncodingError, ValueTooLarge
@@ -49,13 +49,16 @@ from ccs.errors import EncodingError, ValueTooLarge
 __all__ = ["MAX_DEPTH", "decode", "encode", "validate"]
 
 MAX_DEPTH: Final = 256
-"""How deep values of any kind may nest; those that are all lists and maps of plain scalars may go somewhat deeper."""
+"""How deep values may nest. Those of lists and maps of plain scalars alone may go somewhat deeper."""
 
 _SET: Final = 5
 
 
 def encode(value: object, limit: int | None = None) -> bytes:
-    """The bytes of a value; `EncodingError` if it cannot be stored, `ValueTooLarge` if they are more than `limit`."""
+    """Returns the bytes of a value.
+
+    Raises `EncodingError` if it cannot be stored, and `ValueTooLarge` if it takes more than `limit` bytes.
+    """
     try:
         raw = _pack(value)
     except (TypeError, ValueError, BufferError):
@@ -66,22 +69,25 @@ def encode(value: object, limit: int | None = None) -> bytes:
 
 
 def decode(raw: bytes) -> Any:
-    """The value that `encode` made these bytes of; `EncodingError` if they are anything else."""
+    """Returns the value that `encode` was given. Raises `EncodingError` for bytes that are not a value."""
     try:
         return unpackb(raw, ext_hook=_extension, strict_map_key=False, timestamp=3)
     except (ValueError, TypeError, ArithmeticError) as error:
         shown = f"{type(error).__name__}: {error}"[:200]  # an error may quote all the bytes
-        raise EncodingError(f"these bytes are no value that CCS can read: {shown}") from error
+        raise EncodingError(f"these bytes are not a value that CCS can read: {shown}") from error
 
 
 def validate(value: object, type_: Any) -> Any:
-    """The value as pydantic reads it for `type_` (a model, `list[Model]`, …); `InvalidValue` if it does not fit."""
+    """Returns the value as pydantic reads it for `type_` (a model, `list[Model]`, …).
+
+    Raises `InvalidValue` if it does not fit.
+    """
     from ccs._core import records  # noqa: PLC0415 - it loads pydantic
 
     return records.read(value, type_, _form_in_record)
 
 
-# Packing: one run of the C packer. A Packer is not thread-safe, and a new one costs less than guarding an old one.
+# Packing: one run of the C packer. A Packer is not thread-safe, and a new one costs less than a lock around an old one.
 
 
 def _pack(value: object) -> bytes:
@@ -90,14 +96,14 @@ def _pack(value: object) -> bytes:
 
 
 def _scalar(value: object) -> ExtType:
-    """What the packer takes for a value that may also be a key; it cannot tell keys, so all others are walked."""
+    """Returns what the packer takes for a value that may also be a key. It cannot tell keys, so all others are walked."""
     convert = _SCALARS.get(type(value))
     if not convert:
-        raise TypeError  # nobody reads it: the walk says where, and why
+        raise TypeError  # never shown: the walk reports where, and why
     return convert(value)
 
 
-# Walking: what the packer takes for a value of any kind, built from the top down.
+# Walking: builds what the packer takes for a value of any kind, from the top down.
 
 
 def _encode_closely(value: object) -> bytes:
@@ -110,24 +116,24 @@ def _encode_closely(value: object) -> bytes:
 
 
 def _plain(value: object, in_record: bool = False, depth: int = 0) -> Any:
-    """The value in the packer's own terms; `in_record` once a model or a dataclass is around it."""
+    """Returns the value in types that the packer takes. `in_record`: it is inside a record."""
     if not in_record and _begins_record(value):
         return _plain_record(value, depth)
-    step = _step(value, in_record)
-    walk = _WALKS.get(type(step))
+    converted = _converted(value, in_record)
+    walk = _WALKS.get(type(converted))
     if not walk:
-        return step
+        return converted
     if depth == MAX_DEPTH:
         refuse(value, f"it is nested more than {MAX_DEPTH} deep, or contains itself")
-    return walk(step, in_record, depth + 1)
+    return walk(converted, in_record, depth + 1)
 
 
 def _begins_record(value: object) -> bool:
-    return type(value) not in _STEPS and is_record(value)
+    return type(value) not in _CONVERSIONS and is_record(value)
 
 
 def _plain_record(record: Any, depth: int) -> Any:
-    """A record as its plan writes it, or else the long way; it is refused unless it can be read back equal."""
+    """Returns a record as its plan writes it, or else as the walk does. Refuses it unless it is read back equal."""
     from ccs._core import records  # noqa: PLC0415 - it loads pydantic
 
     cls: type = type(record)
@@ -150,7 +156,7 @@ def _plain_list(items: list[Any], in_record: bool, depth: int) -> list[Any]:
     plain: list[Any] = []
     try:
         for item in items:
-            plain.append(_plain(item, in_record, depth))  # noqa: PERF401 - its length tells where it failed
+            plain.append(_plain(item, in_record, depth))  # noqa: PERF401 - the length of the list shows where it failed
     except Refused as refused:
         refused.where.append(f"[{len(plain)}]")
         raise
@@ -164,7 +170,7 @@ def _plain_map(items: dict[Any, Any], in_record: bool, depth: int) -> dict[Any, 
         try:
             plain[plain_key] = _plain(item, in_record, depth)
         except Refused as refused:
-            refused.where.append(key_step(key))
+            refused.where.append(key_subscript(key))
             raise
     if len(plain) < len(items):
         raise Refused("dict", "two of its keys are stored as the same one")
@@ -181,7 +187,7 @@ def _plain_set(members: Set[object], in_record: bool = False, depth: int = 0) ->
 
 _SCALARS: dict[type, Callable[[Any], Any]] = {
     **WRITERS,
-    int: write_integer,  # the packer asks only for those too big for it
+    int: write_integer,  # the packer asks only for integers that are too large for it
     set: _plain_set,  # never a key, since unhashable
 }
 
@@ -194,23 +200,23 @@ _WALKS: dict[type, Callable[[Any, bool, int], Any]] = {
 
 
 def _plain_scalar(value: object, role: str, in_record: bool) -> Any:
-    step = _step(value, in_record)
-    if type(step) in _WALKS or (not in_record and _begins_record(value)):
+    converted = _converted(value, in_record)
+    if type(converted) in _WALKS or (not in_record and _begins_record(value)):
         raise Refused(f"{type(value).__name__} {role}", "use a scalar: it would come back as an array or a map")
-    return step
+    return converted
 
 
-def _step(value: object, in_record: bool) -> Any:
-    """One step towards the packer's terms: what is inside a container is left as it is."""
-    convert = _STEPS.get(type(value))
-    return convert(value) if convert else _step_by_kind(value, in_record)
+def _converted(value: object, in_record: bool) -> Any:
+    """Returns the value as a type that the packer takes. Items of a container are not converted."""
+    convert = _CONVERSIONS.get(type(value))
+    return convert(value) if convert else _converted_by_kind(value, in_record)
 
 
-def _step_by_kind(value: Any, in_record: bool) -> Any:
+def _converted_by_kind(value: Any, in_record: bool) -> Any:
     if isinstance(value, Enum):
-        return _step(value.value, True) if in_record else refuse(value)
+        return _converted(value.value, True) if in_record else refuse(value)
     if is_record(value):
-        return _step(_content(value), True)
+        return _converted(_content(value), True)
     for base in BASES:
         if isinstance(value, base):
             return as_base(value, base)
@@ -235,7 +241,7 @@ def _same(value: Any) -> Any:
     return value
 
 
-_STEPS: dict[type, Callable[[Any], Any]] = {
+_CONVERSIONS: dict[type, Callable[[Any], Any]] = {
     **dict.fromkeys((type(None), bool, float, bytes, bytearray, list, dict, set, frozenset, Timestamp), _same),
     **WRITERS,
     int: write_integer,
@@ -254,7 +260,7 @@ def _extension(code: int, payload: bytes) -> Any:
 
 
 def _set(payload: bytes) -> set[Any]:
-    # A set in a set is unhashable anyway, and reading them without bound would overflow the C stack.
+    # A set cannot be in a set, and reading nested ones without a bound would overflow the C stack.
     return set(unpackb(payload, ext_hook=_scalar_extension, strict_map_key=False, timestamp=3))
 
 

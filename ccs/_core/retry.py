@@ -1,4 +1,4 @@
-"""When to try again, as arithmetic: the shells bring the clock and the dice."""
+"""When to retry, as arithmetic. The caller passes the time and the random number."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ from dataclasses import dataclass
 
 __all__ = ["Patience", "Withdrawn", "backoff", "jitter"]
 
-_FIRST, _MOST = 0.02, 1.0
-# Seconds that an attempt may take even when patience has ended: the first one of all is always made.
+# Seconds of back-off: at first, and at most.
+_FIRST = 0.02
+_MOST = 1.0
+# Seconds that an attempt may take even after `until`: the first attempt is always made.
 _LEAST = 0.1
 
 
-class Withdrawn(Exception):  # not an error: nobody waits for the answer any more
-    """A command was not sent: who asked for it has been told that it never will be."""
+class Withdrawn(Exception):  # not an error: no caller waits for the answer any more
+    """A command was not sent, and never will be: its caller was informed."""
 
 
 @dataclass(slots=True)
 class Patience:
-    """Until when one command is tried (monotonic), and whether the server may have seen it: `sent`.
+    """Until when a command is retried (monotonic seconds), and whether the server may have received it (`sent`).
 
-    Who sends says so before the first byte: `begin`. Who gives up first takes the command back: `withdraw`. So what
-    somebody was told not to have been sent never is. Each writes its own mark and then looks at the other's: between
-    two threads, too, one of them sees it.
+    A sender calls `begin` before the first byte; a caller that gives up calls `withdraw`. So a command that was reported
+    as not sent is never sent. Each sets its own flag before it reads the other's: of two threads, at least one sees it.
     """
 
     until: float
@@ -29,34 +30,35 @@ class Patience:
     withdrawn: bool = False
 
     def begin(self) -> None:
-        """Marks the command as sent; `Withdrawn` where it was taken back before."""
-        before, self.sent = self.sent, True
+        """Marks the command as sent. Raises `Withdrawn` if it was withdrawn before."""
+        before = self.sent
+        self.sent = True
         if self.withdrawn:
             self.sent = before
             raise Withdrawn
 
     def withdraw(self) -> bool:
-        """Takes the command back where it was never sent; whether that is so."""
+        """Withdraws the command if it was never sent. Returns whether that is the case."""
         if not self.sent:
             self.withdrawn = True
         return not self.sent
 
     def left(self, now: float) -> float:
-        """For how many seconds the present attempt may wait."""
+        """Returns for how many seconds the present attempt may wait."""
         return max(_LEAST, self.until - now)
 
     def over(self, now: float) -> bool:
-        """Whether no other attempt is made."""
+        """Returns whether the time for retries is over."""
         return now >= self.until
 
 
 def backoff(attempt: int, dice: float) -> float:
-    """Seconds to wait after failed attempt 0, 1, 2…: none at first, then growing to a second; `dice` is in [0, 1)."""
+    """Returns the seconds to wait after failed attempt 0, 1, 2…: none at first, then up to one. `dice` is in [0, 1)."""
     if attempt == 0:
         return 0.0
     return min(_MOST, _FIRST * 2.0 ** min(attempt, 10)) * (0.5 + dice / 2)
 
 
 def jitter(attempt: int, dice: float) -> float:
-    """Seconds to wait after losing a race for the nth time: short, growing a little, spread by `dice`."""
+    """Returns the seconds to wait after losing race number `attempt`: at most 0.05. `dice` is in [0, 1)."""
     return dice * min(0.05, 0.0005 * 2.0 ** min(attempt, 10))

@@ -1,4 +1,4 @@
-"""What is to be done when: at most one appointment a key, the earliest wins."""
+"""An agenda: what to do when. A key has at most one appointment, the earliest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Agenda(Generic[K]):
-    """Appointments by key, on anybody's clock."""
+    """Appointments by key. Times are on whatever clock the caller uses."""
 
     def __init__(self) -> None:
         self._when: dict[K, float] = {}
@@ -26,7 +26,7 @@ class Agenda(Generic[K]):
         return f"<Agenda of {len(self)}, next at {self.next()}>"
 
     def plan(self, key: K, when: float) -> bool:
-        """Makes an appointment unless there is an earlier one; whether it is the earliest of all now."""
+        """Makes an appointment, unless the key has an earlier one. Returns whether it is now the earliest of all."""
         if when >= self._when.get(key, float("inf")):
             return False
         self._when[key] = when
@@ -35,24 +35,28 @@ class Agenda(Generic[K]):
         return self._heap[0][2] == key
 
     def covers(self, key: K, when: float) -> bool:
-        """Whether there is an appointment of the key no later than that. Any thread may ask."""
+        """Returns whether the key has an appointment at `when` or earlier. Any thread may call this."""
         return self._when.get(key, float("inf")) <= when
 
     def cancel(self, key: K) -> None:
-        """Forgets the appointment of a key, if it has one."""
+        """Removes the appointment of a key, if it has one."""
         self._when.pop(key, None)
 
     def next(self) -> float | None:
-        """When the earliest appointment is, or None."""
+        """Returns the time of the earliest appointment, or None."""
         while self._heap and self._when.get(self._heap[0][2]) != self._heap[0][0]:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
     def due(self, now: float) -> list[K]:
-        """The keys whose time has come; their appointments are over."""
+        """Removes all appointments up to `now`. Returns their keys."""
         found = []
-        while (when := self.next()) is not None and when <= now:
+        while self._is_due(now):
             key = heapq.heappop(self._heap)[2]
             del self._when[key]
             found.append(key)
         return found
+
+    def _is_due(self, now: float) -> bool:
+        when = self.next()
+        return when is not None and when <= now

@@ -17,7 +17,7 @@ _LONGEST = 100 * 365 * 86400.0
 
 
 def seconds(duration: Duration, name: str = "duration", *, least: float = 0.0) -> float:
-    """A duration in seconds; `InvalidValue` unless it is a number from `least` to a hundred years."""
+    """Returns a duration in seconds. Raises `InvalidValue` unless it is a number from `least` to a hundred years."""
     value = duration.total_seconds() if isinstance(duration, timedelta) else duration
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= _LONGEST:
         raise InvalidValue(
@@ -27,24 +27,24 @@ def seconds(duration: Duration, name: str = "duration", *, least: float = 0.0) -
 
 
 def millis(duration: Duration, name: str = "ttl") -> int:
-    """A duration in whole milliseconds, rounded up, at least one."""
+    """Returns a duration in milliseconds, rounded up to an integer, at least 1."""
     return max(1, math.ceil(seconds(duration, name, least=0.001) * 1000))
 
 
 def to_micros(moment: datetime) -> int:
-    """An aware moment in whole microseconds after the epoch; `InvalidValue` if it is naive, or no moment."""
+    """Returns an aware datetime in microseconds after the epoch. Raises `InvalidValue` for anything else."""
     if not isinstance(moment, datetime):
-        raise InvalidValue(f"{shown(moment)} is no moment: give an aware datetime")
+        raise InvalidValue(f"{shown(moment)} is not a datetime: give an aware one")
     if moment.tzinfo is None or moment.utcoffset() is None:
         raise InvalidValue(f"{shown(moment)} is naive: give it a timezone, as datetime.now(timezone.utc) has")
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def from_micros(value: int) -> datetime:
-    """The moment so many microseconds after the epoch, in UTC."""
+    """Returns the UTC datetime of a time in microseconds after the epoch."""
     return _EPOCH + timedelta(0, 0, value)
 
 
 def from_millis(value: int) -> datetime:
-    """The moment so many milliseconds after the epoch, in UTC."""
+    """Returns the UTC datetime of a time in milliseconds after the epoch."""
     return _EPOCH + timedelta(milliseconds=value)

@@ -1,4 +1,4 @@
-"""Asks a credential provider, shaped as redis-py's are, for what `AUTH` takes."""
+"""Gets the arguments of `AUTH` from a credential provider, which has the interface of redis-py's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["async_credentials_of", "credentials_of"]
 
 
 def credentials_of(provider: Any) -> tuple[str, ...]:
-    """`(password,)` or `(user, password)`; `Disconnected` where the provider fails, as it may succeed later."""
+    """Returns `(password,)` or `(user, password)`. Raises `Disconnected` if the provider fails: it may succeed later."""
     try:
         found = provider.get_credentials()
     except Exception as error:
@@ -22,7 +22,7 @@ def credentials_of(provider: Any) -> tuple[str, ...]:
 
 
 async def async_credentials_of(provider: Any) -> tuple[str, ...]:
-    """The same, by `get_credentials_async` where the provider has it; else `get_credentials` runs in a thread."""
+    """Returns the same, by `get_credentials_async` if the provider has it; else `get_credentials` runs in a thread."""
     if not hasattr(provider, "get_credentials_async"):
         return await async_call(credentials_of, provider)
     try:
@@ -33,7 +33,7 @@ async def async_credentials_of(provider: Any) -> tuple[str, ...]:
 
 
 def _failed(error: Exception) -> Disconnected:
-    # Not its text: that may hold what nobody should read.
+    # Without its text, which may hold a secret.
     return Disconnected(f"the credential provider failed with {type(error).__name__}", sent=False)
 
 

@@ -1,7 +1,7 @@
-"""`memory://`: servers of fakeredis in this process, for tests. A name is shared; without one, a server is private.
+"""`memory://`: servers of fakeredis in this process, for tests. Stores share a named one; without a name it is private.
 
-Commands run where they are sent, also with asyncio, and their replies are there at once; messages for others too. So
-after each command those who listen are woken, and nobody has to look now and then.
+A command runs in the thread that sends it, also with asyncio. Its reply, and its messages to other connections, are then
+ready at once. So after each command all listeners are woken, and none has to poll.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from ccs._compat import calls_below, interrupter_refused
 from ccs._protocol.replies import ServerError, pack
 from ccs.errors import CCSError, Misuse, Unavailable
 
-__all__ = ["MemoryConnection", "forget", "interrupts", "register"]
+__all__ = ["FakeConnection", "forget", "interrupts", "register"]
 
 _PRIVATE = "\0private "
 _INSTALL = "pip install 'collaborative-context-store[testing]'"
 
 
 class _Server:
-    """A server, and whom to wake when something has happened there. Used by any thread."""
+    """A server, and the callbacks that wake its listeners. Any thread may use it."""
 
     def __init__(self) -> None:
         self.fake = _ask(lambda: _fakeredis().FakeServer(version=(7,)))
-        # A dict is changed, and copied whole, in one step each.
+        # A dict is changed, and copied, atomically.
         self.listeners: dict[Callable[[], None], None] = {}
 
     def connection(self) -> Any:
-        """A connection, by what fakeredis and redis-py offer to everybody."""
+        """Returns a connection, made with the public interfaces of fakeredis and redis-py."""
         return _ask(self._connected)
 
     def _connected(self) -> Any:
@@ -43,16 +43,16 @@ class _Server:
 
 
 _servers: dict[str, _Server] = {}
-# The threads in the middle of a call into fakeredis, and perhaps some whose call was interrupted.
+# The threads in a call into fakeredis, and perhaps some whose call was interrupted.
 _asking: set[int] = set()
 
 
 def register(name: str) -> str:
-    """The name under which the connections of a store find their server; a new one where none is given."""
+    """Returns the name under which a store's connections find their server; a new one if `name` is empty."""
     _try_out()
     name = name or _private()
     if name not in _servers:
-        # Several threads may ask at once: all get the first one.
+        # Several threads may do this at once: all get the first server.
         _servers.setdefault(name, _Server())
     return name
 
@@ -62,13 +62,13 @@ def _private() -> str:
 
 
 def forget(name: str) -> None:
-    """Lets go of a private server; what has a name stays as long as the process."""
+    """Removes a private server. A named one stays as long as the process."""
     if name.startswith(_PRIVATE):
         _servers.pop(name, None)
 
 
-class MemoryConnection:
-    """A connection to the server of a name."""
+class FakeConnection:
+    """A connection to the server of this name."""
 
     def __init__(self, name: str) -> None:
         self._server = _servers[name]
@@ -76,23 +76,23 @@ class MemoryConnection:
         self._connection = self._server.connection()
 
     def listen(self, on_ready: Callable[[], None]) -> None:
-        """From now on `on_ready` is called, in any thread, when there may be something to receive. It must not raise."""
+        """Calls `on_ready` from now on, in any thread, when there may be something to receive. It must not raise."""
         self._on_ready = on_ready
         self._server.listeners[on_ready] = None
 
     def send(self, packed: bytes) -> None:
-        """Has commands executed; when this returns, their replies can be received."""
+        """Executes commands. When this returns, their replies can be received."""
         _ask(lambda: self._connection.send_packed_command((packed,), check_health=False))
         for wake in list(self._server.listeners):
             wake()
 
     @property
     def ready(self) -> bool:
-        """Whether there is something to receive."""
+        """Whether something can be received."""
         return bool(_ask(lambda: self._connection.can_read(0)))
 
     def receive(self) -> Any:
-        """The next reply or message, errors of the server included; it must be there."""
+        """Returns the next reply or message, or a `ServerError`. There must be one: see `ready`."""
         try:
             return _ask(self._next_reply)
         except _response_error() as error:
@@ -104,15 +104,15 @@ class MemoryConnection:
         return self._connection.read_response(disable_decoding=True)
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
         if self._on_ready:
             self._server.listeners.pop(self._on_ready, None)
-        with suppress(Misuse):  # then it goes with its server
+        with suppress(Misuse):  # then it ends with its server
             _ask(self._connection.disconnect)
 
 
 def interrupts() -> bool:
-    """Whether the caller runs on top of a call into fakeredis: whoever waits for that server waits for this thread."""
+    """Returns whether the caller runs on top of a call into fakeredis: waiting for that server is waiting for itself."""
     return get_ident() in _asking and calls_below(_ask) > 0
 
 
@@ -124,10 +124,10 @@ def _server_error(error: Exception) -> ServerError:
 
 @cache
 def _try_out() -> None:
-    """Whether what is installed works together is found out here, and not by the first command."""
+    """Tests whether the installed packages work together, before the first command does. Raises `Unavailable` if not."""
     name = _private()
     _servers[name] = _Server()
-    connection = MemoryConnection(name)
+    connection = FakeConnection(name)
     connection.send(pack(("EVAL", "return {KEYS[1], 1}", "1", "a")))
     answer = connection.receive()
     if answer != [b"a", 1]:
@@ -138,7 +138,7 @@ def _try_out() -> None:
 
 @cache
 def _fakeredis() -> Any:
-    # An extra, so imported only when somebody asks for it.
+    # An extra, so imported only when it is used.
     try:
         return importlib.import_module("fakeredis")
     except ModuleNotFoundError as error:
@@ -153,10 +153,10 @@ def _response_error() -> Any:
 
 
 def _ask(call: Callable[[], Any]) -> Any:
-    """The result of a call into other packages; what goes wrong there is told with their versions, and what to do about it.
+    """Returns the result of a call into fakeredis. Raises `Unavailable` with the versions of the packages if it fails.
 
-    `Misuse` for a signal handler or a finalizer in the middle of another such call: a server has a lock, for which it
-    would wait.
+    Raises `Misuse` for a signal handler or a finalizer in the middle of another such call: it would wait for a server's
+    lock that its own thread holds.
     """
     if interrupts():
         raise interrupter_refused()
@@ -174,7 +174,7 @@ def _ask(call: Callable[[], Any]) -> Any:
 
 def _broken(error: Exception) -> Unavailable:
     found = ", ".join(f"{name} {_version(name)}" for name in ("fakeredis", "redis", "lupa"))
-    reason = f"what is installed does not work together ({found}): {error!r}; {_INSTALL} installs what does"
+    reason = f"the installed packages do not work together ({found}): {error!r}; {_INSTALL} installs some that do"
     return Unavailable("memory://", reason=reason)
 
 

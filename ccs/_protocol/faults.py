@@ -1,4 +1,4 @@
-"""What goes wrong on a connection, and what it means: try again, or which of our errors; one error for several callers."""
+"""Faults of a connection, and what they mean: retry, or which of our errors to raise. And errors for several callers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FULL = ("MISCONF", "OOM")
 
 
 class Disconnected(Exception):
-    """The command got no answer; `sent` says whether the server may have seen it."""
+    """The command got no reply. `sent` says whether the server may have received it."""
 
     def __init__(self, reason: object, sent: bool) -> None:
         super().__init__(str(reason) or type(reason).__name__)
@@ -31,7 +31,7 @@ class Disconnected(Exception):
 
 
 def dial_fault(error: Exception, address: str, user: str) -> Exception:
-    """What a failed attempt to connect means: `Disconnected` where trying again may help."""
+    """Returns the error for a failed attempt to connect: `Disconnected` if a retry may help."""
     if isinstance(error, CCSError):
         return error
     if denied(error):
@@ -48,14 +48,14 @@ def dial_fault(error: Exception, address: str, user: str) -> Exception:
 
 
 def denied(error: object) -> bool:
-    """Whether an error of the server says that the user may not do something."""
+    """Returns whether an error of the server says that the user lacks a right."""
     return isinstance(error, ServerError) and is_denial(str(error))
 
 
 def reply_fault(error: ServerError, address: str, user: str, command: Sequence[Any], source: str) -> str:
-    """Why a command that the server answered with an error is tried again; raises what will not pass by itself.
+    """Returns the reason for a retry of a command that the server answered with an error.
 
-    `source` is that of the script that the command calls.
+    Raises our error if a retry cannot help. `source` is the text of the script that the command calls.
     """
     if passes(error):
         return str(error)
@@ -71,12 +71,12 @@ def reply_fault(error: ServerError, address: str, user: str, command: Sequence[A
 
 
 def passes(error: ServerError) -> bool:
-    """Whether an error of the server passes by itself: trying again may help."""
+    """Returns whether an error of the server passes by itself, so that a retry may help."""
     return error.code in _PASSING or str(error).startswith(_CROWDED)
 
 
 def copy_of(error: E) -> E:
-    """The same error for another caller, who may raise it at the same time."""
+    """Returns a copy of an error, for another caller that may raise it at the same time."""
     twin = error.__class__.__new__(error.__class__, *error.args)
     twin.args = error.args
     twin.__dict__.update(error.__dict__)

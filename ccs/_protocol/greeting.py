@@ -1,4 +1,4 @@
-"""What is said first on a new connection, in one round trip, and what its answers mean."""
+"""The first commands on a new connection, in one round trip, and their replies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Greeting"]
 
 
 class Greeting:
-    """Logs in with what `AUTH` takes, if anything, chooses the database, and asks the server what it is."""
+    """Logs in, if there are credentials, selects the database, and asks the server for its `INFO`."""
 
     def __init__(self, endpoint: Endpoint, credentials: tuple[str, ...], address: str) -> None:
         self._address = address
@@ -22,7 +22,10 @@ class Greeting:
         self.info = b""
 
     def take(self, reply: object) -> bool:
-        """Judges the next reply. Returns whether it was the last; raises what the server refuses, or is unfit for."""
+        """Checks the next reply. Returns whether it was the last one.
+
+        Raises `ServerError` for what the server refuses, and `Unavailable` or `UnsafeServer` for an unfit server.
+        """
         command = self._unanswered.popleft()
         if isinstance(reply, ServerError):
             raise reply

@@ -1,4 +1,4 @@
-"""Commands as bytes, and replies out of the bytes that a server sends."""
+"""Commands as bytes, and replies from bytes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import hiredis
 __all__ = ["NOTHING_YET", "InvalidReply", "ServerError", "pack", "reply_reader"]
 
 NOTHING_YET = object()
-"""What the reader gives while a reply is not complete."""
+"""The reader returns it while a reply is incomplete."""
 
 pack: Callable[[tuple[Any, ...]], bytes] = hiredis.pack_command
-"""A command as it travels."""
+"""Returns a command as bytes."""
 
 InvalidReply = hiredis.ProtocolError
-"""Raised where the bytes are none that a Redis would send."""
+"""Raised for bytes that no Redis server sends."""
 
 
 class ServerError(Exception):
-    """An error that the server answered with: a `code`, such as `NOSCRIPT` or `ERR`, and the text that says more."""
+    """An error reply of the server. `code` is its first word, such as `NOSCRIPT` or `ERR`."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text.removeprefix("ERR "))
@@ -28,5 +28,5 @@ class ServerError(Exception):
 
 
 def reply_reader() -> hiredis.Reader:
-    """A reader of replies: `feed` it bytes, `gets` the next reply; what the server refuses comes as a `ServerError`."""
+    """Returns a reader: `feed` takes bytes, `gets` returns the next reply, or a `ServerError` for an error reply."""
     return hiredis.Reader(replyError=ServerError, notEnoughData=NOTHING_YET)

@@ -1,4 +1,4 @@
-"""What a user may not do, out of what the server says of it."""
+"""Which action the server denied to a user, from the text of its error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["action_denied", "is_denial", "keys_named"]
 
-# At the call; in a script, Redis 7.0; in a script, everything newer.
+# For a command; in a script, Redis 7.0; in a script, all newer servers.
 _DENIALS = ("NOPERM ", "The user executing the script can't ", "ACL failure in script: ")
 _COMMAND = re.compile(r"to run the '([^']+)' command")
 _LINE = re.compile(r"on @user_script:(\d+)")
@@ -16,18 +16,21 @@ _CALL = re.compile(r"call\('([A-Z]+)'(?:, KEYS\[(\d)\])?")
 
 
 def is_denial(text: str) -> bool:
-    """Whether an error of the server says that the user may not do something."""
+    """Returns whether an error of the server says that the user lacks a right."""
     return text.removeprefix("ERR ").startswith(_DENIALS)
 
 
 def action_denied(text: str, command: Sequence[Any], source: str) -> str:
-    """The action that the server denied with this text, as an answer to a command; `source` is that of its script."""
-    name, keys = command[0], keys_named(command)
-    if line := _LINE.search(text):
-        # Which command a script was at is known by its line alone to Redis 7.0, and which key to no server.
+    """Returns the action that the server denied with this text, in reply to a command with the script `source`."""
+    name = command[0]
+    keys = keys_named(command)
+    line = _LINE.search(text)
+    denied = _COMMAND.search(text)
+    if line:
+        # For a script, Redis 7.0 tells only the line, not the command, and no server tells the key.
         name, keys = _called(source, int(line[1]), keys) or (name, keys)
-    if found := _COMMAND.search(text):
-        name = found[1].upper()
+    if denied:
+        name = denied[1].upper()
     if "channel" in text:
         return f"run {name} on a channel" + (f" of {_tag(keys[0])!r}" if keys else "")
     return f"run {name} on {', '.join(map(repr, keys))}" if keys else f"run {name}"

@@ -13,7 +13,7 @@ __all__ = ["COMMIT", "INFO", "JOURNAL", "READ", "SCRIPTS", "Script"]
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script and the digest by which the server knows it."""
+    """A script, and the SHA-1 digest by which the server knows it."""
 
     name: str
     text: str

@@ -1,4 +1,4 @@
-"""Is a server safe to build the guarantees on? Judged by what it says of itself."""
+"""Whether a server can keep the guarantees, judged by its `INFO`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ _OLDEST = {"valkey": (7, 2), "redis": (7, 0)}
 
 
 def check_server(info: object, address: str) -> None:
-    """Raises `UnsafeServer` for one that may evict keys, counts in 32 bits or is too old; `info` is the reply of `INFO`."""
+    """Checks the reply of `INFO`.
+
+    Raises `UnsafeServer` for a server that may evict keys, has 32 bits or is too old, and `Unavailable` for another reply.
+    """
     if not isinstance(info, bytes) or b"_version:" not in info:
         raise Unavailable(address, reason="no Redis or Valkey speaks there")
     facts = dict(line.split(":", 1) for line in info.decode("utf-8", "replace").splitlines() if ":" in line)
     _check_version(facts, address)
     if facts.get("arch_bits", "64") != "64":
-        raise UnsafeServer(f"{address} counts in {facts['arch_bits']} bits: revisions need a server of 64")
+        raise UnsafeServer(f"{address} has {facts['arch_bits']} bits: revisions need a server of 64")
     policy = facts.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         raise UnsafeServer(
@@ -27,7 +30,7 @@ def check_server(info: object, address: str) -> None:
 
 
 def time_of(info: bytes) -> int | None:
-    """The server's time in microseconds, by the reply of `INFO`; None where it does not say."""
+    """Returns the server's time in microseconds, by the reply of `INFO`; None if that does not hold it."""
     found = re.search(rb"^server_time_usec:(\d+)", info, re.MULTILINE)
     return int(found[1]) if found else None
 

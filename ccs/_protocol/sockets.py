@@ -1,4 +1,4 @@
-"""What both colours do with a socket: the options of TCP, and TLS."""
+"""Options of a socket that both colours set: TCP, and TLS."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ccs.errors import Unavailable
 
 __all__ = ["tls_context", "tune"]
 
-# A peer that is gone is noticed after 45 silent seconds, where the platform can be told so.
+# A dead peer is noticed after 45 silent seconds, on platforms with these options.
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 _VERIFIED = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 
@@ -21,7 +21,7 @@ class _Tunable(Protocol):
 
 
 def tune(sock: _Tunable, keepalive: bool) -> None:
-    """Sends at once what is written to a TCP socket, and asks now and then whether the peer is there."""
+    """Turns off the delay of small writes on a TCP socket; with `keepalive`, also probes for a dead peer."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if not keepalive:
         return
@@ -32,7 +32,10 @@ def tune(sock: _Tunable, keepalive: bool) -> None:
 
 
 def tls_context(tls: Tls, address: str) -> ssl.SSLContext:
-    """How to encrypt. Read anew for each connection, as certificates are renewed; it blocks, reading files."""
+    """Returns a context for TLS. Reads the files anew for each connection, as certificates are renewed; this blocks.
+
+    Raises `Unavailable` if the options cannot be used.
+    """
     try:
         return _context(tls)
     except (OSError, ValueError) as error:  # an SSLError is an OSError
@@ -48,7 +51,7 @@ def _context(tls: Tls) -> ssl.SSLContext:
     for name in tls.without_flags:
         context.verify_flags &= ~_flag(name)
     if tls.certificate or tls.key:
-        # Without a password OpenSSL would ask for it at the terminal.
+        # Without a password OpenSSL would prompt for one on the terminal.
         context.load_cert_chain(tls.certificate or "", tls.key, tls.key_password or "")
     if tls.ca_file or tls.ca_path or tls.ca_data:
         context.load_verify_locations(tls.ca_file, tls.ca_path, tls.ca_data)
@@ -63,4 +66,4 @@ def _flag(name: str) -> ssl.VerifyFlags:
     try:
         return ssl.VerifyFlags[name]
     except KeyError:
-        raise ValueError(f"{name} is no name of ssl.VerifyFlags") from None
+        raise ValueError(f"ssl.VerifyFlags has no {name}") from None

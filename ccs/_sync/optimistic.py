@@ -7,7 +7,7 @@ import random
 import time
 
 from ccs._compat import sleep
-from ccs._core.checks import whole
+from ccs._core.checks import integer
 from ccs._core.retry import jitter
 from ccs._core.times import Duration, seconds
 from ccs.errors import Conflict
@@ -30,7 +30,7 @@ class Race:
         timeout: Duration | None = None,
         patience: float | None = None,
     ) -> None:
-        self._attempts = None if attempts is None else whole("attempts", attempts, "at least one", 1)
+        self._attempts = None if attempts is None else integer("attempts", attempts, "at least one", 1)
         self._timeout = None if timeout is None else seconds(timeout, "timeout")
         self._patience = patience
         self._name = name

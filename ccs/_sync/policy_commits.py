@@ -57,8 +57,8 @@ class PolicyCommits:
             except OtherPolicies:
                 policies = self.policies()
             except Conflict as conflict:
-                if not planned.outrun(conflict):
-                    raise planned.told(conflict) from None
+                if not planned.may_retry(conflict):
+                    raise planned.as_reported(conflict) from None
             sleep(jitter(lost, random.random()))
             lost += 1
 

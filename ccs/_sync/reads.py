@@ -12,7 +12,7 @@ from ccs._core.codec import decode, validate
 from ccs._core.commits.calls import Call, anything, entries_call, info_call, page_call, paths_call
 from ccs._core.commits.entry import RawEntry, parse_entry, to_entry, value_in
 from ccs._core.commits.journal import MALFORMED
-from ccs._core.commits.queries import Found, Matches
+from ccs._core.commits.queries import Found, PathTest
 from ccs._core.names.address import check_path
 from ccs._core.names.pattern import Below, Exact, Matcher, compile_patterns, escape
 from ccs._core.shown import shown
@@ -162,7 +162,7 @@ class Reads(Local):
         """Reads an entry that has a deadline by a script: only the server's clock decides whether that has passed."""
         return self._find([Exact(path)], anything).entries.get(path)
 
-    def _find(self, selectors: Iterable[Any], matches: Matches) -> Found:
+    def _find(self, selectors: Iterable[Any], matches: PathTest) -> Found:
         return self._read(entries_call(self._place.keys, selectors, matches))
 
     def _read(self, call: Call[Found]) -> Found:
@@ -171,7 +171,7 @@ class Reads(Local):
             self._place.sweep()
         return found
 
-    def _list(self, selectors: Iterable[Any], matches: Matches) -> list[str]:
+    def _list(self, selectors: Iterable[Any], matches: PathTest) -> list[str]:
         listed = self._place.opening.call(paths_call(self._place.keys, selectors, matches))
         if listed.hidden:
             self._place.sweep()

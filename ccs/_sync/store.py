@@ -10,7 +10,7 @@ from types import EllipsisType
 from typing import Any, TypedDict, Unpack
 
 from ccs._compat import Work
-from ccs._core.checks import whole
+from ccs._core.checks import integer
 from ccs._core.commits.commit import Settings
 from ccs._core.memory.scopes import scope_address
 from ccs._core.names.address import GLOBAL, address_of, canonical, check_agent, split_absolute
@@ -213,7 +213,7 @@ class Store(Local):
         created or removed meanwhile may be listed or not.
         """
         if limit is not None:
-            whole("limit", limit, "how many contexts to return at most")
+            integer("limit", limit, "how many contexts to return at most")
         return describe(self._engine, compile_addresses((pattern,)), limit)
 
     def get(self, path: str, default: Any = None, *, type: Any = None) -> Any:
@@ -276,8 +276,8 @@ def _ttl(ttl: Duration | EllipsisType | None) -> int | None:
 
 def _kept(name: str, value: int | None, for_ever: int) -> int | None:
     # A bound beyond what anybody will write keeps everything; the script has room for that many digits.
-    return None if value is None else min(whole(name, value, _POSITIVE, 1, math.inf), for_ever)
+    return None if value is None else min(integer(name, value, _POSITIVE, 1, math.inf), for_ever)
 
 
 def _positive(name: str, value: int) -> int:
-    return whole(name, value, _POSITIVE, 1)
+    return integer(name, value, _POSITIVE, 1)

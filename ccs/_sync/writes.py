@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from ccs._compat import callable_of
-from ccs._core.checks import whole
+from ccs._core.checks import integer
 from ccs._core.codec import decode, encode
 from ccs._core.commits.commit import (
     Applied,
@@ -283,7 +283,7 @@ class Writes(Reads):
         items = place.read(("XRANGE", place.keys.journal, f"{revision}-0", "+", "COUNT", "1"))
         raw = raw_record_at(items, revision)
         if raw:
-            return parse_entry(parse_record(raw).steps[0].after).value
+            return parse_entry(parse_record(raw).operations[0].after).value
         current = self._raw(path)
         return current.value if current else encode([])
 
@@ -300,7 +300,7 @@ def _guards(path: str, if_version: int | None, if_revision: int | None) -> list[
 
 
 def _count(name: str, value: object) -> int:
-    return whole(name, value, "the number that an entry carries, or 0 for no entry")
+    return integer(name, value, "the number that an entry carries, or 0 for no entry")
 
 
 def _sum(path: str, value: Any, by: float) -> int | float:

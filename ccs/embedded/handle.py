@@ -1,4 +1,4 @@
-"""An open handle on a folder: it makes this process a client, and its server run."""
+"""An open handle on a folder: it makes this process a client, and keeps the server running."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ _ADVICE = {
 
 
 class Embedded:
-    """One open handle on the server of `folder`. Blocking: call it from a worker thread. Creating one does no I/O.
+    """One handle on the server of `folder`. It blocks: call it from a worker thread. Creating one does no I/O.
 
-    The server is there while any handle is open in any process, and for `linger` seconds after; the keeper goes by
-    the `linger` of the handle that started it. A handle belongs to its process: a forked child has to open its own.
-    While it is open it stays with its folder, also if that is moved; where it was deleted, its path leads to a new one.
+    The server runs while any handle is open in any process, and for `linger` seconds after; the keeper uses the `linger`
+    of the handle that started it. A handle belongs to its process: a forked child has to open its own. An open handle
+    stays with its folder if that is moved; if it is deleted, the handle continues with a new one at its path.
     """
 
     def __init__(self, folder: str | Path, *, linger: float = 10.0) -> None:
@@ -55,10 +55,10 @@ class Embedded:
         self._started = 0
 
     def open(self, timeout: float) -> str:
-        """Become a client of the server, which answers when this returns; its socket's path. Idempotent.
+        """Becomes a client of the server, which answers when this returns. Returns its socket's path. Idempotent.
 
-        Raises `Unavailable` (the folder or the server cannot be had within `timeout` seconds; the reason says why)
-        or `UnsafeServer` (the only server binaries are too old for the data in the folder).
+        Raises `Unavailable`, with the reason, if folder or server are not usable within `timeout` seconds, and
+        `UnsafeServer` if all server binaries are too old for the data in the folder.
         """
         self._wanted = True
         try:
@@ -68,18 +68,19 @@ class Embedded:
             raise
 
     def ensure(self, timeout: float) -> str:
-        """See to it that the server answers, starting it if need be; its socket's path. For before every connect.
+        """Makes sure that the server answers, and starts it if needed. Returns its socket's path. Call it before connecting.
 
-        Raises like `open`, and `StoreClosed` on a handle that is not open.
+        Raises the same as `open`, and `StoreClosed` on a handle that is not open.
         """
         deadline = time.monotonic() + timeout
         with self._explained():
-            while not (path := self._try_ensure(deadline)):
-                pass
+            path = None
+            while path is None:
+                path = self._try_ensure(deadline)
             return path
 
     def close(self) -> None:
-        """Stop being a client; the keeper ends a server without clients. Idempotent."""
+        """Stops being a client. The keeper ends a server without clients. Idempotent."""
         with self._mutex:
             self._wanted = False
             if self._clients:
@@ -88,7 +89,7 @@ class Embedded:
             self._home = Home(self.folder)
 
     def _try_ensure(self, deadline: float) -> str | None:
-        """The socket's path; `None` if the folder was moved or deleted meanwhile."""
+        """Returns the socket's path; None if the folder was moved or deleted meanwhile."""
         self._enter(deadline)
         try:
             path = self._reach(Launch(self._home, self.linger, deadline))
@@ -111,7 +112,7 @@ class Embedded:
     def _try_enter(self) -> bool:
         with self._mutex:
             if not self._wanted:
-                raise StoreClosed(f"{self.folder} is not open; open it anew")
+                raise StoreClosed(f"{self.folder} is not open; open it again")
             if self._clients and not self._clients.is_current():
                 self._follow(self._clients)
             if not self._clients:
@@ -120,8 +121,9 @@ class Embedded:
             return self._clients is not None
 
     def _follow(self, clients: locks.Lock) -> None:
-        """The folder is no longer where it was: go where it has been moved to, or begin anew at its path."""
-        if path := clients.moved_to():
+        """Follows a folder that was moved, or begins anew at the old path if it was deleted."""
+        path = clients.moved_to()
+        if path:
             clients.path = path
             self._home = Home(path.parents[1], path.parent.name)
         else:
@@ -155,7 +157,7 @@ class Embedded:
 
 
 def _replaced() -> str:
-    # gevent's cannot start what inherits locks; a server that runs can be used all the same.
+    # That of gevent cannot start a process that inherits locks. A running server can still be used.
     module = subprocess.Popen.__module__
     if module == "subprocess":
         return ""

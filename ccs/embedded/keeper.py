@@ -1,20 +1,19 @@
-"""The keeper of an embedded server: starts it, and shuts it down once no client has been there for a while.
+"""The keeper of an embedded server: starts it, and shuts it down once it had no client for a while.
 
-Runs as a script of its own (`python -I -S keeper.py HOME LINGER KEEPER_FD [SERVER_FD COMMAND...]`), detached, with
-`keeper.lock` held on the descriptor KEEPER_FD, and imports nothing but the standard library so that it starts fast and
-stays small. With SERVER_FD, on which `server.lock` is held, it starts the server; without, it takes over one whose
-keeper was killed.
+Runs as a script (`python -I -S keeper.py HOME LINGER KEEPER_FD [SERVER_FD COMMAND...]`), detached, with `keeper.lock`
+held on the descriptor KEEPER_FD, and imports only the standard library, so that it starts fast and stays small. With
+SERVER_FD, on which `server.lock` is held, it starts the server; without, it takes over one whose keeper was killed.
 
-- It and its server work inside the directory HOME, not at a path: whoever renames, copies or replaces a folder never
-  makes them touch another one.
-- A server says which directory it works in (`identity`), by a setting that is fixed at its start. While it lives, the
-  kernel gives that inode to nobody else. So a copied note, socket or lock leads nobody to another folder's server.
+- It and its server work inside the directory HOME, not at a path: if a folder is renamed, copied or replaced, they never
+  touch another one.
+- A server reports the directory in which it works (`identity`), by a setting that is fixed at its start. While it lives,
+  the kernel reuses that inode for nothing else. So a copied note, socket or lock leads to no other folder's server.
 - On Linux the kernel ends the server when its keeper dies. Elsewhere it stays until the next client starts a keeper.
-- The keeper holds `clients.lock` exclusively from the decision to stop the server until the server is gone, so clients
-  come either before (and the server stays) or after (and they start a new server and a new keeper: `keeper.lock` is
-  given back first).
-- It ends when its server does. While it has no connection it hurries: a server that ends at start is to be noticed
-  soon, and one whose folder was deleted before the connection stands cannot be reached any more.
+- The keeper holds `clients.lock` exclusively from the decision to stop the server until the server is gone. So a client
+  comes either before (and the server stays) or after (and it starts a new server and a new keeper: `keeper.lock` is
+  released first).
+- It ends when its server does. While it has no connection it polls fast: a server that ends at start should be noticed
+  soon, and one whose folder was deleted before the connection is made cannot be reached any more.
 """
 
 from __future__ import annotations
@@ -35,21 +34,22 @@ if sys.platform != "win32":
 
 __all__ = ["Keeper", "greet", "identity", "main"]
 
-_QUICK, _QUICK_LOOKS = 0.01, 500  # seconds between looks at first, while there is no connection, and how many
-_PATIENCE = 10.0  # seconds for a server to write out its data and end, before clients are let in again
+_QUICK = 0.01  # seconds between the first checks, while there is no connection
+_QUICK_CHECKS = 500  # how many of those
+_PATIENCE = 10.0  # seconds for a server to write out its data and end, before clients are admitted again
 _PR_SET_PDEATHSIG = 1
 
 
 def identity(home: str | os.PathLike[str]) -> str:
-    """Which directory `home` is, by whatever path; a copy is another one. No living server's is ever given anew."""
+    """Returns the identity of the directory `home`, the same by any path. A copy has another one."""
     found = os.stat(home)
     return f"ccs-{found.st_dev:x}-{found.st_ino:x}"
 
 
 def greet(link: socket.socket, timeout: float = 1.0) -> tuple[str, str]:
-    """The identity of the directory in which the server at the other end works, and its answer to PING.
+    """Returns the identity of the directory in which the connected server works, and its reply to PING.
 
-    Without an identity, what it said instead.
+    If it has no identity, returns "" and its first reply.
     """
     words = _ask(link, b"CONFIG GET syslog-ident\r\nPING", timeout).decode(errors="replace").split("\r\n")
     return (words[4], words[5]) if len(words) == 7 else ("", words[0])
@@ -69,7 +69,7 @@ class Keeper:
         self.idle_since: float | None = None
 
     def start(self, lock: int, command: Sequence[str]) -> None:
-        """Start the server, which alone holds `lock` from then on."""
+        """Starts the server, which alone holds `lock` from then on."""
         keeper = os.getpid()
         prctl = _prctl()
         words = [*command, *self.named()]
@@ -79,23 +79,23 @@ class Keeper:
         os.close(lock)
 
     def named(self) -> list[str]:
-        """The options by which a server says where it belongs: to its clients, and in the lists of processes."""
-        place = os.path.join(os.getcwd(), "server.sock").replace("{", "{{")
-        return ["--syslog-ident", self.identity, "--proc-title-template", f"{{title}} unixsocket:{place}"]
+        """Returns the options that identify a server: to its clients, and in lists of processes."""
+        path = os.path.join(os.getcwd(), "server.sock").replace("{", "{{")
+        return ["--syslog-ident", self.identity, "--proc-title-template", f"{{title}} unixsocket:{path}"]
 
     def run(self) -> None:
-        """Return once the server is gone, with `server.lock` held, and `clients.lock` if nobody was there."""
-        while not self.step():
+        """Returns once the server is gone, with `server.lock` held, and `clients.lock` if there was no client."""
+        while not self.check():
             self.rest()
 
     def rest(self) -> None:
-        """Wait until it is worth while to look again; the end of the server's connection ends the wait."""
+        """Waits before the next check. The end of the server's connection ends the wait."""
         self.unlinked = 0 if self.link else self.unlinked + 1
-        pause = _QUICK if 0 < self.unlinked < _QUICK_LOOKS else min(1.0, max(_QUICK, self.linger / 10))
+        pause = _QUICK if 0 < self.unlinked < _QUICK_CHECKS else min(1.0, max(_QUICK, self.linger / 10))
         select.select([self.link] if self.link else [], [], [], pause)
 
-    def step(self) -> bool:
-        """Look once; whether the server is gone."""
+    def check(self) -> bool:
+        """Checks the server and its clients once, and stops it if it is due. Returns whether the server is gone."""
         self.link = self.link if self.link and _open(self.link) else self.connect()
         if not self.link and _lock(self.server):
             return True
@@ -108,16 +108,16 @@ class Keeper:
         return False
 
     def is_due(self, now: float) -> bool:
-        """Whether nobody has been there for `linger` seconds, or can come any more; called when nobody is there."""
+        """Returns whether there was no client for `linger` seconds, or none can come. Called while there is none."""
         self.idle_since = now if self.idle_since is None else self.idle_since
         return now - self.idle_since >= self.linger or not self.is_current()
 
     def stop(self) -> bool:
-        """Shut the server down; whether it is gone."""
+        """Shuts the server down. Returns whether it is gone."""
         current = self.is_current()
         if not self.link:
             return not current and self.end_child()
-        # A server that could not write its data out (disk full) still has it in memory: it must live on.
+        # A server that could not write its data to disk (disk full) still has it in memory: it must live on.
         if current and _ask(self.link, b"PING").startswith(b"-MISCONF"):
             return False
         if _ask(self.link, b"SHUTDOWN" if current else b"SHUTDOWN NOSAVE FORCE").startswith(b"-"):
@@ -125,13 +125,13 @@ class Keeper:
         return self.await_end()
 
     def end_child(self) -> bool:
-        """End a server that cannot be reached, as its folder was deleted; whether it is gone."""
+        """Ends a server that cannot be reached, as its folder was deleted. Returns whether it is gone."""
         if self.child:
-            os.kill(self.child, signal.SIGTERM)  # not waited for yet, so this number is nobody else's
+            os.kill(self.child, signal.SIGTERM)  # it was not waited for, so no other process has this id
         return self.await_end()
 
     def await_end(self) -> bool:
-        """Wait until nobody holds `server.lock`, and hold it; false if that takes too long."""
+        """Waits for `server.lock`, and holds it. Returns False if that takes too long."""
         deadline = time.monotonic() + _PATIENCE
         while not _lock(self.server):
             if time.monotonic() >= deadline:
@@ -140,7 +140,7 @@ class Keeper:
         return True
 
     def connect(self) -> socket.socket | None:
-        """A connection to the server of this folder, if there is one."""
+        """Returns a connection to the server of this folder, or None."""
         link = socket.socket(socket.AF_UNIX)
         link.settimeout(1.0)
         with contextlib.suppress(OSError):
@@ -152,7 +152,7 @@ class Keeper:
         return None
 
     def is_current(self) -> bool:
-        """Whether the folder still is what it was, and not deleted."""
+        """Returns whether the folder is still the same, and was not deleted."""
         with contextlib.suppress(FileNotFoundError):
             return os.path.samestat(os.stat("server.lock"), os.fstat(self.server))
         return False
@@ -162,11 +162,11 @@ class Keeper:
 
 
 def _become(command: list[str], keeper: int, prctl: Callable[[int, int], Any] | None) -> NoReturn:
-    """Turn this process into the server, which the kernel ends when the keeper dies."""
+    """Turns this process into the server, which the kernel ends when the keeper dies."""
     try:
         if prctl:
             prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() == keeper:  # else it died before we asked
+        if os.getppid() == keeper:  # else it died before prctl
             os.execv(command[0], command)
     except OSError as error:
         sys.stderr.write(f"{command[0]}: {error}\n")
@@ -174,7 +174,7 @@ def _become(command: list[str], keeper: int, prctl: Callable[[int, int], Any] | 
 
 
 def _prctl() -> Callable[[int, int], Any] | None:
-    """The call that asks Linux for a signal at the death of the parent, where it can be had."""
+    """Returns the function that asks Linux for a signal at the death of the parent, if there is one."""
     if sys.platform != "linux":
         return None
     try:
@@ -194,7 +194,7 @@ def _lock(fd: int) -> bool:
 def _open(link: socket.socket) -> bool:
     link.setblocking(False)
     try:
-        while link.recv(4096):  # an answer that came too late
+        while link.recv(4096):  # a late reply
             pass
         return False
     except BlockingIOError:
@@ -204,7 +204,7 @@ def _open(link: socket.socket) -> bool:
 
 
 def _ask(link: socket.socket, command: bytes, timeout: float = 1.0) -> bytes:
-    """What the server answers; empty if nothing within `timeout` seconds."""
+    """Returns the server's reply; empty if none comes within `timeout` seconds."""
     link.settimeout(timeout)
     with contextlib.suppress(OSError):
         link.sendall(command + b"\r\n")
@@ -217,14 +217,14 @@ def _is_at(fd: int, name: str) -> bool:
 
 
 def main(home: str, linger: str, keeper_fd: str, server_fd: str = "", *command: str) -> None:
-    """Detach, start the server of `home` if there is a `command`, and keep it until it is no longer needed."""
+    """Detaches, starts the server of `home` if there is a `command`, and keeps it until it is no longer needed."""
     os.chdir(home)
     keeper_lock = int(keeper_fd)
     if not _is_at(keeper_lock, "keeper.lock") or (server_fd and not _is_at(int(server_fd), "server.lock")):
         sys.exit(f"{home} is another folder than it was a moment ago")
     keeper = Keeper(float(linger))
     if os.fork():
-        os._exit(0)  # the client waits for this process only, so none is left for it to bury
+        os._exit(0)  # the client waits only for this process, so it leaves no zombie
     os.set_inheritable(keeper_lock, False)
     if server_fd:
         keeper.start(int(server_fd), command)

@@ -1,9 +1,9 @@
-"""Has the server of a folder running: finds it, or starts it, exactly once among all processes.
+"""Finds the running server of a folder, or starts it, exactly once among all processes.
 
 A client that gets `server.lock` and `keeper.lock` starts a keeper, which starts the server. The server inherits the
 first lock, so the kernel frees it when the server (and the child that rewrites its file) is gone, however it ends; the
-keeper holds the second one. All other clients ask the socket until the server of this very folder answers. Nobody waits
-for anybody in particular: a starter that is killed midway leaves either a server or free locks.
+keeper holds the second one. All other clients poll the socket until this folder's server answers. No process waits for a
+certain other one: a client that is killed while it starts a server leaves either a server or free locks.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ __all__ = ["Launch", "held"]
 _logger = logging.getLogger("ccs")
 _POLL = 0.005
 _STARTS = 4
-_GRACE = 3.0  # seconds for the first server that we start to answer or to end, so that the reason can be told
-_LAST_WORDS = 0.2  # seconds for which a server may still answer whose keeper has died, and with it soon the server
+_GRACE = 3.0  # seconds for the first server that we start to answer or to end, so that the error can say why
+_LAST_WORDS = 0.2  # seconds for which a server may still answer after its keeper has died
 _BACK_OFF = 0.1  # seconds after the first failed start, doubled with each further one
 
 
 class Launch:
-    """One effort to have the server of `home` answer by `deadline` (of `time.monotonic`)."""
+    """One attempt to get an answer from the server of `home` before `deadline` (of `time.monotonic`)."""
 
     def __init__(self, home: Home, linger: float, deadline: float) -> None:
         self.home = home
@@ -45,13 +45,15 @@ class Launch:
         self._problem = ""
 
     def run(self) -> str:
-        """The path of the socket on which the server answers. Raises `Unavailable` or `UnsafeServer`."""
-        while not ((path := self._answering()) and self._is_kept()):
+        """Returns the path of the socket on which the server answers. Raises `Unavailable` or `UnsafeServer`."""
+        while True:
+            path = self._answering()
+            if path and self._is_kept():
+                return path
             late = time.monotonic() >= self.deadline
             if late or time.monotonic() >= self._not_before:
                 self._try_start(late)
             time.sleep(_POLL)
-        return path
 
     def _answering(self) -> str | None:
         path = self.home.socket()
@@ -70,7 +72,7 @@ class Launch:
                 self._start(keeper_lock, server_lock)
 
     def _check_wait(self, wanted: Path, late: bool) -> None:
-        """Raise if it is of no use, or too late, to wait for whoever holds the lock `wanted`."""
+        """Raises `Unavailable` if it is useless or too late to wait for the holder of the lock `wanted`."""
         self.home.check_locks()
         if late:
             log = f"; its log: {self.home.log_tail(self._log_start)}" if self.starts else ""
@@ -94,7 +96,7 @@ class Launch:
         self._not_before = time.monotonic() + _BACK_OFF * 2 ** (self.starts - 1)
 
     def _is_kept(self) -> bool:
-        """Whether the server has a keeper; where the death of one does not end its server, it gets another one."""
+        """Returns whether the server has a keeper. One that outlived its keeper gets another one."""
         with locks.tried(self.home.keeper_lock) as keeper_lock:
             if not keeper_lock:
                 return True
@@ -117,7 +119,7 @@ class Launch:
 
 
 def _problem(path: str, identity: str, timeout: float) -> str:
-    """Why the server at `path` cannot be used right now; empty if it can."""
+    """Returns why the server at `path` cannot be used now; empty if it can."""
     timeout = min(1.0, max(0.05, timeout))
     try:
         with socket.socket(socket.AF_UNIX) as link:
@@ -128,12 +130,12 @@ def _problem(path: str, identity: str, timeout: float) -> str:
         return f"{path}: {error}"
     if found != identity:
         return f"{path}: {'the server of another folder' if found else pong or 'no answer'}"
-    # Other errors, -MISCONF on a full disk, come from a server that can be used.
+    # A server with another error, such as -MISCONF on a full disk, can be used.
     return pong if pong.startswith("-LOADING") else ""
 
 
 def held(path: Path) -> str:
-    """Who holds the lock on `path`, as a part of a message."""
+    """Returns which processes hold the lock on `path`, as part of an error text."""
     found = ", ".join(map(str, locks.holders(path)))
     return f"yet {path} is held by {f'process {found}' if found else 'a process that cannot be seen from here'}"
 
@@ -146,20 +148,22 @@ def _run_keeper(
     server_lock: locks.Lock | None = None,
     command: Sequence[str] = (),
 ) -> None:
-    """Start a keeper, which inherits the locks, and which starts a server if there is a `command`."""
-    if not (python := _python()):
+    """Starts a keeper, which inherits the locks, and starts a server if there is a `command`."""
+    python = _python()
+    if not python:
         return _run_alone(home, timeout, server_lock, command)
     words = [python, "-I", "-S", keeper.__file__, str(home.path), str(linger), str(keeper_lock.fileno())]
     inherited = [keeper_lock.fileno()]
     if server_lock:
         words += [str(server_lock.fileno()), *command]
         inherited.append(server_lock.fileno())
-    if code := _run(home, words, inherited, timeout):
+    code = _run(home, words, inherited, timeout)
+    if code:
         _logger.warning("the keeper of %s ended at start with code %d, see %s", home.path, code, home.log)
 
 
 def _python() -> str | None:
-    # In a frozen program sys.executable is the program itself; and who became another user may not run it any more.
+    # In a frozen program sys.executable is the program; and a process that changed its user may not be able to run it.
     own = not getattr(sys, "frozen", False) and os.access(sys.executable, os.X_OK)
     return sys.executable if own else shutil.which("python3")
 
@@ -168,12 +172,12 @@ def _run_alone(home: Home, timeout: float, server_lock: locks.Lock | None, comma
     _logger.warning("no Python interpreter for the keeper of %s: its server will not stop by itself", home.path)
     if server_lock:
         server, *options = command
-        place = ["--dir", str(home.path), "--syslog-ident", home.identity(), "--daemonize", "yes"]
-        _run(home, [server, *place, *options], [server_lock.fileno()], timeout)
+        own = ["--dir", str(home.path), "--syslog-ident", home.identity(), "--daemonize", "yes"]
+        _run(home, [server, *own, *options], [server_lock.fileno()], timeout)
 
 
 def _command(server: Path, home: Home, name: str) -> list[str]:
-    # Paths are relative to the folder, in which the keeper starts it: it stays there wherever the folder is moved.
+    # Paths are relative to the folder, where the keeper starts the server: so they hold wherever the folder is moved.
     options = {
         "port": "0",
         "unixsocket": name,
@@ -185,7 +189,7 @@ def _command(server: Path, home: Home, name: str) -> list[str]:
         "save": "",
         "maxmemory": "0",
         "maxmemory-policy": "noeviction",
-        # Small hashes stay packed, with the state of a context in them.
+        # Small hashes stay packed, also those with the state of a context.
         "hash-max-listpack-value": "512",
         "hash-max-listpack-entries": "32",
     }
@@ -193,7 +197,7 @@ def _command(server: Path, home: Home, name: str) -> list[str]:
 
 
 def _run(home: Home, command: Sequence[str], inherited: Sequence[int], timeout: float) -> int:
-    """Run what detaches itself; its exit code. What it says at start goes to the log."""
+    """Runs a command that detaches itself. Returns its exit code. Its output goes to the log."""
     log = home.open_log()
     try:
         process = subprocess.Popen(
@@ -203,7 +207,7 @@ def _run(home: Home, command: Sequence[str], inherited: Sequence[int], timeout: 
             stderr=log,
             pass_fds=inherited,
             start_new_session=True,
-            restore_signals=False,  # SIGXFSZ stays ignored: at a limit for files, writes fail and the server lives
+            restore_signals=False,  # SIGXFSZ stays ignored: at a limit of file sizes, writes fail and the server lives
             env={**os.environ, "LC_ALL": "C"},  # a server refuses to start in an unknown locale
         )
     finally:

@@ -1,11 +1,11 @@
-"""File locks (flock): held exactly as long as some process has the descriptor open, however that process ends.
+"""File locks (flock): held exactly while some process has the descriptor open, however that process ends.
 
-A lock belongs to the open file description, not to the process. So two locks that one process takes on one file
-exclude each other, and a descriptor that a child process inherits is the same lock. Hence `release` only closes:
-an explicit unlock would also take the lock from the server that inherited it.
+A lock belongs to the open file description, not to the process. So two locks of one process on one file exclude each
+other, and a descriptor that a child process inherits is the same lock. Hence `release` only closes: an explicit unlock
+would also take the lock from the server that inherited it.
 
-A plain `os.fork` would hand every lock to the child by accident, and a worker that lives on would keep the lock of a
-dead server. So a forked child closes its copies at once, and no fork can fall between opening a file and noting it.
+A plain `os.fork` would give every lock to the child by accident, and a worker that lives on would keep the lock of a dead
+server. So a forked child closes its copies at once, and no fork can happen between opening a file and noting it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if sys.platform != "win32":
 __all__ = ["Lock", "attempt", "holders", "tried"]
 
 _held: set[Lock] = set()
-_opening = threading.RLock()  # re-entrant: a signal handler or finalizer may run in between
+_opening = threading.RLock()  # re-entrant: a signal handler or a finalizer may run while its thread holds it
 
 
 class Lock:
-    """A lock file that is open in this process, and locked if it came from `attempt`."""
+    """A lock file that is open in this process, and locked if `attempt` returned it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -36,17 +36,17 @@ class Lock:
             _held.add(self)
 
     def fileno(self) -> int:
-        """The descriptor, for `flock` and for a child process that is to inherit the lock; -1 once released."""
+        """Returns the descriptor, for `flock` and for a child process that inherits the lock; -1 after `release`."""
         return self._fd
 
     def is_current(self) -> bool:
-        """Whether this is held and is still the file at its path, not one that was removed with its folder."""
+        """Returns whether this is open and still the file at its path, not one that was moved or removed."""
         with contextlib.suppress(FileNotFoundError):
             return self._fd >= 0 and os.path.samestat(os.fstat(self._fd), os.stat(self.path))
         return False
 
     def moved_to(self) -> Path | None:
-        """Where this file is now, if it was moved and the system tells; `None` if it was removed."""
+        """Returns the path of this file now, if the system tells; None if it was removed."""
         with contextlib.suppress(OSError):
             found = _path_of(self._fd)
             if found and os.path.samestat(os.fstat(self._fd), os.stat(found)):
@@ -54,13 +54,14 @@ class Lock:
         return None
 
     def release(self) -> None:
-        """Close this process's descriptor; the lock lives on in whoever inherited it. Idempotent."""
+        """Closes this process's descriptor. A process that inherited the lock keeps it. Idempotent."""
         with _opening:
             self._close()
 
     def _close(self) -> None:
         _held.discard(self)
-        fd, self._fd = self._fd, -1
+        fd = self._fd
+        self._fd = -1
         if fd >= 0:
             os.close(fd)
 
@@ -69,7 +70,7 @@ class Lock:
 
 
 def attempt(path: Path, *, shared: bool = False) -> Lock | None:
-    """The lock on `path`, exclusive unless `shared`, or `None` if somebody is in the way. Never waits."""
+    """Returns the lock on `path`, exclusive unless `shared`; None if another lock is in the way. Never waits."""
     lock = Lock(path)
     try:
         fcntl.flock(lock.fileno(), (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -84,7 +85,7 @@ def attempt(path: Path, *, shared: bool = False) -> Lock | None:
 
 @contextlib.contextmanager
 def tried(path: Path) -> Iterator[Lock | None]:
-    """The exclusive lock on `path`, released in the end, or `None` if somebody is in the way."""
+    """Yields the exclusive lock on `path`, and releases it in the end; None if another lock is in the way."""
     lock = attempt(path)
     try:
         yield lock
@@ -94,7 +95,7 @@ def tried(path: Path) -> Iterator[Lock | None]:
 
 
 def holders(path: Path) -> list[int]:
-    """The processes that hold a lock on `path`, as far as /proc tells (Linux, own processes); for messages and tests."""
+    """Returns the processes with a lock on `path`, as far as /proc shows (Linux, own processes); for error texts, tests."""
     with contextlib.suppress(OSError):
         wanted = os.stat(path)
         return sorted({pid for pid, found in _locked() if os.path.samestat(found, wanted)})
@@ -105,7 +106,7 @@ def _open(path: Path) -> int:
     fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     if fd > 2:
         return fd
-    # A process without standard streams gets these numbers, and whoever inherits them puts /dev/null there.
+    # A process without standard streams gets these numbers, and a child process replaces them with /dev/null.
     try:
         return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
     finally:
@@ -119,7 +120,7 @@ def _path_of(fd: int) -> str:
 
 
 def _locked() -> Iterator[tuple[int, os.stat_result]]:
-    # /proc/locks names the process that took a lock, perhaps long dead; fdinfo shows who has it now.
+    # /proc/locks names the process that took a lock, perhaps long dead; fdinfo shows which one has it now.
     for info in Path("/proc").glob("[0-9]*/fdinfo/*"):
         with contextlib.suppress(OSError):
             if "FLOCK" in info.read_text():

@@ -190,7 +190,7 @@ async def test_a_cursor_ahead_of_the_servers_clock_is_refused(task: Any, shared:
         task.history(since=ahead, newest_first=True),
         shared.watch("/**", since={"/tasks/t": ahead}).__aenter__(),
     ):
-        with pytest.raises(ccs.InvalidValue, match="lies ahead"):
+        with pytest.raises(ccs.InvalidValue, match="is ahead of the server"):
             await attempt
 
 

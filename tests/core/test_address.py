@@ -1,4 +1,4 @@
-"""Names: what can be one, how an address spells any id, and what the errors say."""
+"""Names: which are valid, how an address encodes any id, and what the errors say."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_any_id_comes_back_from_its_address(kind, id):
 
 
 @given(kinds, ids)
-def test_an_address_is_canonical_already(kind, id):
+def test_an_address_is_canonical(kind, id):
     assert canonical(address_of(kind, id)) == address_of(kind, id)
 
 
@@ -63,7 +63,7 @@ def test_different_ids_have_different_addresses(kind, one, other):
 
 
 @given(kinds, ids)
-def test_every_spelling_of_an_address_leads_to_the_canonical_one(kind, id):
+def test_every_spelling_of_an_address_has_one_canonical_form(kind, id):
     spelled = "".join(f"%{byte:02x}" for byte in id.encode())
     assert canonical(f"/{kind}/{spelled}") == address_of(kind, id)
 
@@ -75,7 +75,7 @@ def test_an_absolute_path_splits_into_its_address_and_path(kind, id, path):
 
 
 @given(st.text(st.sampled_from("/.%25EFtasklobg@é\ud800"), max_size=20))
-def test_what_a_user_gives_as_an_address_is_canonical_afterwards_or_refused(text):
+def test_an_address_of_a_user_becomes_canonical_or_is_refused(text):
     try:
         found = canonical(text)
     except InvalidPath:
@@ -98,7 +98,7 @@ def test_what_a_user_gives_as_an_address_is_canonical_afterwards_or_refused(text
         ("Zürich {*} @me", "/tasks/Zürich {*} @me"),
     ],
 )
-def test_only_what_has_to_be_is_encoded(id, expected):
+def test_only_unsafe_characters_are_encoded(id, expected):
     assert address_of("tasks", id) == expected
 
 
@@ -112,7 +112,7 @@ def test_a_global_id_of_a_kind_is_not_the_global_context():
 
 
 @pytest.mark.parametrize("id", ["", None, 42, b"42", [], "\ud800", "a" * 513, "é" * 257, "/" * 171])
-def test_what_can_be_no_id_is_refused(id):
+def test_an_invalid_id_is_refused(id):
     with pytest.raises(InvalidPath):
         address_of("tasks", id)
 
@@ -123,7 +123,7 @@ def test_the_longest_id_is_accepted():
 
 @pytest.mark.parametrize("kind", ["task", "global", "", None, "tasks/x"])
 def test_an_unknown_kind_is_refused(kind):
-    with pytest.raises(InvalidPath, match="no kind of context"):
+    with pytest.raises(InvalidPath, match="not a kind of context"):
         address_of(kind, "42")
 
 
@@ -149,7 +149,7 @@ def test_an_unknown_kind_is_refused(kind):
         (42, "int"),
     ],
 )
-def test_a_wrong_address_is_refused_with_a_hint(given_address, hint):
+def test_an_invalid_address_is_refused_with_a_hint(given_address, hint):
     with pytest.raises(InvalidPath, match=hint):
         canonical(given_address)
 
@@ -164,13 +164,13 @@ def test_a_wrong_address_is_refused_with_a_hint(given_address, hint):
         ("/global/", "names no path"),
         ("/tasks//status", "an address is"),
         ("/what/42/status", "an address is"),
-        ("/tasks/42//status", "is no path"),
-        ("/tasks/42/a/../b", "is no path"),
+        ("/tasks/42//status", "is not a path"),
+        ("/tasks/42/a/../b", "is not a path"),
         ("", "empty"),
         (None, "NoneType"),
     ],
 )
-def test_a_wrong_absolute_path_is_refused_with_a_hint(path, hint):
+def test_an_invalid_absolute_path_is_refused_with_a_hint(path, hint):
     with pytest.raises(InvalidPath, match=hint):
         split_absolute(path)
 
@@ -183,12 +183,12 @@ def test_the_address_in_an_absolute_path_is_made_canonical():
 
 
 @given(paths)
-def test_a_path_is_returned_as_it_is(path):
+def test_a_valid_path_is_returned_unchanged(path):
     assert check_path(path) == path
 
 
 @given(st.text(st.sampled_from("a./é\ud800@"), max_size=8) | st.text(max_size=30))
-def test_the_fast_way_and_the_close_look_agree(text):
+def test_the_fast_check_and_the_full_check_agree(text):
     def verdict(check):
         try:
             return check(text)
@@ -219,7 +219,7 @@ def test_the_fast_way_and_the_close_look_agree(text):
         (["a"], "list"),
     ],
 )
-def test_a_wrong_path_is_refused_and_the_error_says_why(path, problem):
+def test_an_invalid_path_is_refused_and_the_error_says_why(path, problem):
     with pytest.raises(InvalidPath, match=problem):
         check_path(path)
 
@@ -233,7 +233,7 @@ def test_the_error_names_the_path(check):
 @pytest.mark.parametrize(
     "path", ["a/" * 63 + "a", "a" * 1_024, "é" * 512, "\x00", "{}[]*?", ".a/..b/...", "a b\n", "%"]
 )
-def test_what_only_looks_unusual_is_a_path(path):
+def test_an_unusual_path_may_be_valid(path):
     assert check_path(path) == path
 
 
@@ -265,7 +265,7 @@ def test_an_agent_is_any_line_of_text(name):
 
 
 @pytest.mark.parametrize("agent", ["", "a\nb", "\x00", "\x85", "\u2028", "\ud800", "a" * 257, "é" * 129, None, 5, b"a"])
-def test_what_can_be_no_agent_is_refused(agent):
+def test_an_invalid_agent_is_refused(agent):
     with pytest.raises(InvalidValue):
         check_agent(agent)
 

@@ -1,4 +1,4 @@
-"""What parties decide, from what they see: pure."""
+"""What parties decide from the entries that they read, without a server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ccs._core.names.system_paths import as_segment
-from ccs._core.recipes.agreement import Verdict, ballot_of, judge, next_step
+from ccs._core.recipes.agreement import Verdict, ballot_of, judge, next_action
 from ccs.errors import InvalidPath, InvalidValue
 
 ABC = ("a", "b", "c")
@@ -20,25 +20,25 @@ def test_it_commits_exactly_if_every_party_voted_yes(is_open: bool) -> None:
     assert judge(ABC, {**YES, "b": False}, is_open, set()) == Verdict(False, "'b' voted no")
 
 
-def test_one_no_decides_whatever_the_others_do() -> None:
+def test_one_vote_against_decides_whatever_the_others_vote() -> None:
     assert judge(ABC, {"b": False}, True, set()) == Verdict(False, "'b' voted no")
     assert judge(ABC, {"b": False, "c": False}, False, {"a"}) == Verdict(False, "'b' and 'c' voted no")
 
 
-def test_who_leaves_without_a_vote_decides_and_who_leaves_after_it_does_not() -> None:
+def test_a_party_that_leaves_before_its_vote_decides_and_one_that_leaves_after_does_not() -> None:
     assert judge(ABC, {"a": True}, True, {"a"}) is None
     assert judge(ABC, {"a": True}, True, {"a", "c"}) == Verdict(False, "'c' left without a vote")
 
 
-def test_time_decides_only_when_it_is_up() -> None:
+def test_the_deadline_decides_only_when_it_has_passed() -> None:
     assert judge(ABC, {"a": True}, True, set()) is None
     assert judge(ABC, {"a": True}, False, set()) == Verdict(False, "the time was up without a vote of 'b' and 'c'")
     assert judge(ABC, {}, False, set()).reason.endswith("'a', 'b' and 'c'")  # type: ignore[union-attr]
 
 
-def test_a_step_rests_on_all_votes_if_it_decides_and_else_on_the_own_one() -> None:
+def test_a_decision_is_guarded_by_all_votes_and_a_vote_by_the_own_one() -> None:
     def guarded(vote: bool) -> list[str]:
-        step = next_step(ballot_of("n", ABC, "a", vote, 30), {}, set())
+        step = next_action(ballot_of("n", ABC, "a", vote, 30), {}, set())
         assert step
         assert not hasattr(step, "committed")
         return [guard.path for guard in step.guards]
@@ -64,12 +64,12 @@ def test_a_step_rests_on_all_votes_if_it_decides_and_else_on_the_own_one() -> No
         {"name": "n" * 1_010},
     ],
 )
-def test_what_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+def test_invalid_arguments_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises((InvalidValue, InvalidPath)):
         ballot_of(**{"name": "n", "parties": ABC, "party": "a", "vote": True, "timeout": 30, **wrong})
 
 
-def test_no_name_means_what_is_kept_below_another_one() -> None:
+def test_no_name_has_a_path_below_that_of_another_one() -> None:
     names = ["a", "a/terms", "a/votes/b", "a%2Fterms", ".", "..", "%", "%2E", "a\n", "ü/é"]
     assert len({as_segment(name) for name in names}) == len(names)
     assert not any("/" in as_segment(name) for name in names)

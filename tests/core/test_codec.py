@@ -1,4 +1,4 @@
-"""Values: what goes in comes out with its type, and what cannot is refused by name and place."""
+"""Values come back with their type, or are refused by type and location (G11)."""
 
 from __future__ import annotations
 
@@ -90,12 +90,12 @@ def shape(value: Any) -> Any:
 
 
 @given(values)
-def test_what_goes_in_comes_out_with_its_type(value):
+def test_a_value_comes_back_with_its_type(value):
     assert shape(decode(encode(value))) == shape(value)
 
 
 @given(values)
-def test_what_came_out_goes_in_as_the_same_bytes(value):
+def test_a_decoded_value_is_encoded_as_the_same_bytes(value):
     assert encode(decode(encode(value))) == encode(value)
 
 
@@ -117,7 +117,7 @@ def is_hashable(value):
     lambda inner: st.lists(inner, max_size=3) | st.lists(inner, max_size=3).map(tuple) | hashables(inner),
     max_leaves=6,
 ))  # fmt: skip
-def test_what_is_accepted_can_be_read(value):
+def test_a_value_that_is_stored_can_be_read(value):
     with contextlib.suppress(EncodingError):
         raw = encode(value)
         assert refusal(decode, raw) is None
@@ -153,7 +153,7 @@ def refusal(function, argument):
         ({memoryview(b"a"): 1}, {b"a": 1}),
     ],
 )
-def test_a_near_relative_comes_back_as_the_plain_type(value, back):
+def test_a_similar_type_comes_back_as_the_plain_type(value, back):
     assert shape(decode(encode(value))) == shape(back)
 
 
@@ -284,7 +284,7 @@ def looped() -> list[Any]:
     ],
     ids=lambda value: None if isinstance(value, str) else type(value).__name__,
 )
-def test_what_cannot_be_stored_is_named_with_its_place(value, message):
+def test_what_cannot_be_stored_is_named_with_its_location(value, message):
     with pytest.raises(EncodingError) as caught:
         encode(value)
     assert str(caught.value).startswith(message)
@@ -296,7 +296,7 @@ def test_a_value_that_is_nested_as_deep_as_promised_is_stored():
         assert shape(decode(encode(value))) == shape(value)
 
 
-def test_whatever_depth_is_stored_can_be_read():
+def test_a_value_of_any_depth_that_is_stored_can_be_read():
     deepest = 0
     for depth in (500, 511, 512, 1_000, 1_022, 1_023, 1_024, 1_025, 1_026):
         try:
@@ -316,7 +316,7 @@ def test_a_model_or_dataclass_that_contains_itself_is_refused():
             encode(loop)
 
 
-def test_a_deep_stack_of_the_caller_ends_in_an_error_of_ours():
+def test_a_deep_stack_of_the_caller_raises_an_error_of_ours():
     def dive(depth):
         return encode(nested(200, lambda inner: (inner,))) if depth == 0 else dive(depth - 1)
 
@@ -334,8 +334,8 @@ def test_a_value_over_the_limit_is_too_large_and_the_error_says_by_how_much():
 @pytest.mark.parametrize(
     "raw", [b"", b"\xc1", b"\x01\x02", b"\x92\x01", b"\xa1\xff", b"\x81\x90\x01", b"\xdd\xff\xff\xff\xff"]
 )
-def test_what_is_no_msgpack_is_refused(raw):
-    with pytest.raises(EncodingError, match="no value that CCS can read"):
+def test_bytes_that_are_not_msgpack_are_refused(raw):
+    with pytest.raises(EncodingError, match="not a value that CCS can read"):
         decode(raw)
 
 
@@ -496,20 +496,20 @@ EVERYTHING = Everything(
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_what_has_a_type_comes_back_as_that_type(value, type_):
+def test_a_value_read_with_a_type_has_that_type(value, type_):
     back = validate(decode(encode(value)), type_)
     assert back == value
     assert type(back) is type(value)
 
 
 @by_name
-def test_a_model_of_everything_comes_back():
+def test_a_model_with_all_types_comes_back():
     assert validate(decode(encode(EVERYTHING)), Everything) == EVERYTHING
 
 
 @by_name
 @pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: {"a": (value,)}])
-def test_a_model_or_dataclass_is_stored_as_the_map_of_its_fields_wherever_it_sits(wrap):
+def test_a_model_or_dataclass_is_stored_as_the_map_of_its_fields_wherever_it_is(wrap):
     assert encode(wrap(ALIASED)) == encode(wrap({"title": "t", "body": "b"}))
     assert encode(wrap(Point(1, 2))) == encode(wrap({"x": 1, "y": 2}))
 
@@ -552,7 +552,7 @@ class Box:
     ids=lambda value: None if isinstance(value, str) else type(value).__name__,
 )
 @pytest.mark.parametrize("record", [Holder, Box])
-def test_what_cannot_be_stored_in_a_model_or_dataclass_is_named_with_its_place(record, content, message):
+def test_what_cannot_be_stored_in_a_model_or_dataclass_is_named_with_its_location(record, content, message):
     with pytest.raises(EncodingError) as caught:
         encode(record(it=content))
     assert str(caught.value).startswith(message)
@@ -583,7 +583,7 @@ def test_a_value_that_does_not_fit_is_refused_with_the_cause(value, type_, messa
 
 
 def test_a_type_that_pydantic_does_not_know_is_refused():
-    with pytest.raises(InvalidValue, match="no type that pydantic can validate"):
+    with pytest.raises(InvalidValue, match="not a type that pydantic can validate"):
         validate(1, type("Opaque", (), {}))
 
 
@@ -603,7 +603,7 @@ class Dog(BaseModel):
     name: str = ""
 
 
-def test_the_first_type_of_a_union_wins_whatever_union_was_asked_for_before():
+def test_the_first_type_of_a_union_wins_whatever_union_was_read_before():
     assert isinstance(validate({"name": "a"}, Cat | Dog), Cat)
     assert isinstance(validate({"name": "a"}, Dog | Cat), Dog)
     assert isinstance(validate([{"name": "a"}], list[Dog | Cat])[0], Dog)

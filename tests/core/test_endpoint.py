@@ -1,4 +1,4 @@
-"""What a server's URL says, option by option; and what is said first on a connection."""
+"""The URL of a server, option by option; and the first commands on a connection."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_any_user_and_password_can_be_percent_encoded(user: str, password: str) 
         (f"{SECRET}=1", "one of its options"),
     ],
 )
-def test_an_option_that_makes_no_sense_is_refused_by_its_name(options: str, named: str) -> None:
+def test_an_invalid_option_is_refused_by_its_name(options: str, named: str) -> None:
     with pytest.raises(InvalidValue) as caught:
         parse_target(f"redis://:{SECRET}@box?{options}")
     assert named in str(caught.value)
@@ -111,13 +111,13 @@ def test_an_option_that_makes_no_sense_is_refused_by_its_name(options: str, name
         ("ssl_sloppy=1", "ssl_sloppy"),
     ],
 )
-def test_an_option_of_tls_that_makes_no_sense_is_refused_by_its_name(options: str, named: str) -> None:
+def test_an_invalid_option_of_tls_is_refused_by_its_name(options: str, named: str) -> None:
     with pytest.raises(InvalidValue, match=named):
         parse_endpoint(f"rediss://box?{options}")
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 64, "a%00b"])
-def test_a_host_that_can_be_none_is_refused(host: str) -> None:
+def test_an_invalid_host_is_refused(host: str) -> None:
     with pytest.raises(InvalidValue, match="host"):
         parse_endpoint(f"redis://{host}")
 
@@ -125,7 +125,7 @@ def test_a_host_that_can_be_none_is_refused(host: str) -> None:
 @pytest.mark.parametrize(
     "url", [f"redis://ann:{SECRET}@box", f"redis://box?password={SECRET}", f"rediss://box?ssl_password={SECRET}"]
 )
-def test_no_repr_tells_a_secret(url: str) -> None:
+def test_no_repr_shows_a_secret(url: str) -> None:
     target = parse_target(url)
     assert SECRET not in repr(target) + repr(target.endpoint) + repr(target.endpoint.tls)
 
@@ -142,7 +142,7 @@ class Provider:
     ("target", "provider"),
     [("./brain", Provider()), ("memory://", Provider()), (f"redis://:{SECRET}@box", Provider()), ("redis://", SECRET)],
 )
-def test_a_credential_provider_that_makes_no_sense_is_refused(target: str, provider: object) -> None:
+def test_an_invalid_credential_provider_is_refused(target: str, provider: object) -> None:
     with pytest.raises(InvalidValue) as caught:
         with_credentials(parse_target(target), provider)
     assert SECRET not in str(caught.value)
@@ -178,7 +178,7 @@ def second_reply(reply: object) -> Callable[[], object]:
     return lambda: greeting.take(reply)
 
 
-def test_a_server_that_is_none_or_unfit_is_found_out_by_its_answers() -> None:
+def test_an_unfit_server_is_detected_by_its_replies() -> None:
     with pytest.raises(Unavailable, match="no Redis"):
         Greeting(Endpoint(), ("pw",), "redis://box").take(b"hello")
     with pytest.raises(Unavailable, match="no Redis"):
@@ -202,7 +202,7 @@ def test_a_server_that_is_none_or_unfit_is_found_out_by_its_answers() -> None:
         ("ERR AUTH <password> called without any password configured", False, "it refuses to begin: AUTH"),
     ],
 )
-def test_what_a_server_answers_to_the_greeting_passes_or_does_not(text: str, passes: bool, said: str) -> None:
+def test_an_error_in_reply_to_the_greeting_is_retried_or_raised(text: str, passes: bool, said: str) -> None:
     fault = dial_fault(ServerError(text), "redis://box", "ann")
     assert said in str(fault)
     assert isinstance(fault, (Forbidden, Unavailable)) != passes

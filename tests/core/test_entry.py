@@ -1,4 +1,4 @@
-"""Entries as users get them."""
+"""The entries that users get."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 FIELDS = "a", {"b": 1}, 1, 2, "writer", MOMENT, MOMENT, None
 
 
-def test_an_entry_that_was_made_fast_is_as_good_as_any_other() -> None:
-    """Given an entry of each making, when they are compared and copied, then nothing tells them apart."""
+def test_an_entry_that_was_made_fast_equals_any_other() -> None:
+    """Given an entry made in either way, when they are compared and copied, then they are the same."""
     fast, plain = new_entry(*FIELDS), Entry(*FIELDS)
     assert type(fast) is Entry
     assert (fast, repr(fast)) == (plain, repr(plain))
@@ -25,7 +25,7 @@ def test_an_entry_that_was_made_fast_is_as_good_as_any_other() -> None:
 
 
 def test_an_entry_that_was_made_fast_is_frozen_too() -> None:
-    """Given such an entry, when somebody writes to it, then that is refused."""
+    """Given such an entry, when a test writes to it, then that is refused."""
     fast = new_entry(*FIELDS)
     with pytest.raises(FrozenInstanceError):
         fast.version = 2  # type: ignore[misc]  # that is the point

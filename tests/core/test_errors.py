@@ -1,4 +1,4 @@
-"""Errors say the same to everybody who gets one of them."""
+"""Errors and their copies have the same text and facts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXAMPLES = [
     errors.HistoryForked(1, 2),
     errors.HistoryCompacted(1, 2, "/tasks/1"),
     errors.HistoryForked(1, 2, "/tasks/1"),
-    errors.InvalidPath("no path"),
+    errors.InvalidPath("not a path"),
     errors.EncodingError("no type"),
     errors.EncodingError.of("object", "value[0]", "store less"),
     errors.StoreFull("no room"),
@@ -46,7 +46,7 @@ EXAMPLES = [
 
 
 def sent(error: errors.CCSError) -> errors.CCSError:
-    """As another process gets it."""
+    """The error as another process receives it."""
     arrived: errors.CCSError = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own
     return arrived
 
@@ -58,7 +58,7 @@ def test_there_is_an_example_of_every_error() -> None:
 
 @pytest.mark.parametrize("again", [copy_of, copy.copy, sent], ids=lambda again: again.__name__)
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
-def test_a_copy_of_an_error_says_the_same(
+def test_a_copy_of_an_error_has_the_same_facts(
     error: errors.CCSError, again: Callable[[errors.CCSError], errors.CCSError]
 ) -> None:
     twin = again(error)
@@ -68,7 +68,7 @@ def test_a_copy_of_an_error_says_the_same(
     assert vars(twin) == vars(error)
 
 
-def test_a_conflict_says_what_was_asked_for() -> None:
+def test_a_conflict_says_what_was_expected() -> None:
     assert "'a' exists already" in str(errors.Conflict("a", 0, 1, 2, "somebody"))
     assert "'a' is not at version 1: nothing is there" in str(errors.Conflict("a", 1, 0, 0, None))
     assert "'a' is not at revision 7" in str(errors.Conflict("a", 7, 1, 2, "somebody", guard="revision"))

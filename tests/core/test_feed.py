@@ -1,4 +1,4 @@
-"""G6 in the small: what the feed of a context and the mailboxes of its watches take for continuous, and what not."""
+"""G6 without a server: which commits the feed of a context and the mailboxes of its watches take as continuous."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def feed_at(last: int, *mailboxes: Mailbox) -> Feed:
     return feed
 
 
-def test_a_mailbox_goes_on_from_where_it_began_to_listen_or_later_but_from_nowhere_earlier() -> None:
-    """Given a mailbox that joined after revision 5, then who stands at 5 or later goes on there, who stands at 4 does not."""
+def test_a_mailbox_continues_from_its_origin_or_later_but_not_from_before() -> None:
+    """Given a mailbox whose origin is revision 5, then a cursor at 5 or later continues there, and one at 4 does not."""
     box = mailbox()
     assert box.continues(Cursor(0)), "nothing was heard"
     feed = feed_at(5, box)
@@ -37,8 +37,8 @@ def test_a_mailbox_goes_on_from_where_it_began_to_listen_or_later_but_from_nowhe
     assert [box.continues(Cursor(EPOCH + at)) for at in (4, 5, 6, 8)] == [False, True, True, True]
 
 
-def test_a_mailbox_that_begins_anew_forgets_where_it_went_on_from() -> None:
-    """Given a gap, when the consumer begins anew, then only who has read the journal up to there goes on."""
+def test_a_mailbox_that_begins_again_forgets_its_origin() -> None:
+    """Given a gap, when the consumer begins again, then only a cursor that has read the journal up to it continues."""
     box = mailbox()
     feed = feed_at(5, box)
     feed.deliver(record(5, 6))
@@ -49,8 +49,8 @@ def test_a_mailbox_that_begins_anew_forgets_where_it_went_on_from() -> None:
     assert [box.continues(Cursor(EPOCH + at)) for at in (6, 7, 8)] == [False, False, True]
 
 
-def test_a_commit_that_passes_over_one_that_was_read_does_not_follow() -> None:
-    """Given a watch that has read a commit ahead of its message, when another comes in its place, then it was lost."""
+def test_a_commit_that_skips_one_that_was_read_does_not_follow() -> None:
+    """Given a watch that has read a commit ahead of its message, when another message comes instead, then it was lost."""
     box = mailbox()
     feed, world = feed_at(5, box), World()
     feed.anchor(EPOCH + 6)
@@ -64,7 +64,7 @@ def test_a_commit_that_passes_over_one_that_was_read_does_not_follow() -> None:
     assert feed.check(world.page(0, 0)), "the newest commit is older than one that was read"
 
 
-def test_a_commit_that_was_read_before_its_message_came_follows_all_the_same() -> None:
+def test_a_commit_that_was_read_before_its_message_came_still_follows() -> None:
     """Given a watch that is ahead of the feed, when the messages come, then nothing was missed."""
     box = mailbox()
     feed = feed_at(5, box)

@@ -1,4 +1,4 @@
-"""Models, dataclasses and named tuples of any make: what is stored is read back equal with their type, or refused."""
+"""Models, dataclasses and named tuples of any form are read back equal with their type, or refused."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class Row(TypedDict):
 
 
 class Frame(dict):
-    """Stands for a data frame: a mapping with more to it."""
+    """Like a data frame: a mapping that holds more than its items."""
 
     def __init__(self, rows: list[Any]) -> None:
         super().__init__(a=1)
@@ -309,7 +309,7 @@ def made_model(config: ConfigDict, types: dict[str, Any]) -> type[BaseModel]:
 
 
 def is_same(value: Any, back: Any) -> bool:
-    """Equal in all that there is, whatever the types themselves say of it; NaN is itself."""
+    """Whether two values are equal in all their state, whatever their types claim; NaN equals itself."""
     if isinstance(value, BaseModel) or dataclasses.is_dataclass(value) or hasattr(value, "_fields"):
         return type(value) is type(back) and is_same(inside(value), inside(back))
     if isinstance(value, dict):
@@ -343,7 +343,7 @@ def inside(record: Any) -> dict[str, Any]:
 
 @given(records())
 @settings(max_examples=counts(120, 5_000), suppress_health_check=list(HealthCheck), deadline=None)
-def test_what_is_stored_of_a_record_is_read_back_equal_with_its_type(record):
+def test_a_stored_record_is_read_back_equal_with_its_type(record):
     try:
         raw = encode(record)
     except EncodingError:

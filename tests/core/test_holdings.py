@@ -1,4 +1,4 @@
-"""Holdings: what a store gives back, and what it must not, whoever forgets, removes or takes again in between."""
+"""Holdings: what a store gives back, and what it must not, with forgetting, removing or taking again in between."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_what_is_given_back_is_guarded_by_its_revision() -> None:
     assert unguarded.guards == []
 
 
-def test_what_was_lost_and_taken_anew_stays_when_the_one_before_is_removed_or_given_back() -> None:
+def test_a_holding_that_was_lost_and_taken_again_stays_when_the_earlier_one_is_removed() -> None:
     holdings, first, second = Holdings(), held(revision=1), held(revision=2)
     holdings.add(first)
     holdings.add(second)
@@ -31,14 +31,14 @@ def test_what_was_lost_and_taken_anew_stays_when_the_one_before_is_removed_or_gi
     assert holdings.all() == []
 
 
-def test_what_was_noted_before_it_was_written_is_removed_by_any_revision() -> None:
+def test_a_holding_noted_before_its_write_is_removed_by_any_revision() -> None:
     holdings = Holdings()
     holdings.add(held(revision=None))
     holdings.remove("/tasks/t", "a", 5)
     assert holdings.all() == []
 
 
-def test_what_is_forgotten_stays_until_it_was_given_back() -> None:
+def test_a_forgotten_holding_stays_until_it_is_given_back() -> None:
     holdings, one = Holdings(), held()
     holdings.add(one)
     holdings.note_forgotten(one)
@@ -47,7 +47,7 @@ def test_what_is_forgotten_stays_until_it_was_given_back() -> None:
     assert (holdings.forgotten(), holdings.all()) == ([], [])
 
 
-def test_an_owner_that_leaves_gives_back_what_it_holds_by_then() -> None:
+def test_an_owner_that_leaves_gives_back_what_it_holds_then() -> None:
     holdings, mine, yours = Holdings(), object(), object()
     first, other, later = held("a", owner=mine), held("b", owner=yours), held("c", owner=mine)
     holdings.add(first)
@@ -58,7 +58,7 @@ def test_an_owner_that_leaves_gives_back_what_it_holds_by_then() -> None:
     assert holdings.owned_by(mine) == [first, later]
 
 
-def test_what_has_ended_by_itself_is_dropped() -> None:
+def test_an_expired_holding_is_dropped() -> None:
     holdings = Holdings()
     holdings.add(held("short", until=10.0))
     holdings.add(held("long"))
@@ -68,7 +68,7 @@ def test_what_has_ended_by_itself_is_dropped() -> None:
     assert holdings.prune(12.0) is False
 
 
-def test_many_travel_by_context_in_the_order_in_which_they_were_taken_and_not_all_at_once() -> None:
+def test_many_are_given_back_by_context_in_their_order_and_in_batches() -> None:
     some = [Holding(f"/tasks/{index % 2}", str(index), 1, "ann") for index in range(600)]
     batches = list(grouped(some))
     assert [(address, len(batch)) for address, batch in batches] == [
@@ -82,8 +82,8 @@ def test_many_travel_by_context_in_the_order_in_which_they_were_taken_and_not_al
     ]
 
 
-def test_finalizers_may_note_what_is_forgotten_while_it_is_looked_through() -> None:
-    """Garbage is collected at any moment, also amid any step on the containers here."""
+def test_finalizers_may_note_what_is_forgotten_during_an_iteration() -> None:
+    """Garbage is collected at any moment, also during an operation on the containers here."""
 
     class Owner:
         cycle: Owner

@@ -1,4 +1,4 @@
-"""The desk of an inbox: the oldest free message is at hand, whatever is heard, and in whatever order."""
+"""The desk of an inbox: it offers the oldest free message, in whatever order changes are received."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def desk() -> Desk:
     return Desk(PATHS, "me")
 
 
-def test_messages_of_one_commit_come_in_their_place_not_by_their_names(desk: Desk) -> None:
+def test_messages_of_one_commit_come_in_their_order_not_by_their_names(desk: Desk) -> None:
     for name in ("x-10", "x-9", "x-0"):
         say(desk, "messages", name, {}, 7)
     say(desk, "messages", "a-0", {}, 8)
@@ -49,7 +49,7 @@ def test_messages_of_one_commit_come_in_their_place_not_by_their_names(desk: Des
     assert oldest(desk) == "x-0"
 
 
-def test_what_was_lost_to_somebody_else_is_not_tried_again_before_that_is_heard(desk: Desk) -> None:
+def test_a_message_lost_to_another_receiver_is_not_tried_before_its_change_is_received(desk: Desk) -> None:
     say(desk, "messages", "x-0", {}, 1)
     say(desk, "messages", "x-1", {}, 1)
     desk.set_aside("x-0")
@@ -60,7 +60,7 @@ def test_what_was_lost_to_somebody_else_is_not_tried_again_before_that_is_heard(
     assert oldest(desk) == "x-0"
 
 
-def test_what_was_taken_unknowingly_is_found_once(desk: Desk) -> None:
+def test_a_message_taken_without_a_reply_is_found_once(desk: Desk) -> None:
     say(desk, "messages", "x-0", {}, 1)
     say(desk, "leases", "x-0", {"by": "me"}, 2)
     say(desk, "deliveries", "x-0", {"count": 1}, 2)
@@ -81,7 +81,7 @@ EVENTS = st.tuples(
 
 
 @given(st.lists(EVENTS, max_size=60))
-def test_the_oldest_is_always_the_first_that_is_there_and_free(events: list[tuple[str, int, str]]) -> None:
+def test_the_oldest_is_always_the_first_free_message(events: list[tuple[str, int, str]]) -> None:
     desk, there, leased, aside = Desk(PATHS, "me"), set[int](), set[int](), set[int]()
     for revision, (what, number, by) in enumerate(events, 100):
         name = f"x-{number}"

@@ -1,4 +1,4 @@
-"""Leases: when each is renewed, and that a context knows its own."""
+"""Leases: when each is renewed, and which context has which."""
 
 import threading
 
@@ -24,7 +24,7 @@ def test_a_short_lease_does_not_make_a_long_one_due() -> None:
     assert not long.is_due(100.4)
 
 
-def test_a_lease_that_has_reached_its_limit_is_not_renewed_but_let_go_at_it() -> None:
+def test_a_lease_that_has_reached_its_limit_is_not_renewed() -> None:
     limited = lease(until=110.0, limit=120.0)
     limited.renewed(105.0, limited.term(105.0))
     assert limited.due == 120.0

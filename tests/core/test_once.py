@@ -1,4 +1,4 @@
-"""Inputs by their digests, keys made of arguments, and errors as text."""
+"""Digests of inputs, keys made of arguments, and errors as text."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def canonical(value: Any) -> Any:
 @pytest.mark.parametrize(
     "other", [[1, "a", (2, 3)], {0: 1}, [True, "a", [2, 3]], [1, b"a", [2, 3]], [1.0, "a", [2, 3]]]
 )
-def test_types_tell_inputs_apart_but_for_tuples(other: Any) -> None:
+def test_inputs_of_different_types_differ_except_tuples_and_lists(other: Any) -> None:
     same = other == [1, "a", (2, 3)] and type(other[0]) is int
     assert (digest([1, "a", [2, 3]]) == digest(other)) == same
 

@@ -1,4 +1,4 @@
-"""The pattern language against a slow reference that follows its definition word by word."""
+"""The pattern language, compared with a slow reference that follows its definition literally."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ccs._core.names import pattern as module
 from ccs._core.names.pattern import Below, Exact, compile_addresses, compile_patterns, escape
 from ccs.errors import InvalidPattern
 
-# The reference. It raises ValueError for what is no pattern.
+# The reference. It raises ValueError for an invalid pattern.
 
 
 def class_end(pattern: str, start: int) -> int:
@@ -94,7 +94,7 @@ def text_fits(pattern: list[str], text: str) -> bool:
 
 
 def segments_fit(pattern: list[str], segments: list[str], first: int) -> bool:
-    """`first` counts the segments before the path's first one, where the rule on @ holds."""
+    """`first` counts the segments before the path's first one, to which the rule on @ applies."""
     if not pattern or not segments:
         return not pattern and not segments
     head, *rest = pattern
@@ -190,7 +190,7 @@ def test_no_selector_lies_within_another(patterns):
 
 
 @given(st.lists(structured, min_size=1, max_size=4))
-def test_what_is_selected_exactly_matches(patterns):
+def test_an_exact_selector_is_a_match(patterns):
     matcher = compile_patterns(tuple(patterns))
     assert all(matcher.matches(one.path) for one in matcher.selectors if isinstance(one, Exact))
 
@@ -200,7 +200,7 @@ def covers(selector, path):
 
 
 @given(odd_paths | paths, odd_paths | paths)
-def test_an_escaped_path_matches_itself_alone(path, other):
+def test_an_escaped_path_matches_only_itself(path, other):
     matcher = compile_patterns((escape(path),))
     assert matcher.selectors == (Exact(path),)
     assert matcher.matches(path)
@@ -326,13 +326,13 @@ def test_the_selectors_are_the_fewest_ranges(patterns, selectors):
         (None, "NoneType"),
     ],
 )
-def test_what_is_no_pattern_is_refused_with_a_hint(pattern, hint):
+def test_an_invalid_pattern_is_refused_with_a_hint(pattern, hint):
     with pytest.raises(InvalidPattern, match=hint):
         compile_patterns((pattern,))
 
 
 def test_the_error_names_the_pattern():
-    with pytest.raises(InvalidPattern, match=r"'sources/\[a' is no pattern"):
+    with pytest.raises(InvalidPattern, match=r"'sources/\[a' is not a pattern"):
         compile_patterns(("sources/[a",))
 
 
@@ -370,14 +370,14 @@ DEEP = "/".join(["a" * 14] * 64)
         ("{**/*a*,*a*/**}/" * 10 + "b", DEEP),
     ],
 )
-def test_hostile_patterns_take_no_time(pattern, path):
+def test_hostile_patterns_are_fast(pattern, path):
     matches = compile_patterns((pattern,)).matches
     began = time.process_time()
     assert not matches(path)
     assert time.process_time() - began < 1.0
 
 
-def test_random_hostile_patterns_take_no_time():
+def test_random_hostile_patterns_are_fast():
     rng = random.Random(7)
     began = time.process_time()
     for _ in range(40):
@@ -405,14 +405,14 @@ addresses = st.just("/global") | st.builds("/{}/{}".format, st.sampled_from(["ta
 @given(absolute, addresses, st.lists(paths, min_size=1, max_size=6))
 @example("/**/@a/**", "/tasks/a", ["@a/b", "b/@a/b", "@b/@a/b"])
 @example("/tasks/**/@a", "/tasks/@a", ["@a", "b"])
-def test_an_absolute_pattern_means_in_a_context_what_it_means_as_a_whole(pattern, address, candidates):
+def test_an_absolute_pattern_matches_the_same_paths_within_a_context(pattern, address, candidates):
     matcher = compile_addresses((pattern,)).paths_in(address)
     expected = [reference_in(pattern, address, path) for path in candidates]
     assert [matcher is not None and matcher.matches(path) for path in candidates] == expected
 
 
 @given(absolute, addresses)
-def test_an_absolute_pattern_names_contexts_as_a_whole(pattern, address):
+def test_an_absolute_pattern_matches_full_addresses(pattern, address):
     named = any(segments_fit(plain, address[1:].split("/"), 99) for plain in plains(pattern, absolute=True))
     assert compile_addresses((pattern,)).matches_address(address) == named
 
@@ -472,7 +472,7 @@ def test_several_absolute_patterns_are_joined_and_none_means_everything():
 
 
 @pytest.mark.parametrize("pattern", ["", "tasks/*", "*", "{/a,b}", "//a", "/a//b", "/a["])
-def test_what_is_no_absolute_pattern_is_refused(pattern):
+def test_an_invalid_absolute_pattern_is_refused(pattern):
     with pytest.raises(InvalidPattern):
         compile_addresses((pattern,))
 

@@ -1,4 +1,4 @@
-"""Policies, decided without a server: which one a path has, what a commit is guarded by, whose conflict it is."""
+"""Policies, without a server: which one a path has, how a commit is guarded, which conflict names the policy."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def policies(*rules: tuple[str, str]) -> Policies:
 
 
 def must_not_exist(name: str, policy: str, *guards: Guard) -> bool:
-    """Whether the policy lets an operation on `a` pass only where nothing is there."""
+    """Whether the policy allows an operation on `a` only if it does not exist."""
     asked = Commit("x", [{**WRITES, **HARMLESS}[name]], guards)
     planned = plan(policies(("**", policy)), asked, {}, LIMIT).commit
     assert planned.guards[: len(guards)] == list(guards)
@@ -66,21 +66,21 @@ def must_not_exist(name: str, policy: str, *guards: Guard) -> bool:
     return planned.guards[len(guards) :] == [version_guard("a", 0)]
 
 
-def test_without_policies_nothing_is_heeded_but_that_there_are_none() -> None:
+def test_without_policies_a_commit_is_guarded_only_by_their_absence() -> None:
     assert policies() == NO_POLICIES
     assert (NO_POLICIES.revision, NO_POLICIES.of("a")) == (0, DEFAULT)
     planned = plan(NO_POLICIES, Commit("x", [*WRITES.values()]), {}, LIMIT)
     assert (planned.commit.guards, planned.commit.policies) == ([], 0)
 
 
-def test_of_several_that_match_the_one_set_last_holds() -> None:
+def test_of_several_matching_policies_the_one_set_last_applies() -> None:
     held = policies(("**", "reject"), ("a/*", "write-once"), ("a/b", "merge"), ("a/{b,c}", "last-write-wins"))
     assert held.revision == 4
     assert [held.of(path) for path in ("a/b", "a/c", "a/d", "b")] == [DEFAULT, DEFAULT, "write-once", "reject"]
     assert policies(("a/b", "merge"), ("**", "reject")).of("a/b") == "reject"
 
 
-def test_what_belongs_to_the_system_has_no_policy() -> None:
+def test_paths_of_the_system_have_no_policy() -> None:
     assert policies(("**", "write-once")).of("@claims/a") == DEFAULT
     assert policies(("@claims/**", "write-once")).of("@claims/a") == DEFAULT
 
@@ -93,7 +93,7 @@ def test_write_once_never_changes_what_exists_whatever_the_guard(name: str) -> N
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_reject_wants_a_guard_on_that_path_of_what_does_not_look_before_it_writes(name: str) -> None:
+def test_reject_requires_a_guard_on_the_path_of_a_blind_write(name: str) -> None:
     blind = name in ("set", "delete")
     assert must_not_exist(name, "reject") is blind
     assert must_not_exist(name, "reject", version_guard("b", 3)) is blind
@@ -115,7 +115,7 @@ def test_other_policies_forbid_nothing(name: str, policy: str) -> None:
     assert not must_not_exist(name, policy)
 
 
-def test_only_maps_that_are_set_where_the_policy_is_to_merge_are_read_first() -> None:
+def test_only_maps_set_under_the_merge_policy_are_read_first() -> None:
     held = policies(("m/**", "merge"))
     asked = [
         set_op("m/map", encode({})),
@@ -126,7 +126,7 @@ def test_only_maps_that_are_set_where_the_policy_is_to_merge_are_read_first() ->
     assert to_merge(held, Commit("x", asked)) == ["m/map"]
 
 
-def test_a_map_is_merged_and_guarded_by_what_was_read_also_where_nothing_was() -> None:
+def test_a_map_is_merged_and_guarded_by_what_was_read_even_nothing() -> None:
     held = policies(("**", "merge"))
     asked = Commit("x", [set_op("a", encode({"new": None}), 5), set_op("b", encode({"x": 1}))], [version_guard("a", 2)])
     planned = plan(held, asked, {"a": raw({"old": 1}, 77), "b": None}, LIMIT).commit
@@ -139,35 +139,35 @@ def test_a_map_is_merged_and_guarded_by_what_was_read_also_where_nothing_was() -
     assert planned.policies == held.revision
 
 
-def test_what_grows_too_large_by_merging_is_refused() -> None:
+def test_a_merged_value_that_is_too_large_is_refused() -> None:
     asked = Commit("x", [set_op("a", encode({"new": "n" * 600}))])
     with pytest.raises(ccs.ValueTooLarge):
         plan(policies(("**", "merge")), asked, {"a": raw({"old": "o" * 600})}, LIMIT)
 
 
-def test_a_read_that_was_outrun_is_told_from_a_guard_of_the_users() -> None:
+def test_an_outdated_read_is_distinguished_from_a_guard_of_the_user() -> None:
     found = {"a": raw({"old": 1}, 2_000_000_000)}
     operation, held = set_op("a", encode({"new": 1})), policies(("**", "merge"))
     outrun = ccs.Conflict("a", 2_000_000_000, 9, 3_000_000_000, "y")
-    assert plan(held, Commit("x", [operation]), found, LIMIT).outrun(outrun)
-    assert not plan(held, Commit("x", [operation]), found, LIMIT).outrun(ccs.Conflict("b", 2_000_000_000, 9, 9, "y"))
+    assert plan(held, Commit("x", [operation]), found, LIMIT).may_retry(outrun)
+    assert not plan(held, Commit("x", [operation]), found, LIMIT).may_retry(ccs.Conflict("b", 2_000_000_000, 9, 9, "y"))
     for guard in revision_guard("a", 2_000_000_000), version_guard("a", 4):
         planned = plan(held, Commit("x", [operation], [guard]), found, LIMIT)
         lost = ccs.Conflict("a", guard.expected, 9, 3_000_000_000, "y")
-        assert not planned.outrun(lost)
-        assert planned.told(lost) is lost
+        assert not planned.may_retry(lost)
+        assert planned.as_reported(lost) is lost
 
 
 @pytest.mark.parametrize("policy", ["reject", "write-once"])
-def test_a_conflict_names_the_policy_unless_a_guard_of_the_users_failed(policy: str) -> None:
+def test_a_conflict_names_the_policy_unless_a_guard_of_the_user_failed(policy: str) -> None:
     held, found = policies(("**", policy)), ccs.Conflict("a", 0, 9, 3_000_000_000, "y")
-    told = plan(held, Commit("x", [set_op("a", b"")]), {}, LIMIT).told(found)
+    told = plan(held, Commit("x", [set_op("a", b"")]), {}, LIMIT).as_reported(found)
     assert (told.policy, told.path, told.version, told.revision, told.agent) == (policy, "a", 9, 3_000_000_000, "y")
     assert policy in str(told)
     for guard in version_guard("a", 0), revision_guard("a", 0):
-        assert plan(held, Commit("x", [set_op("a", b"")], [guard]), {}, LIMIT).told(found) is found
+        assert plan(held, Commit("x", [set_op("a", b"")], [guard]), {}, LIMIT).as_reported(found) is found
     other = ccs.Conflict("b", 0, 9, 3_000_000_000, "y")
-    assert plan(held, Commit("x", [set_op("a", b"")]), {}, LIMIT).told(other) is other
+    assert plan(held, Commit("x", [set_op("a", b"")]), {}, LIMIT).as_reported(other) is other
 
 
 def test_a_policy_has_one_of_four_names() -> None:
@@ -193,7 +193,7 @@ def test_maps_merge_key_by_key_and_all_else_replaces(target: Any, value: Any, me
     assert merge_maps(target, value) == merged
 
 
-def test_what_was_merged_is_told_and_nothing_else_is() -> None:
+def test_only_a_merged_value_is_returned() -> None:
     held, found = policies(("**", "merge")), {"a": raw({"old": 1}), "b": None}
     merged = plan(held, Commit("x", [set_op("a", encode({"new": 2}))]), {"a": found["a"]}, LIMIT).merged
     assert merged is not None

@@ -1,4 +1,4 @@
-"""Records are read back equal with their type, or refused by type and place (G11): the faults that were, by name."""
+"""Records are read back equal with their type, or refused by type and location (G11): past faults, by name."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ by_name = pytest.mark.skipif(
 
 
 class Frame(dict[str, None]):
-    """Stands for a data frame: a mapping with more to it."""
+    """Like a data frame: a mapping that holds more than its items."""
 
     def __init__(self, rows: list[dict[str, int]]) -> None:
         super().__init__(dict.fromkeys(rows[0]))
@@ -42,7 +42,7 @@ class Frame(dict[str, None]):
 
 
 class Graph:
-    """Stands for a graph: a collection of its nodes, with more to it."""
+    """Like a graph: a collection of its nodes that holds more."""
 
     nodes: typing.ClassVar = ["a", "b"]
 
@@ -57,7 +57,7 @@ class Graph:
 
 
 class View(Mapping[str, int]):
-    """A mapping that is no dict."""
+    """A mapping that is not a dict."""
 
     def __getitem__(self, key: str) -> int:
         return {"a": 1}[key]
@@ -114,7 +114,7 @@ class Point3(Point):
 
 
 class Loose(Point):
-    """A subclass that is no dataclass of its own."""
+    """A subclass that is not itself a dataclass."""
 
     def __init__(self) -> None:
         super().__init__(1, 2)
@@ -338,7 +338,7 @@ def test_a_record_is_read_back_equal_with_its_type(value: Any) -> None:
     assert validate(decode(encode([value, value])), list[type(value)])  # type: ignore[misc]  # made at run time
 
 
-def test_a_cached_property_is_no_part_of_a_record() -> None:
+def test_a_cached_property_is_not_part_of_a_record() -> None:
     value = Cached("a")
     assert value.shout == "A"
     assert validate(decode(encode(value)), Cached) == value
@@ -381,7 +381,7 @@ REFUSED: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("value", "message"), REFUSED, ids=lambda value: repr(value)[:40])
-def test_a_record_that_would_come_back_as_less_is_refused_by_type_and_place(value: Any, message: str) -> None:
+def test_a_record_that_would_come_back_as_less_is_refused_by_type_and_location(value: Any, message: str) -> None:
     with pytest.raises(EncodingError) as caught:
         encode(value)
     assert message in str(caught.value)
@@ -420,7 +420,7 @@ def test_a_record_that_would_come_back_as_less_is_refused_by_type_and_place(valu
     ],
     ids=lambda content: type(content).__name__,
 )
-def test_what_is_more_than_a_plain_value_is_refused_where_no_type_is_declared(record: Any, content: Any) -> None:
+def test_a_special_value_is_refused_if_no_type_is_declared(record: Any, content: Any) -> None:
     value = (
         record(items=[content])
         if record is Page[Any]
@@ -443,7 +443,7 @@ def test_a_frame_in_a_field_that_is_declared_a_dict_is_refused() -> None:
         encode(Report(Frame([{"x": 1}])))
 
 
-def test_a_record_is_no_key() -> None:
+def test_a_record_cannot_be_a_key() -> None:
     class Root(RootModel[str]):
         model_config = ConfigDict(frozen=True)
 
@@ -455,7 +455,7 @@ def test_a_record_is_no_key() -> None:
 # How a type is asked for.
 
 
-def test_a_strict_type_takes_what_was_stored_of_it_and_nothing_that_would_be_converted() -> None:
+def test_a_strict_type_reads_its_stored_form_and_nothing_that_would_be_converted() -> None:
     assert validate(decode(encode(STRICT)), Strict) == STRICT
     for wrong in ({"kind": "a", "day": "2026-01-01", "span": [1, 2], "tags": set()}, {"kind": "a", "span": ["1", 2]}):
         with pytest.raises(InvalidValue):
@@ -473,7 +473,7 @@ SCALARS: dict[Any, Any] = {
 
 @pytest.mark.parametrize("one", SCALARS)
 @pytest.mark.parametrize("other", SCALARS)
-def test_a_union_of_scalars_gives_the_one_that_was_stored(one: Any, other: Any) -> None:
+def test_a_union_of_scalars_returns_the_one_that_was_stored(one: Any, other: Any) -> None:
     for value in (SCALARS[one], SCALARS[other]):
         back = validate(decode(encode(value)), one | other)
         assert (type(back), back) == (type(value), value)
@@ -482,7 +482,7 @@ def test_a_union_of_scalars_gives_the_one_that_was_stored(one: Any, other: Any) 
 # Decided once a class.
 
 
-def test_a_class_that_reads_as_it_is_declared_is_never_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_class_that_reads_as_declared_is_never_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ccs._core.records.confirm", None)
     for value in (Plan(steps=[Step(name="a")]), Line(Point(1, 2)), Bounded(), AnyTuple([1])):
         assert encode([value])
@@ -502,13 +502,13 @@ def test_a_class_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
     encode([Step(name="b"), Stripped(a="b"), Login(user="b")])
 
 
-def test_a_plan_is_unsure_of_whatever_is_not_exactly_of_its_type() -> None:
+def test_a_plan_is_unsure_of_values_that_are_not_exactly_of_their_type() -> None:
     for record in (Point(True, 2), Point(1.0, 2), Line(Point3(1, 2)), Point3, changed(Point(1, 2), z=1)):  # type: ignore[arg-type]
         with pytest.raises(Unsure):
             planned(record)
 
 
-def test_a_plan_writes_what_is_written_the_long_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_writes_the_same_as_the_walk(monkeypatch: pytest.MonkeyPatch) -> None:
     values = [Plan(steps=[Step(name="a")]), Line(Point(1, 2)), AnyTuple([1]), Page[Colour](items=[Colour.RED])]
     quick = [encode(value) for value in values]
     monkeypatch.setattr(plans, "_plan", lambda cls: None)

@@ -1,4 +1,4 @@
-"""What an error shows of what its caller gave."""
+"""How an error shows a caller's value."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def test_a_value_without_a_repr_is_shown_by_its_type(value: Any) -> None:
     assert shown(value) == f"<a {type(value).__name__} that cannot be shown>"
 
 
-def test_a_long_one_is_cut() -> None:
+def test_a_long_repr_is_cut() -> None:
     assert shown("x" * 1_000) == "'" + "x" * 199 + "…"
     assert shown([1, "a"]) == "[1, 'a']"
 
 
 @pytest.mark.parametrize("value", UNSHOWN, ids=["rude", "deep", "huge"])
-def test_bad_input_that_cannot_be_shown_is_an_error_of_ours_all_the_same(value: Any) -> None:
+def test_bad_input_that_cannot_be_shown_still_raises_an_error_of_ours(value: Any) -> None:
     with ccs.connect("memory://") as store:
         task = store.task("42")
         for call in (

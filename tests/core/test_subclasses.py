@@ -1,4 +1,4 @@
-"""Relatives of plain values: kept where they are the same value, refused where they are more; and what to do instead."""
+"""Subclasses of plain types: stored if they hold nothing more, else refused with advice."""
 
 from __future__ import annotations
 
@@ -89,11 +89,11 @@ class Fine(datetime):
     __hash__ = datetime.__hash__
 
 
-def test_the_items_of_a_dict_that_are_its_attributes_are_no_more_than_its_items() -> None:
+def test_a_dict_whose_items_are_its_attributes_holds_nothing_more() -> None:
     assert decode(encode([Attributes(a=1)])) == [{"a": 1}]
 
 
-def test_a_moment_that_is_finer_than_microseconds_is_refused() -> None:
+def test_a_time_finer_than_microseconds_is_refused() -> None:
     for wrap in (lambda value: [value], Box):
         with pytest.raises(EncodingError, match=r"cannot store Fine at value.*round it to microseconds"):
             encode(wrap(Fine(2025, 1, 2, tzinfo=UTC)))
@@ -110,7 +110,7 @@ class Aloof(str):
 
 
 @pytest.mark.parametrize("value", [{Aloof("a"): 1, "a": 2}, {Aloof("a"), "a"}, frozenset([Aloof("a"), Aloof("a")])])
-def test_keys_and_members_that_would_become_one_are_refused(value: Any) -> None:
+def test_keys_and_members_that_would_become_equal_are_refused(value: Any) -> None:
     with pytest.raises(EncodingError, match="stored as the same one"):
         encode([value])
 
@@ -133,7 +133,7 @@ NUMBERS: list[tuple[Any, Any]] = [
 
 
 @pytest.mark.parametrize(("value", "plain"), NUMBERS, ids=lambda value: type(value).__name__)
-def test_a_scalar_of_numpy_is_the_value_that_it_is_everywhere(value: Any, plain: Any) -> None:
+def test_a_numpy_scalar_is_stored_as_its_python_value_everywhere(value: Any, plain: Any) -> None:
     for wrap in (
         lambda value: value,
         lambda value: [(value,)],
@@ -146,7 +146,7 @@ def test_a_scalar_of_numpy_is_the_value_that_it_is_everywhere(value: Any, plain:
     assert validate(decode(encode(Box(value))), Box) == Box(value)
 
 
-def test_not_a_number_of_numpy_is_one() -> None:
+def test_a_numpy_nan_is_stored_as_nan() -> None:
     assert str(decode(encode(np.float32("nan")))) == "nan"
 
 
@@ -196,7 +196,7 @@ def stream() -> Any:
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
 )
 @pytest.mark.parametrize("wrap", [lambda value: {"a": [value]}, lambda value: Box([value])], ids=["map", "record"])
-def test_what_cannot_be_stored_is_named_with_its_place_and_what_to_store_instead(
+def test_what_cannot_be_stored_is_named_with_its_location_and_what_to_store_instead(
     wrap: Callable[[Any], Any], value: Any, hint: str
 ) -> None:
     with pytest.raises(EncodingError) as caught:

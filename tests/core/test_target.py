@@ -1,4 +1,4 @@
-"""What is given to connect: folders, URLs, and slips that would have been folders with a password in their name."""
+"""Targets of connect: folders, URLs, and slips that would have been folders with a password in their name."""
 
 from __future__ import annotations
 
@@ -95,13 +95,13 @@ FOLDERS = [
 def test_a_slip_of_a_url_is_refused_and_its_secret_not_shown(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given a slip, in the call or in the environment, then `InvalidValue`, at once, and no folder of that name."""
+    """Given a slip, in the call or in the environment, then `InvalidValue` is raised at once, and no folder is made."""
     monkeypatch.chdir(tmp_path)
     for connect in (ccs.connect, ccs.aio.connect):
         for target in (text, None):
             monkeypatch.setenv("CCS_URL", text)
             with pytest.raises(
-                InvalidValue, match=r"write redis://user:password@host:port/0, or ./|no scheme"
+                InvalidValue, match=r"write redis://user:password@host:port/0, or ./|not a scheme"
             ) as caught:
                 connect(target)
             assert SECRET not in str(caught.value) + repr(caught.value)
@@ -128,7 +128,7 @@ def test_a_path_of_bytes_is_that_path() -> None:
 
 
 @pytest.mark.parametrize("target", ["", 6379, ["redis://:hunter2@host"], b"redis://:hunter2@host", {"p": SECRET}])
-def test_what_is_no_target_is_not_shown(target: object) -> None:
+def test_an_invalid_target_is_not_shown(target: object) -> None:
     with pytest.raises(InvalidValue, match="a target is a URL, a folder or nothing") as caught:
         parse_target(target)  # type: ignore[arg-type]
     assert SECRET not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Vectors packed and searched, without a server: against plain arithmetic."""
+"""Vectors packed and searched without a server, compared with plain arithmetic."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ floats = st.floats(-1e6, 1e6, width=32)
 
 
 @given(st.lists(floats, min_size=1, max_size=20))
-def test_a_vector_is_packed_as_it_is_or_refused(values: list[float]) -> None:
+def test_a_vector_is_packed_unchanged_or_refused(values: list[float]) -> None:
     if any(values):
         import numpy as np
 
@@ -52,7 +52,7 @@ def check(matrix: Matrix, vectors: dict[str, list[float]], query: list[float], c
 
 
 class Machine(RuleBasedStateMachine):
-    """A matrix, and a map of the same vectors; coordinates are such that scores are equal or clearly differ."""
+    """A matrix, and a map of the same vectors, with coordinates for which scores are equal or differ clearly."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ def vectors_from(seed: int, count: int, dimension: int) -> Iterator[list[float]]
 
 @pytest.mark.parametrize("count", [1, 99, 100, 101, 1000, 3456])
 def test_the_best_are_found_among_any_number(count: int) -> None:
-    """Also where only the best of each block are looked at first, and where many are equal."""
+    """Also where only the best of each block are examined first, and where many are equal."""
     vectors = {f"{i:05}": vector for i, vector in enumerate(vectors_from(count, count, 16))}
     vectors |= {f"e{i}": vectors["00000"] for i in range(30)}
     matrix = Matrix()
@@ -111,7 +111,7 @@ def test_the_best_are_found_among_any_number(count: int) -> None:
             check_found(map(Hit, among), ranking(query, odd)[:most])
 
 
-def test_vectors_of_another_dimension_replace_all_that_there_were() -> None:
+def test_vectors_of_another_dimension_replace_all_others() -> None:
     matrix = Matrix()
     matrix.update({"a": pack([1.0, 2.0])})
     with pytest.raises(ccs.InvalidValue):
@@ -122,8 +122,8 @@ def test_vectors_of_another_dimension_replace_all_that_there_were() -> None:
     assert matrix.nearest(pack([1.0, 2.0, 3.0]), 5) == []
 
 
-def test_vectors_of_several_dimensions_are_searched_each_among_its_own() -> None:
-    """Given both while a context changes from one to the other, then each query finds those of its own, and no more."""
+def test_a_query_is_compared_with_vectors_of_its_own_dimension() -> None:
+    """Given two dimensions, as while a context changes from one to the other, then a query finds only its own."""
     matrices = Matrices()
     assert matrices.nearest(pack([1.0]), 5) == []
     matrices.update({"a": pack([1.0, 0.0]), "b": pack([1.0, 0.0]), "c": b""})

@@ -1,4 +1,4 @@
-"""What `where` matches: operators, what is equal, what compares with what, and what is refused."""
+"""What `where` matches: operators, equality, order, and what is refused."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_values_of_a_kind_are_ordered(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_of_another_kind_or_missing_never_compares(kind: str) -> None:
+def test_a_value_of_another_kind_or_a_missing_one_never_compares(kind: str) -> None:
     middle = KINDS[kind][1]
     strangers = [value for other, values in KINDS.items() if other != kind for value in values]
     for metadata in ({}, *({"k": value} for value in (*strangers, *OTHERS))):
@@ -86,14 +86,14 @@ def test_a_missing_key_equals_nothing() -> None:
     assert not matches({"k": None}, {"k": {"$ne": None}})
 
 
-def test_a_key_that_holds_none_is_there() -> None:
+def test_a_key_with_the_value_none_exists() -> None:
     assert matches({"k": None}, {"k": {"$exists": True}})
     assert not matches({}, {"k": {"$exists": True}})
     assert matches({}, {"k": {"$exists": False}})
     assert not matches({"k": 0}, {"k": {"$exists": False}})
 
 
-def test_everything_that_is_said_must_hold() -> None:
+def test_all_conditions_must_hold() -> None:
     where = {"about": "ants", "year": {"$gte": 2020, "$lt": 2030, "$ne": 2025}, "tags": ("a", 1)}
     assert matches({"about": "ants", "year": 2020, "tags": ["a", 1], "more": 1}, where)
     for other in ({"about": "bees"}, {"year": 2025}, {"year": 2030}, {"tags": ["a"]}):
@@ -102,7 +102,7 @@ def test_everything_that_is_said_must_hold() -> None:
     assert having(None) is having({}) is None
 
 
-def test_among_nothing_is_nothing() -> None:
+def test_no_value_is_in_an_empty_list() -> None:
     assert not matches({"k": 1}, {"k": {"$in": []}})
     assert matches({"k": 1}, {"k": {"$nin": []}})
     assert matches({"k": 1}, {"k": {"$in": {1, 2}}})
@@ -145,14 +145,14 @@ def test_a_map_without_operators_is_a_value() -> None:
     ],
     ids=repr,
 )
-def test_what_would_match_nothing_in_silence_is_refused(where: Any) -> None:
+def test_a_condition_that_would_silently_match_nothing_is_refused(where: Any) -> None:
     for accept in (having, some_of):
         with pytest.raises(ccs.InvalidValue):
             accept(where)
 
 
 @pytest.mark.parametrize("where", [None, {}], ids=repr)
-def test_what_is_removed_must_be_said(where: Any) -> None:
+def test_a_removal_needs_a_condition(where: Any) -> None:
     with pytest.raises(ccs.InvalidValue, match="at least one condition"):
         some_of(where)
 
@@ -165,7 +165,7 @@ values = st.recursive(
 
 @given(metadata=st.dictionaries(st.just("k"), values), wanted=values, others=st.lists(values, max_size=3))
 def test_each_operator_is_the_opposite_of_another(metadata: dict[str, Any], wanted: Any, others: list[Any]) -> None:
-    """Given anything stored and anything asked for, then nothing fails, and what must differ does."""
+    """Given any stored value and any condition, then nothing fails, and opposite operators differ."""
 
     def said(**operators: Any) -> bool:
         return matches(metadata, {"k": {f"${name}": operand for name, operand in operators.items()}})

@@ -15,7 +15,7 @@ from tests.support.waiting import eventually
 
 @pytest.fixture
 def root() -> Iterator[Path]:
-    """A new folder with a short name, so that sockets fit into it."""
+    """A new folder with a path that is short enough for sockets."""
     path = Path(tempfile.mkdtemp(prefix="ccs-")).resolve()
     yield path
     shutil.rmtree(path, ignore_errors=True)
@@ -23,7 +23,7 @@ def root() -> Iterator[Path]:
 
 @pytest.fixture
 def folder(root: Path) -> Iterator[Path]:
-    """A folder to open, not there yet; whatever still serves it afterwards is ended."""
+    """A folder to open, which does not exist yet. Processes that still serve it afterwards are ended."""
     path = root / "brain"
     yield path
     clean_up(path)
@@ -32,7 +32,7 @@ def folder(root: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def field(root: Path) -> Iterator[Path]:
-    """A folder in which any number of folders are opened, moved and copied; whatever serves them is ended."""
+    """A folder in which folders are opened, moved and copied. Processes that still serve them afterwards are ended."""
     yield root
     for home in root.rglob(".ccs"):
         clean_up(home.parent)

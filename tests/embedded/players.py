@@ -57,7 +57,7 @@ def keepers(folder: Path) -> list[int]:
 
 
 def gone(folder: Path) -> bool:
-    """Whether neither a server nor a keeper is there, nor anybody who holds one of the locks."""
+    """Whether there is no server, no keeper, and no other holder of a lock."""
     locks = [ccs(folder, f"{name}.lock") for name in ("server", "clients", "keeper")]
     return not (servers(folder) or keepers(folder) or any(map(holders, locks)))
 
@@ -72,7 +72,7 @@ def kill(pid: int) -> None:
 
 
 def clean_up(folder: Path) -> None:
-    """End what the test started on `folder`: only what holds its locks or was started with its paths."""
+    """Ends what the test started on `folder`: only processes that hold its locks or were started with its paths."""
     locks = [ccs(folder, f"{name}.lock") for name in ("keeper", "server")]
     for pid in {*keepers(folder), *servers(folder), *(pid for lock in locks for pid in holders(lock))} - {os.getpid()}:
         kill(pid)
@@ -93,7 +93,7 @@ class Player:
         return self._process.pid
 
     def begin(self, function: Callable[..., Any], *args: Any) -> None:
-        """Have `function` called, and do not wait for it."""
+        """Starts a call of `function`, without waiting for it."""
         self._pipe.send((function, args))
 
     def result(self) -> Any:
@@ -106,7 +106,7 @@ class Player:
 
     @property
     def has_answered(self) -> bool:
-        """Whether it has done what it was told to do."""
+        """Whether the call has ended."""
         return self._pipe.poll()
 
     def ask(self, function: Callable[..., Any], *args: Any) -> Any:
@@ -130,7 +130,7 @@ class Player:
 
 @contextmanager
 def crowd(size: int) -> Iterator[list[Player]]:
-    """`size` players, all up and waiting for a word."""
+    """`size` players, all started and waiting for a call."""
     players = [Player() for _ in range(size)]
     try:
         for player in players:
@@ -160,7 +160,7 @@ handle: Embedded | None = None  # the one that this player has open
 
 
 def enter(folder: Path, linger: float) -> tuple[str, str]:
-    """Open `folder`; which run of the server answers, and on which socket."""
+    """Opens `folder`. Returns which run of the server answers, and on which socket."""
     global handle
     handle = Embedded(folder, linger=linger)
     path = handle.open(PATIENCE)
@@ -168,7 +168,7 @@ def enter(folder: Path, linger: float) -> tuple[str, str]:
 
 
 def come(folder: Path, linger: float) -> None:
-    """Open `folder`, whose server may be killed the moment after."""
+    """Opens `folder`, whose server may be killed right after."""
     global handle
     handle = Embedded(folder, linger=linger)
     handle.open(PATIENCE)

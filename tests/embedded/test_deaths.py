@@ -1,4 +1,4 @@
-"""Keepers, servers and their groups are killed at any moment: nobody stays for ever, and no client loses anything."""
+"""Keepers, servers and their groups are killed at any moment: no process stays for ever, and no client loses data."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def keeper_of(folder: Path) -> int:
 
 
 def kill_keeper(folder: Path) -> None:
-    """Kill it, and see its server end, which serves on for a tenth of a second."""
+    """Kills it, and waits for the end of its server, which runs on for a tenth of a second."""
     server = server_pid(str(inside(folder, "server.sock")))
     kill(keeper_of(folder))
     eventually(lambda: not alive(server))
@@ -60,7 +60,7 @@ def kill_both(folder: Path) -> None:
 
 
 @linux
-def test_a_server_without_a_keeper_ends_although_nobody_comes(folder: Path) -> None:
+def test_a_server_without_a_keeper_ends_without_a_new_client(folder: Path) -> None:
     handle = Embedded(folder, linger=30.0)
     server = server_pid(handle.open(PATIENCE))
     handle.close()
@@ -70,7 +70,7 @@ def test_a_server_without_a_keeper_ends_although_nobody_comes(folder: Path) -> N
 
 @linux
 def test_a_server_lives_on_without_the_client_that_started_it_and_not_without_its_keeper(folder: Path) -> None:
-    """The kernel's signal comes at the death of who started the server: that must be the keeper, and no client."""
+    """The kernel sends its signal when the server's parent dies: that must be the keeper, not a client."""
     with crowd(1) as (player,):
         before, path = player.ask(enter, folder, 30.0)
         player.kill()
@@ -95,7 +95,7 @@ def test_a_signal_to_the_whole_group_ends_keeper_and_server(folder: Path, number
 
 @linux
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_a_client_goes_on_when_its_keeper_is_killed(folder: Path, colour: str) -> None:
+async def test_a_client_continues_when_its_keeper_is_killed(folder: Path, colour: str) -> None:
     """Given a store in use, when its keeper is killed again and again, then no acknowledged write is lost."""
     async with connect_in(colour, str(folder)) as store:
         ctx = store.task("t")
@@ -108,7 +108,7 @@ async def test_a_client_goes_on_when_its_keeper_is_killed(folder: Path, colour: 
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_a_client_goes_on_when_its_keeper_and_its_server_are_killed(folder: Path, colour: str) -> None:
+async def test_a_client_continues_when_its_keeper_and_its_server_are_killed(folder: Path, colour: str) -> None:
     async with connect_in(colour, str(folder)) as store:
         ctx = store.task("t")
         written = 0
@@ -118,7 +118,7 @@ async def test_a_client_goes_on_when_its_keeper_and_its_server_are_killed(folder
         assert await ctx.increment("written") == written + 1
 
 
-def test_a_keeper_that_is_killed_while_it_shuts_the_server_down_leaves_nobody(folder: Path) -> None:
+def test_a_keeper_that_is_killed_while_it_shuts_the_server_down_leaves_no_process(folder: Path) -> None:
     for _ in range(counts(5, 200)):
         handle = Embedded(folder, linger=0.0)
         handle.open(PATIENCE)
@@ -132,7 +132,7 @@ def test_a_keeper_that_is_killed_while_it_shuts_the_server_down_leaves_nobody(fo
         handle.close()
 
 
-def test_whoever_is_killed_at_any_moment_all_clients_come_to_one_server(folder: Path) -> None:
+def test_whichever_process_is_killed_all_clients_reach_one_server(folder: Path) -> None:
     """Given clients that open, when keepers, servers and clients are killed around it, then the others share one."""
     dice = random.Random(8)
     with crowd(6) as players:
@@ -158,10 +158,10 @@ def runs(players: list[Player]) -> set[str]:
     return {player.result() for player in players}
 
 
-def test_where_a_server_outlives_its_keeper_the_next_client_starts_another_keeper(
+def test_if_a_server_outlives_its_keeper_the_next_client_starts_another_keeper(
     folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on systems without a signal at the death of a parent: there the server has left its parent behind."""
+    """As on systems without a signal at the death of a parent: there the server outlives its parent."""
     found = binary.find(str(folder), None)
     wrapper = root / "server"
     wrapper.write_text(
@@ -180,10 +180,10 @@ def test_where_a_server_outlives_its_keeper_the_next_client_starts_another_keepe
     eventually(lambda: gone(folder))
 
 
-def test_without_a_python_for_the_keeper_there_is_a_server_all_the_same(
+def test_without_a_python_for_the_keeper_the_server_still_runs(
     folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As in a frozen program on a machine without Python: nobody ends the server, and that is said."""
+    """As in a frozen program on a machine without Python: no process ends the server, and a warning says so."""
     monkeypatch.setattr(launch, "_python", lambda: None)
     monkeypatch.chdir(root)
     handle = Embedded(folder, linger=LINGER)

@@ -1,4 +1,4 @@
-"""What cannot work says so: which folder, what is wrong, what to do."""
+"""Errors name the folder, what is wrong, and what to do."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def script(path: Path, text: str) -> str:
 
 
 def fake(path: Path, version: str, then: str) -> str:
-    """A server binary that tells `version` and otherwise does `then`."""
+    """A server binary that prints `version` and otherwise runs `then`."""
     return script(path, f'[ "$1" = --version ] && echo "{version} sha=0" && exit\n{then}')
 
 
@@ -55,11 +55,11 @@ def test_a_file_in_place_of_a_parent(folder: Path, root: Path) -> None:
     assert "Not a directory" in refused(root / "file" / "brain").reason
 
 
-def test_a_place_where_no_folder_can_be() -> None:
+def test_a_path_where_no_folder_can_be_made() -> None:
     assert "/proc/brain" in refused(Path("/proc/brain")).reason
 
 
-def test_a_folder_that_this_user_may_not_write(folder: Path) -> None:
+def test_a_folder_that_this_user_cannot_write(folder: Path) -> None:
     folder.mkdir(mode=0o555)
     folder.parent.chmod(0o755)
     with crowd(1) as (player,):
@@ -116,7 +116,7 @@ def pings_refused(server: redis.Redis) -> int:
     return int(server.info("commandstats").get("cmdstat_ping", {}).get("rejected_calls", 0))
 
 
-def test_a_lock_that_somebody_else_holds_is_named_with_its_holder(folder: Path) -> None:
+def test_a_lock_of_another_process_is_named_with_its_holder(folder: Path) -> None:
     Home(folder).create()
     lock = attempt(ccs(folder, "server.lock"))
     assert lock
@@ -136,7 +136,7 @@ def test_clients_wait_for_a_shutdown_no_longer_than_their_timeout(folder: Path) 
     lock.release()
 
 
-def test_no_server_binary_at_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_server_binary(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CCS_SERVER_BIN", raising=False)
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
@@ -154,18 +154,18 @@ def test_only_a_server_that_is_too_old(folder: Path, root: Path, monkeypatch: py
     assert "redis-server (redis 6.2.14): too old" in refused(folder).reason
 
 
-def test_a_chosen_binary_that_is_not_there_is_not_passed_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_chosen_binary_is_not_skipped(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CCS_SERVER_BIN", "/nowhere/valkey-server")
     assert "$CCS_SERVER_BIN is /nowhere/valkey-server: no such file" in refused(folder).reason
 
 
-def test_a_chosen_binary_that_may_not_run(folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chosen_binary_that_is_not_executable(folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (root / "server").touch(mode=0o644)
     monkeypatch.setenv("CCS_SERVER_BIN", str(root / "server"))
     assert "not executable" in refused(folder).reason
 
 
-def test_a_chosen_binary_that_is_no_server(folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chosen_binary_that_is_not_a_server(folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CCS_SERVER_BIN", script(root / "server", "echo no thanks; exit 1"))
     reason = refused(folder).reason
     assert "not a server" in reason
@@ -179,7 +179,7 @@ def test_a_chosen_binary_that_is_too_old(folder: Path, root: Path, monkeypatch: 
     eventually(lambda: gone(folder))
 
 
-def test_a_server_that_dies_at_start_is_tried_again_and_then_its_log_is_shown(
+def test_a_server_that_dies_at_start_is_retried_and_then_its_log_is_shown(
     folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dying = fake(root / "server", "Valkey server v=9.1.2", f"echo tried >> {root}/tries; echo out of luck >&2; exit 1")
@@ -255,7 +255,7 @@ def test_a_server_that_can_read_the_data_is_preferred_to_the_first_one(
         ("redis 8.4.0", "valkey 8.0.0", False),
     ],
 )
-def test_who_reads_whose_data(server: str, written: str | None, reads: bool) -> None:
+def test_which_server_reads_which_data(server: str, written: str | None, reads: bool) -> None:
     parsed = Version.parse(server)
     assert parsed
     assert str(parsed) == server

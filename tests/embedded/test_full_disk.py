@@ -1,4 +1,4 @@
-"""A full disk: writers are told, readers read on, new ones too, and all goes on when there is room again."""
+"""A full disk: writers get an error, readers continue, new ones too, and all works again when there is room."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def more_pings(folder: Path, count: int = 5) -> None:
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_readers_of_a_full_disk_read_on_and_new_ones_too(folder: Path, colour: str) -> None:
+async def test_readers_of_a_full_disk_continue_and_new_ones_too(folder: Path, colour: str) -> None:
     async with connect_in(colour, str(folder)) as store:
         written = await fill(folder, store.task("t"))
         async with connect_in(colour, str(folder), agent="late") as late:
@@ -76,7 +76,7 @@ async def test_readers_of_a_full_disk_read_on_and_new_ones_too(folder: Path, col
 async def test_a_full_disk_does_not_cut_the_subscriptions(
     folder: Path, colour: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Given a watch, when its heartbeat is answered with the disk's trouble, then it stays, and goes on when that is over."""
+    """Given a watch, when its heartbeat gets the error of the full disk, then it stays, and continues afterwards."""
     monkeypatch.setattr(pubsub, "HEARTBEAT", 0.05)
     async with connect_in(colour, str(folder)) as store:
         ctx = store.task("t")
@@ -98,7 +98,7 @@ async def written(ctx: Any) -> bool:
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_a_disk_that_is_full_already_is_opened_for_readers(field: Path, colour: str) -> None:
+async def test_a_folder_on_a_full_disk_is_opened_for_readers(field: Path, colour: str) -> None:
     """Given a server that was killed when its disk was full, when the next client comes, then it reads what was written."""
     folder = field / "disk" / "brain"
     with mounted(field / "disk", "size=1m"):

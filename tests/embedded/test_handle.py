@@ -56,7 +56,7 @@ def test_a_relative_folder_becomes_absolute(monkeypatch: pytest.MonkeyPatch, roo
     assert Embedded("brain").folder == root / "brain"
 
 
-def test_the_default_folder_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_folder_is_that_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", "/somewhere")
     assert default_folder() == Path("/somewhere/ccs")
 
@@ -112,7 +112,7 @@ def test_an_idle_server_ends_after_its_last_client_and_so_does_the_keeper(folder
     assert not os.path.exists(path)
 
 
-def test_closing_twice_and_opening_again_is_fine(folder: Path) -> None:
+def test_a_handle_may_be_closed_twice_and_opened_again(folder: Path) -> None:
     handle = Embedded(folder, linger=LINGER)
     handle.close()
     path = handle.open(PATIENCE)
@@ -216,7 +216,7 @@ def test_a_killed_keeper_is_replaced(folder: Path) -> None:
     eventually(lambda: gone(folder))
 
 
-def test_a_folder_that_is_deleted_and_made_anew_gets_its_own_server(folder: Path) -> None:
+def test_a_folder_that_is_deleted_and_made_again_gets_its_own_server(folder: Path) -> None:
     old, new = Embedded(folder, linger=LINGER), Embedded(folder, linger=LINGER)
     old_server = server_pid(old.open(PATIENCE))
     (old_keeper,) = keepers(folder)
@@ -243,7 +243,7 @@ def test_a_folder_that_is_deleted_soon_after_its_first_use_leaves_no_server(fold
 
 
 def linked(folder: Path) -> bool:
-    """Whether the keeper is connected: it is, one look after the server's start."""
+    """Whether the keeper is connected, which it is one check after the server's start."""
     with client(str(ccs(folder, "server.sock"))) as server:
         return len(server.client_list()) >= 2
 
@@ -270,7 +270,7 @@ def test_a_link_to_a_folder_leads_to_the_same_server(folder: Path, root: Path) -
     second.close()
 
 
-def test_a_large_log_is_put_aside(folder: Path) -> None:
+def test_a_large_log_is_renamed(folder: Path) -> None:
     ccs(folder, "").mkdir(parents=True)
     ccs(folder, "server.log").write_bytes(b"x" * 2_000_000)
     handle = Embedded(folder, linger=LINGER)

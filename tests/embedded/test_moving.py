@@ -1,4 +1,4 @@
-"""A folder is itself wherever it is moved, and a copy is another one: each has its own server, and no other's."""
+"""A moved folder is the same folder, and a copy is another one: each has its own server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ at_great_length = pytest.mark.parametrize("length", ["long"])
 
 @pytest.fixture
 def place(field: Path, length: str) -> Path:
-    """A folder whose folders have room for a socket's path, or have not."""
+    """A folder whose path leaves room for a socket's path, or does not."""
     path = field / ("n" * LENGTHS[length])
     path.mkdir()
     return path
@@ -51,7 +51,7 @@ Opened = Callable[[Path], Embedded]
 
 
 def write(handle: Embedded, value: str) -> None:
-    """Write, and see to it that a killed server would not lose it."""
+    """Writes, and makes sure that a killed server would not lose it."""
     with client(handle.ensure(PATIENCE)) as server:
         server.set("x", value)
         eventually(lambda: server.info("persistence")["aof_buffer_length"] == 0)
@@ -88,7 +88,7 @@ def test_a_copy_made_while_the_folder_is_in_use_has_a_server_of_its_own(place: P
 
 @pytest.mark.parametrize("colour", COLOURS)
 @at_any_length
-async def test_stores_of_a_folder_and_of_its_copy_know_nothing_of_each_other(place: Path, colour: str) -> None:
+async def test_stores_of_a_folder_and_of_its_copy_are_separate(place: Path, colour: str) -> None:
     async with connect_in(colour, str(place / "a")) as original:
         await original.task("t").set("x", "original")
         shutil.copytree(place / "a", place / "copy", ignore=shutil.ignore_patterns("*.sock"))
@@ -152,7 +152,7 @@ def test_a_folder_may_be_moved_to_where_its_path_is_long_or_short(
 
 
 @at_great_length
-def test_folders_that_change_places_keep_what_is_theirs(place: Path, opened: Opened) -> None:
+def test_folders_that_swap_paths_keep_their_data(place: Path, opened: Opened) -> None:
     a, b = opened(place / "a"), opened(place / "b")
     write(a, "a's")
     write(b, "b's")
@@ -165,7 +165,7 @@ def test_folders_that_change_places_keep_what_is_theirs(place: Path, opened: Ope
 
 
 @at_great_length
-def test_a_folder_that_was_deleted_and_made_anew_is_another_one(place: Path, opened: Opened) -> None:
+def test_a_folder_that_was_deleted_and_made_again_is_another_one(place: Path, opened: Opened) -> None:
     old = opened(place / "a")
     write(old, "old")
     old_server = server_pid(old.ensure(PATIENCE))
@@ -179,8 +179,8 @@ def test_a_folder_that_was_deleted_and_made_anew_is_another_one(place: Path, ope
 
 
 @at_great_length
-def test_a_copy_in_place_of_the_deleted_original_has_a_server_of_its_own(place: Path, opened: Opened) -> None:
-    """Restored from a backup, while a client of the original is still there: it goes on with what is at its path."""
+def test_a_copy_at_the_path_of_the_deleted_original_has_a_server_of_its_own(place: Path, opened: Opened) -> None:
+    """Restored from a backup, with a client of the original still open: it continues with the folder at its path."""
     old = opened(place / "a")
     write(old, "saved")
     copy(place / "a", place / "backup")
@@ -194,7 +194,7 @@ def test_a_copy_in_place_of_the_deleted_original_has_a_server_of_its_own(place: 
 
 
 @at_great_length
-def test_hard_linked_copies_are_refused_at_once_as_their_data_is_the_same(place: Path, opened: Opened) -> None:
+def test_hard_linked_copies_are_refused_as_they_share_their_data(place: Path, opened: Opened) -> None:
     original = opened(place / "a")
     write(original, "original")
     subprocess.run(["cp", "-al", place / "a", place / "linked"], check=True)
@@ -259,8 +259,8 @@ def somebodys_server(path: Path) -> Iterator[int]:
         process.wait()
 
 
-def test_a_server_that_answers_without_belonging_to_any_folder_is_not_taken(field: Path, opened: Opened) -> None:
-    """Given somebody's own server on the folder's socket, when the folder is opened, then that is not its store."""
+def test_a_server_that_belongs_to_no_folder_is_not_used(field: Path, opened: Opened) -> None:
+    """Given another server on the folder's socket, when the folder is opened, then that server is not used."""
     folder = field / "a"
     opened(folder).close()
     eventually(lambda: gone(folder))

@@ -108,7 +108,7 @@ def test_a_foreign_folder_for_the_socket_is_refused(root: Path, monkeypatch: pyt
     ("text", "means"),
     [(".", "a/b"), ("..", "a"), ("./", "a/b"), ("../c/", "a/c"), ("c/../d", "a/b/d"), ("c//d/", "a/b/c/d")],
 )
-def test_dots_and_slashes_mean_what_they_mean_elsewhere(
+def test_dots_and_slashes_mean_the_same_as_elsewhere(
     root: Path, monkeypatch: pytest.MonkeyPatch, text: str, means: str
 ) -> None:
     (root / "a" / "b").mkdir(parents=True)
@@ -117,7 +117,7 @@ def test_dots_and_slashes_mean_what_they_mean_elsewhere(
 
 
 @pytest.mark.parametrize("name", ["n" * 300, "n/" * 3000])
-def test_a_name_that_is_too_long_for_the_system_says_so(root: Path, name: str) -> None:
+def test_a_name_that_is_too_long_for_the_system_is_reported(root: Path, name: str) -> None:
     with pytest.raises(Unavailable, match="File name too long"):
         Embedded(root / name).open(PATIENCE)
     assert list(root.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Many processes, one folder: exactly one server, whoever comes, goes or is killed."""
+"""Many processes, one folder: exactly one server, whichever process comes, goes or is killed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def leave_all(players: list[Player]) -> None:
 
 
 def pause(longest: float) -> None:
-    """Not a wait for anything: spreads the kills over all the moments of a start."""
+    """Spreads the kills over all the moments of a start. It waits for nothing."""
     time.sleep(random.uniform(0, longest))
 
 
@@ -65,7 +65,7 @@ def test_a_server_comes_back_for_ten_processes_after_it_was_idle_and_gone(folder
             eventually(lambda: gone(folder))
 
 
-def test_when_the_starter_is_killed_the_others_see_it_through(folder: Path) -> None:
+def test_when_the_starting_client_is_killed_the_others_start_the_server(folder: Path) -> None:
     for _ in range(counts(3, 100)):
         with crowd(10) as players:
             for player in players:
@@ -79,7 +79,7 @@ def test_when_the_starter_is_killed_the_others_see_it_through(folder: Path) -> N
 
 
 def starter(folder: Path, players: list[Player]) -> Player | None:
-    """Who holds the lock to start the server; anybody, if the server is there already."""
+    """The holder of the lock to start the server; any process, if the server already runs."""
     busy = holders(ccs(folder, "server.lock"))
     found = [player for player in players if player.pid in busy]
     return found[0] if found else players[0] if servers(folder) else None
@@ -98,7 +98,7 @@ def test_when_all_are_killed_the_next_ones_share_one_server(folder: Path) -> Non
             leave_all(successors)
 
 
-def test_when_all_are_killed_and_nobody_comes_the_server_ends(folder: Path) -> None:
+def test_when_all_are_killed_and_no_client_comes_the_server_ends(folder: Path) -> None:
     for _ in range(counts(2, 50)):
         with crowd(4) as players:
             for player in players:
@@ -109,7 +109,7 @@ def test_when_all_are_killed_and_nobody_comes_the_server_ends(folder: Path) -> N
         eventually(lambda: gone(folder))
 
 
-def test_a_killed_server_is_started_again_once_by_whoever_needs_it(folder: Path) -> None:
+def test_a_killed_server_is_restarted_once_by_a_client_that_needs_it(folder: Path) -> None:
     with crowd(10) as players:
         ((before, path),) = enter_all(players, folder)
         for _ in range(counts(4, 100)):
@@ -185,7 +185,7 @@ def test_acknowledged_writes_survive_a_killed_server(folder: Path) -> None:
     handle.close()
 
 
-def test_what_was_written_is_there_after_the_server_was_idle_and_gone(folder: Path) -> None:
+def test_data_is_kept_after_the_server_was_idle_and_gone(folder: Path) -> None:
     for expected in (1, 2, 3):
         handle = Embedded(folder, linger=0.0)
         with client(handle.open(PATIENCE)) as server:

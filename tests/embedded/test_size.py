@@ -1,4 +1,4 @@
-"""What a small context takes of an embedded server."""
+"""How much memory a small context takes in an embedded server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MOST = 3_000
 
 
 def test_a_small_context_takes_little_memory(folder: Path) -> None:
-    """Given one small entry, then its keys take less than half of what a server takes that is set up as usual."""
+    """Given one small entry, then its keys take less than half of the memory that they take with default settings."""
     with ccs.connect(folder) as store:
         task = store.task("t")
         task.set("status", "ready")

@@ -1,4 +1,4 @@
-"""Other users, no home, no rights: a clear word at once, and nothing that blocks the owner of a folder."""
+"""Other users, no home, no rights: a clear error at once, and nothing that blocks the owner of a folder."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def owner() -> Iterator[Player]:
 
 
 def become(uid: int) -> None:
-    """Another user, to whom this interpreter's own files may be closed: this module is loaded by then."""
+    """Another user, who may not be able to read this interpreter's files: this module is loaded by then."""
     os.setgroups([])
     os.setgid(uid)
     os.setuid(uid)
 
 
 def outcome(folder: str | Path | None, environment: Mapping[str, str | None] | None = None) -> tuple[str, float]:
-    """What a store says that opens `folder`, and after how many seconds."""
+    """The error of a store that opens `folder`, and after how many seconds."""
     for name, value in (environment or {}).items():
         os.environ.pop(name, None) if value is None else os.environ.update({name: value})
     began = time.monotonic()
@@ -55,7 +55,7 @@ def outcome(folder: str | Path | None, environment: Mapping[str, str | None] | N
 
 
 def shared(folder: Path, uid: int = 0) -> Path:
-    """A folder that stands open to everybody, and belongs to `uid`."""
+    """A folder that every user may write, and that belongs to `uid`."""
     folder.mkdir(parents=True)
     folder.chmod(0o777)
     folder.parent.chmod(0o755)
@@ -72,7 +72,7 @@ def check_one_user_a_folder(said: str, seconds: float) -> None:
 @as_others
 @pytest.mark.parametrize("while_open", [True, False])
 @pytest.mark.parametrize("uid", [0, OWNER])
-def test_a_folder_that_root_opened_first_says_at_once_that_it_is_roots(
+def test_a_folder_that_root_opened_first_is_refused_at_once_as_that_of_root(
     folder: Path, owner: Player, uid: int, while_open: bool
 ) -> None:
     handle = Embedded(shared(folder, uid), linger=LINGER)
@@ -88,9 +88,7 @@ def test_a_folder_that_root_opened_first_says_at_once_that_it_is_roots(
 
 @as_others
 @pytest.mark.parametrize("while_open", [True, False])
-def test_root_does_not_open_the_folder_of_another_user_whom_it_would_lock_out(
-    folder: Path, owner: Player, while_open: bool
-) -> None:
+def test_root_does_not_open_the_folder_of_another_user(folder: Path, owner: Player, while_open: bool) -> None:
     shared(folder, OWNER)
     owner.ask(come, folder)
     run = run_id(str(inside(folder, "server.sock")))
@@ -122,7 +120,7 @@ def leave() -> None:
 
 @as_others
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_both_colours_say_whose_folder_it_is(folder: Path, colour: str) -> None:
+async def test_both_colours_name_the_owner_of_the_folder(folder: Path, colour: str) -> None:
     inside(shared(folder), "").mkdir(mode=0o700)
     os.chown(inside(folder, ""), OTHER, OTHER)
     with pytest.raises(Unavailable, match=f"belongs to user {OTHER}, and this is user 0; one user a folder"):
@@ -131,7 +129,7 @@ async def test_both_colours_say_whose_folder_it_is(folder: Path, colour: str) ->
 
 
 @as_others
-def test_a_second_user_is_told_at_once(folder: Path, owner: Player) -> None:
+def test_a_second_user_is_refused_at_once(folder: Path, owner: Player) -> None:
     shared(folder, OTHER)
     with crowd(1) as (other,):
         other.ask(become, OTHER)
@@ -166,7 +164,7 @@ def test_a_file_of_root_inside_the_folder_is_named_at_once(folder: Path, owner: 
     ],
 )
 @pytest.mark.parametrize("target", [None, "~/brain"])
-def test_a_user_without_a_usable_home_is_told_what_to_do(
+def test_a_user_without_a_usable_home_gets_advice(
     owner: Player, home: str | None, says: str, target: str | None
 ) -> None:
     environment = {"HOME": home, "XDG_DATA_HOME": None, "CCS_URL": None}
@@ -210,14 +208,14 @@ async def test_a_tilde_stands_for_the_home_folder(
 
 
 @as_others
-def test_a_folder_that_may_only_be_read_says_so(folder: Path, owner: Player) -> None:
+def test_a_read_only_folder_is_reported(folder: Path, owner: Player) -> None:
     shared(folder).chmod(0o555)
     said, seconds = owner.ask(outcome, folder)
     assert "Permission denied" in said
     check_one_user_a_folder(said, seconds)
 
 
-def test_a_file_system_that_may_only_be_read_says_so(root: Path) -> None:
+def test_a_read_only_file_system_is_reported(root: Path) -> None:
     with mounted(root / "disk", "ro"):
         said, seconds = outcome(root / "disk" / "brain")
     assert "Read-only file system" in said
@@ -225,7 +223,7 @@ def test_a_file_system_that_may_only_be_read_says_so(root: Path) -> None:
     assert seconds < AT_ONCE
 
 
-def test_a_file_system_on_which_nothing_may_be_run_is_fine(root: Path) -> None:
+def test_a_file_system_without_execution_is_usable(root: Path) -> None:
     with mounted(root / "disk", "noexec,size=16m"):
         handle = Embedded(root / "disk" / "brain", linger=LINGER)
         assert run_id(handle.open(PATIENCE))
@@ -234,7 +232,7 @@ def test_a_file_system_on_which_nothing_may_be_run_is_fine(root: Path) -> None:
 
 
 @pytest.mark.parametrize("number", ["ENOLCK", "ENOTSUP", "ENOSYS"])
-def test_a_file_system_without_locks_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch, number: str) -> None:
+def test_a_file_system_without_locks_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch, number: str) -> None:
     def refuse(fd: int, operation: int) -> None:
         raise OSError(getattr(errno, number), os.strerror(getattr(errno, number)))
 

@@ -61,7 +61,7 @@ class Ledger:
 
 
 def written(record: Record) -> dict[str, Any]:
-    return {step.path: decode(parse_entry(step.after).value) for step in record.steps if step.after}
+    return {step.path: decode(parse_entry(step.after).value) for step in record.operations if step.after}
 
 
 def moves(dice: random.Random, writer: int, rounds: int) -> Iterator[tuple[str, str, str]]:

@@ -219,7 +219,9 @@ def check(stage: Stage, before: dict[str, Any], answers: list[Any]) -> None:
         assert after == before, "something is left of what was refused"
     items = after["journal"] if isinstance(after["journal"], list) else []
     in_journal = [parse_record(raw).revision for item in items for raw in item]
-    last_drop = max((i for i, record in enumerate(said) if record.steps and record.steps[0].kind == b"g"), default=-1)
+    last_drop = max(
+        (i for i, record in enumerate(said) if record.operations and record.operations[0].kind == b"g"), default=-1
+    )
     there = [record.revision for record in said[last_drop + 1 :]]
     assert in_journal[len(in_journal) - len(there) :] == there, "the journal does not hold what was published"
 
@@ -233,7 +235,7 @@ def check_together(stage: Stage) -> None:
     assert {path for path, _ in state["deadlines"] or []} == dated
     for item in state["journal"] or []:
         for record in map(parse_record, item):
-            for step in record.steps:
+            for step in record.operations:
                 held = entries.get(step.path.encode())
                 if step.kind in (b"d", b"x"):
                     assert held is None or int(held[:16]) > record.revision

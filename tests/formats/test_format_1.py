@@ -105,8 +105,8 @@ async def test_each_kind_of_record_is_among_the_data() -> None:
         if name == b"XADD"
         for record in fields[1::2]
     ]
-    assert {step.kind for record in records for step in record.steps} == {b"s", b"d", b"x", b"e", b"f"}
-    assert {len(record.steps) > 1 for record in records} == {True, False}
+    assert {step.kind for record in records for step in record.operations} == {b"s", b"d", b"x", b"e", b"f"}
+    assert {len(record.operations) > 1 for record in records} == {True, False}
     assert any(fields.count(b"r") > 1 for name, _, _, *fields in commands_of(1, "ccs") if name == b"XADD")
 
 

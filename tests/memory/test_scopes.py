@@ -87,7 +87,7 @@ def test_an_id_that_is_empty_or_none_is_an_error(connect: Callable[..., Any]) ->
     """For example a session without a user, also beside a valid id."""
     store = connect("memory://")
     for scope, wrong, ids in product(IDS, ("", None, 5, b"w", False), ({}, IDS)):
-        with pytest.raises(ccs.InvalidPath, match=f"{scope}={wrong!r} is no id"):
+        with pytest.raises(ccs.InvalidPath, match=f"{scope}={wrong!r} is not an id"):
             store.memory(**{**ids, scope: wrong})
     for get in (store.task, store.session, store.actor):
         with pytest.raises(ccs.InvalidPath):

@@ -197,7 +197,7 @@ def told(record: Record) -> Told:
             parse_entry(step.before) if step.before else None,
             step.after if step.kind in b"fe" else parse_entry(step.after) if step.after else None,
         )
-        for step in record.steps
+        for step in record.operations
     )
     identity = record.identity.decode()
     return Told(record.previous, record.revision, record.at, identity, record.agent, record.expiry, steps)

@@ -17,8 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 import ccs
 from ccs._core.codec import encode
 from ccs._core.commits.commit import delete_op, set_op
-from ccs._core.recipes.agreement import ballot_of, next_step
-from ccs._core.recipes.guarded_commit import Step
+from ccs._core.recipes.agreement import ballot_of, next_action
+from ccs._core.recipes.guarded_commit import GuardedCommit
 from ccs._core.recipes.presence import agents_in, written
 from tests.recipes.team import expire
 from tests.support.waiting import counts
@@ -39,10 +39,10 @@ class Agent:
         self.view = dict(self.task.snapshot(f"{ROOT}/**", "@members/*"))
         self.seen |= agents_in(self.view)
 
-    def act(self, parties: list[str], vote: bool) -> Step | ccs.Decision | None:
+    def act(self, parties: list[str], vote: bool) -> GuardedCommit | ccs.Decision | None:
         """Acts on the picture that it saw last, which may be old."""
-        step = next_step(ballot_of("n", parties, self.task.agent, vote, 600), self.view, self.seen)
-        if isinstance(step, Step):
+        step = next_action(ballot_of("n", parties, self.task.agent, vote, 600), self.view, self.seen)
+        if isinstance(step, GuardedCommit):
             try:
                 self.task.place.commit(step.operations, step.guards, step.size, heeding=False)
             except ccs.Conflict:

@@ -11,7 +11,7 @@ from anyio import to_thread
 
 import ccs
 from ccs._core.commits.commit import renew_op
-from ccs._core.recipes.barrier import arrival_at, next_step
+from ccs._core.recipes.barrier import arrival_at, next_action
 from tests.context.probes import gone
 from tests.recipes.work import commit
 from tests.support.servers import PrivateServer
@@ -100,7 +100,7 @@ async def test_when_time_and_opening_race_all_outcomes_agree(task: Any, turn: in
 async def test_a_party_that_died_does_not_count(task: Any) -> None:
     """Killed or stopped: nothing is renewed, and the arrival expires."""
     dead = arrival_at("b", "dead", 3, 0.3)
-    step = next_step(dead, {})
+    step = next_action(dead, {})
     assert step
     await commit(task, step.operations, step.guards, step.size)
     task.place.expect(300)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 import ccs
-from ccs._core.recipes.barrier import arrival_at, is_open, next_step, withdrawal
+from ccs._core.recipes.barrier import arrival_at, is_open, next_action, withdrawal
 from tests.recipes.team import expire
 from tests.support.waiting import counts
 
@@ -36,7 +36,7 @@ class Arriving:
         """Acts on the picture that it saw last, which may be old."""
         if is_open(self.view.get(ROOT)):
             self.outcome = self.outcome or "passed"
-        elif not self.outcome and (step := next_step(self.arrival, self.view)):
+        elif not self.outcome and (step := next_action(self.arrival, self.view)):
             self.commit(step)
 
     def give_up(self) -> None:

@@ -16,7 +16,7 @@ import ccs.aio
 from ccs._core.codec import decode
 from ccs._core.commits.commit import revision_guard
 from ccs._core.commits.entry import parse_entry
-from ccs._core.commits.journal import Record, Step
+from ccs._core.commits.journal import Record, RecordOperation
 from ccs._core.names.pattern import compile_patterns
 from ccs._sync.entries import Entries
 from ccs._sync.handle import Fence
@@ -399,7 +399,7 @@ class Broken(NamedTuple):
     """A write that was journaled though a policy forbade it."""
 
     policy: str
-    step: Step
+    step: RecordOperation
     record: Record
 
 
@@ -407,11 +407,11 @@ def broken(journal: list[Record]) -> Iterator[Broken]:
     """Returns the journaled writes that the policies of their moment forbade."""
     rules: dict[str, str] = {}
     for record in journal:
-        for step in record.steps:
+        for step in record.operations:
             policy = policy_of(rules, step.path)
             if forbids(policy, step, record.agent):
                 yield Broken(policy, step, record)
-        for step in record.steps:
+        for step in record.operations:
             if step.path.startswith("@policies/"):
                 rule = decode(parse_entry(step.after).value)
                 rules.pop(rule["pattern"], None)
@@ -423,7 +423,7 @@ def policy_of(rules: dict[str, str], path: str) -> str:
     return held[-1] if held and path[0] != "@" else "last-write-wins"
 
 
-def forbids(policy: str, step: Step, agent: str) -> bool:
+def forbids(policy: str, step: RecordOperation, agent: str) -> bool:
     """The agent's name says how it writes: `blind`, `guarded`, or `maps`, each with one key."""
     if not step.before or policy == "last-write-wins":
         return False
@@ -490,7 +490,10 @@ def test_no_write_that_a_policy_forbids_is_journaled_after_it(
     check_consistent(valkey, namespace, "/tasks/t")
     # In the order in which they were set, to everybody.
     held = stores[0].task("t").policies()
-    assert sum(len(record.steps) for record in journal if record.steps[0].path.startswith("@policies/")) == 20 * rounds
+    assert (
+        sum(len(record.operations) for record in journal if record.operations[0].path.startswith("@policies/"))
+        == 20 * rounds
+    )
     assert all([*store.task("t").policies().items()] == [*held.items()] for store in stores)
 
 

@@ -57,7 +57,7 @@ def check_consistent(url: str, namespace: str, address: str) -> None:
     found = records(url, namespace, address)
     check_continuous(found)
     replayed: dict[bytes, bytes] = {}
-    for step in (step for record in found for step in record.steps):
+    for step in (step for record in found for step in record.operations):
         if step.kind == b"e":
             continue
         if step.after:

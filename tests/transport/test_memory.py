@@ -1,4 +1,4 @@
-"""`memory://`: what is installed is tried out, and its servers deliver between threads, loops and colours."""
+"""`memory://`: the installed packages are tested first, and servers deliver between threads, loops and colours."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FOREIGN = {"fakeredis", "hiredis", "redis"}
 
 
 def run(program: str, *paths: Path) -> str:
-    """What a program prints in a process of its own, which finds modules in these folders first."""
+    """The output of a program in a process of its own, which finds modules in these folders first."""
     path = [str(path) for path in (*paths, PACKAGE.parent)]
     code = f"import sys; sys.path[:0] = {path!r}\n{textwrap.dedent(program)}"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -50,7 +50,7 @@ def text_of_connecting(*paths: Path) -> str:
 # What is loaded, and what is asked of it.
 
 
-def test_redis_py_is_loaded_for_memory_only() -> None:
+def test_redis_py_is_loaded_only_for_memory() -> None:
     """Given a store in a folder or by URL, when `ccs` is imported and a store made, then redis-py is not loaded."""
     loaded = run(
         """
@@ -93,7 +93,7 @@ def names_in(node: ast.AST) -> list[str]:
 
 
 def test_without_fakeredis_it_says_what_to_install(tmp_path: Path) -> None:
-    """Given no fakeredis, when `memory://` is asked for, then the error names the extra."""
+    """Given no fakeredis, when `memory://` is used, then the error names the extra."""
     (tmp_path / "fakeredis.py").write_text("raise ModuleNotFoundError('no', name='fakeredis')")
     said = text_of_connecting(tmp_path).splitlines()
     assert len(said) == 2
@@ -120,7 +120,7 @@ def test_without_fakeredis_it_says_what_to_install(tmp_path: Path) -> None:
     ids=["no lupa", "no pool", "no answer"],
 )
 def test_a_fakeredis_that_does_not_work_is_named_at_once(tmp_path: Path, broken: str) -> None:
-    """Given a fakeredis that fails, when `memory://` is asked for, then the error names versions and what to install."""
+    """Given a fakeredis that fails, when `memory://` is used, then the error names versions and what to install."""
     (tmp_path / "fakeredis.py").write_text(textwrap.dedent(broken))
     said = text_of_connecting(tmp_path).splitlines()
     assert len(said) == 2
@@ -170,7 +170,7 @@ def test_a_name_is_shared_between_threads_loops_and_colours() -> None:
     assert sorted(seen[0]) == sorted(f"{number}/{turn}" for number in range(writers) for turn in range(rounds))
 
 
-def test_a_store_whose_loop_ended_holds_up_nobody() -> None:
+def test_a_store_whose_loop_ended_blocks_no_other() -> None:
     """Given a store that was not closed before its loop was, when another one writes, then it goes through."""
     target = f"memory://{secrets.token_hex(4)}"
 
@@ -186,8 +186,8 @@ def test_a_store_whose_loop_ended_holds_up_nobody() -> None:
     assert left.address == target
 
 
-async def test_a_call_in_memory_that_is_cancelled_leaves_the_connection_in_order() -> None:
-    """Given calls of which every other one is cancelled at once, then the others get their own answers."""
+async def test_a_cancelled_call_leaves_the_connection_usable() -> None:
+    """Given calls of which every other one is cancelled at once, then the others get their own replies."""
     async with ccs.aio.connect("memory://") as store:
         task = store.task("42")
         await task.set_many({f"n/{number}": number for number in range(100)})
@@ -203,8 +203,8 @@ async def test_a_call_in_memory_that_is_cancelled_leaves_the_connection_in_order
         assert found[::2] == list(range(0, 100, 2))
 
 
-def test_threads_that_ask_for_a_name_at_once_share_one_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given threads that open stores of a new name at the same moment, then all are at the same server."""
+def test_threads_that_use_a_new_name_at_once_share_one_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given threads that open stores of a new name at the same moment, then all use the same server."""
     made = fake_server._Server
 
     def slowly() -> Any:
@@ -228,21 +228,21 @@ def test_threads_that_ask_for_a_name_at_once_share_one_server(monkeypatch: pytes
 
 
 async def test_a_connection_can_be_woken_as_soon_as_it_listens(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given a thread that sends a command just as another connection begins to listen, then neither is the worse for it."""
-    listen = fake_server.MemoryConnection.listen
+    """Given a thread that sends a command just as another connection begins to listen, then both work."""
+    listen = fake_server.FakeConnection.listen
 
     def woken_at_once(self: Any, on_ready: Any) -> None:
         listen(self, on_ready)
         on_ready()
 
-    monkeypatch.setattr(fake_server.MemoryConnection, "listen", woken_at_once)
+    monkeypatch.setattr(fake_server.FakeConnection, "listen", woken_at_once)
     async with ccs.aio.connect("memory://") as store, store.task("42").watch("a") as changes:
         await store.task("42").set("a", 1)
         assert (await changes.receive(timeout=scaled(10))).value == 1
 
 
-async def test_what_is_wrong_with_one_connection_does_not_concern_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given a connection that cannot be asked whether there is something to read, then another's command is answered."""
+async def test_an_error_of_one_connection_does_not_affect_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a connection whose `ready` fails, then the command of another connection is answered."""
     target = f"memory://{secrets.token_hex(4)}"
     async with ccs.aio.connect(target) as broken, ccs.aio.connect(target) as store:
         await broken.task("42").get("a")
@@ -254,7 +254,7 @@ async def test_what_is_wrong_with_one_connection_does_not_concern_others(monkeyp
             return True
 
         with monkeypatch.context() as patched:
-            patched.setattr(fake_server.MemoryConnection, "ready", property(ready))
+            patched.setattr(fake_server.FakeConnection, "ready", property(ready))
             sending = store._engine.opening.commands._pool._pipeline.connection
             sending._connection.send(b"*1\r\n$4\r\nPING\r\n")
             assert sending._connection.receive() == b"PONG"

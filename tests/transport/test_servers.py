@@ -39,7 +39,7 @@ async def works(colour: str, url: str, **options: Any) -> None:
 
 
 async def refused(colour: str, url: str, error: type[Exception] = ccs.Unavailable, **options: Any) -> str:
-    """The text of the error with which entering fails; no password is told."""
+    """The text of the error with which entering fails. It holds no password."""
     with pytest.raises(error) as caught:
         await bounded(connect_in(colour, url, **options).__aenter__(), 20)
     assert PASSWORD not in str(caught.value) + repr(caught.value)
@@ -75,7 +75,7 @@ async def test_a_unix_socket_has_any_name_and_any_user(
 
 
 async def test_an_acl_user_is_used_in_its_database_under_its_name(colour: str, own_server: PrivateServer) -> None:
-    """Given a user, when it stands in the URL with a database and a name, then all connections have all three."""
+    """Given a URL with a user, a database and a name, then all connections have all three."""
     with own_server.client() as client:
         client.execute_command("ACL", "SETUSER", "a@b", "on", f">{PASSWORD}/@", "~*", "&*", "+@all")
         url = own_server.url.replace("://", f"://a%40b:{PASSWORD}%2F%40@")
@@ -89,7 +89,7 @@ async def test_an_acl_user_is_used_in_its_database_under_its_name(colour: str, o
 
 
 class Tokens:
-    """A provider as redis-py's are, with passwords that change."""
+    """A provider with the interface of redis-py's, with passwords that change."""
 
     def __init__(self, user: str, password: str) -> None:
         self.user, self.password = user, password
@@ -133,7 +133,7 @@ async def test_a_credential_provider_is_asked_again_for_every_connection(
     assert "WRONGPASS" in await refused(colour, own_server.url, credential_provider=tokens)
 
 
-async def test_a_credential_provider_that_keeps_failing_or_gives_nonsense_is_named(colour: str, valkey: str) -> None:
+async def test_a_credential_provider_that_fails_or_returns_nonsense_is_named(colour: str, valkey: str) -> None:
     """Given a provider that fails, when a store is entered, then `Unavailable` names the error, but not its text."""
     tokens = Tokens("ann", PASSWORD)
     tokens.failures = 10**6
@@ -145,7 +145,7 @@ async def test_a_credential_provider_that_keeps_failing_or_gives_nonsense_is_nam
 async def test_a_connection_that_is_logged_out_logs_in_again(
     colour: str, own_server: PrivateServer, namespace: str
 ) -> None:
-    """Given a server that wants a login all at once, when a call is made, then its connection logs in anew."""
+    """Given a server that suddenly requires a login, when a call is made, then its connection logs in again."""
     with own_server.client() as client:
         url = own_server.url.replace("://", f"://ann:{PASSWORD}@")
         client.execute_command("ACL", "SETUSER", "ann", "on", f">{PASSWORD}", "~*", "&*", "+@all")
@@ -156,7 +156,7 @@ async def test_a_connection_that_is_logged_out_logs_in_again(
                 assert await bounded(store.task("42").increment("n"), 20) == turn + 1
 
 
-async def test_a_server_without_room_for_a_client_is_waited_for(
+async def test_a_server_with_too_many_clients_is_retried(
     colour: str, own_server: PrivateServer, namespace: str
 ) -> None:
     """Given a server that has all the clients it takes, when a store is entered, then it waits for room."""
@@ -174,10 +174,10 @@ async def test_a_server_without_room_for_a_client_is_waited_for(
 
 
 @pytest.mark.parametrize("verdict", ["drop", "cut", "lose"])
-async def test_a_greeting_whose_answer_is_lost_is_repeated(
+async def test_a_greeting_whose_reply_is_lost_is_repeated(
     colour: str, verdict: str, proxy: Proxy, namespace: str, answer_within: Callable[[float], None]
 ) -> None:
-    """Given answers to the greeting that are lost, when a store is entered, then it works with the next one."""
+    """Given lost replies to the greeting, when a store is entered, then it works with the next reply."""
     answer_within(0.3)
     proxy.fault = lambda count, chunk: verdict if count <= 2 else "pass"
     async with connect_in(colour, proxy.url, namespace=namespace) as store:
@@ -187,7 +187,7 @@ async def test_a_greeting_whose_answer_is_lost_is_repeated(
 async def test_a_store_that_gives_up_in_the_middle_of_connecting_leaves_nothing_open(
     colour: str, proxy: Proxy, namespace: str
 ) -> None:
-    """Given a server that is silent, when callers go away while they connect, then no socket is left."""
+    """Given a server that does not answer, when callers give up while they connect, then no socket is left."""
     proxy.fault = lambda count, chunk: "hang"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -237,7 +237,7 @@ def tls(authority: Path, start: Callable[..., PrivateServer]) -> int:
 
 
 async def test_tls_with_certificates_on_both_sides(colour: str, tls: int, authority: Path) -> None:
-    """Given a server that wants certificates, when the URL names ours, then it works; else what is wrong is said."""
+    """Given a server that requires certificates, when the URL names ours, then it works; else the error says why."""
     ca, mine = f"ssl_ca_certs={authority}/ca.pem", f"ssl_certfile={authority}/client.pem"
     key = f"ssl_keyfile={authority}/client.key&ssl_password={PASSWORD}"
     await works(colour, f"rediss://localhost:{tls}?{ca}&{mine}&{key}&ssl_min_version=771")
@@ -251,7 +251,7 @@ async def test_tls_with_certificates_on_both_sides(colour: str, tls: int, author
     await refused(colour, f"rediss://localhost:{tls}?{ca}", retry_for=0.3)
 
 
-async def test_files_of_tls_that_cannot_be_used_are_named_at_once(colour: str, tls: int, authority: Path) -> None:
+async def test_unusable_tls_files_are_named_at_once(colour: str, tls: int, authority: Path) -> None:
     """Given files that are missing or no certificates, or a wrong password, when entering, then `Unavailable` at once."""
     (authority / "empty").touch()
     mine = f"ssl_certfile={authority}/client.pem&ssl_keyfile={authority}/client.key"

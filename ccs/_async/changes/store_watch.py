@@ -18,7 +18,7 @@ from typing import Any, Literal
 from ccs._async.contexts import addresses
 from ccs._async.engine import Engine
 from ccs._core.changes.ended_contexts import Ends
-from ccs._core.checks import whole
+from ccs._core.checks import integer
 from ccs._core.commits.journal import MALFORMED, Cursor, JournalPage, Record, changes_of, check_since, follow
 from ccs._core.names.address import canonical
 from ccs._core.names.pattern import Matcher, compile_addresses
@@ -80,8 +80,8 @@ class StoreWatch(Local):
         self._patterns = patterns
         self._matcher = compile_addresses(patterns)
         self._since = None if since is None else _checked(since)
-        self._limit = max(1, whole("buffer", buffer, "how many changes to hold"))
-        self._limit_bytes = max(1, whole("buffer_bytes", buffer_bytes, "how many bytes of changes to hold"))
+        self._limit = max(1, integer("buffer", buffer, "how many changes to hold"))
+        self._limit_bytes = max(1, integer("buffer_bytes", buffer_bytes, "how many bytes of changes to hold"))
         self._records: deque[tuple[str, Record]] = deque()
         self._put = self._taken = 0
         self._opening = engine.opening
@@ -350,7 +350,7 @@ class StoreWatch(Local):
         # In one call: an interrupt leaves all changes of the commit in the queue, or none.
         self._queue.extend(zip(changes or [None], marks, strict=True))
         self._cursors[address] = record.cursor
-        self._ends.heard(address, record.revision)
+        self._ends.received(address, record.revision)
 
     def _cursor(self, address: str) -> Cursor:
         # `_handed` too: reading may have been interrupted after the queue was filled and before the cursor was set.
@@ -409,6 +409,6 @@ def _checked(since: Mapping[str, int]) -> dict[str, int]:
     if not isinstance(since, Mapping):
         raise InvalidValue(f"since is {shown(since)}: give a mapping of address to revision, such as `revision`")
     return {
-        canonical(address): whole(f"since of {address!r}", revision, "a revision, or 0 for everything")
+        canonical(address): integer(f"since of {address!r}", revision, "a revision, or 0 for everything")
         for address, revision in since.items()
     }

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ccs._async.changes.store_watch import StoreWatch
 from ccs._async.changes.watch import Watch
 from ccs._async.engine import Engine
-from ccs._core.commits.journal import Record, changes_of, events_of, told_by, written_by
+from ccs._core.commits.journal import Record, changes_and_events_of, changes_of, events_of, written_by
 from ccs._core.names.pattern import Matcher
 from ccs._log import logger
 from ccs.errors import ContextGone
@@ -49,14 +49,14 @@ class Tail(Watch):
     """A watch that yields both changes and events."""
 
     def _changed(self, record: Record) -> Sequence[Change | Event]:
-        return told_by(record, self._address, self._matcher)
+        return changes_and_events_of(record, self._address, self._matcher)
 
 
 class StoreTail(StoreWatch):
     """A watch across contexts that yields both changes and events."""
 
     def _changes_of(self, record: Record, address: str, matcher: Matcher) -> Sequence[Change | Event]:
-        return told_by(record, address, matcher)
+        return changes_and_events_of(record, address, matcher)
 
 
 class Committed(NamedTuple):

@@ -13,7 +13,7 @@ from ccs._async.memory.embeddings import Embeddings
 from ccs._async.memory.search_index import Index
 from ccs._async.memory.stored import forget, listed, stored_at
 from ccs._compat import async_sleep
-from ccs._core.checks import whole
+from ccs._core.checks import integer
 from ccs._core.codec import encode
 from ccs._core.commits.commit import revision_guard, set_op, version_guard
 from ccs._core.memory.filters import Accept
@@ -85,7 +85,7 @@ class Procedural(Local):
         It leaves out those whose confidence is below `min_confidence`. It sees every procedure acknowledged before, by any
         agent. Raises `NoEmbedder` for a text if the store has no embedder.
         """
-        count = whole("top_k", top_k, "how many, at least 1", 1)
+        count = integer("top_k", top_k, "how many, at least 1", 1)
         least = share("min_confidence", min_confidence)
         query = await self._embeddings.query(text_or_embedding)
         index: Index = self._place.engine.shared((PROCEDURES, self._place.address), self._index)

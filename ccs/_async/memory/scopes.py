@@ -12,11 +12,11 @@ from ccs._async.changes.subscription import ErrorCallback, ignored
 from ccs._async.entries import Entries
 from ccs._async.observing import pattern_list
 from ccs._compat import AsyncCaller
-from ccs._core.checks import whole
+from ccs._core.checks import integer
 from ccs._core.codec import decode, validate
 from ccs._core.commits.entry import parse_entry
 from ccs._core.commits.queries import last_of
-from ccs._core.memory.scopes import MEMORY_SCOPES, memory_event, said_since
+from ccs._core.memory.scopes import MEMORY_SCOPES, changes_after, memory_event
 from ccs._core.names.address import check_path, id_of
 from ccs._core.shown import shown
 from ccs._core.times import Duration
@@ -90,10 +90,10 @@ class Memory(Local):
         They reach as far back as the journals, or, with `since`, begin after that revision or moment.
         """
         if limit is not None:
-            whole("limit", limit, "how many at most, or None")
+            integer("limit", limit, "how many at most, or None")
         events: list[MemoryEvent] = []
         for name, entries in self._named(scope).items():
-            changes = said_since(await entries.history(*patterns), since)
+            changes = changes_after(await entries.history(*patterns), since)
             events += [memory_event(change, name, id_of(change.context)) for change in changes]
         return sorted(events, key=lambda event: event.revision)[:limit]
 

@@ -149,7 +149,7 @@ class Index:
         return {
             step.path: parse_entry(step.after) if step.after else None
             for record in records
-            for step in record.steps
+            for step in record.operations
             if step.kind in _WRITTEN and step.path.startswith(self._prefix)
         }
 

@@ -14,7 +14,7 @@ from ccs._async.memory.reembedding import Reembedding
 from ccs._async.memory.search_index import Index
 from ccs._async.memory.stored import forget, forget_matching, listed, stored_at
 from ccs._compat import AsyncWork
-from ccs._core.checks import real, whole
+from ccs._core.checks import integer, real
 from ccs._core.codec import encode
 from ccs._core.commits.commit import Guard, Operation, revision_guard, set_op, version_guard
 from ccs._core.memory.filters import having, some_of
@@ -124,7 +124,7 @@ class Semantic(Local):
             >>> await task.semantic.query([1, 0], where={"about": {"$nin": ["ants", "redis"]}})
             []
         """
-        count = whole("top_k", top_k, "how many matches, at least 1", 1)
+        count = integer("top_k", top_k, "how many matches, at least 1", 1)
         least = -math.inf if min_score is None else real("min_score", min_score, "a number", -math.inf, math.inf)
         query = await self._embeddings.query(text_or_embedding)
         accept = having(where)

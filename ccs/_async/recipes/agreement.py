@@ -10,7 +10,7 @@ from ccs._async.engine import Engine
 from ccs._async.entries import Entries
 from ccs._async.recipes.waiting import act_on_picture, take_step
 from ccs._core.names.pattern import escape
-from ccs._core.recipes.agreement import Ballot, next_step
+from ccs._core.recipes.agreement import Ballot, next_action
 from ccs._core.recipes.presence import EVERYBODY, agents_in
 from ccs.types import Decision, Entry
 
@@ -36,7 +36,7 @@ async def agree(entries: Entries, ballot: Ballot) -> Decision:
 
     async def decide(picture: Picture) -> Decision:
         while True:
-            step = next_step(ballot, picture.entries, seen)
+            step = next_action(ballot, picture.entries, seen)
             if isinstance(step, Decision):
                 return step
             # No deadline here: the time limit is an entry that expires by the server's clock, and that wakes all parties.

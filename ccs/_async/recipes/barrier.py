@@ -10,9 +10,9 @@ from contextlib import suppress
 from ccs._async.changes.watch_kinds import Picture
 from ccs._async.entries import Entries
 from ccs._async.recipes.waiting import act_on_picture, take_step
-from ccs._compat import async_whole
+from ccs._compat import async_shielded
 from ccs._core.names.pattern import escape
-from ccs._core.recipes.barrier import Arrival, arrival_at, arrivals_in, check_parties, is_open, next_step, withdrawal
+from ccs._core.recipes.barrier import Arrival, arrival_at, arrivals_in, check_parties, is_open, next_action, withdrawal
 from ccs._core.recipes.lease import Lease
 from ccs._core.times import Duration, seconds
 from ccs._log import logger
@@ -39,7 +39,7 @@ class Barrier:
         try:
             await self._pass(time.monotonic() + self._timeout)
         except TimeoutError:
-            if await async_whole(self._withdraw):
+            if await async_shielded(self._withdraw):
                 raise TimeoutError(self._missed()) from None
         except BaseException as error:
             await self._give_up(error)
@@ -57,7 +57,7 @@ class Barrier:
                 if is_open(barrier):
                     return
                 self._renew(picture.entries)
-                await take_step(self._place, picture, next_step(self._arrival, picture.entries), deadline)
+                await take_step(self._place, picture, next_action(self._arrival, picture.entries), deadline)
 
         await act_on_picture(self._place, (root, f"{root}/**"), come, deadline)
 
@@ -91,7 +91,7 @@ class Barrier:
 
     async def _give_up(self, error: BaseException) -> None:
         try:
-            await async_whole(self._withdraw)
+            await async_shielded(self._withdraw)
         except CCSError as problem:
             name = self._arrival.name
             logger.info("an arrival at %r stays until its lease expires: %s (after %r)", name, problem, error)

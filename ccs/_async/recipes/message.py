@@ -9,7 +9,8 @@ from typing import Any
 from ccs._async.handle import Place
 from ccs._core.codec import decode
 from ccs._core.commits.commit import Applied, Crowded, Guard
-from ccs._core.recipes.inbox import Letter, Move, acknowledging, burying, releasing
+from ccs._core.recipes.guarded_commit import GuardedCommit
+from ccs._core.recipes.inbox import Letter, acknowledging, burying, releasing
 from ccs._core.recipes.outbox import INBOX_LIMIT, Draft, Outbox, Posted
 from ccs._core.times import Duration, from_micros, millis, seconds
 from ccs.errors import ClaimLost, Conflict, Misuse
@@ -86,9 +87,9 @@ class Message(Letter):
     def _copied(self) -> str:
         return f"this is a copy of message {self.id!r}"
 
-    async def _settle(self, move: Move) -> None:
+    async def _settle(self, move: GuardedCommit) -> None:
         try:
-            await self._delivery.place.commit(*move, heeding=False)
+            await self._delivery.place.commit(move.operations, move.guards, move.size, heeding=False)
         except Conflict as conflict:
             name = f"message {self.id} to {self.to}"
             since = "was settled already, or has been delivered to somebody else since; nothing was changed: leave it"

@@ -11,7 +11,7 @@ from ccs._async.changes.watch_kinds import Picture
 from ccs._async.entries import Entries
 from ccs._async.handle import Place
 from ccs._async.recipes.waiting import act_on_picture
-from ccs._compat import AsyncWork, async_whole
+from ccs._compat import AsyncWork, async_shielded
 from ccs._core.codec import decode, encode, validate
 from ccs._core.commits.commit import delete_op, revision_guard, set_op
 from ccs._core.names.pattern import escape
@@ -123,7 +123,7 @@ class Attempt:
         if not self.is_open:
             return
         try:
-            await async_whole(self.fail, error)
+            await async_shielded(self.fail, error)
         except Conflict:
             logger.info("the run of %r had been lost when it failed: %r", self._request.key, error)
         except CCSError as problem:
@@ -161,7 +161,7 @@ class Once:
         if self._function.stops:
             return await self._perform(found, args, named)
         # A function that cannot be stopped goes on when its caller is cancelled, and its result is stored.
-        return await async_whole(self._perform, found, args, named)
+        return await async_shielded(self._perform, found, args, named)
 
     async def _find(self) -> Done | Attempt | None:
         snapshot = await self._entries.snapshot(*self._patterns)
@@ -194,7 +194,7 @@ class Once:
     async def _begin(self, step: Begin) -> Attempt:
         self._attempt = Attempt(self._place, self._request, step)
         # Run to the end: a cancelled caller must not leave a lease behind that nobody knows of.
-        await async_whole(self._attempt.begin)
+        await async_shielded(self._attempt.begin)
         return self._attempt
 
     async def _condemn(self, step: Condemn) -> NoReturn:
@@ -205,7 +205,7 @@ class Once:
     async def _perform(self, attempt: Attempt, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
         result = await self._function(attempt.token, *args, **named)
         try:
-            return await async_whole(attempt.complete, result)
+            return await async_shielded(attempt.complete, result)
         except Conflict as lost:
             return await self._result_instead(lost)
 

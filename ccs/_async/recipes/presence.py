@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from ccs._async.entries import Entries
-from ccs._compat import AsyncWorker, async_sleep, async_whole
+from ccs._compat import AsyncWorker, async_shielded, async_sleep
 from ccs._core.codec import encode
 from ccs._core.commits.commit import delete_op, set_op
 from ccs._core.recipes.lease import Lease
@@ -88,7 +88,7 @@ class Presence(Local):
             raise Misuse(f"{self!r} was entered before; join() makes another one")
         self._entered = True
         try:
-            await async_whole(self._announce)
+            await async_shielded(self._announce)
         except BaseException:
             if self._lease:  # cancelled after it had joined: no one else would leave
                 await self.leave()
@@ -100,7 +100,7 @@ class Presence(Local):
         Raises `Unavailable` if the server does not answer; then the presence expires by itself.
         """
         if not self._left:
-            await async_whole(self._depart)
+            await async_shielded(self._depart)
 
     async def _announce(self) -> None:
         path = f"{ROOT}/{self.id}"

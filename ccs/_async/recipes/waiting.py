@@ -11,7 +11,7 @@ from ccs._async.changes.watch_kinds import Picture
 from ccs._async.engine import Engine
 from ccs._async.handle import Place
 from ccs._compat import async_sleep
-from ccs._core.recipes.guarded_commit import Step
+from ccs._core.recipes.guarded_commit import GuardedCommit
 from ccs._log import logger
 from ccs.errors import (
     Conflict,
@@ -52,7 +52,7 @@ async def act_on_picture(
             await async_sleep(_REST)
 
 
-async def take_step(place: Place, picture: Picture, step: Step | None, deadline: float | None) -> None:
+async def take_step(place: Place, picture: Picture, step: GuardedCommit | None, deadline: float | None) -> None:
     """Commits a step, if there is one, and waits until the picture shows it, or the commit that was faster."""
     applied = None
     if step:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from ccs._async.transport.connect import Dialer
 from ccs._async.transport.sockets import Socket
-from ccs._protocol.fake_server import MemoryConnection
+from ccs._protocol.fake_server import FakeConnection
 from ccs._protocol.replies import NOTHING_YET, InvalidReply, ServerError, reply_reader
 from ccs.errors import CCSError
 
@@ -121,7 +121,7 @@ class _MemoryConnection:
         self._on_reply = on_reply
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
-        self._connection = MemoryConnection(name)
+        self._connection = FakeConnection(name)
         self.up = True
         # Last: from now on other threads may wake it.
         self._connection.listen(self._wake)

@@ -1,4 +1,4 @@
-"""When is what somebody waits for there?"""
+"""The condition that `wait_for` waits for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ __all__ = ["holds", "missed"]
 
 
 def holds(entry: Entry, until: Any) -> bool:
-    """Whether the entry's value is `until`, or `until(value)` is true; None: that it exists is enough."""
+    """Returns whether the entry's value equals `until`, or `until(value)` is true. With None, existing is enough.
+
+    Raises `InvalidValue` if `until` is a coroutine function.
+    """
     if until is None:
         return True
     if not callable(until):
@@ -27,7 +30,7 @@ def holds(entry: Entry, until: Any) -> bool:
 
 
 def missed(path: str, address: str, until: Any, last: Entry | None, timeout: Duration | None) -> str:
-    """What to say when it did not come in time."""
+    """Returns the text of the error for a condition that did not hold in time."""
     wanted = "exist" if until is None else "satisfy the condition" if callable(until) else f"be {shown(until)}"
     found = f"it is {shown(last.value)}" if last else "it is not there"
     return f"waited {seconds(timeout or 0):g} seconds for {path!r} in {address} to {wanted}; {found}"

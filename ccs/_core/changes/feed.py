@@ -1,4 +1,4 @@
-"""The live stream of one context, as the listener hears it: is it continuous, and who gets it?"""
+"""The live messages of one context: whether they are continuous, and which mailboxes get them."""
 
 from __future__ import annotations
 
@@ -11,53 +11,55 @@ __all__ = ["Feed"]
 
 
 class Feed:
-    """Hands each commit to the mailboxes of a context; where one does not follow the last, they are nudged.
+    """Delivers each commit to the mailboxes of a context, and nudges them if it does not follow the last one.
 
-    A commit follows if the last one heard is the one before it. It must not pass over `ahead` either, the newest
-    revision that a watch has read in the journal: if that is not heard on the way, the server has lost it.
+    A commit follows if the last one received is its predecessor. It must not skip `ahead` either, the newest revision
+    that a watch has read in the journal: if no message brings that one, the server has lost it.
 
-    Under its lock: who hears the messages may be another thread than who compares with the journal.
+    A lock guards the state: one thread may receive messages while another compares with the journal.
     """
 
     def __init__(self, address: str, lock: AbstractContextManager[object]) -> None:
-        self.address, self._lock = address, lock
-        # Replaced, never changed: another thread may be on its way through them.
+        self.address = address
+        self._lock = lock
+        # Replaced, never changed: another thread may be iterating over them.
         self.mailboxes: tuple[Mailbox, ...] = ()
         self.last: int | None = None
         self.ahead = 0
-        self.heard = False
+        self.received = False
 
     def __repr__(self) -> str:
         return f"<Feed of {self.address} at {self.last} for {len(self.mailboxes)} watches>"
 
     def deliver(self, record: Record) -> bool:
-        """The next message; whether it follows the last. If not, the journal is the truth, not the channel."""
+        """Delivers the next message. Returns whether it follows the last one; if not, the journal has to be read."""
         with self._lock:
-            self.heard = True
+            self.received = True
             follows = record.previous == self.last and not record.previous < self.ahead < record.revision
             for mailbox in self.mailboxes:
                 mailbox.offer(record) if follows else mailbox.nudge()
-            # At the end: who is interrupted before it leaves a gap, which is filled.
+            # Last: an interrupt before this leaves a gap, which is then filled.
             self.last = 0 if record.drops else record.revision
             if record.drops:
                 self.ahead = 0
         return follows
 
     def doubt(self) -> None:
-        """What was heard before counts for nothing: unless a commit is heard first, the next check looks at the journal."""
-        self.heard = False
+        """Makes the next check compare with the journal, unless a commit is received first."""
+        self.received = False
 
     def anchor(self, last: int) -> None:
-        """A journal read that began after the subscription found this to be the newest revision."""
+        """Notes the newest revision that a journal read found which began after the subscription."""
         with self._lock:
             self.ahead = max(self.ahead, last)
             if self.last is None:
                 self.last = last
 
     def check(self, page: JournalPage) -> bool:
-        """Compares with the journal, if there was a silence; whether something was missed, which is read from there."""
+        """Compares with the journal if no message came. Returns whether one was missed; then the mailboxes are nudged."""
         with self._lock:
-            silent, self.heard = not self.heard or not page.exists, False
+            silent = not self.received or not page.exists
+            self.received = False
             missed = silent and (page.last != self.last or page.last < self.ahead)
             if missed:
                 self.last = self.ahead = page.last

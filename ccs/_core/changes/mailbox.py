@@ -1,15 +1,14 @@
-"""What waits between the listener and one watch: records in order, bounded, without a lock.
+"""A mailbox: the records that wait between the listener and one watch, in order, bounded, without a lock.
 
-The listener is the only one that puts, and the only one that marks the mailbox `behind` (one thread at a time: under
-the feed's lock); the consumer is the only one that takes, and the only one that clears the mark. Each attribute has one
-writer, so no lock is needed in either colour, given one rule of order: a record is put before `seen` names it, and
-`seen` is read before the mailbox is found empty. While a mailbox is behind it takes nothing: the consumer drains it,
-then reads the journal. When it begins anew, the consumer also takes back what the listener has noted. The listener may
-note something at the same moment: that does no harm, as the journal, which is read next, holds that commit too.
+Only the listener puts records and sets `behind` (one thread at a time, under the feed's lock); only the consumer takes
+records and clears `behind`. Each attribute has one writer, so neither colour needs a lock, given one rule of order: a
+record is put before `seen` names it, and `seen` is read before the mailbox is found empty. While a mailbox is behind it
+accepts nothing: the consumer drains it, then reads the journal. In `begin` the consumer also resets what the listener
+writes. A write of the listener at the same moment does no harm: the journal, which is read next, holds that commit too.
 
-Only records that match are kept, so whether one follows a cursor cannot be told from its `previous`. It follows if the
-mailbox has heard every commit since that cursor: all that it holds at a time is one unbroken run, which began after the
-revision `origin`. A consumer that stands before the origin has missed something, and reads the journal.
+Only matching records are kept, so the `previous` of a record does not show whether it follows a cursor. It follows if
+the mailbox has received every commit since that cursor: its records are always one unbroken run, which began after the
+revision `origin`. A consumer whose cursor is before the origin has missed something, and reads the journal.
 """
 
 from __future__ import annotations
@@ -25,18 +24,20 @@ __all__ = ["Mailbox"]
 
 
 class Mailbox:
-    """The buffer of one watch: at most `limit` changes and `limit_bytes` bytes, then it falls behind.
+    """The buffer of one watch. It falls behind when it would hold more than `limit` changes or `limit_bytes` bytes.
 
-    The consumer is woken for what matches; with `eager`, for every commit.
+    `wake` is called for each commit that matches; with `eager`, for every commit.
     """
 
     def __init__(self, matcher: Matcher, limit: int, limit_bytes: int, wake: Callable[[], object]) -> None:
-        self.matcher, self.wake = matcher, wake
-        self._limit, self._limit_bytes = limit, limit_bytes
+        self.matcher = matcher
+        self.wake = wake
+        self._limit = limit
+        self._limit_bytes = limit_bytes
         self._records: deque[Record] = deque()
         self._put = self._put_bytes = self._taken = self._taken_bytes = 0
         self.seen = Cursor(0)
-        # Set by the listener with the first commit of a run, taken back by the consumer that begins another one.
+        # The listener sets it with the first commit of a run; the consumer clears it to begin another one.
         self.origin: int | None = None
         self.behind = False
         self.eager = False
@@ -57,16 +58,16 @@ class Mailbox:
 
     @property
     def first(self) -> Record | None:
-        """Consumer: the next record, if there is one; it waits here until it is taken."""
+        """Consumer: the next record, or None. It stays here until it is taken."""
         return self._records[0] if self._records else None
 
     def continues(self, cursor: Cursor) -> bool:
-        """Consumer: whether nothing lies between the cursor and what was heard since."""
+        """Consumer: returns whether no commit is missing between the cursor and the records."""
         origin = self.origin
         return origin is None or origin <= cursor.revision
 
     def offer(self, record: Record) -> None:
-        """Listener: the next commit; it is kept if a step of it matches or it ends the context."""
+        """Listener: offers the next commit. It is kept if one of its operations matches, or if it ends the context."""
         if self.behind:
             return None
         if self.origin is None:
@@ -85,24 +86,25 @@ class Mailbox:
     def _wanted(self, record: Record) -> int:
         if record.finishes or record.drops:
             return 1
-        return sum(1 for step in record.steps if self.matcher.matches(step.path))
+        return sum(1 for operation in record.operations if self.matcher.matches(operation.path))
 
     def _fits(self, count: int, size: int) -> bool:
-        changes, held = self._put - self._taken, self._put_bytes - self._taken_bytes
+        changes = self._put - self._taken
+        held = self._put_bytes - self._taken_bytes
         return not changes or (changes + count <= self._limit and held + size <= self._limit_bytes)
 
     def nudge(self) -> None:
-        """Listener: something was missed, or does not fit; the journal has to be read."""
+        """Listener: marks the mailbox as behind. Something was missed or does not fit: the journal has to be read."""
         self.behind = True
         self.wake()
 
     def fail(self, error: CCSError) -> None:
-        """Listener: nothing can be delivered at present; the consumer is told once."""
+        """Listener: notes why nothing can be delivered at present. The consumer raises it once."""
         self.failure = error
         self.wake()
 
     def take(self) -> Record | None:
-        """Consumer: the next record, if there is one."""
+        """Consumer: removes and returns the next record, or None."""
         if not self._records:
             return None
         record = self._records.popleft()
@@ -111,7 +113,7 @@ class Mailbox:
         return record
 
     def begin(self) -> None:
-        """Consumer: drops what is held and listens anew; what it missed it reads from the journal after this."""
+        """Consumer: drops all records and receives anew. After this it reads what it missed from the journal."""
         while self.take():
             pass
         self.origin = None

@@ -1,4 +1,4 @@
-"""What a fresh look at a context changes in an older one."""
+"""How a local copy of a context becomes a newer snapshot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["net"]
 def net(
     before: Mapping[str, Entry], after: Iterable[Entry], address: str, revision: int
 ) -> tuple[list[tuple[str, Entry | None]], list[Change]]:
-    """What to put where, None to remove it, and these net changes as they are told; removals come first."""
+    """Returns what to put at each path (None: remove it), and the same as changes to deliver. Removals come first."""
     found = {entry.path: entry for entry in after}
     gone = [entry for path, entry in before.items() if path not in found]
     changed = [entry for path, entry in found.items() if before.get(path) != entry]

@@ -1,4 +1,4 @@
-"""Time travel within a journal, as arithmetic on its records: what stood where, and what changed on the whole."""
+"""Time travel within a journal, as arithmetic on its records: past entries, and net changes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from ccs._core.checks import whole
+from ccs._core.checks import integer
 from ccs._core.commits.entry import RawEntry, parse_entry
-from ccs._core.commits.journal import Record, changes_of
+from ccs._core.commits.journal import Record, RecordOperation, changes_of
 from ccs._core.names.pattern import Matcher
 from ccs._core.times import to_micros
 from ccs.types import Change
@@ -21,59 +21,62 @@ _WRITING = frozenset((b"s", b"d", _EXPIRED))
 
 
 class Moment(NamedTuple):
-    """A place in the past: after the commit of a revision, or a time in server microseconds."""
+    """A point in the past: right after the commit of a revision, or a time in server microseconds."""
 
     revision: int | None
     at: int
 
     @classmethod
     def of(cls, when: int | datetime) -> Moment:
-        """What a caller means; `InvalidValue` where it is neither a revision nor an aware datetime."""
+        """Returns the moment that a caller means. Raises `InvalidValue` unless it is a revision or an aware datetime."""
         if isinstance(when, datetime):
             return cls(None, to_micros(when))
-        return cls(whole("the revision", when, "a revision, 0 for the beginning, or an aware datetime"), 0)
+        revision = integer("the revision", when, "a revision, 0 for the beginning, or an aware datetime")
+        return cls(revision, 0)
 
     def covers(self, record: Record) -> bool:
-        """Whether the commit had happened by then."""
+        """Returns whether the commit had happened by then."""
         return record.at <= self.at if self.revision is None else record.revision <= self.revision
 
     def stood(self, record: Record) -> int:
-        """The moment itself; of a revision, when it was committed, where that is the record's. In server microseconds."""
+        """Returns the time of this moment in server microseconds; of a revision, that of `record`, which committed it."""
         return self.at if self.revision is None else record.at
 
     def is_reached_by(self, revision: int) -> bool:
-        """Whether the state after a commit of which nothing is known but its revision was that of then."""
+        """Returns whether the commit of `revision` had happened by then, which a time alone cannot tell."""
         return self.revision is not None and revision <= self.revision
 
 
 def undo(entries: dict[str, RawEntry], record: Record, matcher: Matcher) -> None:
-    """Takes a commit back: the entries stand as they did before it."""
-    for step in reversed(record.steps):
-        if step.kind not in _WRITING or not matcher.matches(step.path):
+    """Undoes a commit: changes the entries to what they were before it."""
+    for operation in reversed(record.operations):
+        if operation.kind not in _WRITING or not matcher.matches(operation.path):
             continue
-        if step.before:
-            entries[step.path] = parse_entry(step.before)
+        if operation.before:
+            entries[operation.path] = parse_entry(operation.before)
         else:
-            entries.pop(step.path, None)
+            entries.pop(operation.path, None)
 
 
 def alive_at(entries: Mapping[str, RawEntry], at: int) -> dict[str, RawEntry]:
-    """Those of the entries whose deadline had not passed at a moment, in server microseconds."""
+    """Returns the entries whose deadline had not passed at `at`, in server microseconds."""
     return {path: entry for path, entry in entries.items() if not entry.due(at // 1000)}
 
 
 def without_due(record: Record, at: int) -> Record:
-    """The commit, but for the end of what was past its deadline at a moment (server microseconds) already."""
-    if all(step.kind != _EXPIRED for step in record.steps):
-        return record
-    was_due = (step.kind == _EXPIRED and parse_entry(step.before).due(at // 1000) for step in record.steps)
-    return replace(record, steps=tuple(step for step, was in zip(record.steps, was_due, strict=True) if not was))
+    """Returns the commit without the expiries of entries that were due at `at` already, in server microseconds."""
+    kept = tuple(operation for operation in record.operations if not _had_expired(operation, at))
+    return record if len(kept) == len(record.operations) else replace(record, operations=kept)
+
+
+def _had_expired(operation: RecordOperation, at: int) -> bool:
+    return operation.kind == _EXPIRED and parse_entry(operation.before).due(at // 1000)
 
 
 def net_changes(records: Iterable[Record], address: str, matcher: Matcher) -> list[Change]:
-    """What a stretch of history changed on the whole: at most one change a path, in the order of the last of each.
+    """Returns the net changes of some commits: at most one a path, in the order of the last change of each.
 
-    A path at which the same value stands as before, or again nothing, has not changed.
+    A path that has the same value as before, or again none, has not changed.
     """
     pairs: dict[str, tuple[Change, Change]] = {}
     for record in records:
@@ -88,7 +91,7 @@ def _joined(first: Change, last: Change) -> Change:
 
 
 def _same(first: Change, last: Change) -> bool:
-    """Whether what stood before the first change stands after the last."""
+    """Returns whether the value before the first change is also the value after the last."""
     if first.created or last.op != "set":
         return first.created and last.op != "set"
     return type(first.previous) is type(last.value) and bool(first.previous == last.value)

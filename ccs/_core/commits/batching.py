@@ -1,4 +1,4 @@
-"""Which of the commits that wait travel together."""
+"""Group commit, decided: which of the waiting commits are sent together."""
 
 from __future__ import annotations
 
@@ -10,29 +10,31 @@ from typing import Any, Generic, Protocol, TypeVar
 from ccs._core.commits.commit import Commit
 from ccs._core.retry import Patience
 
-__all__ = ["Asking", "Group", "Waiting", "group"]
+__all__ = ["Group", "Pending", "Waiting", "group"]
 
-_MOST, _MOST_BYTES = 512, 1024 * 1024
+# The most commits and bytes of a group.
+_MOST = 512
+_MOST_BYTES = 1024 * 1024
 
 A = TypeVar("A")
-W = TypeVar("W", bound="Asking")
+W = TypeVar("W", bound="Pending")
 
 
-class Asking(Protocol):
-    """Who waits with a commit."""
+class Pending(Protocol):
+    """A commit that waits to be sent."""
 
     @property
     def commit(self) -> Commit:
-        """What is asked for."""
+        """The commit."""
 
     @property
     def since(self) -> float:
-        """Since when, in monotonic seconds."""
+        """Since when it waits, in monotonic seconds."""
 
 
 @dataclass(slots=True)
 class Waiting(Generic[A]):
-    """A commit, since when it waits (monotonic seconds), and where its answer goes."""
+    """A commit that waits since `since` (monotonic seconds), and the object that takes its answer."""
 
     commit: Commit
     since: float
@@ -44,10 +46,10 @@ _not_yet = partial(Patience, 0.0)
 
 @dataclass(slots=True)
 class Group(Generic[W]):
-    """Commits that travel together, under the number that makes sending them again harmless.
+    """Commits that are sent together, under the number that makes a retry harmless.
 
-    With `behind`, they travel while the group of that number has no answer yet. `begun` is the moment at which they were
-    first sent, in whatever terms their sender has. `patience` is that of whoever sends them.
+    With `behind`, they are sent while the group of that number has no answer yet. `begun` is when they were first sent,
+    on whatever clock their sender uses. `patience` is the sender's.
     """
 
     number: int
@@ -58,17 +60,18 @@ class Group(Generic[W]):
 
     @property
     def commits(self) -> list[Commit]:
-        """What travels."""
-        return [waiting.commit for waiting in self.members]
+        """The commits."""
+        return [member.commit for member in self.members]
 
 
 def group(waiting: Sequence[W], most: int = _MOST) -> Sequence[W]:
-    """The next group, from the head of the queue: bounded in number and bytes, so that nobody else waits long."""
+    """Returns the next group, from the head of the queue. Number and bytes are bounded, so that no other waits long."""
     if len(waiting) == 1:
         return waiting[:]
-    first, size = waiting[: min(most, _MOST)], 0
-    for index, asking in enumerate(first):
-        size += asking.commit.weight
+    first = waiting[: min(most, _MOST)]
+    size = 0
+    for index, pending in enumerate(first):
+        size += pending.commit.weight
         if size > _MOST_BYTES and index:
             return first[:index]
     return first

@@ -18,7 +18,7 @@ from ccs._core.commits.journal import JournalPage, parse_page
 from ccs._core.commits.queries import (
     Found,
     Listed,
-    Matches,
+    PathTest,
     info_keys,
     journal_arguments,
     journal_keys,
@@ -59,25 +59,25 @@ class Call(NamedTuple, Generic[T]):
 
 
 def anything(_: str) -> bool:
-    """Matches every path."""
+    """PathTest every path."""
     return True
 
 
 def entries_call(
-    keys: Keys, selectors: Iterable[Exact | Below], matches: Matches = anything, *, due: bool = False
+    keys: Keys, selectors: Iterable[Exact | Below], matches: PathTest = anything, *, due: bool = False
 ) -> Call[Found]:
     """Reads the entries that the selectors cover and that match; those past their deadline only with `due`."""
     arguments = read_arguments("entries", selectors)
     return Call("read", keys.all, arguments, lambda reply: parse_found(reply, matches, due=due))
 
 
-def page_call(keys: Keys, selector: Exact | Below, after: str, limit: int, matches: Matches = anything) -> Call[Found]:
+def page_call(keys: Keys, selector: Exact | Below, after: str, limit: int, matches: PathTest = anything) -> Call[Found]:
     """Reads the next `limit` entries that a selector covers, in the order of their paths."""
     arguments = page_arguments(selector, after, limit)
     return Call("read", keys.all, arguments, lambda reply: parse_found(reply, matches))
 
 
-def paths_call(keys: Keys, selectors: Iterable[Exact | Below], matches: Matches = anything) -> Call[Listed]:
+def paths_call(keys: Keys, selectors: Iterable[Exact | Below], matches: PathTest = anything) -> Call[Listed]:
     """Reads the paths that the selectors cover and that match."""
     arguments = read_arguments("paths", selectors)
     return Call("read", keys.all, arguments, lambda reply: parse_listed(reply, matches))

@@ -1,8 +1,8 @@
-"""An entry as it is stored: a header of six numbers in text, the agent, and the value as opaque msgpack.
+"""A stored entry: a header of six numbers in text, the agent, and the value as opaque msgpack.
 
 <revision> <version> <created µs> <updated µs> <expiry ms, 0 = none> <bytes of agent> <agent><value>
 
-`layout.ENTRY` says how many digits they have.
+`layout.ENTRY` says how many digits they have, so that scripts find and compare them as text.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from ccs.types import Entry
 
 __all__ = ["RawEntry", "new_entry", "parse_entry", "to_entry", "value_in"]
 
-# A frozen dataclass is made by object.__setattr__, field by field, which takes longer than anything else here. A draft
-# with the same slots is made in a fifth of that time, and then becomes an entry: it is the same in memory.
+# A frozen dataclass is made by object.__setattr__, field by field, which takes longer than all else here. A draft with
+# the same slots takes a fifth of that time. It then becomes an entry, as its layout in memory is the same.
 _Draft = make_dataclass("_Draft", [field.name for field in fields(Entry)], slots=True)
 
-_EXPIRY, _AGENT = ENTRY.place("expiry"), ENTRY.place("agent").start
-_KEPT = b"0" * ENTRY.width("expiry")
+_EXPIRY = ENTRY.place("expiry")
+_AGENT = ENTRY.place("agent").start
+_NO_EXPIRY = b"0" * ENTRY.width("expiry")
 
 
 class RawEntry(NamedTuple):
-    """A stored entry, taken apart but not decoded."""
+    """A stored entry, parsed, with its value still encoded. Times in microseconds, `expiry` in milliseconds (0: none)."""
 
     revision: int
     version: int
@@ -38,12 +39,12 @@ class RawEntry(NamedTuple):
     value: bytes
 
     def due(self, now: int) -> bool:
-        """Whether its deadline has passed at the server time `now`, in milliseconds."""
+        """Returns whether its deadline has passed at the server time `now`, in milliseconds."""
         return 0 < self.expiry <= now
 
 
 def parse_entry(raw: bytes) -> RawEntry:
-    """Takes a stored entry apart."""
+    """Parses a stored entry. Raises `ValueError` if it is none."""
     revision, version, created, updated, expiry, length, rest = raw.split(b" ", 6)
     end = int(length)
     return RawEntry(
@@ -52,8 +53,8 @@ def parse_entry(raw: bytes) -> RawEntry:
 
 
 def value_in(raw: bytes) -> bytes | None:
-    """The value of a stored entry without a deadline, in a third of the time of `parse_entry`; None where it has one."""
-    if raw[_EXPIRY] != _KEPT:
+    """Returns the value of a stored entry, or None if it has a deadline. Takes a third of the time of `parse_entry`."""
+    if raw[_EXPIRY] != _NO_EXPIRY:
         return None
     agent = raw.index(b" ", _AGENT)
     return raw[agent + 1 + int(raw[_AGENT:agent]) :]
@@ -69,14 +70,14 @@ def new_entry(
     updated_at: datetime,
     expires_at: datetime | None,
 ) -> Entry:
-    """The same as `Entry(…)`, in a third of the time."""
+    """Returns the same as `Entry(…)`, in a third of the time."""
     entry: Any = _Draft(path, value, version, revision, agent, created_at, updated_at, expires_at)
     entry.__class__ = Entry
     return entry  # type: ignore[no-any-return]  # it is one by now
 
 
 def to_entry(path: str, raw: RawEntry) -> Entry:
-    """The entry that users see; its value is decoded anew each time, so nobody shares a mutable one."""
+    """Returns the entry that users see. Its value is decoded anew each time, so no two callers share a mutable one."""
     return new_entry(
         path,
         decode(raw.value),

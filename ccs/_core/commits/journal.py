@@ -1,6 +1,6 @@
-"""The journal: what a record holds, which changes it makes for a pattern, and whether a cursor still stands in it.
+"""The journal: what a record holds, which changes it delivers for a pattern, and whether a cursor is still in it.
 
-A record is one line of text and then opaque bytes:
+A record is a line of text, then opaque bytes:
 
     <previous> <revision> <at µs> <client> <number> <index> <bytes of agent> <deadline ms> <bytes before> <records
     before> <expiry ms> [<kind> <bytes of path> <bytes of entry before> <bytes of entry after>]…\\n<agent>[<path><before><after>]…
@@ -8,15 +8,16 @@ A record is one line of text and then opaque bytes:
 An item of the journal holds the records of a batch, under the revision of the last.
 
 `previous` is the revision before it, 0 for the first of a context, so continuity is a comparison. Client, number and
-index are the commit's identity. `deadline` is when the context expires if nothing more happens, `expiry` the
-earliest deadline that the commit gave to an entry (0: none). The first record of an item names what was ever
-written before it, the others have `-` there.
+index are the commit's identity. `deadline` is when the context expires if nothing more happens, `expiry` the earliest
+deadline that the commit gave to an entry (0: none). In the first record of an item, `bytes before` and `records before`
+count all that was ever written before it; the others have `-` there.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -33,7 +34,8 @@ __all__ = [
     "Cursor",
     "JournalPage",
     "Record",
-    "Step",
+    "RecordOperation",
+    "changes_and_events_of",
     "changes_of",
     "check_resume",
     "check_since",
@@ -44,18 +46,19 @@ __all__ = [
     "parse_page",
     "parse_record",
     "raw_record_at",
-    "told_by",
     "written_by",
 ]
 
 MALFORMED = ValueError, IndexError, TypeError, ArithmeticError
-"""What is raised where something that is no record, entry or value is taken for one."""
+"""The exceptions raised by parsing something that is not a record, an entry or a value."""
 
-_EVENT, _FINISH = b"e", b"f"
-# Times in µs have at most sixteen digits.
+_EVENT = b"e"
+_FINISH = b"f"
+_DROP = b"g"
+# A time in µs has at most sixteen digits.
 _END_OF_TIME = 10**16
 _ENTRY = re.compile(ENTRY.pattern().encode() + b" ").match
-_STEPS = len(RECORD)
+_OPERATIONS_AT = len(RECORD)
 _PREVIOUS, _REVISION, _AT, _CLIENT, _INDEX, _AGENT, _DEADLINE, _EXPIRY = (
     RECORD.index(word) for word in ("previous", "revision", "at", "client", "index", "agent", "deadline", "expiry")
 )
@@ -63,16 +66,16 @@ _OPERATIONS: dict[bytes, Operation] = {b"s": "set", b"d": "delete", b"x": "expir
 
 
 class Cursor(NamedTuple):
-    """A place in a context's history: a revision and, where it is known, the identity of the commit there."""
+    """A position in a context's history: a revision and, where it is known, the identity of its commit."""
 
     revision: int
     identity: bytes = b""
 
 
-class Step(NamedTuple):
+class RecordOperation(NamedTuple):
     """One operation of a record: `s`et, `d`elete, e`x`pire, `f`inish or `g`one, with the raw entries around it.
 
-    Of an `e`vent, `path` is the topic, and `after` the data alone.
+    For an `e`vent, `path` is the topic, and `after` the data.
     """
 
     kind: bytes
@@ -92,43 +95,30 @@ class Record:
     deadline: int
     expiry: int
     agent: str
-    steps: tuple[Step, ...]
+    operations: tuple[RecordOperation, ...]
     size: int
 
     @property
     def cursor(self) -> Cursor:
-        """The place after this commit."""
+        """The position after this commit."""
         return Cursor(self.revision, self.identity)
 
     @property
     def finishes(self) -> bool:
-        """Whether this commit finished its context."""
-        return self.steps[0].kind == _FINISH
+        """Whether this commit finished the context."""
+        return self.operations[0].kind == _FINISH
 
     @property
     def drops(self) -> bool:
-        """Whether this says that the context was dropped."""
-        return self.steps[0].kind == b"g"
+        """Whether this is the message that the context was dropped."""
+        return self.operations[0].kind == _DROP
 
 
 def parse_record(raw: bytes) -> Record:
-    """Takes a journal record or a published message apart; values stay opaque. Raises `MALFORMED` if it is none."""
+    """Parses a journal record or a published message. Values stay encoded. Raises `MALFORMED` if it is neither."""
     head, _, body = raw.partition(b"\n")
     words = head.split(b" ")
     agent_end = int(words[_AGENT])
-    steps, start = [], agent_end
-    for i in range(_STEPS, len(words), 4):
-        path_end = start + int(words[i + 1])
-        before_end = path_end + int(words[i + 2])
-        after_end = before_end + int(words[i + 3])
-        steps.append(
-            Step(words[i], body[start:path_end].decode(), body[path_end:before_end], body[before_end:after_end])
-        )
-        start = after_end
-    if not steps or start != len(body):
-        raise ValueError("a record whose operations are not all there")
-    for kind, _, before, after in steps:
-        _check_step(kind, before, after)
     record = Record(
         int(words[_PREVIOUS]),
         int(words[_REVISION]),
@@ -137,35 +127,57 @@ def parse_record(raw: bytes) -> Record:
         int(words[_DEADLINE]),
         int(words[_EXPIRY]),
         body[:agent_end].decode(),
-        tuple(steps),
+        _operations(words, body, agent_end),
         len(raw),
     )
-    if not 0 <= record.previous < record.revision < _END_OF_TIME:
-        raise ValueError("a record that does not come after the one it names")
-    if not (
-        0 <= record.at < _END_OF_TIME and 0 <= record.deadline < _END_OF_TIME and 0 <= record.expiry < _END_OF_TIME
-    ):
-        raise ValueError("a record of no moment")
+    _check_numbers(record)
     return record
 
 
-def _check_step(kind: bytes, before: bytes, after: bytes) -> None:
-    """Raises `MALFORMED` for what no commit does. Values are not decoded: whoever wants them does that."""
+def _operations(words: list[bytes], body: bytes, start: int) -> tuple[RecordOperation, ...]:
+    """Parses the operations, whose bytes follow each other in the body from `start` to its end."""
+    operations = []
+    for i in range(_OPERATIONS_AT, len(words), 4):
+        path_end = start + int(words[i + 1])
+        before_end = path_end + int(words[i + 2])
+        after_end = before_end + int(words[i + 3])
+        path = body[start:path_end].decode()
+        operation = RecordOperation(words[i], path, body[path_end:before_end], body[before_end:after_end])
+        _check_operation(operation)
+        operations.append(operation)
+        start = after_end
+    if not operations or start != len(body):
+        raise ValueError("a record whose operations are not all there")
+    return tuple(operations)
+
+
+def _check_numbers(record: Record) -> None:
+    if not 0 <= record.previous < record.revision < _END_OF_TIME:
+        raise ValueError("a record that does not come after its predecessor")
+    if not (
+        0 <= record.at < _END_OF_TIME and 0 <= record.deadline < _END_OF_TIME and 0 <= record.expiry < _END_OF_TIME
+    ):
+        raise ValueError("a record with a time that is none")
+
+
+def _check_operation(operation: RecordOperation) -> None:
+    """Raises `MALFORMED` for an operation that no commit makes. Values are not decoded here."""
+    kind, _, before, after = operation
     if kind in _OPERATIONS:
         if (before and not _ENTRY(before)) or (after and not _ENTRY(after)):
-            raise ValueError("a record with something that is no entry")
+            raise ValueError("a record with an entry that is none")
     elif kind == _FINISH and after:
         decode(after)
 
 
 def cursor_of(raw: bytes) -> Cursor:
-    """The place after a record, found without taking it apart."""
+    """Returns the position after a record, without parsing all of it."""
     words = raw.split(b" ", _INDEX + 1)
     return Cursor(int(words[_REVISION]), _identity(words))
 
 
 def raw_record_at(items: Sequence[Any], revision: int) -> bytes | None:
-    """The record of a revision, where it is in the first of some items of the journal."""
+    """Returns the record of a revision if the first of some journal items holds it, else None."""
     held = items[0][1][1::2] if items else ()
     return next((raw for raw in held if _is_at(raw, revision)), None)
 
@@ -182,49 +194,62 @@ def _identity(words: Sequence[bytes]) -> bytes:
 
 
 def changes_of(record: Record, address: str, matcher: Matcher) -> list[Change]:
-    """The changes of a commit that match, in the order of its operations; their values are decoded anew."""
+    """Returns the matching changes of a commit, in the order of its operations. Their values are decoded anew."""
     return [
-        _change(record, step, address)
-        for step in record.steps
-        if step.kind in _OPERATIONS and matcher.matches(step.path)
+        _change(record, operation, address)
+        for operation in record.operations
+        if operation.kind in _OPERATIONS and matcher.matches(operation.path)
     ]
 
 
 def events_of(record: Record, address: str, matcher: Matcher) -> list[Event]:
-    """The events of a commit whose topics match, in order; their data is decoded anew."""
+    """Returns the events of a commit whose topics match, in order. Their data is decoded anew."""
     return [
-        Event(step.path, decode(step.after), record.agent, from_micros(record.at), record.revision, address)
-        for step in record.steps
-        if step.kind == _EVENT and matcher.matches(step.path)
+        _event(record, operation, address)
+        for operation in record.operations
+        if operation.kind == _EVENT and matcher.matches(operation.path)
     ]
 
 
-def told_by(record: Record, address: str, matcher: Matcher) -> list[Change | Event]:
-    """The changes and the events of a commit that match, in the order of its operations."""
-    events, changes = iter(events_of(record, address, matcher)), iter(changes_of(record, address, matcher))
-    kinds = [step.kind for step in record.steps if matcher.matches(step.path)]
-    return [
-        next(events) if kind == _EVENT else next(changes) for kind in kinds if kind == _EVENT or kind in _OPERATIONS
-    ]
+def changes_and_events_of(record: Record, address: str, matcher: Matcher) -> list[Change | Event]:
+    """Returns the matching changes and events of a commit, in the order of its operations."""
+    found: list[Change | Event] = []
+    for operation in record.operations:
+        if not matcher.matches(operation.path):
+            continue
+        if operation.kind == _EVENT:
+            found.append(_event(record, operation, address))
+        elif operation.kind in _OPERATIONS:
+            found.append(_change(record, operation, address))
+    return found
 
 
 def written_by(record: Record, matcher: Matcher) -> list[tuple[str, Entry | None]]:
-    """The paths that match and that a commit wrote, each with the entry there after it, None where it was removed."""
+    """Returns the matching paths that a commit wrote, each with its entry after the commit, None if it was removed."""
     return [
-        (step.path, to_entry(step.path, parse_entry(step.after)) if step.after else None)
-        for step in record.steps
-        if step.kind in _OPERATIONS and matcher.matches(step.path)
+        (operation.path, _entry_after(operation))
+        for operation in record.operations
+        if operation.kind in _OPERATIONS and matcher.matches(operation.path)
     ]
 
 
-def _change(record: Record, step: Step, address: str) -> Change:
-    before = parse_entry(step.before) if step.before else None
-    after = parse_entry(step.after) if step.after else None
+def _entry_after(operation: RecordOperation) -> Entry | None:
+    return to_entry(operation.path, parse_entry(operation.after)) if operation.after else None
+
+
+def _event(record: Record, operation: RecordOperation, address: str) -> Event:
+    data = decode(operation.after)
+    return Event(operation.path, data, record.agent, from_micros(record.at), record.revision, address)
+
+
+def _change(record: Record, operation: RecordOperation, address: str) -> Change:
+    before = parse_entry(operation.before) if operation.before else None
+    after = parse_entry(operation.after) if operation.after else None
     shown = after or before
     return Change(
         context=address,
-        path=step.path,
-        op=_OPERATIONS[step.kind],
+        path=operation.path,
+        op=_OPERATIONS[operation.kind],
         value=decode(after.value) if after else None,
         previous=decode(before.value) if before else None,
         created=after is not None and before is None,
@@ -236,7 +261,7 @@ def _change(record: Record, step: Step, address: str) -> Change:
 
 
 def initial_change(entry: Entry, address: str) -> Change:
-    """An entry that was there before the watch, told as the change that wrote it."""
+    """Returns an entry that existed before the watch as the change that wrote it."""
     return Change(
         context=address,
         path=entry.path,
@@ -253,11 +278,10 @@ def initial_change(entry: Entry, address: str) -> Change:
 
 @dataclass(frozen=True, slots=True)
 class JournalPage:
-    """A stretch of a context's journal after a cursor, and what is needed to judge that cursor. Times in server ms.
+    """Part of a context's journal after a cursor, and what is needed to judge that cursor. Times in server milliseconds.
 
-    It is `damaged` if something comes after its `records` that is no record. `ended` is the last revision of a context
-    that is not there any more, 0 where nothing is known of it (after ten minutes); of one that is there, that of its
-    predecessor, if that was dropped.
+    It is `damaged` if its `records` are followed by something that is not a record. `ended` is the last revision of a
+    context that no longer exists, 0 if unknown (after ten minutes); for one that exists, that of a dropped predecessor.
     """
 
     now: int
@@ -275,20 +299,14 @@ class JournalPage:
 
     @property
     def exists(self) -> bool:
-        """Whether the context is there at all."""
+        """Whether the context exists."""
         return self.last > 0
 
 
 def parse_page(reply: Sequence[Any]) -> JournalPage:
-    """What `journal.lua` answered."""
+    """Parses a reply of `journal.lua`."""
     now, first, last, deadline, finished, next_expiry, oldest = map(int, reply[:7])
-    identity = _identity(reply[7].split(b" ")) if reply[7] else b""
-    records: list[Record] = []
-    damaged = False
-    try:
-        records.extend(map(parse_record, reply[8]))
-    except MALFORMED:
-        damaged = True
+    records = _readable(reply[8])
     return JournalPage(
         now=now,
         first=first,
@@ -297,19 +315,27 @@ def parse_page(reply: Sequence[Any]) -> JournalPage:
         finished=finished,
         next_expiry=next_expiry,
         oldest=oldest,
-        identity=identity,
-        records=tuple(records),
+        identity=_identity(reply[7].split(b" ")) if reply[7] else b"",
+        records=records,
         outcome=reply[9],
-        damaged=damaged,
+        damaged=len(records) < len(reply[8]),
         ended=int(reply[10]),
     )
 
 
-def follow(cursor: Cursor, page: JournalPage, address: str) -> Iterator[Record]:
-    """The records of a page that was read from a cursor, each right behind the one before.
+def _readable(raws: Sequence[bytes]) -> tuple[Record, ...]:
+    """Returns the records before the first that is malformed."""
+    records: list[Record] = []
+    with suppress(*MALFORMED):
+        records.extend(map(parse_record, raws))
+    return tuple(records)
 
-    Raises `ContextGone`, `HistoryCompacted` or `HistoryForked` where history does not go on from the cursor, and
-    `HistoryDamaged` behind the last record that can be read, if there is more.
+
+def follow(cursor: Cursor, page: JournalPage, address: str) -> Iterator[Record]:
+    """Yields the records of a page that was read from a cursor, each the successor of the one before.
+
+    Raises `ContextGone`, `HistoryCompacted` or `HistoryForked` if history does not continue from the cursor, and
+    `HistoryDamaged` after the last readable record, if there is more.
     """
     check_resume(cursor, page, address)
     at = cursor.revision
@@ -323,16 +349,16 @@ def follow(cursor: Cursor, page: JournalPage, address: str) -> Iterator[Record]:
 
 
 def check_since(since: int, page: JournalPage, address: str) -> None:
-    """Raises `InvalidValue` where a caller gives a revision that lies ahead: no commit of the context can have had it."""
+    """Raises `InvalidValue` for a revision that lies in the future: no commit of the context can have it."""
     if since >= (page.now + 1) * 1000:
         raise InvalidValue(
-            f"since is {since}, which lies ahead of the server's clock, so it is no revision that {address} has had: give"
-            " one that a change, an entry or a watch has told, or 0"
+            f"since is {since}, which is ahead of the server's clock, so {address} has never had that revision: give the"
+            " revision of a change, an entry or a watch, or 0"
         )
 
 
 def check_resume(cursor: Cursor, page: JournalPage, address: str) -> None:
-    """Raises unless history goes on from the cursor: `ContextGone`, `HistoryCompacted` or `HistoryForked`."""
+    """Raises `ContextGone`, `HistoryCompacted` or `HistoryForked` unless history continues from the cursor."""
     if not page.exists:
         if cursor.revision:
             raise ContextGone(address)

@@ -1,4 +1,4 @@
-"""What the read scripts take and answer, paired with `read.lua`, `journal.lua` and `info.lua`."""
+"""Arguments and replies of the read scripts, paired with `read.lua`, `journal.lua` and `info.lua`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ccs.types import ContextInfo
 __all__ = [
     "Found",
     "Listed",
-    "Matches",
+    "PathTest",
     "info_keys",
     "journal_arguments",
     "journal_keys",
@@ -33,11 +33,11 @@ __all__ = [
 _PAGE_BYTES = 4 * 1024 * 1024
 _LAST = STATE.place("last")
 
-Matches = Callable[[str], bool]
+PathTest = Callable[[str], bool]
 
 
 class Found(NamedTuple):
-    """Raw entries that a read found, alive at the moment after `revision`; `hidden`: others there were due.
+    """Raw entries that a read found, alive right after `revision`. `hidden`: others were due.
 
     `now` is the server's time, in milliseconds.
     """
@@ -50,7 +50,7 @@ class Found(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """Paths that a read found, alive at the moment after `revision`; `hidden`: others there were due."""
+    """Paths that a read found, alive right after `revision`. `hidden`: others were due."""
 
     revision: int
     paths: list[str]
@@ -58,7 +58,7 @@ class Listed(NamedTuple):
 
 
 def read_arguments(what: str, selectors: Iterable[Exact | Below]) -> list[Argument]:
-    """ARGV of `read.lua` for everything that the selectors cover."""
+    """Returns the ARGV of `read.lua` for all that the selectors cover."""
     flat: list[Argument] = [what]
     for selector in selectors:
         flat.extend(("x", selector.path) if isinstance(selector, Exact) else ("b", selector.prefix, "", "-1"))
@@ -66,17 +66,19 @@ def read_arguments(what: str, selectors: Iterable[Exact | Below]) -> list[Argume
 
 
 def page_arguments(selector: Exact | Below, after: str, limit: int) -> list[Argument]:
-    """ARGV of `read.lua` for one page of entries."""
+    """Returns the ARGV of `read.lua` for one page of entries."""
     if isinstance(selector, Exact):
         return ["entries", "x", selector.path]
     return ["entries", "b", selector.prefix, after, str(limit)]
 
 
-def parse_found(reply: Sequence[Any], matches: Matches, *, due: bool = False) -> Found:
-    """The entries of a reply that match, by path; those that are past their deadline only with `due`."""
-    now, flat = int(reply[1]), reply[2]
+def parse_found(reply: Sequence[Any], matches: PathTest, *, due: bool = False) -> Found:
+    """Parses the entries of a reply that match, by path. Those past their deadline are included only with `due`."""
+    now = int(reply[1])
+    flat = reply[2]
     found: dict[str, RawEntry] = {}
-    path, hidden = None, False
+    path = None
+    hidden = False
     for raw_path, raw in zip(flat[::2], flat[1::2], strict=True):
         path = raw_path.decode()
         if not matches(path):
@@ -89,25 +91,25 @@ def parse_found(reply: Sequence[Any], matches: Matches, *, due: bool = False) ->
     return Found(int(reply[0]), found, path, hidden, now)
 
 
-def parse_listed(reply: Sequence[Any], matches: Matches) -> Listed:
-    """The paths of a reply that match and are not due, sorted."""
+def parse_listed(reply: Sequence[Any], matches: PathTest) -> Listed:
+    """Parses the paths of a reply that match and are not due, sorted."""
     due = set(reply[3])
     paths = {raw.decode() for raw in reply[2] if raw not in due}
     return Listed(int(reply[0]), sorted(path for path in paths if matches(path)), bool(due))
 
 
 def journal_keys(keys: Keys) -> tuple[str, str, str]:
-    """KEYS of `journal.lua`."""
+    """Returns the KEYS of `journal.lua`."""
     return keys.deadlines, keys.journal, keys.meta
 
 
 def journal_arguments(since: int, count: int) -> list[Argument]:
-    """ARGV of `journal.lua`; a page ends at `count` records or about 4 MiB."""
+    """Returns the ARGV of `journal.lua`. A page ends at `count` records or about 4 MiB."""
     return [str(since), str(count), str(_PAGE_BYTES)]
 
 
 def last_of(state: bytes, address: str) -> int:
-    """The newest revision, by the field `state` of meta, which outlives the context for ten minutes.
+    """Returns the newest revision in the field `state` of meta, which outlives the context by ten minutes.
 
     Raises `UnknownFormat` if the context is in a format that this version does not know.
     """
@@ -116,12 +118,12 @@ def last_of(state: bytes, address: str) -> int:
 
 
 def info_keys(keys: Keys) -> tuple[str, str, str, str]:
-    """KEYS of `info.lua`."""
+    """Returns the KEYS of `info.lua`."""
     return keys.entries, keys.deadlines, keys.journal, keys.meta
 
 
 def parse_info(address: str, reply: Sequence[Any]) -> ContextInfo:
-    """What `info.lua` told of a context."""
+    """Parses a reply of `info.lua`."""
     revision, entries, created, updated, ttl, finished, outcome = reply
     if not int(revision):
         return ContextInfo(address)

@@ -1,14 +1,14 @@
 """Conditions on metadata: `where={"source": "seen", "year": {"$gte": 2020, "$lt": 2030}}`.
 
-Under each key stands a value to equal, or a map of operators. All of it must hold.
+Under each key is a value to equal, or a map of operators. All of it must hold.
 
-    $eq $ne             the value is equal, or not; maps and lists are compared as a whole
+    $eq $ne             the value is equal, or not; maps and lists are compared with all that is in them
     $gt $gte $lt $lte   the value is of the operand's kind and so ordered: numbers, texts, bytes, dates, times, durations
     $in $nin            the value is equal to one of a list, or to none
-    $exists             the key is there (True) or not (False)
+    $exists             the key exists (True) or not (False)
 
 `1` equals `1.0`, but True is not 1. A missing key equals nothing, so `$ne` and `$nin` hold for it. Any other name with a
-`$`, and an operator in any other place, is refused: it would match nothing, or everything, in silence.
+`$`, and an operator anywhere else, is refused: it would silently match nothing, or everything.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Test = Callable[[Any], bool]
 _MISSING = object()
 _TRUE = object()
 _FALSE = object()
-# The types that can be ordered, each with those of its kind.
+# The types that can be ordered, each with its kind: only values of one kind are compared.
 _KINDS: dict[type, str] = {
     int: "number",
     float: "number",
@@ -42,8 +42,11 @@ _KINDS: dict[type, str] = {
 
 
 def having(where: Mapping[str, Any] | None) -> Accept | None:
-    """What accepts the memories whose metadata matches; None without a condition. `InvalidValue` for one that is none."""
-    # As it would be stored: a tuple is a list there.
+    """Returns the filter for memories whose metadata matches; None without a condition.
+
+    Raises `InvalidValue` for a malformed condition.
+    """
+    # In the form in which it would be stored: a tuple becomes a list.
     wanted = decode(encode(map_of(where, "where")))
     if not wanted:
         return None
@@ -52,10 +55,10 @@ def having(where: Mapping[str, Any] | None) -> Accept | None:
     def has_them(memory: Kept) -> bool:
         metadata = memory.value["metadata"]
         try:
-            for key, test in tests:  # all(…) takes four times as long, and it is asked of every memory
+            for key, test in tests:  # all(…) takes four times as long, and this runs for every memory
                 if not test(metadata.get(key, _MISSING)):
                     return False
-        except ArithmeticError:  # a Decimal that is a signalling NaN cannot be compared
+        except ArithmeticError:  # a signalling NaN of Decimal cannot be compared
             return False
         return True
 
@@ -63,7 +66,7 @@ def having(where: Mapping[str, Any] | None) -> Accept | None:
 
 
 def some_of(where: Mapping[str, Any]) -> Accept:
-    """As `having`, for a removal: `InvalidValue` without a condition, which would remove everything."""
+    """Returns the same as `having`. Raises `InvalidValue` also without a condition: a removal would remove everything."""
     accept = having(where)
     if accept is None:
         raise InvalidValue(f"where is {shown(where)}: give at least one condition, else everything would be removed")
@@ -71,11 +74,9 @@ def some_of(where: Mapping[str, Any]) -> Accept:
 
 
 def _tests(key: Any, wanted: Any) -> list[Test]:
-    """The tests that the value under a key must pass."""
+    """Returns the tests that the value under a key must pass."""
     if _is_operator(key):
-        raise InvalidValue(
-            f"where has {shown(key)} in the place of a key; operators stand under one: {{'year': {{'$gt': 1}}}}"
-        )
+        raise InvalidValue(f"where has {shown(key)} instead of a key; operators go under one: {{'year': {{'$gt': 1}}}}")
     if not (isinstance(wanted, dict) and any(map(_is_operator, wanted))):
         _check_plain(key, wanted)
         return [_equals(wanted)]
@@ -90,13 +91,13 @@ def _is_operator(key: Any) -> bool:
 
 
 def _check_plain(key: Any, wanted: Any) -> None:
-    """Refuses operators inside of a value: they look only at what stands right under a key."""
+    """Refuses operators deeper inside a value: they apply only directly under a key."""
     inner = wanted.values() if isinstance(wanted, dict) else wanted if isinstance(wanted, list) else ()
     for each in inner:
         if isinstance(each, dict) and any(map(_is_operator, each)):
             raise InvalidValue(
-                f"where has operators inside of {shown(key)}, and they stand only right under a key; "
-                "give the whole value, with $eq if it really holds names with a $"
+                f"where has operators inside of {shown(key)}, and they go only directly under a key; "
+                "give the full value, with $eq if it really holds names with a $"
             )
         _check_plain(key, each)
 
@@ -136,7 +137,7 @@ def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any], Test]:
         def holds(value: Any) -> bool:
             try:
                 return _KINDS.get(type(value)) == kind and compare(value, wanted)
-            except TypeError:  # a time with a zone, and one without
+            except TypeError:  # one time has a zone, the other has none
                 return False
 
         return holds
@@ -151,7 +152,7 @@ def _exists(wanted: Any) -> Test:
 
 
 def _marked(value: Any) -> Any:
-    """The value with marks in the place of True and False, which Python takes for 1 and 0."""
+    """Returns the value with marks instead of True and False, which in Python equal 1 and 0."""
     if isinstance(value, bool):
         return _TRUE if value else _FALSE
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Vectors of several dimensions: while a context changes from one to another, it has some of both."""
+"""Vectors of several dimensions: a context has them while it changes from one dimension to another."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["Matrices"]
 
 
 class Matrices:
-    """Vectors by key, a matrix for each dimension that there is. A search looks among those of its own."""
+    """Vectors by key, in one matrix for each dimension. A query is compared with those of its own dimension."""
 
     def __init__(self) -> None:
-        Matrix()  # without numpy this is the time to say so
+        Matrix()  # raises now if numpy is missing
         self._by_width: dict[int, Matrix] = {}
 
     def __repr__(self) -> str:
         return f"<Matrices {list(self._by_width.values())}>"
 
     def update(self, packed: Mapping[str, bytes]) -> None:
-        """Puts in, or replaces, the vector of each key; takes out those that are empty."""
+        """Adds or replaces the vector of each key; removes those that are empty."""
         for width in {len(raw) // FLOAT_BYTES for raw in packed.values() if raw} - self._by_width.keys():
             self._by_width[width] = Matrix()
         for width, matrix in list(self._by_width.items()):
@@ -32,9 +32,9 @@ class Matrices:
                 del self._by_width[width]
 
     def nearest(self, query: bytes, count: int, accept: Callable[[str], bool] | None = None) -> list[tuple[float, str]]:
-        """The `count` most similar of those accepted, as a matrix finds them.
+        """Returns the `count` most similar of those accepted, as `Matrix.nearest` does.
 
-        `InvalidValue` where all that there are have another dimension.
+        Raises `InvalidValue` if all vectors have another dimension than the query.
         """
         asked = len(query) // FLOAT_BYTES
         if asked in self._by_width:

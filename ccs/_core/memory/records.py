@@ -1,15 +1,15 @@
-"""Memories as entries: where each kind lies, what its values hold, and what makes one.
+"""Memories as entries: the paths of each kind, what its values hold, and how one is made.
 
-They are maps with short keys, which other programs can read:
+Values are maps with short keys, which other programs can read:
 
-    @semantic/<id>              content metadata dimension vector, and superseded_by once that is so
+    @semantic/<id>              content metadata dimension vector, and superseded_by once another fact replaces it
     @episodes/<time>/<id>       description metadata (dimension vector)
-    @episode-ids/<id>           path: where the episode of an id that was given lies, so that there is one of each id
+    @episode-ids/<id>           path of the episode with that given id, so that each id exists once
     @procedures/<id>            name steps confidence successes failures agent dimension vector
-    @embeddings                 dimension: that of all vectors of the context; closed while it is settled anew
+    @embeddings                 dimension: that of all vectors of the context; closed while it is being changed
 
-A vector is packed as float32, little-endian. What was written again, since it was superseded or embedded anew, also
-says by which agent it was stored, and when: stored_at, in µs.
+A vector is packed as float32, little-endian. A value that was written again, as it was superseded or embedded anew, also
+holds the agent that first stored it, and when: stored_at, in µs.
 """
 
 from __future__ import annotations
@@ -59,16 +59,19 @@ __all__ = [
     "with_vector",
 ]
 
-SEMANTIC, EPISODES, EPISODE_IDS, PROCEDURES = "@semantic", "@episodes", "@episode-ids", "@procedures"
+SEMANTIC = "@semantic"
+EPISODES = "@episodes"
+EPISODE_IDS = "@episode-ids"
+PROCEDURES = "@procedures"
 EMBEDDINGS = "@embeddings"
-EMBEDDED = SEMANTIC, EPISODES, PROCEDURES
-"""Where memories with a vector lie."""
+EMBEDDED = (SEMANTIC, EPISODES, PROCEDURES)
+"""The roots of memories with a vector."""
 
 
 class Kept(NamedTuple):
-    """A memory as it stands: its value without the vector, its author, when it was stored (µs), its expiry (ms, 0: none).
+    """A memory: its value without the vector, its author, when it was stored (µs), its expiry (ms, 0: none).
 
-    Of an episode, `at` is when it happened.
+    `at` is when an episode happened, None for other kinds.
     """
 
     id: str
@@ -79,21 +82,23 @@ class Kept(NamedTuple):
     at: datetime | None
 
     def due(self, now: int) -> bool:
-        """Whether its deadline has passed at the server time `now`, in milliseconds."""
+        """Returns whether its deadline has passed at the server time `now`, in milliseconds."""
         return 0 < self.expiry <= now
 
 
 def kept_in(path: str, raw: RawEntry) -> tuple[Kept, bytes]:
-    """A stored memory, and its vector; no vector where it has none, or is superseded."""
+    """Returns a stored memory and its vector, which is empty if it has none or is superseded."""
     value = decode(raw.value)
     vector = b"" if "superseded_by" in value else value.get("vector", b"")
     value.pop("vector", None)
     name, at = named(path)
-    return Kept(name, value, value.get("agent", raw.agent), value.get("stored_at", raw.updated), raw.expiry, at), vector
+    agent = value.get("agent", raw.agent)
+    stored = value.get("stored_at", raw.updated)
+    return Kept(name, value, agent, stored, raw.expiry, at), vector
 
 
 def named(path: str) -> tuple[str, datetime | None]:
-    """The id of the memory at a path and, of an episode, when it happened."""
+    """Returns the id of the memory at a path and, for an episode, when it happened."""
     root, first, *_ = path.split("/", 2)
     if root != EPISODES:
         return name_of(root, path), None
@@ -101,7 +106,7 @@ def named(path: str) -> tuple[str, datetime | None]:
 
 
 def stamp(at: datetime) -> str:
-    """A moment as text that sorts as moments do; `InvalidValue` if it is naive, or no moment."""
+    """Returns a datetime as text that sorts like the datetime. Raises `InvalidValue` unless it is an aware datetime."""
     to_micros(at)
     try:
         return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -110,29 +115,29 @@ def stamp(at: datetime) -> str:
 
 
 def episode_id(moment: int, noise: str, *, first: bool = False) -> str:
-    """An id of our making, from a time in ns and eight hex digits of noise: they sort by that time; `first` before all others."""
+    """Returns a generated id, from a time in ns and eight hex digits. Ids sort by time, those with `first` before all."""
     return f"{'!' * first}{moment:016x}{noise}"
 
 
 def is_ours(id: object) -> bool:
-    """Whether the id of an episode is of the form that we make."""
+    """Returns whether the id of an episode has the form of a generated one."""
     return isinstance(id, str) and re.fullmatch("!?[0-9a-f]{24}", id) is not None
 
 
 def episode_path(at: datetime, id: str) -> str:
-    """Where the episode of a moment and an id lies."""
+    """Returns the path of the episode with this time and id."""
     return system_path(f"{EPISODES}/{stamp(at)}", id)
 
 
 def text_of(value: object, what: str) -> str:
-    """The value, if it is text; else `InvalidValue`."""
+    """Returns the value. Raises `InvalidValue` unless it is a str."""
     if not isinstance(value, str):
         raise InvalidValue(f"the {what} is text, not {type(value).__name__}")
     return value
 
 
 def map_of(value: object, what: str) -> dict[Any, Any]:
-    """The value as a map, empty for None; else `InvalidValue`."""
+    """Returns the value as a dict, empty for None. Raises `InvalidValue` unless it is a map."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
@@ -141,17 +146,17 @@ def map_of(value: object, what: str) -> dict[Any, Any]:
 
 
 def with_vector(value: dict[str, Any], vector: bytes) -> dict[str, Any]:
-    """The value with its embedding, where it has one."""
+    """Returns the value with its embedding, if it has one."""
     return {**value, "dimension": len(vector) // FLOAT_BYTES, "vector": vector} if vector else value
 
 
 def signed(value: Mapping[str, Any], agent: str, stored: int) -> dict[str, Any]:
-    """A stored value that is about to be written again: it says itself who stored it, and when (µs)."""
+    """Returns a stored value that is about to be written again, with the agent that stored it, and when (µs)."""
     return {"agent": agent, "stored_at": stored, **value}
 
 
 def text_in(path: str, value: Mapping[str, Any]) -> str:
-    """The text of a memory, which is what is embedded of it."""
+    """Returns the text of a memory that is embedded."""
     root = path.split("/", 1)[0]
     if root == PROCEDURES:
         return text_of_procedure(value["name"], value["steps"])
@@ -159,17 +164,17 @@ def text_in(path: str, value: Mapping[str, Any]) -> str:
 
 
 def text_of_procedure(name: str, steps: Iterable[Any]) -> str:
-    """What is embedded of a procedure: its name and its steps, a line each."""
+    """Returns the text of a procedure that is embedded: its name and its steps, one a line."""
     return "\n".join(map(str, (name, *steps)))
 
 
 def reembedded(raw: RawEntry, vector: bytes) -> dict[str, Any]:
-    """The value of a memory with another vector."""
+    """Returns the value of a memory with another vector."""
     return with_vector(signed(decode(raw.value), raw.agent, raw.updated), vector)
 
 
 def fresh(value: Any) -> Any:
-    """A copy of a value as it was decoded: nobody shares a mutable one."""
+    """Returns a copy of a decoded value, so that no two callers share a mutable one."""
     if type(value) is dict:
         return {key: fresh(each) for key, each in value.items()}
     if type(value) is list:
@@ -178,7 +183,7 @@ def fresh(value: Any) -> Any:
 
 
 def fact_of(memory: Kept) -> Fact:
-    """The fact that users see."""
+    """Returns the fact that users see."""
     value = memory.value
     return Fact(
         memory.id,
@@ -192,7 +197,7 @@ def fact_of(memory: Kept) -> Fact:
 
 
 def procedure_of(memory: Kept, score: float | None = None) -> Procedure:
-    """The procedure that users see."""
+    """Returns the procedure that users see."""
     value = memory.value
     return Procedure(
         memory.id,
@@ -207,27 +212,28 @@ def procedure_of(memory: Kept, score: float | None = None) -> Procedure:
 
 
 def episode_of(memory: Kept) -> Episode:
-    """The episode that users see."""
+    """Returns the episode that users see."""
     value = memory.value
     assert memory.at is not None
     return Episode(memory.id, value["description"], memory.at, memory.agent, fresh(value["metadata"]))
 
 
 def steps_of(steps: Iterable[Any]) -> list[Any]:
-    """The steps of a procedure as a list; `InvalidValue` for a single text, or what has no order."""
+    """Returns the steps of a procedure as a list. Raises `InvalidValue` for a single text, or what has no order."""
     if isinstance(steps, (str, bytes, Mapping, Set)) or not isinstance(steps, Iterable):
         raise InvalidValue(f"the steps are a list of them, not {type(steps).__name__}")
     return list(steps)
 
 
 def share(name: str, value: float) -> float:
-    """A number from 0 to 1; else `InvalidValue`."""
+    """Returns a number from 0 to 1. Raises `InvalidValue` for anything else."""
     return real(name, value, "a number from 0 to 1", 0.0, 1.0)
 
 
 def reinforced(procedure: dict[str, Any], success: bool) -> dict[str, Any]:
-    """A stored procedure after one more success or failure."""
-    count, step = ("successes", 0.1) if success else ("failures", -0.05)
-    # Rounded, so that ten steps of a tenth are one.
-    confidence = round(min(1.0, max(0.0, procedure["confidence"] + step)), 10)
+    """Returns a stored procedure after one more success or failure."""
+    count = "successes" if success else "failures"
+    change = 0.1 if success else -0.05
+    # Rounded, so that ten times a tenth is one.
+    confidence = round(min(1.0, max(0.0, procedure["confidence"] + change)), 10)
     return {**procedure, "confidence": confidence, count: procedure[count] + 1}

@@ -1,4 +1,4 @@
-"""The scopes of memory, and what is told of their changes."""
+"""The scopes of memory, and the events of their changes."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from ccs._core.shown import shown
 from ccs.errors import InvalidPath
 from ccs.types import Change, MemoryEvent
 
-__all__ = ["MEMORY_SCOPES", "memory_event", "said_since", "scope_address"]
+__all__ = ["MEMORY_SCOPES", "changes_after", "memory_event", "scope_address"]
 
 MEMORY_SCOPES = {"workflow": "tasks", "session": "sessions", "actor": "actors", "global": ""}
-"""The kind of context that each is, from the most specific to the widest."""
+"""The kind of context of each scope, from the most specific to the widest."""
 
 
 def scope_address(scope: str, id: object) -> str:
-    """The address of the context of a scope and an id; `InvalidPath` unless the id is some text."""
+    """Returns the address of the context of a scope and an id. Raises `InvalidPath` unless the id is non-empty text."""
     if not isinstance(id, str) or not id:
-        raise InvalidPath(f"{scope}={shown(id)} is no id: give some text, or leave {scope} out if there is none")
+        raise InvalidPath(f"{scope}={shown(id)} is not an id: give some text, or leave {scope} out if there is none")
     return address_of(MEMORY_SCOPES[scope], id)
 
 
 def memory_event(change: Change, scope: str, scope_id: str) -> MemoryEvent:
-    """A change of a context, as memory tells it."""
+    """Returns a change of a context as an event of memory."""
     return MemoryEvent(
         key=change.path,
         data=change.value,
@@ -39,8 +39,8 @@ def memory_event(change: Change, scope: str, scope_id: str) -> MemoryEvent:
     )
 
 
-def said_since(changes: Iterable[Change], since: int | datetime | None) -> list[Change]:
-    """Those of the changes that came after a revision or a moment; `InvalidValue` where it is neither."""
+def changes_after(changes: Iterable[Change], since: int | datetime | None) -> list[Change]:
+    """Returns the changes after a revision or a datetime. Raises `InvalidValue` if `since` is neither."""
     if since is None:
         return list(changes)
     Moment.of(since)

@@ -1,4 +1,4 @@
-"""What a process keeps of a context's memories so that it can search them: tables, fed with entries."""
+"""Local tables of a context's memories, for searching. They are kept up to date with entries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Table", "Timeline"]
 
 
 class Table:
-    """The memories of a kind, by path; with matrices, also searchable by similarity."""
+    """The memories of one kind, by path. With matrices, also searchable by similarity."""
 
     def __init__(self, matrices: Matrices | None) -> None:
         self._memories: dict[str, Kept] = {}
@@ -32,17 +32,17 @@ class Table:
 
     @property
     def expires(self) -> bool:
-        """Whether something in it has a deadline."""
+        """Whether any memory in it has a deadline."""
         return bool(self._expiring)
 
     def apply(self, written: Mapping[str, RawEntry | None]) -> None:
-        """Puts in what was written at each path; takes out where that is None."""
+        """Puts the entry of each path; removes the path if the entry is None."""
         vectors = {path: self._put(path, raw) if raw else self._remove(path) for path, raw in written.items()}
         if self.matrices is not None:
             self.matrices.update(vectors)
 
     def nearest(self, query: bytes, count: int, now: int, accept: Accept | None = None) -> list[tuple[float, Kept]]:
-        """The `count` memories most similar to the query of those accepted and alive: score and memory, the best first."""
+        """Returns score and memory of the `count` most similar of those accepted and alive, the best first."""
         if self.matrices is None:
             return []
         found = self.matrices.nearest(query, count, self._filter(now, accept))
@@ -75,7 +75,7 @@ class Table:
 
 
 class Timeline(Table):
-    """Episodes, which also have an order: that of their paths."""
+    """Episodes, also in the order of their paths, which is that of their times."""
 
     def __init__(self, matrices: Matrices | None) -> None:
         super().__init__(matrices)
@@ -84,9 +84,9 @@ class Timeline(Table):
         self._shown: dict[str, Episode] = {}
 
     def latest(self, count: int, now: int, since: str) -> list[Episode]:
-        """The latest that are alive, at most `count`, none whose path comes before `since`; the newest first.
+        """Returns at most `count` of those alive whose path is not before `since`, the newest first.
 
-        Each is the same object whenever it is asked for.
+        Each call returns the same object for the same episode.
         """
         paths: Iterable[str] = reversed(self._order[-count:])
         if since or self.expires:
@@ -95,11 +95,11 @@ class Timeline(Table):
         return [self._shown.get(path) or self._show(path) for path in paths]
 
     def path_of(self, id: str) -> str | None:
-        """Where the episode of an id lies; None where there is none, as far as is known here."""
+        """Returns the path of the episode with an id, or None if this table has none."""
         return self._paths.get(id)
 
     def listed(self, count: int, now: int, after: str) -> list[Episode]:
-        """At most `count` of those alive, in the order of their ids, from the first whose id comes after `after`."""
+        """Returns at most `count` of those alive whose id is after `after`, in the order of their ids."""
         names = sorted(self._paths)
         later = (self._paths[name] for name in islice(names, bisect_right(names, after), None))
         alive = (path for path in later if not self._memories[path].due(now))
@@ -120,7 +120,7 @@ class Timeline(Table):
         if path in self._memories:
             del self._order[bisect_left(self._order, path)]
             name = self._memories[path].id
-            if self._paths.get(name) == path:  # else it was recorded anew, at another moment
+            if self._paths.get(name) == path:  # else it was recorded again, with another time
                 del self._paths[name]
         self._shown.pop(path, None)
         return super()._remove(path)

@@ -1,4 +1,4 @@
-"""Embeddings as bytes: float32, little-endian, as every program can read them; numpy is not needed for it."""
+"""Embeddings as bytes: float32, little-endian, which every program can read. This needs no numpy."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ FLOAT_BYTES = 4
 
 
 def pack(vector: Any) -> bytes:
-    """One embedding (a list, an array of numpy, a tensor) as bytes.
+    """Returns one embedding (a list, a numpy array, a tensor) as bytes.
 
-    `InvalidValue` unless it is a flat row of numbers, finite as float32 and not all zero: no other has a direction.
+    Raises `InvalidValue` unless it is a flat row of numbers, finite as float32 and not all zero: no other has a direction.
     """
     values = _floats(vector)
-    # NaN and infinity carry through, and only zeros have no length.
+    # NaN and infinity propagate, and only zeros have length zero.
     if not 0.0 < math.hypot(*values) < math.inf:
         raise InvalidValue(f"an embedding of {len(values)} numbers is all zeros, or one of them is NaN or infinite")
     if sys.byteorder == "big":
@@ -30,7 +30,10 @@ def pack(vector: Any) -> bytes:
 
 
 def pack_all(vectors: Any, count: int) -> list[bytes]:
-    """What an embedder made of so many texts; `InvalidValue` unless there is a vector for each, of one dimension."""
+    """Returns an embedder's vectors for `count` texts as bytes.
+
+    Raises `InvalidValue` unless there is a vector for each, all of one dimension.
+    """
     try:
         found = list(vectors)
     except TypeError:
@@ -49,7 +52,7 @@ def _floats(vector: Any) -> array[float]:
     if isinstance(vector, (str, bytes, bytearray, memoryview, Mapping, Set)):
         raise InvalidValue(f"an embedding is a row of numbers, not {type(vector).__name__}")
     try:
-        # Arrays and tensors give their numbers in one step.
+        # Arrays and tensors convert all their numbers at once.
         return array("f", vector.tolist() if hasattr(vector, "tolist") else vector)
     except (TypeError, OverflowError) as error:
         raise InvalidValue(f"an embedding is a flat row of numbers: {error}") from None

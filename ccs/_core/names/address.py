@@ -1,9 +1,9 @@
 """Names: the addresses of contexts, the paths inside them, and agents.
 
-An address is `/global`, or `/<kind>/<id>` with the id percent-encoded just so far that it is one segment of a path
-and prints on one line: `%`, `/`, control characters and line separators, and a whole `.` or `..`, as UTF-8 bytes in
-upper-case hex. A context has one address: whatever spelling a user gives, `canonical` leads to it. What passes here
-can be a key, a member of a sorted set and a UTF-8 string in every program, so nothing below checks names again.
+An address is `/global`, or `/<kind>/<id>` with the id percent-encoded so that it is one segment of a path and prints on
+one line: `%`, `/`, control characters, line separators, and an id that is `.` or `..`, as UTF-8 bytes in upper-case hex.
+A context has one address: `canonical` returns it for any spelling. What passes these checks can be a key, a member of a
+sorted set and a UTF-8 string in every program, so no other module checks names again.
 """
 
 from __future__ import annotations
@@ -50,28 +50,30 @@ _FORMS = "an address is /tasks/<id>, /sessions/<id>, /actors/<id> or /global"
 
 
 def address_of(kind: str, id: str) -> str:
-    """The address of the context of this kind and id, whatever text the id is."""
+    """Returns the address of the context of this kind and id, which may be any text. Raises `InvalidPath`."""
     if kind not in KINDS:
-        raise InvalidPath(f"{shown(kind)} is no kind of context: {_FORMS}")
+        raise InvalidPath(f"{shown(kind)} is not a kind of context: {_FORMS}")
     return _join(kind, _text(id, "id", InvalidPath))
 
 
 def canonical(address: str) -> str:
-    """The one spelling of an address that a user gave."""
+    """Returns the one canonical spelling of a user's address. Raises `InvalidPath` if it is none."""
     kind, decoded = _parse(address)
     return _join(kind, decoded) if decoded else GLOBAL
 
 
 def id_of(address: str) -> str:
-    """The id that an address was made of, decoded; empty for `/global`."""
+    """Returns the decoded id in an address; empty for `/global`."""
     return _parse(address)[1]
 
 
 def split_absolute(path: str) -> tuple[str, str]:
-    """The address and the path within it that an absolute path such as `/tasks/42/sources/a` names."""
+    """Splits an absolute path such as `/tasks/42/sources/a`. Returns the address and the path in it."""
     text = _text(path, "path", InvalidPath)
     if not text.startswith("/"):
-        raise InvalidPath(f"{shown(text)} is no absolute path: it begins with no /; a relative one goes to a context")
+        raise InvalidPath(
+            f"{shown(text)} is not an absolute path: it does not begin with /; a relative one goes to a context"
+        )
     count = 2 if text.startswith("/global/") else 3
     *address, inner = text.split("/", count) if text.count("/") >= count else (text, "")
     if not inner:
@@ -80,8 +82,8 @@ def split_absolute(path: str) -> tuple[str, str]:
 
 
 def check_path(path: str) -> str:
-    """The path itself, if it can name an entry."""
-    # The ordinary path passes in 0.2 µs; whatever looks unusual is looked at with care, and may well be right.
+    """Returns the path. Raises `InvalidPath` if it cannot name an entry."""
+    # An ordinary path passes in 0.2 µs. An unusual one may be valid too: `_check_closely` decides.
     if (
         type(path) is str
         and path.isascii()
@@ -97,7 +99,7 @@ def check_path(path: str) -> str:
 
 
 def check_writable(path: str) -> str:
-    """The path itself, if users may write to it: its first segment does not begin with `@`."""
+    """Returns the path. Raises `ReservedPath` if users may not write to it: its first segment begins with `@`."""
     path = check_path(path)
     if path[0] == "@":
         raise ReservedPath(f"{shown(path)} belongs to the system: choose a first segment that does not begin with @")
@@ -105,7 +107,7 @@ def check_writable(path: str) -> str:
 
 
 def check_agent(agent: str) -> str:
-    """The agent's name itself, if it can be written into entries and logs: one line of at most 256 bytes."""
+    """Returns the agent's name. Raises `InvalidValue` unless it is one line of at most 256 bytes."""
     text = _text(agent, "agent", InvalidValue)
     if _UNPRINTABLE.search(text):
         raise InvalidValue(f"the agent {shown(text)} holds a control character; a name is one line of text")
@@ -116,7 +118,7 @@ def _check_closely(path: str) -> str:
     text = _text(path, "path", InvalidPath)
     problem = _problem(text)
     if problem:
-        raise InvalidPath(f"{shown(text)} is no path: {problem}")
+        raise InvalidPath(f"{shown(text)} is not a path: {problem}")
     return _bounded(text, "path", MAX_PATH_BYTES, InvalidPath)
 
 
@@ -134,31 +136,29 @@ def _problem(path: str) -> str | None:
 
 
 def _parse(address: str) -> tuple[str, str]:
-    """The kind and the decoded id of an address, an empty id for the global one."""
+    """Returns the kind and the decoded id of an address, an empty id for the global one."""
     text = _text(address, "address", InvalidPath)
     if text == GLOBAL:
         return "global", ""
     before, kind, encoded, *path = text.split("/") if text.count("/") > 1 else (text, "", "")
     if before or kind not in KINDS or not encoded:
-        raise InvalidPath(f"{shown(text)} is no address: {_FORMS}")
+        raise InvalidPath(f"{shown(text)} is not an address: {_FORMS}")
     if path:
         raise InvalidPath(f"{shown(text)} goes on after the id: {_FORMS}; a / inside an id is written %2F")
     if encoded in _DOTS:
-        raise InvalidPath(
-            f"{shown(text)} is no address: an id that is {encoded} as a whole is written {_DOTS[encoded]}"
-        )
+        raise InvalidPath(f"{shown(text)} is not an address: an id that is {encoded} is written {_DOTS[encoded]}")
     return kind, _decode(encoded)
 
 
 @lru_cache(maxsize=1_024)
 def _decode(encoded: str) -> str:
     if _STRAY_PERCENT.search(encoded):
-        raise InvalidPath(f"{shown(encoded)} is no id in an address: a % that encodes nothing is written %25")
+        raise InvalidPath(f"{shown(encoded)} is not an id in an address: a % that encodes nothing is written %25")
     try:
         return unquote_to_bytes(encoded).decode()
     except UnicodeDecodeError as error:
         raise InvalidPath(
-            f"{shown(encoded)} is no id in an address: its %-codes are no UTF-8; write it anew"
+            f"{shown(encoded)} is not an id in an address: its %-codes are not UTF-8; correct it"
         ) from error
 
 
@@ -175,7 +175,7 @@ _Failure = type[InvalidPath] | type[InvalidValue]
 
 
 def _text(value: object, what: str, error: _Failure) -> str:
-    """A plain `str` of the same text: a subclass, a `StrEnum` say, may print as something else."""
+    """Returns a plain `str` of the same text: a subclass, such as a `StrEnum`, may print differently."""
     if not isinstance(value, str):
         raise error(f"the {what} must be a str, not {type(value).__name__} ({shown(value)}); pass its str")
     if not value:

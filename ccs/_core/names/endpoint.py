@@ -1,4 +1,4 @@
-"""Where a server listens and how it is greeted: what a URL says, with the options that redis-py's URLs have."""
+"""Where a server listens and how to log in: what a URL means, with the options of redis-py's URLs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ccs.errors import InvalidValue
 __all__ = ["Endpoint", "Tls", "parse_endpoint"]
 
 _VERIFIED = ("none", "optional", "required")
-# As the module ssl numbers them: TLS 1.0 to 1.3.
+# The numbers of the module ssl for TLS 1.0 to 1.3.
 _VERSIONS = range(769, 773)
 _FLAGS = re.compile(r"\[?((?:\s*VERIFY_[A-Z0-9_]+\s*,?)*)\]?")
 _YES = ("1", "t", "true", "y", "yes")
 _NO = ("0", "f", "false", "n", "no")
 
-# A store has its own time-outs, retries, protocol and connections: these change nothing.
+# A store has its own timeouts, retries, protocol and connections, so it ignores these.
 _IGNORED = frozenset(
     (
         "decode_responses", "encoding", "encoding_errors", "health_check_interval", "legacy_responses", "lib_name",
@@ -32,7 +32,7 @@ _IGNORED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """How a connection is encrypted, and whom it trusts; files and folders by their paths."""
+    """How a connection is encrypted, and which certificates it trusts. Files and folders are given by their paths."""
 
     ca_file: str | None = None
     ca_path: str | None = None
@@ -50,7 +50,7 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A server: on a unix socket where it has a `path`, else at `host` and `port`, by TLS where it has `tls`."""
+    """A server: on a unix socket if it has a `path`, else at `host` and `port`, with TLS if it has `tls`."""
 
     host: str = "localhost"
     port: int = 6379
@@ -65,14 +65,14 @@ class Endpoint:
 
     @property
     def credentials(self) -> tuple[str, ...]:
-        """What `AUTH` takes; empty where nobody has to log in."""
+        """The arguments of `AUTH`; empty if no login is needed."""
         if self.user:
             return self.user, self.password
         return (self.password,) if self.password else ()
 
 
 def parse_endpoint(url: str) -> Endpoint:
-    """The server that a `redis://`, `rediss://` or `unix://` URL means; `InvalidValue` names what it cannot mean."""
+    """Returns the server of a `redis://`, `rediss://` or `unix://` URL. Raises `InvalidValue`, which names the problem."""
     parts = urlsplit(url)
     found = _options(parts.query)
     options = {_OPTIONS[name][0]: value for name, value in found.items() if not name.startswith("ssl_")}
@@ -99,7 +99,7 @@ def _options(query: str) -> dict[str, Any]:
         if name not in _OPTIONS:
             raise InvalidValue(_refusal(name))
         if name in found:
-            raise InvalidValue(f"the option {name} stands in the URL twice")
+            raise InvalidValue(f"the option {name} is in the URL twice")
         found[name] = _OPTIONS[name][1](name, value)
     return found
 
@@ -107,9 +107,9 @@ def _options(query: str) -> dict[str, Any]:
 def _refusal(name: str) -> str:
     if "ocsp" in name:
         return f"{name}: ccs asks no OCSP server; leave it out, or check certificates with ssl_ca_certs"
-    # Only a name is told: what is odd may be a piece of a password.
+    # Only a name is shown: anything else may be part of a password.
     shown = name if re.fullmatch(r"[a-z_]{1,40}", name) else "one of its options"
-    return f"{shown} is no option of a URL; the options are {', '.join(_OPTIONS)}"
+    return f"{shown} is not an option of a URL; the options are {', '.join(_OPTIONS)}"
 
 
 def _plain(name: str, value: str) -> str:
@@ -122,7 +122,7 @@ def _host(host: str) -> str:
     try:
         host.encode("idna")
     except UnicodeError:
-        raise InvalidValue("the host in the URL is no name of a host") from None
+        raise InvalidValue("the host in the URL is not a host name") from None
     return _plain("host", host)
 
 
@@ -134,7 +134,7 @@ def _name(name: str, value: str) -> str:
 
 def _number(name: str, value: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", value):
-        raise InvalidValue(f"{name} in the URL is no number")
+        raise InvalidValue(f"{name} in the URL is not a number")
     return int(value)
 
 
@@ -144,7 +144,7 @@ def _seconds(name: str, value: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0.0 < seconds < math.inf:
-        raise InvalidValue(f"{name} in the URL is no number of seconds above 0")
+        raise InvalidValue(f"{name} in the URL is not a number of seconds above 0")
     return seconds
 
 
@@ -163,18 +163,18 @@ def _verified(name: str, value: str) -> str:
 def _version(name: str, value: str) -> int:
     number = _number(name, value)
     if number not in _VERSIONS:
-        raise InvalidValue(f"{name} in the URL is no number of ssl.TLSVersion: 771 is TLS 1.2, 772 is TLS 1.3")
+        raise InvalidValue(f"{name} in the URL is not a number of ssl.TLSVersion: 771 is TLS 1.2, 772 is TLS 1.3")
     return number
 
 
 def _flags(name: str, value: str) -> tuple[str, ...]:
     found = _FLAGS.fullmatch(value)
     if not found:
-        raise InvalidValue(f"{name} in the URL is no list of names of ssl.VerifyFlags")
+        raise InvalidValue(f"{name} in the URL is not a list of names of ssl.VerifyFlags")
     return tuple(found[1].replace(",", " ").split())
 
 
-# Each option: the field that it fills, and how its value is read.
+# Each option: the field that it sets, and how its value is parsed.
 _OPTIONS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "db": ("db", _number),
     "username": ("user", _plain),

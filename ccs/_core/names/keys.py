@@ -1,7 +1,7 @@
-"""How a context becomes Redis keys: the only place that spells them.
+"""The Redis keys of a context. No other module spells them.
 
-All keys of a context share the hash tag `{namespace:address}`, so that they live in one slot of a Cluster. Braces
-are escaped in it, and reversibly so: an address holds a literal `%` only as `%25`.
+All keys of a context share the hash tag `{namespace:address}`, so that they live in one slot of a Cluster. Braces are
+escaped in it, reversibly: an address holds a literal `%` only as `%25`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ KEY_NAMES = ("entries", "paths", "deadlines", "journal", "meta")
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys of one context, in the order in which the scripts name them, and its channel."""
+    """The keys of one context, in the order in which the scripts declare them, and its channel."""
 
     entries: str
     paths: str
@@ -42,27 +42,27 @@ class Keys:
 
     @property
     def all(self) -> tuple[str, str, str, str, str]:
-        """What the commit and read scripts declare."""
+        """The keys that the commit and read scripts declare."""
         return self.entries, self.paths, self.deadlines, self.journal, self.meta
 
 
 def check_namespace(namespace: str) -> str:
-    """The namespace itself; `InvalidValue` unless it is 1 to 64 of letters, digits, `_`, `-` and `.`."""
+    """Returns the namespace. Raises `InvalidValue` unless it is 1 to 64 of letters, digits, `_`, `-` and `.`."""
     if isinstance(namespace, str) and _NAMESPACE.fullmatch(namespace):
         return namespace
-    raise InvalidValue(f"{shown(namespace)} is no namespace: use 1 to 64 letters, digits, '_', '-' and '.'")
+    raise InvalidValue(f"{shown(namespace)} is not a namespace: use 1 to 64 letters, digits, '_', '-' and '.'")
 
 
 @lru_cache(maxsize=4096)
 def keys_of(namespace: str, address: str) -> Keys:
-    """The keys of the context at a canonical address."""
+    """Returns the keys of the context at a canonical address."""
     tag = "{" + f"{namespace}:{_escape(address)}" + "}"
     entries, paths, deadlines, journal, meta = (f"{tag}:{name}" for name in KEY_NAMES)
     return Keys(entries, paths, deadlines, journal, meta, channel=tag)
 
 
 def address_of_key(namespace: str, key: str) -> str | None:
-    """The address whose meta key or channel this is; None for anything else."""
+    """Returns the address whose meta key or channel this is, or None for any other key."""
     tag = key.removesuffix(_META)
     start = "{" + namespace + ":"
     return _unescape(tag[len(start) : -1]) if tag.startswith(start) and tag.endswith("}") else None
@@ -74,12 +74,12 @@ def address_within(key: str) -> str:
 
 
 def meta_glob(namespace: str) -> str:
-    """The server's glob for the meta keys of a namespace."""
+    """Returns the server's glob for the meta keys of a namespace."""
     return channel_glob(namespace) + _META
 
 
 def channel_glob(namespace: str) -> str:
-    """The server's glob for the channels of a namespace."""
+    """Returns the server's glob for the channels of a namespace."""
     return "{" + namespace + ":/*}"
 
 

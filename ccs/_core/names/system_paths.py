@@ -1,7 +1,7 @@
-"""Where the system keeps what users name: `@claims/<resource>`, `@once/<key>`, `@inbox/<role>/…`.
+"""The system's paths for what users name: `@claims/<resource>`, `@once/<key>`, `@inbox/<role>/…`.
 
-A name may be any text. It becomes a path below its root, segment by segment, with just so much percent-encoded that
-it is a legal one: `%`, control characters, `.` and `..`; an empty segment is a lone `%`.
+A name may be any text. It becomes a path below its root, segment by segment, percent-encoded only as far as a legal path
+needs: `%`, control characters, and segments that are `.` or `..`. An empty segment becomes a single `%`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ __all__ = ["as_segment", "name_of", "system_path"]
 
 _UNSAFE = re.compile("[%\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _UNSAFE_SEGMENT = re.compile("[%/\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_WHOLE = {"": "%", ".": "%2E", "..": "%2E%2E"}
+# Segments that are encoded although each of their characters is legal.
+_SEGMENTS = {"": "%", ".": "%2E", "..": "%2E%2E"}
 _ROOM = 256
 
 
 def system_path(root: str, name: str, *rest: str) -> str:
-    """The path of a name below a root, and of what is kept below it; `InvalidPath` if the name is empty or too long."""
+    """Returns the path of a name below a root, followed by `rest`. Raises `InvalidPath` for an empty or too long name."""
     if not isinstance(name, str) or not name:
         raise InvalidPath(f"{shown(name)} names nothing in {root}: give some text")
     try:
@@ -36,20 +37,20 @@ def system_path(root: str, name: str, *rest: str) -> str:
 
 
 def as_segment(name: str) -> str:
-    """A name as one segment, its `/` encoded too: no other name can then mean what is kept below it."""
+    """Returns a name as one segment, with `/` encoded too, so that no other name's path can be below this one's."""
     if not isinstance(name, str) or not name:
         raise InvalidPath(f"{shown(name)} names nothing: give some text")
-    return _WHOLE[name] if name in _WHOLE else _UNSAFE_SEGMENT.sub(_percent, str.__str__(name))
+    return _SEGMENTS[name] if name in _SEGMENTS else _UNSAFE_SEGMENT.sub(_percent, str.__str__(name))
 
 
 def name_of(root: str, path: str) -> str:
-    """The name that a path below a root was made of."""
+    """Returns the name from which `system_path` made this path."""
     segments = path.removeprefix(f"{root}/").split("/")
     return "/".join("" if segment == "%" else unquote(segment) for segment in segments)
 
 
 def _segment(segment: str) -> str:
-    return _WHOLE[segment] if segment in _WHOLE else _UNSAFE.sub(_percent, segment)
+    return _SEGMENTS[segment] if segment in _SEGMENTS else _UNSAFE.sub(_percent, segment)
 
 
 def _percent(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Where a store lives, read from what the caller gave to `connect`."""
+"""The target of `connect`, parsed."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["Target", "parse_target", "with_credentials"]
 Kind = Literal["default", "folder", "url", "memory"]
 
 _SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss", "unix": "unix"}
-# Text that begins so is surely meant for a folder.
+# Text that begins like this is surely a folder.
 _FOLDER = re.compile(r"\.{1,2}(?:/|$)|~|/(?!/)")
-# Text that is surely meant for a server, and is no URL. A folder of that name would hide the slip, and show the password.
+# Text that surely means a server, but is not a URL. As a folder's name it would hide the slip, and show the password.
 _SLIP = re.compile(
     r"""\s*(?:
         (?:rediss?|valkeys?|unix|memory|https?|tcp|tls|ssl|file) (?: [\w+.\-]*\s*: | [^\w/]*// ) .*   # redis:/x redis//x
-        | .*://.*                                       # a scheme that is none
-        | .*:.*@.*                                      # user:password@host, with what not before and behind it
+        | .*://.*                                       # a malformed scheme
+        | .*:.*@.*                                      # user:password@host, with anything before and after it
         | (?://)? [^/]* @ [^/]* : \d+ .*                # password@host:6379
         | (?://)? [\w.\-]* : \d+ \s* (?: [/?\#,] .* )?   # host:6379/0
         | (?://)? \[ [^]/]* : [^]/]* ] .*               # [::1]
@@ -36,9 +36,9 @@ _DATABASE = re.compile(r"/?|/[0-9]+/?")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A parsed target, which decides how it is connected to; `address` may be shown to anyone.
+    """A parsed target. `address` holds no secret.
 
-    `location` is a folder or a name in memory; a URL has an `endpoint`, and may have a provider of `credentials`.
+    `location` is a folder, or a name in memory. A URL has an `endpoint`, and may have a provider of `credentials`.
     """
 
     kind: Kind
@@ -49,20 +49,22 @@ class Target:
 
     @property
     def user(self) -> str:
-        """Whom the server takes us for, as far as it is known here."""
+        """The user that the server knows us as, as far as it is known here."""
         return self.endpoint.user or ("default" if self.credentials is None else "the credential provider's")
 
 
 def parse_target(target: str | PathLike[str] | None) -> Target:
-    """What a target means; `InvalidValue` for a scheme that is none of ours or anything that is no text or path."""
+    """Returns the parsed target. Raises `InvalidValue` for an unknown scheme, or what is neither text nor a path."""
     if target is None:
         return Target("default", "", "the embedded server")
-    if not isinstance(target, (str, PathLike)) or not (text := fsdecode(target)):
+    text = fsdecode(target) if isinstance(target, (str, PathLike)) else ""
+    if not text:
         # Not shown: a list of URLs may hold a password.
-        raise InvalidValue(f"a target is a URL, a folder or nothing, and no {type(target).__name__} such as this")
+        raise InvalidValue(f"a target is a URL, a folder or nothing, not this {type(target).__name__}")
     if not isinstance(target, str) or _FOLDER.match(text):
         return Target("folder", text, text)
-    if found := _SCHEME.fullmatch(text):
+    found = _SCHEME.fullmatch(text)
+    if found:
         return _url(found[1].lower(), found[2], text)
     if _SLIP.fullmatch(text):
         raise InvalidValue(
@@ -72,17 +74,18 @@ def parse_target(target: str | PathLike[str] | None) -> Target:
 
 
 def with_credentials(target: Target, provider: Any) -> Target:
-    """The target, whose server is logged in to with what the provider gives; None changes nothing."""
+    """Returns the target with this provider of credentials; None changes nothing.
+
+    Raises `InvalidValue` for something that is not a provider, and a target that takes none or has credentials already.
+    """
     if provider is None:
         return target
     if not hasattr(provider, "get_credentials") and not hasattr(provider, "get_credentials_async"):
-        raise InvalidValue(f"{type(provider).__name__} is no credential provider: it has no get_credentials")
+        raise InvalidValue(f"{type(provider).__name__} is not a credential provider: it has no get_credentials")
     if target.kind in ("folder", "memory"):
         raise InvalidValue(f"{target.address} takes no credentials: a credential_provider is for the URL of a server")
     if target.endpoint.credentials:
-        raise InvalidValue(
-            "credentials stand in the URL, and there is a credential_provider too: leave one of them out"
-        )
+        raise InvalidValue("the URL has credentials, and there is a credential_provider too: leave one of them out")
     return replace(target, credentials=provider)
 
 
@@ -91,13 +94,13 @@ def _url(scheme: str, rest: str, text: str) -> Target:
         return Target("memory", rest, text)
     if scheme not in _SCHEMES:
         known = ", ".join(f"{name}://" for name in [*_SCHEMES, "memory"])
-        raise InvalidValue(f"{scheme}:// is no scheme of ccs: use one of {known}, or the path of a folder")
+        raise InvalidValue(f"{scheme}:// is not a scheme of ccs: use one of {known}, or the path of a folder")
     address = _without_secrets(scheme, text)
     return Target("url", "", address, parse_endpoint(f"{_SCHEMES[scheme]}://{rest}"))
 
 
 def _without_secrets(scheme: str, text: str) -> str:
-    # What does not parse is not told: a `/`, `?` or `#` in a password puts the rest of it where it is not looked for.
+    # A URL that does not parse is not shown: after a `/`, `?` or `#` in a password the rest of it is not recognised.
     try:
         parts = urlsplit(text)
         items = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
@@ -108,7 +111,7 @@ def _without_secrets(scheme: str, text: str) -> str:
         raise InvalidValue(
             f"this {scheme}:// URL does not parse: it is {scheme}://"
             + ("/path/of/socket" if scheme == "unix" else "user:password@host:port/0")
-            + ", with what is special in the password percent-encoded"
+            + ", with special characters in the password percent-encoded"
         )
     query = "&".join(f"{name}={value}" for name, value in items if name == "db")
     return f"{scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{query and f'?{query}'}"

@@ -1,8 +1,8 @@
-"""A barrier as decisions: what somebody who has come to it does about what stands there.
+"""A barrier, decided: what a party that has arrived does, given the entries.
 
-`@barriers/<name>` says how many it is for and whether it is open; below it stands an arrival for each who waits, with a
-ttl that it renews. Opening is one commit, guarded by the arrivals that it counts; taking an arrival back is guarded by
-the barrier not being open. So an arrival either counts or is taken back.
+`@barriers/<name>` says how many parties it is for and whether it is open. Below it is an arrival for each party that
+waits, with a ttl that it renews. Opening is one commit, guarded by the arrivals that it counts; withdrawing an arrival
+is guarded by the barrier being closed. So an arrival either counts or is withdrawn.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ccs._core.checks import whole
+from ccs._core.checks import integer
 from ccs._core.codec import encode
 from ccs._core.commits.commit import delete_op, set_op
 from ccs._core.names.system_paths import as_segment
-from ccs._core.recipes.guarded_commit import Step, unchanged
+from ccs._core.recipes.guarded_commit import GuardedCommit, unchanged
 from ccs._core.shown import shown
 from ccs._core.times import millis
 from ccs.errors import InvalidValue
 from ccs.types import Entry
 
-__all__ = ["Arrival", "arrival_at", "arrivals_in", "check_parties", "is_open", "next_step", "withdrawal"]
+__all__ = ["Arrival", "arrival_at", "arrivals_in", "check_parties", "is_open", "next_action", "withdrawal"]
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """Somebody at a barrier for so many `parties`, held for `term` seconds at a time."""
+    """A party at a barrier for so many `parties`, whose arrival is held for `term` seconds at a time."""
 
     name: str
     root: str
@@ -35,55 +35,59 @@ class Arrival:
 
 
 def arrival_at(name: str, id: str, parties: int, term: float) -> Arrival:
-    """An arrival, if it makes sense; `InvalidValue` or `InvalidPath` otherwise."""
+    """Returns an arrival. Raises `InvalidValue` or `InvalidPath` for invalid arguments."""
     root = f"@barriers/{as_segment(name)}"
-    return Arrival(name, root, f"{root}/{id}", whole("parties", parties, "how many it takes, at least one", 1), term)
+    count = integer("parties", parties, "how many it takes, at least one", 1)
+    return Arrival(name, root, f"{root}/{id}", count, term)
 
 
 def is_open(barrier: Entry | None) -> bool:
-    """Whether a barrier has opened."""
+    """Returns whether a barrier has opened."""
     return barrier is not None and bool(barrier.value["open"])
 
 
 def check_parties(arrival: Arrival, barrier: Entry | None) -> None:
-    """`InvalidValue` if the barrier is for another number."""
-    if barrier and (wanted := barrier.value["parties"]) != arrival.parties:
+    """Raises `InvalidValue` if the barrier is for another number of parties."""
+    wanted = barrier.value["parties"] if barrier else arrival.parties
+    if wanted != arrival.parties:
         raise InvalidValue(
             f"the barrier {shown(arrival.name)} is for {wanted} parties, not {arrival.parties}; use another name"
         )
 
 
 def arrivals_in(entries: Mapping[str, Entry], arrival: Arrival) -> list[str]:
-    """The paths of all that wait at the barrier."""
+    """Returns the paths of all arrivals at the barrier."""
     return [path for path in entries if path != arrival.root]
 
 
-def next_step(arrival: Arrival, entries: Mapping[str, Entry]) -> Step | None:
-    """What to do before the barrier is open: open it, or arrive; None: wait."""
+def next_action(arrival: Arrival, entries: Mapping[str, Entry]) -> GuardedCommit | None:
+    """Returns the commit that opens a closed barrier, or the one that arrives; None: wait."""
     others = [path for path in arrivals_in(entries, arrival) if path != arrival.path]
     if len(others) + 1 >= arrival.parties:
         return _opening(arrival, entries, others)
     return None if arrival.path in entries else _arriving(arrival, entries)
 
 
-def withdrawal(arrival: Arrival, barrier: Entry | None) -> Step:
-    """How to take an arrival back, unless the barrier opens first."""
+def withdrawal(arrival: Arrival, barrier: Entry | None) -> GuardedCommit:
+    """Returns the commit that withdraws an arrival, unless the barrier opens first."""
     entries = {arrival.root: barrier} if barrier else {}
-    return Step([delete_op(arrival.path)], unchanged(entries, [arrival.root]), 0)
+    return GuardedCommit([delete_op(arrival.path)], unchanged(entries, [arrival.root]), 0)
 
 
-def _opening(arrival: Arrival, entries: Mapping[str, Entry], others: list[str]) -> Step:
+def _opening(arrival: Arrival, entries: Mapping[str, Entry], others: list[str]) -> GuardedCommit:
     raw = _written(arrival, True)
     operations = [set_op(arrival.root, raw), *map(delete_op, [*others, arrival.path])]
-    return Step(operations, unchanged(entries, [arrival.root, *others[: arrival.parties - 1]]), len(raw))
+    return GuardedCommit(operations, unchanged(entries, [arrival.root, *others[: arrival.parties - 1]]), len(raw))
 
 
-def _arriving(arrival: Arrival, entries: Mapping[str, Entry]) -> Step:
-    raw, empty, ttl = _written(arrival, False), encode({}), millis(arrival.term)
+def _arriving(arrival: Arrival, entries: Mapping[str, Entry]) -> GuardedCommit:
+    raw = _written(arrival, False)
+    empty = encode({})
+    ttl = millis(arrival.term)
     operations = [set_op(arrival.path, empty, ttl)]
     if arrival.root not in entries:
         operations.append(set_op(arrival.root, raw))
-    return Step(operations, unchanged(entries, [arrival.root]), len(raw) + len(empty), ttl)
+    return GuardedCommit(operations, unchanged(entries, [arrival.root]), len(raw) + len(empty), ttl)
 
 
 def _written(arrival: Arrival, opened: bool) -> bytes:

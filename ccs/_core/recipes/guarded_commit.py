@@ -1,4 +1,4 @@
-"""A step of a recipe: a commit that rests on what was seen, and holds only if that still stands."""
+"""A commit of a recipe: decided from entries that were read, and applied only if they are unchanged."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import NamedTuple
 from ccs._core.commits.commit import Guard, Operation, revision_guard
 from ccs.types import Entry
 
-__all__ = ["Step", "unchanged"]
+__all__ = ["GuardedCommit", "unchanged"]
 
 
-class Step(NamedTuple):
-    """What to write, if the guards hold; `size` is that of the values, `ttl` (ms) that of an entry among them."""
+class GuardedCommit(NamedTuple):
+    """What to write if the guards hold. `size` is the bytes of the values, `ttl` (ms) that of one of the entries."""
 
     operations: list[Operation]
     guards: list[Guard]
@@ -21,5 +21,5 @@ class Step(NamedTuple):
 
 
 def unchanged(entries: Mapping[str, Entry], paths: Iterable[str]) -> list[Guard]:
-    """What stands at these paths must be what was seen, nothing included."""
+    """Returns guards for these paths: each must have the entry that was read, or still none."""
     return [revision_guard(path, entries[path].revision if path in entries else 0) for path in paths]

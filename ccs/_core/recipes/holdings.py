@@ -1,7 +1,7 @@
-"""What a store holds in its contexts: the entries that it gives back when it is closed, or when their owner is forgotten.
+"""What a store holds in its contexts: entries that it gives back when it is closed, or their owner is garbage collected.
 
-A finalizer only notes what was forgotten: it may run at any moment, on any thread, so it takes no lock and does no I/O.
-Each step on the containers here is atomic, so threads need no lock either.
+A finalizer only notes what was forgotten: it may run at any moment, in any thread, so it takes no lock and does no I/O.
+Each operation on the containers here is atomic, so threads need no lock either.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _AT_ONCE = 256
 
 
 class Holding(NamedTuple):
-    """The entry at `path`, of `revision`, held by `agent` in the context at `address`; `owner` tells whose it is.
+    """The entry at `path`, of `revision`, which `agent` holds in the context at `address` for the object `owner`.
 
-    The revision is None where the path is nobody else's, so that it may be noted before the entry is written.
-    What is not renewed ends by itself: nothing is lost if it is given back after `until` (monotonic).
+    The revision is None if no other can have this path, so that the holding can be noted before the entry is written.
+    An entry that is not renewed expires: after `until` (monotonic) it need not be given back.
     """
 
     address: str
@@ -46,44 +46,44 @@ class Holdings:
         return f"<Holdings of {len(self._held)} entries, {len(self._forgotten)} forgotten>"
 
     def add(self, holding: Holding) -> None:
-        """Notes what is held from now on."""
+        """Adds a holding."""
         self._held[holding.address, holding.path] = holding
 
     def remove(self, address: str, path: str, revision: int) -> None:
-        """It was given back, settled or lost; unless what is held there now is another one."""
+        """Removes what was given back, settled or lost, unless the path is held at another revision now."""
         held = self._held.get((address, path))
         if held and held.revision in (None, revision):
             self._held.pop((address, path), None)
 
     def prune(self, now: float) -> bool:
-        """Drops what has ended by itself; whether anything is held."""
+        """Removes what has expired. Returns whether anything is still held."""
         for holding in self.all():
             if holding.until < now:
                 self._drop(holding)
         return bool(self._held)
 
     def note_forgotten(self, holding: Holding) -> None:
-        """Called by a finalizer: nobody can give this back any more."""
+        """Called by a finalizer: notes what its owner can no longer give back."""
         self._forgotten.append(holding)
 
     def note_left(self, owner: object) -> None:
-        """Called by a finalizer: what this owner holds now is to be given back, what it takes later is not."""
+        """Called by a finalizer: notes that what this owner holds now is to be given back, not what it takes later."""
         self._forgotten.extend(self.owned_by(owner))
 
     def owned_by(self, owner: object) -> list[Holding]:
-        """What one owner holds."""
+        """Returns what one owner holds."""
         return [holding for holding in list(self._held.values()) if holding.owner is owner]
 
     def all(self) -> list[Holding]:
-        """All that is held."""
+        """Returns all that is held."""
         return list(self._held.values())
 
     def forgotten(self) -> list[Holding]:
-        """What was forgotten; it stays here until it is `done_with`."""
+        """Returns what was forgotten. It stays here until `done_with`."""
         return list(self._forgotten)
 
     def done_with(self, holdings: Iterable[Holding]) -> None:
-        """They have been given back."""
+        """Removes what has been given back."""
         for holding in holdings:
             with suppress(ValueError):
                 self._forgotten.remove(holding)
@@ -95,7 +95,7 @@ class Holdings:
 
 
 def giving_back(some: Iterable[Holding]) -> Batch:
-    """What gives them back, each in a commit of its own, but for those that are somebody else's by now."""
+    """Returns the batch that gives them back, a commit each, except those that another agent holds by now."""
     return Batch([Commit(holding.agent, [delete_op(holding.path)], _guards(holding)) for holding in some], "", 0)
 
 
@@ -104,7 +104,7 @@ def _guards(holding: Holding) -> list[Guard]:
 
 
 def grouped(holdings: Iterable[Holding]) -> Iterator[tuple[str, list[Holding]]]:
-    """Holdings by the address of their context, as many as travel at once."""
+    """Yields holdings by the address of their context, as many as one batch takes."""
     by_address = attrgetter("address")
     for address, of_one in groupby(sorted(holdings, key=by_address), by_address):
         some = list(of_one)

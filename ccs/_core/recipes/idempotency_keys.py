@@ -1,4 +1,4 @@
-"""Keys made of a call's arguments, and functions that ask for a fencing token."""
+"""Idempotency keys made of a call's arguments, and functions that take a fencing token."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ TOKEN = "token"
 
 
 def asks_for_token(fn: Callable[..., object]) -> bool:
-    """Whether a function has a keyword-only parameter `token`: nobody but us can mean that one."""
+    """Returns whether a function has a keyword-only parameter `token`, which is for the fencing token."""
     try:
         parameter = inspect.signature(fn).parameters.get(TOKEN)
-    except (ValueError, TypeError):  # what is written in C may have none to show
+    except (ValueError, TypeError):  # a function in C may have no signature
         return False
     return parameter is not None and parameter.kind is Parameter.KEYWORD_ONLY
 
 
 class KeyedCall(NamedTuple):
-    """A call by its key and its arguments by name."""
+    """The key of a call, and its arguments by name."""
 
     key: str
     arguments: dict[str, Any]
 
 
 class KeyTemplate:
-    """A key with arguments of a function in it: `charge/{order_id}`."""
+    """A key with arguments of a function in it, such as `charge/{order_id}`."""
 
     def __init__(self, template: str, fn: Callable[..., object]) -> None:
         self._template = template
@@ -42,36 +42,34 @@ class KeyTemplate:
         for field in _fields(template):
             if field not in known:
                 raise InvalidValue(
-                    f"{{{field}}} in the key {shown(template)} is no parameter of {shown(fn)}: name one of them"
+                    f"{{{field}}} in the key {shown(template)} is not a parameter of {shown(fn)}: name one of them"
                 )
 
     def of(self, args: Sequence[Any], named: Mapping[str, Any]) -> KeyedCall:
-        """The key of a call; `TypeError` for arguments that do not fit, as the function itself would raise."""
+        """Returns the key of a call. Raises `TypeError` for arguments that do not fit, as the function itself would."""
         bound = self.signature.bind(*args, **named)
         bound.apply_defaults()
         return KeyedCall(self._template.format(**bound.arguments), dict(bound.arguments))
 
 
 def _signature_of(fn: Callable[..., object]) -> Signature:
-    """What callers pass: all but the fencing token."""
+    """Returns the signature that callers use: without the fencing token."""
     try:
         signature = inspect.signature(fn)
     except (ValueError, TypeError) as error:
         raise InvalidValue(
-            f"{shown(fn)} does not tell its parameters: give a function of your own that calls it"
+            f"{shown(fn)} has no visible parameters: give a function of your own that calls it"
         ) from error
     hidden = TOKEN if asks_for_token(fn) else None
     return signature.replace(parameters=[each for name, each in signature.parameters.items() if name != hidden])
 
 
 def _fields(template: str) -> list[str]:
-    """The names of the arguments in a template: `order` for `{order.id:>8}`."""
+    """Returns the names of the arguments in a template: `order` for `{order.id:>8}`."""
     try:
         fields = [(field, conversion) for _, field, _, conversion in Formatter().parse(template) if field is not None]
         for _, conversion in fields:
-            Formatter().convert_field("", conversion)  # refuses what it does not know
+            Formatter().convert_field("", conversion)  # raises for an unknown conversion
     except (ValueError, TypeError) as error:
-        raise InvalidValue(
-            f"{shown(template)} is no template of a key: {error}; double a brace that is itself meant"
-        ) from error
+        raise InvalidValue(f"{shown(template)} is not a template of a key: {error}; double a literal brace") from error
     return [field.partition(".")[0].partition("[")[0] for field, _ in fields]

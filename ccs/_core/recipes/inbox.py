@@ -1,16 +1,16 @@
-"""Inboxes as decisions: what stands where, who may take which message, and the commits that move it along.
+"""Inboxes, decided: the entries of a message, which message a receiver may take, and the commits that move it along.
 
 Below `@inbox/<role>/%-/` (no name can produce that segment) a message has an entry of each kind that applies to it:
 
-    messages     what was sent, never rewritten: its revision is its place in the order
-    deliveries   how often it was delivered; whoever knows the revision of this entry may settle the message
-    leases       stands while the message is not free, and ends by itself
+    messages     what was sent, never rewritten: its revision decides its order
+    deliveries   how often it was delivered; a receiver that knows the revision of this entry may settle the message
+    leases       exists while the message is not free, and expires
     dead         what was delivered too often, with all that is known of it
 
-All that happens to a message is guarded by the revision of its delivery, and all but an acknowledgement changes that.
-So whoever saw a message without a lease, and finds its delivery unchanged, knows that it is still free: one receiver
-wins. And from the moment somebody else takes it, or it moves to the dead letters, a late receiver is shut out; until
-then it may still settle what it has done.
+All that happens to a message is guarded by the revision of its delivery, and all but an acknowledgement changes that
+revision. So a receiver that read a message without a lease, and finds its delivery unchanged, knows that it is still
+free: one receiver wins. Once another receiver takes the message, or it moves to the dead letters, a late receiver is
+shut out; until then it may still settle what it has done.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from ccs._core.codec import encode
-from ccs._core.commits.commit import Guard, Operation, delete_op, revision_guard, set_op
+from ccs._core.commits.commit import Guard, delete_op, revision_guard, set_op
 from ccs._core.names.pattern import escape
 from ccs._core.names.system_paths import system_path
+from ccs._core.recipes.guarded_commit import GuardedCommit
 from ccs._core.times import millis
 from ccs.types import Entry
 
@@ -34,7 +35,6 @@ __all__ = [
     "Desk",
     "InboxPaths",
     "Letter",
-    "Move",
     "Offer",
     "acknowledging",
     "burying",
@@ -46,37 +46,38 @@ __all__ = [
     "taking",
 ]
 
-_ROOT, _MARK = "@inbox", "%-"
+_ROOT = "@inbox"
+_MARK = "%-"
 
 
 @dataclass(frozen=True, slots=True)
 class InboxPaths:
-    """Where the inbox of a role keeps its entries, by kind and id."""
+    """The paths of the inbox of a role, by kind and id."""
 
     role: str
     root: str
 
     def below(self, kind: str) -> str:
-        """The prefix of all entries of a kind."""
+        """Returns the prefix of all entries of a kind."""
         return f"{self.root}/{kind}/"
 
     def at(self, kind: str, id: str) -> str:
-        """The path of a message's entry of a kind."""
+        """Returns the path of a message's entry of a kind."""
         return f"{self.root}/{kind}/{id}"
 
     def patterns(self, *kinds: str) -> tuple[str, ...]:
-        """What matches the entries of those kinds."""
+        """Returns the patterns that match the entries of these kinds."""
         return tuple(f"{escape(self.root)}/{kind}/*" for kind in kinds)
 
 
 def inbox_paths(role: str) -> InboxPaths:
-    """The paths of a role's inbox; `InvalidPath` if the role is no text, empty, or too long."""
+    """Returns the paths of a role's inbox. Raises `InvalidPath` if the role is not text, empty, or too long."""
     return InboxPaths(role, system_path(_ROOT, role, _MARK))
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """What is known of a message, whoever looks at it."""
+    """What is known of a message, the same for every reader."""
 
     id: str
     sender: str
@@ -90,25 +91,17 @@ class Letter:
 
     @property
     def paths(self) -> InboxPaths:
-        """Where its inbox is."""
+        """The paths of its inbox."""
         return inbox_paths(self.to)
 
 
-class Move(NamedTuple):
-    """One commit that moves a message along: all of it if the guards hold, else nothing."""
-
-    operations: list[Operation]
-    guards: list[Guard]
-    size: int
-
-
 def in_order(revision: int, id: str) -> tuple[int, int]:
-    """What messages are sorted by: the commit that sent them, then their place in it."""
+    """Returns the sort key of messages: the commit that sent them, then their index in it."""
     return revision, int(id.rpartition("-")[2])
 
 
 class Offer(NamedTuple):
-    """A message as it stands: its entry, and that of its deliveries."""
+    """A message that may be taken: its entry, and that of its deliveries."""
 
     paths: InboxPaths
     id: str
@@ -122,17 +115,18 @@ class Offer(NamedTuple):
 
     @property
     def seen(self) -> int:
-        """The revision of its deliveries, 0 where there were none."""
+        """The revision of its deliveries, 0 if there were none."""
         return self.delivery.revision if self.delivery else 0
 
     @property
     def order(self) -> tuple[int, int]:
-        """Its place among others."""
+        """The sort key."""
         return in_order(self.message.revision, self.id)
 
     def letter(self, attempts: int) -> Letter:
-        """The message with so many deliveries; its content is a copy, so that nobody shares a mutable one."""
-        entry, value = self.message, copy.deepcopy(self.message.value)
+        """Returns the message with so many deliveries. Its content is a copy, so that no two callers share it."""
+        entry = self.message
+        value = copy.deepcopy(entry.value)
         return Letter(
             self.id,
             entry.agent,
@@ -147,14 +141,15 @@ class Offer(NamedTuple):
 
 
 class Desk:
-    """The messages of an inbox as one receiver sees them, kept up to date entry by entry; the oldest free one at hand.
+    """The messages of an inbox as one receiver sees them, updated entry by entry, with the oldest free one at hand.
 
-    `token` is in the leases that this receiver takes. A message that it took without learning of it, since the call
-    was cancelled or the answer lost, is thus found again.
+    `token` is in the leases that this receiver takes. So it finds a message again that it took without learning of it, as
+    the call was cancelled or the reply lost.
     """
 
     def __init__(self, paths: InboxPaths, token: str = "") -> None:
-        self._paths, self.token = paths, token
+        self._paths = paths
+        self.token = token
         self._entries: dict[str, dict[str, Entry]] = {"messages": {}, "deliveries": {}, "leases": {}}
         self._free: list[tuple[tuple[int, int], str]] = []
         self._aside: set[str] = set()
@@ -165,7 +160,7 @@ class Desk:
         return len(self._entries["messages"])
 
     def put(self, path: str, entry: Entry | None) -> None:
-        """An entry was written; None: it is gone."""
+        """Notes that an entry was written; None: removed."""
         kind, name = path.removeprefix(f"{self._paths.root}/").split("/")
         if entry:
             self._entries[kind][name] = entry
@@ -183,7 +178,7 @@ class Desk:
             self._found.append(id)
 
     def _is_unknown(self, id: str) -> bool:
-        """Whether this receiver holds a message that it was never handed."""
+        """Returns whether this receiver holds a message that it never returned to its caller."""
         lease = self._entries["leases"].get(id)
         if lease is None or lease.value["by"] != self.token:
             return False
@@ -193,27 +188,27 @@ class Desk:
         return Offer(self._paths, id, self._entries["messages"][id], self._entries["deliveries"].get(id))
 
     def is_free(self, id: str) -> bool:
-        """Whether a message may be taken, as far as is known."""
+        """Returns whether a message may be taken, as far as is known here."""
         return id in self._entries["messages"] and id not in self._entries["leases"] and id not in self._aside
 
     def oldest(self) -> Offer | None:
-        """The message that is to be delivered next."""
-        # Whatever is not free any more is dropped when it comes up: it is pushed again when it is free.
+        """Returns the message to deliver next, or None."""
+        # One that is no longer free is dropped here; it is pushed again when it becomes free.
         while self._free and not self.is_free(self._free[0][1]):
             heapq.heappop(self._free)
         return self._offer(self._free[0][1]) if self._free else None
 
     def set_aside(self, id: str) -> None:
-        """It is not as it was seen to be, and what happened to it is still to be heard."""
+        """Notes that a message has changed. It is not offered until that change is received."""
         self._aside.add(id)
 
     def handed_out(self, id: str, revision: int) -> None:
-        """It was taken in that commit, and its receiver knows."""
+        """Notes that a message was taken in the commit of `revision`, and returned to the caller."""
         self._handed[id] = revision
         self._aside.add(id)
 
     def found(self) -> Offer | None:
-        """A message that this receiver holds and was never handed."""
+        """Returns a message that this receiver holds and never returned to its caller, or None."""
         while self._found:
             name = self._found.popleft()
             if self._is_unknown(name):
@@ -222,12 +217,12 @@ class Desk:
         return None
 
     def all(self) -> list[Offer]:
-        """Every message, in order."""
+        """Returns all messages, in order."""
         return sorted(map(self._offer, self._entries["messages"]), key=lambda offer: offer.order)
 
 
-def taking(offer: Offer, by: str, lease: int) -> Move:
-    """Delivers a message to whoever writes `by` into its lease, for so many milliseconds."""
+def taking(offer: Offer, by: str, lease: int) -> GuardedCommit:
+    """Returns the commit that delivers a message to the receiver with the token `by`, for `lease` milliseconds."""
     at = offer.paths.at
     guards = [
         revision_guard(at("messages", offer.id), offer.message.revision),
@@ -238,46 +233,47 @@ def taking(offer: Offer, by: str, lease: int) -> Move:
         set_op(at("leases", offer.id), encode({"by": by}), lease),
         set_op(at("deliveries", offer.id), encode(delivery), _lifetime(offer.message)),
     ]
-    return Move(operations, guards, 0)
+    return GuardedCommit(operations, guards, 0)
 
 
 def _lifetime(message: Entry) -> int | None:
-    """As long as the message lives in all, which is longer than it still lives: only the server knows how long."""
-    return (
-        None if message.expires_at is None else millis(message.expires_at - message.created_at + timedelta(seconds=1))
-    )
+    """Returns the ttl of the message in all, in milliseconds. Only the server knows what is left of it."""
+    if message.expires_at is None:
+        return None
+    return millis(message.expires_at - message.created_at + timedelta(seconds=1))
 
 
 def held_by_delivery(letter: Letter, revision: int) -> Guard:
-    """What the receiver of a delivery settles the message with."""
+    """Returns the guard with which the receiver of a delivery settles the message."""
     return revision_guard(letter.paths.at("deliveries", letter.id), revision)
 
 
-def acknowledging(letter: Letter, held: Guard) -> Move:
-    """The message is done with: nothing of it is left."""
-    return Move([delete_op(path) for path in _everything(letter)], [held], 0)
+def acknowledging(letter: Letter, held: Guard) -> GuardedCommit:
+    """Returns the commit that removes the message."""
+    return GuardedCommit([delete_op(path) for path in _everything(letter)], [held], 0)
 
 
-def releasing(letter: Letter, held: Guard, delay: int) -> Move:
-    """The message is free again, after so many milliseconds."""
-    lease, delivery = letter.paths.at("leases", letter.id), letter.paths.at("deliveries", letter.id)
+def releasing(letter: Letter, held: Guard, delay: int) -> GuardedCommit:
+    """Returns the commit that makes the message free again, after `delay` milliseconds."""
+    lease = letter.paths.at("leases", letter.id)
+    delivery = letter.paths.at("deliveries", letter.id)
     again = set_op(lease, encode({"by": ""}), delay) if delay else delete_op(lease)
-    return Move([again, set_op(delivery, encode({"count": letter.attempts}), keep_ttl=True)], [held], 0)
+    return GuardedCommit([again, set_op(delivery, encode({"count": letter.attempts}), keep_ttl=True)], [held], 0)
 
 
-def burying(letter: Letter, held: Guard) -> Move:
-    """The message moves to the dead letters."""
+def burying(letter: Letter, held: Guard) -> GuardedCommit:
+    """Returns the commit that moves the message to the dead letters."""
     value = encode({name: getattr(letter, name) for name in _KEPT})
     operations = [delete_op(path) for path in _everything(letter)[:-1]]
     operations.append(set_op(letter.paths.at("dead", letter.id), value))
-    return Move(operations, [held], len(value))
+    return GuardedCommit(operations, [held], len(value))
 
 
 _KEPT = ("sender", "type", "content", "sent_at", "attempts", "reply_to", "revision")
 
 
 def dead_letter(paths: InboxPaths, entry: Entry) -> Letter:
-    """The message that a dead letter was."""
+    """Returns the message in the entry of a dead letter."""
     value: Mapping[str, Any] = entry.value
     return Letter(id=entry.path.rpartition("/")[2], to=paths.role, **{name: value[name] for name in _KEPT})
 

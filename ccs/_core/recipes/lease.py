@@ -1,7 +1,7 @@
-"""A lease: an entry that ends by itself unless it is renewed, and what its holder may believe of it.
+"""A lease: an entry that expires unless it is renewed, and until when its holder may rely on it.
 
-The holder's belief ends before the server's deadline: it counts from the moment before the command was sent that set
-the deadline, on this machine's monotonic clock, which goes on while the process is stopped.
+The holder stops relying on it before the server's deadline: it counts from before the command was sent that set the
+deadline, on this machine's monotonic clock, which runs on while the process is stopped.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 
 __all__ = ["Lease", "Leases"]
 
-# Of a term: when to renew, so that two renewals may fail; and what is renewed early, to travel with the others.
-_RENEWAL, _COMPANY = 1 / 3, 1 / 10
-# Seconds: what ends within it of its limit has reached it.
+# The part of a term after which to renew, so that two renewals may fail.
+_RENEWAL = 1 / 3
+# The part of a term by which a lease is renewed early, to be sent together with others.
+_EARLY = 1 / 10
+# Seconds: a lease that ends this close to its limit has reached it.
 _ROUNDING = 0.001
 
 
@@ -23,10 +25,10 @@ def _nothing() -> None: ...
 
 @dataclass(slots=True, eq=False)
 class Lease:
-    """A hold on the entry at `path` of `revision`, for `ttl` seconds at a time, believed `until` (monotonic).
+    """A hold on the entry at `path` of `revision`, for `ttl` seconds at a time, valid `until` (monotonic).
 
-    It is renewed while it is registered with a listener, but not past `limit`. It is `over` once its store was closed,
-    which gives back what is held.
+    A listener renews it while it is registered there, but not past `limit`. It is `over` once its store is closed, which
+    gives back what is held.
     """
 
     path: str
@@ -39,47 +41,48 @@ class Lease:
     over: bool = False
 
     def held(self, now: float) -> bool:
-        """Whether it may still be believed in."""
+        """Returns whether it is still valid."""
         return not self.lost and not self.over and now < self.until
 
     def term(self, now: float) -> float:
-        """For how many seconds to renew it."""
+        """Returns for how many seconds to renew it."""
         return min(self.ttl, self.limit - now)
 
     @property
     def renewal_in(self) -> float:
-        """In how many seconds to renew it, when it begins."""
+        """After how many seconds to renew it first."""
         return self.ttl * _RENEWAL
 
     @property
     def due(self) -> float:
-        """When to renew it; at its limit, when nothing is left to renew."""
+        """When to renew it; its limit, once nothing is left to renew."""
         at_limit = self.until >= self.limit - _ROUNDING
         return self.limit if at_limit else self.until - self.ttl * (1 - _RENEWAL)
 
     def is_due(self, now: float) -> bool:
-        """Whether to renew it with the others that are due."""
-        return self.due <= now + self.ttl * _COMPANY
+        """Returns whether to renew it together with others that are due."""
+        return self.due <= now + self.ttl * _EARLY
 
     def renewed(self, sent: float, term: float) -> None:
-        """A renewal that was sent then was acknowledged."""
+        """Notes that a renewal for `term` seconds, sent at `sent`, was acknowledged."""
         self.until = max(self.until, sent + term)
 
     def lose(self) -> None:
-        """Somebody else may hold it by now."""
+        """Marks it as lost: another may hold it by now. Calls `on_lost` the first time."""
         if not self.lost:
             self.lost = True
             self.on_lost()
 
 
 class Leases:
-    """The leases that a store holds, by context: what one of them costs does not depend on how many there are elsewhere.
+    """The leases that a store holds, by context: the cost of one does not depend on the leases in other contexts.
 
-    Any thread adds and removes them; one alone prunes.
+    Any thread may add and remove leases; only one prunes.
     """
 
     def __init__(self, lock: AbstractContextManager[object]) -> None:
-        self._lock, self._over = lock, False
+        self._lock = lock
+        self._over = False
         self._held: dict[str, dict[Lease, None]] = {}
 
     def __repr__(self) -> str:
@@ -98,23 +101,23 @@ class Leases:
             lease.over = self._over
 
     def end(self) -> None:
-        """The store is closed: all of them are over, and those that are still added."""
+        """Marks all leases as over, also those that are added later: the store is closed."""
         with self._lock:
             self._over = True
             for lease in self:
                 lease.over = True
 
     def remove(self, address: str, lease: Lease) -> None:
-        """Removes a lease, if it is there."""
+        """Removes a lease, if it is held."""
         with self._lock:
             self._held.get(address, {}).pop(lease, None)
 
     def of(self, address: str) -> list[Lease]:
-        """The leases in a context."""
+        """Returns the leases in a context."""
         return list(self._held.get(address, ()))
 
     def prune(self, address: str) -> None:
-        """Forgets a context in which nothing is held."""
+        """Forgets a context without leases."""
         with self._lock:
             if not self._held.get(address):
                 self._held.pop(address, None)

@@ -1,9 +1,9 @@
-"""Run-once as decisions: what a caller does about what stands at a key.
+"""Run once, decided: what a caller does, given the entries of a key.
 
-The record at `@once/<key>` says how far the work has come; the lease at `@runs/<key>` stands exactly while somebody is
-at it. Who begins writes both in one commit, whose revision is the run's fencing token and the record's revision. All
-that a runner commits is guarded by that revision: from the moment somebody else begins, or the work is given up for
-lost, a late runner is shut out.
+The record at `@once/<key>` holds the state of the work; the lease at `@runs/<key>` exists exactly while it runs. A runner
+that begins writes both in one commit, whose revision is the run's fencing token and the record's revision. All that a
+runner commits is guarded by that revision: once another runner begins, or the run is declared lost, a late runner is shut
+out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 import traceback
 from typing import Any, NamedTuple
 
-from ccs._core.checks import whole
+from ccs._core.checks import integer
 from ccs._core.codec import decode, encode
 from ccs._core.names.system_paths import system_path
 from ccs._core.times import Duration, seconds
@@ -40,7 +40,7 @@ _LONGEST_REASON = 1_000
 
 
 class Terms(NamedTuple):
-    """On which terms work is run: seconds, attempts in all, and what to read its result as."""
+    """The terms of a run: durations in seconds, attempts in all, and the type of the result."""
 
     lease: float
     keep: float
@@ -50,7 +50,7 @@ class Terms(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What a caller asks for: the key, the paths of its record and of its lease, the input's digest, the terms."""
+    """A caller's request: the key, the paths of its record and of its lease, the input's digest, the terms."""
 
     key: str
     record: str
@@ -60,7 +60,7 @@ class Request(NamedTuple):
 
 
 class Begin(NamedTuple):
-    """Run it, as the attempt of this number; `revision` is that of the record it was decided on, 0 for none."""
+    """Run it, as the attempt of this number. `revision` is that of the record that was read, 0 for none."""
 
     attempt: int
     revision: int
@@ -73,7 +73,7 @@ class Done(NamedTuple):
 
 
 class Condemn(NamedTuple):
-    """The last attempt was lost with its runner: record that it has failed, and with what."""
+    """The last attempt was lost with its runner: record its failure."""
 
     attempt: int
     revision: int
@@ -81,20 +81,22 @@ class Condemn(NamedTuple):
 
 
 def terms_of(lease: Duration, keep: Duration, attempts: int, timeout: Duration | None, type: Any) -> Terms:
-    """The terms, if they make sense; `InvalidValue` otherwise."""
-    lease, keep = seconds(lease, "lease", least=0.001), seconds(keep, "keep", least=0.001)
+    """Returns the terms. Raises `InvalidValue` for invalid arguments."""
+    lease = seconds(lease, "lease", least=0.001)
+    keep = seconds(keep, "keep", least=0.001)
     seconds(lease + keep, "lease and keep together")
     patience = None if timeout is None else seconds(timeout, "timeout")
-    return Terms(lease, keep, whole("attempts", attempts, "how often to try in all, at least once", 1), patience, type)
+    tries = integer("attempts", attempts, "how often to try in all, at least once", 1)
+    return Terms(lease, keep, tries, patience, type)
 
 
 def request_of(key: str, input: Any, terms: Terms) -> Request:
-    """A request for a key; `InvalidPath` and `EncodingError` where the key or the input cannot be used."""
+    """Returns a request for a key. Raises `InvalidPath` or `EncodingError` for an unusable key or input."""
     return Request(key, system_path("@once", key), system_path("@runs", key), digest(input), terms)
 
 
 def digest(value: Any) -> str:
-    """The same for equal values only: maps are equal in any order."""
+    """Returns a digest that only equal values share; maps are equal in any order."""
     return hashlib.sha256(encode(_ordered(decode(encode(value))))).hexdigest()
 
 
@@ -108,11 +110,13 @@ def _ordered(value: Any) -> Any:
 
 
 def decide(request: Request, entries: dict[str, Entry]) -> Begin | Done | Condemn | None:
-    """What to do about what stands there; None: somebody else is at it, so wait.
+    """Returns what to do, given the entries; None: wait, as another runner is at it.
 
-    `IdempotencyMismatch` for another input than the first one's, `RetriesExhausted` where all attempts have failed.
+    Raises `IdempotencyMismatch` if the input is not that of the first request, and `RetriesExhausted` if all attempts
+    have failed.
     """
-    record, run = entries.get(request.record), entries.get(request.run)
+    record = entries.get(request.record)
+    run = entries.get(request.run)
     if record is None:
         return None if run else Begin(1, 0)
     if record.value["input"] != request.digest:
@@ -122,7 +126,7 @@ def decide(request: Request, entries: dict[str, Entry]) -> Begin | Done | Condem
 
 
 def result_in(request: Request, record: Entry | None) -> Done | None:
-    """The result that a record holds for a request."""
+    """Returns the result that a record holds for a request, or None."""
     state = record.value if record else {}
     if state.get("state") == "done" and state["input"] == request.digest:
         return Done(state["result"])
@@ -130,7 +134,8 @@ def result_in(request: Request, record: Entry | None) -> Done | None:
 
 
 def _next(request: Request, record: Entry) -> Begin | Condemn:
-    state, attempts = record.value, record.value["attempts"]
+    state = record.value
+    attempts = state["attempts"]
     if attempts < request.terms.attempts:
         return Begin(attempts + 1, record.revision)
     if state["state"] == "failed":
@@ -139,21 +144,21 @@ def _next(request: Request, record: Entry) -> Begin | Condemn:
 
 
 def running(request: Request, attempt: int) -> dict[str, Any]:
-    """The record while somebody runs it, and after a runner was lost."""
+    """Returns the record of a run, or of a lost runner."""
     return {"state": "running", "attempts": attempt, "input": request.digest}
 
 
 def done(request: Request, attempt: int, result: Any) -> dict[str, Any]:
-    """The record of a result."""
+    """Returns the record of a result."""
     return {"state": "done", "attempts": attempt, "input": request.digest, "result": result}
 
 
 def failed(request: Request, attempt: int, error: str) -> dict[str, Any]:
-    """The record of an attempt that has failed."""
+    """Returns the record of a failed attempt."""
     return {"state": "failed", "attempts": attempt, "input": request.digest, "error": error}
 
 
 def reason(error: BaseException) -> str:
-    """An error in a line or a few, whatever it is, as text that can be stored."""
+    """Returns any error as a few lines of text that can be stored."""
     shown = "".join(traceback.format_exception_only(error)).strip()[:_LONGEST_REASON]
     return shown.encode("utf-8", "backslashreplace").decode()

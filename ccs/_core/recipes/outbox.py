@@ -1,10 +1,10 @@
-"""Messages on their way into inboxes: as operations of one commit, bounded by guards."""
+"""Messages to send: operations of one commit, with guards that bound the inboxes."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ccs._core.checks import whole
+from ccs._core.checks import integer
 from ccs._core.codec import encode
 from ccs._core.commits.commit import Crowded, Guard, Operation, fewer_below, set_op
 from ccs._core.recipes.inbox import InboxPaths, inbox_paths
@@ -15,11 +15,11 @@ from ccs.errors import InboxFull, InvalidValue
 __all__ = ["INBOX_LIMIT", "Draft", "Outbox", "Posted"]
 
 INBOX_LIMIT = 10_000
-"""How many unacknowledged messages an inbox holds, unless a sender says otherwise."""
+"""How many unacknowledged messages an inbox holds by default."""
 
 
 class Draft(NamedTuple):
-    """A message as its sender gives it; `limit` bounds the inbox that it goes to."""
+    """A message as its sender gives it. `limit` bounds the inbox of `to`."""
 
     to: str
     content: Any
@@ -30,7 +30,7 @@ class Draft(NamedTuple):
 
 
 class Posted(NamedTuple):
-    """A message as an operation of a commit, with the bound of its inbox as a guard; ttl in milliseconds."""
+    """A message as an operation of a commit, with a guard that bounds its inbox. `ttl` in milliseconds."""
 
     id: str
     value: bytes
@@ -42,19 +42,21 @@ class Posted(NamedTuple):
 class Outbox:
     """The messages of one commit, in order, each counted against the bound of its inbox.
 
-    `token` makes their ids unique; each may take `most` bytes.
+    `token` makes their ids unique. Each may take `most` bytes.
     """
 
     def __init__(self, token: str, most: int) -> None:
-        self._token, self._most = token, most
+        self._token = token
+        self._most = most
         self._limits: dict[str, InboxFull] = {}
         self._counts: dict[str, int] = {}
         self.posted: list[Posted] = []
 
     def put(self, draft: Draft) -> Posted:
-        """Adds a message; `InvalidPath` and `InvalidValue` for what cannot be one."""
-        paths, value = inbox_paths(draft.to), encode(_message(draft), self._most)
-        limit = whole("limit", draft.limit, "how many messages the inbox may hold, at least one", 1)
+        """Adds a message. Raises `InvalidPath`, `InvalidValue`, `EncodingError` or `ValueTooLarge` for a bad draft."""
+        paths = inbox_paths(draft.to)
+        value = encode(_message(draft), self._most)
+        limit = integer("limit", draft.limit, "how many messages the inbox may hold, at least one", 1)
         ttl = None if draft.ttl is None else millis(draft.ttl)
         name = f"{self._token}-{len(self.posted)}"
         operation = set_op(paths.at("messages", name), value, ttl)
@@ -63,7 +65,7 @@ class Outbox:
         return posted
 
     def _room(self, paths: InboxPaths, limit: int) -> Guard:
-        # Guards are checked before the first write: the messages before this one count although they are not there yet.
+        # Guards are checked before the first write, so the earlier messages of this commit are subtracted here.
         prefix = paths.below("messages")
         before = self._counts.get(prefix, 0)
         self._counts[prefix] = before + 1
@@ -71,7 +73,7 @@ class Outbox:
         return fewer_below(prefix, max(0, limit - before))
 
     def refusal(self, crowded: Crowded) -> InboxFull | Crowded:
-        """Why the commit was refused, in the sender's words."""
+        """Returns the sender's error for a commit that was refused as an inbox is full."""
         return self._limits.get(crowded.prefix, crowded)
 
 

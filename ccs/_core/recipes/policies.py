@@ -1,11 +1,11 @@
-"""The policies of a context: which one a path has, and how a commit changes to heed them.
+"""The policies of a context: which one a path has, and how a commit is changed to follow it.
 
-They are entries below `@policies/`, one a pattern; of several that match a path the one set last holds. Every commit of
-a user names the revision of the newest policy that it heeds, and the commit script refuses it where that is another
-one by now. So what a client decides by the policies that it knows was decided by those that hold.
+They are entries below `@policies/`, one for each pattern. If several match a path, the one set last applies. Every commit
+of a user names the revision of the newest policy that it follows, and the commit script refuses it if another is the
+newest by then. So what a client decides by the policies that it knows is decided by those in force.
 
-A policy is enforced by guards: what must not be changed must not exist. A map is merged by the client, guarded by what
-it has read.
+A policy is enforced by guards: what must not be changed must not exist. A map is merged by the client, guarded by the
+revision that it read.
 """
 
 from __future__ import annotations
@@ -37,14 +37,19 @@ __all__ = [
 ]
 
 ROOT = "@policies"
-DEFAULT, REJECT, MERGE, WRITE_ONCE = POLICIES = ("last-write-wins", "reject", "merge", "write-once")
+DEFAULT = "last-write-wins"
+REJECT = "reject"
+MERGE = "merge"
+WRITE_ONCE = "write-once"
+POLICIES = (DEFAULT, REJECT, MERGE, WRITE_ONCE)
 
-# Operations that change a value, and those of them that look at none before they do.
-_CHANGING, _BLIND = frozenset("sdia"), frozenset("sd")
+# Operations that change a value, and those of them that do so without reading it.
+_CHANGING = frozenset("sdia")
+_BLIND = frozenset("sd")
 
 
 class Rule(NamedTuple):
-    """A policy and where it holds."""
+    """A policy and the pattern to which it applies."""
 
     pattern: str
     policy: str
@@ -52,13 +57,13 @@ class Rule(NamedTuple):
 
 
 class Policies(NamedTuple):
-    """What holds since the commit of that revision: the rules, the one set last first. Revision 0: none at all."""
+    """The rules in force since the commit of `revision`, the one set last first. Revision 0: none."""
 
     revision: int
     rules: Sequence[Rule]
 
     def of(self, path: str) -> str:
-        """The policy of a path; those of the system have none."""
+        """Returns the policy of a path. Paths of the system have the default."""
         if path[:1] == "@":
             return DEFAULT
         return next((rule.policy for rule in self.rules if rule.matcher.matches(path)), DEFAULT)
@@ -68,7 +73,7 @@ NO_POLICIES = Policies(0, ())
 
 
 class Plan(NamedTuple):
-    """A commit as some policies want it: guarded by what was `read` for it, and by what they `forbid` to change."""
+    """A commit changed to follow some policies: guarded by what was `read` for it, and by the `forbidden` paths."""
 
     asked: Commit
     commit: Commit
@@ -83,32 +88,39 @@ class Plan(NamedTuple):
         _, path, _, value = self.commit.operations[0]
         return value if isinstance(value, bytes) and path in {guard.path for guard in self.read} else None
 
-    def outrun(self, conflict: Conflict) -> bool:
-        """Whether only our own reading was too old: then it is planned again."""
-        lost = _of(conflict)
-        return lost in map(_named, self.read) and lost not in self._asked()
+    def may_retry(self, conflict: Conflict) -> bool:
+        """Returns whether only our own read was out of date, so that the commit can be planned again."""
+        guard = _guard_of(conflict)
+        return guard in map(_named, self.read) and guard not in self._asked()
 
-    def told(self, conflict: Conflict) -> Conflict:
-        """The conflict as users see it: it names the policy, unless a guard of their own had failed."""
+    def as_reported(self, conflict: Conflict) -> Conflict:
+        """Returns the conflict that users see: it names the policy, unless a guard of their own failed."""
         policy = self.forbidden.get(conflict.path)
-        if policy is None or conflict.expected or _of(conflict) in self._asked():
+        if policy is None or conflict.expected or _guard_of(conflict) in self._asked():
             return conflict
-        found = conflict.version, conflict.revision, conflict.agent
-        return Conflict(conflict.path, conflict.expected, *found, policy, conflict.guard)
+        return Conflict(
+            conflict.path,
+            conflict.expected,
+            conflict.version,
+            conflict.revision,
+            conflict.agent,
+            policy,
+            conflict.guard,
+        )
 
     def _asked(self) -> set[tuple[str, int]]:
         return {_named(guard) for guard in self.asked.guards}
 
 
 def check_policy(policy: str) -> str:
-    """The policy itself, if there is such a one."""
+    """Returns the policy. Raises `InvalidValue` if there is none of this name."""
     if policy not in POLICIES:
-        raise InvalidValue(f"{shown(policy)} is no policy; there are {', '.join(map(repr, POLICIES))}")
+        raise InvalidValue(f"{shown(policy)} is not a policy; there are {', '.join(map(repr, POLICIES))}")
     return policy
 
 
 def policies_in(entries: Mapping[str, RawEntry]) -> Policies:
-    """The policies that some entries tell, all those of a context."""
+    """Returns the policies of a context, given all their entries."""
     newest_first = sorted(entries.values(), key=lambda entry: entry.revision, reverse=True)
     rules = [_rule(**decode(entry.value)) for entry in newest_first]
     return Policies(newest_first[0].revision, rules) if rules else NO_POLICIES
@@ -119,7 +131,7 @@ def _rule(pattern: str, policy: str) -> Rule:
 
 
 def to_merge(policies: Policies, asked: Commit) -> list[str]:
-    """The paths that have to be read before a commit is planned: maps are to be merged into what is there."""
+    """Returns the paths to read before a commit is planned: those of maps that are merged into the present value."""
     return [
         path
         for kind, path, _, value in asked.operations
@@ -128,9 +140,9 @@ def to_merge(policies: Policies, asked: Commit) -> list[str]:
 
 
 def plan(policies: Policies, asked: Commit, found: Mapping[str, RawEntry | None], limit: int) -> Plan:
-    """The commit that was asked for as the policies want it; `found` is what was read at the paths `to_merge`.
+    """Returns a commit changed to follow the policies. `found` is what was read at the paths `to_merge`.
 
-    A merged value may take `limit` bytes: `ValueTooLarge` otherwise.
+    Raises `ValueTooLarge` if a merged value takes more than `limit` bytes.
     """
     read = [revision_guard(path, entry.revision if entry else 0) for path, entry in found.items()]
     forbidden = _forbidden(policies, asked)
@@ -142,7 +154,7 @@ def plan(policies: Policies, asked: Commit, found: Mapping[str, RawEntry | None]
 
 
 def _forbidden(policies: Policies, asked: Commit) -> dict[str, str]:
-    """The paths that must not exist for the commit to be made, each with the policy that says so."""
+    """Returns the paths that must not exist, each with the policy that forbids to change it."""
     guarded = {guard.path for guard in asked.guards if guard.kind in "vr"}
     forbidden = {}
     for kind, path, *_ in asked.operations:
@@ -163,5 +175,5 @@ def _named(guard: Guard) -> tuple[str, int]:
     return guard.path, guard.expected
 
 
-def _of(conflict: Conflict) -> tuple[str, int]:
+def _guard_of(conflict: Conflict) -> tuple[str, int]:
     return conflict.path, conflict.expected

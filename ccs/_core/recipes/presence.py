@@ -1,13 +1,13 @@
-"""Presence: how a member of a context is written down, and what an entry tells of one.
+"""Presence: the members of a context as entries.
 
-A member is an entry `@members/<id>` with a ttl that it renews. A renewal moves the deadline and is no commit, so when
-the member was last seen is its deadline less its ttl, which is why the entry holds that.
+A member is an entry `@members/<id>` with a ttl that it renews. A renewal moves the deadline without a commit, so a member
+was last seen at its deadline minus its ttl. Hence the entry holds the ttl.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from ccs.types import Entry, Member
@@ -19,24 +19,30 @@ EVERYBODY = f"{ROOT}/*"
 
 
 def written(role: str | None, ttl: int, meta: Any) -> dict[str, Any]:
-    """The value of a member's entry; its ttl in milliseconds."""
+    """Returns the value of a member's entry. `ttl` in milliseconds."""
     return {"role": role, "meta": meta, "ttl": ttl}
 
 
 def member_of(entry: Entry) -> Member:
-    """The member that an entry stands for."""
-    value, joined = entry.value, entry.created_at
-    # Deadlines are whole milliseconds: less its ttl, one may lie a little before the commit.
-    seen = max(joined, entry.expires_at - timedelta(milliseconds=value["ttl"])) if entry.expires_at else joined
-    return Member(entry.agent, value["role"], joined, seen, value["meta"], entry.path.removeprefix(f"{ROOT}/"))
+    """Returns the member of an entry."""
+    value = entry.value
+    name = entry.path.removeprefix(f"{ROOT}/")
+    return Member(entry.agent, value["role"], entry.created_at, _seen_at(entry), value["meta"], name)
+
+
+def _seen_at(entry: Entry) -> datetime:
+    if entry.expires_at is None:
+        return entry.created_at
+    # Deadlines are rounded to milliseconds, so this may be a little before the commit.
+    return max(entry.created_at, entry.expires_at - timedelta(milliseconds=entry.value["ttl"]))
 
 
 def members_in(entries: Mapping[str, Entry]) -> list[Member]:
-    """The members among some entries, who joined first first."""
+    """Returns the members among some entries, in the order in which they joined."""
     found = [member_of(entry) for path, entry in entries.items() if path.startswith(f"{ROOT}/")]
     return sorted(found, key=lambda member: (member.joined_at, member.id))
 
 
 def agents_in(entries: Mapping[str, Entry]) -> set[str]:
-    """The names of the agents that are members, each perhaps several times."""
+    """Returns the names of the agents among the members. One agent may be several members."""
     return {entry.agent for path, entry in entries.items() if path.startswith(f"{ROOT}/")}

@@ -1,4 +1,4 @@
-"""Records: models, dataclasses and named tuples. Whoever imports this loads pydantic."""
+"""Records: pydantic models, dataclasses and named tuples. Importing this loads pydantic."""
 
 from ccs._core.records.classes import is_restored
 from ccs._core.records.content import content, leaf_form

@@ -1,4 +1,4 @@
-"""Classes of records: their fields, and what becomes of these when a record is written and read. Decided once a class."""
+"""Classes of records: their fields, and how these are written and read. Decided once for each class."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ccs._core.values.record_kinds import is_record_class
 __all__ = ["READS_BY_NAME", "field_types", "is_hooked", "is_restored", "is_written_by_fields"]
 
 READS_BY_NAME: Final = "by_name" in signature(TypeAdapter.validate_python).parameters
-"""Whether pydantic can be told to read fields by their names, whatever their aliases are: since 2.11."""
+"""Whether pydantic can read fields by their names whatever their aliases are: since 2.11."""
 
 _BUILTINS: Final = (str, int, float, bytes, bytearray, dict, list, tuple, set, frozenset)
 
@@ -36,11 +36,11 @@ _HARMLESS: Final = {
     "validate_by_alias",
     "validate_by_name",
 }
-"""What a model's configuration may set without changing how exact values are read."""
+"""The settings of a model that do not change how exact values are read."""
 
 
 def field_types(cls: Any) -> dict[str, Any]:
-    """The declared types of the fields of a record, by name; raises what unresolved annotations raise."""
+    """Returns the declared types of a record's fields, by name. Raises what `get_type_hints` raises."""
     if issubclass(cls, BaseModel):
         return {name: _annotated(field) for name, field in cls.model_fields.items()}
     hints = get_type_hints(cls, include_extras=True)
@@ -57,7 +57,7 @@ def _annotated(field: FieldInfo) -> Any:
 
 
 def is_written_by_fields(cls: type) -> bool:
-    """Returns whether the records of a class are just their fields, and no code of the user's writes those in another way."""
+    """Returns whether the records of a class are just their fields, which no code of the user's writes in another way."""
     if issubclass(cls, BaseModel):
         return _is_model_of_fields(cls)
     marker = "_fields" if issubclass(cls, tuple) else "__dataclass_fields__"
@@ -76,7 +76,7 @@ def _is_model_of_fields(cls: type[BaseModel]) -> bool:
 
 
 def is_hooked(cls: type) -> bool:
-    """Returns whether a class that is no model tells pydantic how to handle it."""
+    """Returns whether a class that is not a model tells pydantic how to handle it."""
     return hasattr(cls, "__pydantic_config__") or hasattr(cls, "__get_pydantic_core_schema__")
 
 
@@ -89,7 +89,7 @@ def _hook(cls: type[BaseModel]) -> object:
 
 @lru_cache(maxsize=1024)
 def is_restored(cls: type) -> bool:
-    """Returns whether all records that the plan of a class takes are known to be read back equal."""
+    """Returns whether every record that the plan of a class accepts is known to be read back equal."""
     try:
         return all(map(_reads_as_declared, _with_all_inside(cls)))
     except (NameError, TypeError, ValueError, AttributeError, SyntaxError):  # annotations that cannot be resolved
@@ -114,7 +114,7 @@ def _records_in(type_: Any) -> set[type]:
 
 
 def _reads_as_declared(cls: type) -> bool:
-    """Returns whether pydantic reads exact values of the fields of a class as they are, and nothing else becomes of them."""
+    """Returns whether pydantic reads exact values of the fields of a class unchanged."""
     if issubclass(cls, BaseModel):
         return _model_reads_as_declared(cls)
     return issubclass(cls, tuple) or _dataclass_reads_as_declared(cls)
@@ -132,7 +132,7 @@ def _model_reads_as_declared(cls: type[BaseModel]) -> bool:
 
 
 def _is_read_by_name(cls: type[BaseModel]) -> bool:
-    """Returns whether a map of fields by name is read as such: no alias may be the name of another field."""
+    """Returns whether a map by field names is read by these: no alias may be the name of another field."""
     aliases = [alias for field in cls.model_fields.values() for alias in (field.alias, field.validation_alias) if alias]
     by_name = READS_BY_NAME or cls.model_config.get("populate_by_name") or not aliases
     return bool(by_name) and all(isinstance(alias, str) and alias not in cls.model_fields for alias in aliases)

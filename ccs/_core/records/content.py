@@ -1,8 +1,8 @@
-"""Records: pydantic models, dataclasses and named tuples, which are stored as what is in them and read with `type=`.
+"""The content of records: pydantic models, dataclasses and named tuples, which are read with `type=`.
 
-What is stored is the map of a record's fields by name (a named tuple: the list of them), and the promise is that
-reading it as the record's own class gives an equal record. Where `plans` is sure of that, it has written the
-record. All others are written here, the long way, and `read_back` holds them to the promise.
+A record is stored as the map of its fields by name (a named tuple: as their list). Reading that as the record's class
+must give an equal record. If `plans` is sure of it, it writes the record. All others are written here, and `read_back`
+tests that they are read back equal.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["content", "leaf_form", "parts"]
 
 
 def content(record: Any) -> Any:
-    """What is in a record, as pydantic dumps it, or by its fields; what is inside of them is left as it is."""
+    """Returns the fields of a record, as pydantic dumps it or by name. What is inside the fields is not converted."""
     if isinstance(record, BaseModel):
         return _dumped(record)
     if isinstance(record, tuple):
@@ -32,16 +32,17 @@ def content(record: Any) -> Any:
 
 
 def _dumped(record: BaseModel) -> Any:
-    try:  # round_trip: without computed fields, which a model need not accept. What warnings tell, `confirm` finds.
+    # round_trip leaves out computed fields, which a model need not accept. `confirm` finds what warnings would report.
+    try:
         return record.model_dump(mode="python", by_alias=False, round_trip=True, warnings=False)
     except (ValueError, TypeError) as error:
         raise Refused(type(record).__name__, f"pydantic cannot dump it: {error}") from error
 
 
 def leaf_form(value: object) -> Any:
-    """The form in which a value that msgpack does not hold stands inside a record: the one that pydantic gives it in JSON.
+    """Returns the form in which a value that msgpack cannot hold is stored inside a record: the one it has in JSON.
 
-    A secret has none (it is masked), nor has what can be read only once, or a class.
+    Raises `Refused` for a secret (pydantic masks it), a class, and what can be read only once.
     """
     if hasattr(type(value), "get_secret_value"):
         refuse(value, "it would be stored masked; store what you mean to share")
@@ -58,11 +59,11 @@ def _items_or_json(value: object) -> Any:
         return dict(value)
     if isinstance(value, Collection):
         return list(value)
-    return to_jsonable_python(value, fallback=str)  # whether a text is enough, reading it back shows
+    return to_jsonable_python(value, fallback=str)  # reading it back shows whether a text is enough
 
 
 def parts(record: Any) -> dict[str, Any]:
-    """All that makes a record what it is, private attributes and extras included; cached properties do not count."""
+    """Returns all state of a record, private attributes and extras included, cached properties excluded."""
     if isinstance(record, BaseModel):
         return _parts_of_model(record)
     if isinstance(record, tuple):

@@ -1,8 +1,8 @@
-"""How the records of a class are written, decided once a class: by a plan, a function for each field made from its type.
+"""Plans: how the records of a class are written, decided once for each class. A plan has a writer for each field's type.
 
-A plan takes exactly the values that pydantic is known to read back as they are, and raises `Unsure` for any other. A class
-that is more than its fields, or not understood here, has none. What is unsure is written the long way, and compared with
-what is read back. So a plan only saves time: what it does not know, it leaves alone.
+A plan accepts exactly the values that pydantic is known to read back unchanged, and raises `Unsure` for any other. A
+class that is more than its fields, or not understood here, has no plan. A record without one is written by the walk of
+`codec`, and compared with what is read back. So a plan only saves time.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _Writer = Callable[[Any], Any]
 
 
 class Unsure(Exception):
-    """This record has no plan, or does not hold exactly what it declares: write it the long way."""
+    """This record has no plan, or does not hold exactly what its class declares."""
 
 
 def planned(record: Any) -> Any:
-    """What the packer takes for a record, field by field; raises `Unsure` unless all of it is exactly as declared."""
+    """Returns what the packer takes for a record. Raises `Unsure` unless its fields hold exactly what is declared."""
     cls: type = type(record)
     plan = _plan(cls) or _unsure()
     try:
@@ -58,36 +58,37 @@ def _plan(cls: type) -> _Writer | None:
 
 
 def _fields_plan(cls: type, types: dict[str, Any]) -> _Writer | None:
-    steps = [(name, writer) for name, writer in zip(types, map(_writer, types.values()), strict=True) if writer]
-    if len(steps) < len(types):
+    found = {name: _writer(type_) for name, type_ in types.items()}
+    writers = [(name, writer) for name, writer in found.items() if writer]
+    if len(writers) < len(types):
         return None
     if issubclass(cls, tuple):
-        return _fixed_tuple([writer for _, writer in steps], cls)
-    return _dict_plan(cls, steps) if cls.__dictoffset__ else _slots_plan(cls, steps)
+        return _fixed_tuple([writer for _, writer in writers], cls)
+    return _dict_plan(cls, writers) if cls.__dictoffset__ else _slots_plan(cls, writers)
 
 
-def _dict_plan(cls: type, steps: list[tuple[str, _Writer]]) -> _Writer:
+def _dict_plan(cls: type, writers: list[tuple[str, _Writer]]) -> _Writer:
     def write(record: Any) -> Any:
         if type(record) is not cls:
             raise Unsure
         held = record.__dict__
-        if len(held) != len(steps):
+        if len(held) != len(writers):
             raise Unsure
-        return {name: writer(held[name]) for name, writer in steps}
+        return {name: writer(held[name]) for name, writer in writers}
 
     return write
 
 
-def _slots_plan(cls: type, steps: list[tuple[str, _Writer]]) -> _Writer:
+def _slots_plan(cls: type, writers: list[tuple[str, _Writer]]) -> _Writer:
     def write(record: Any) -> Any:
         if type(record) is not cls:
             raise Unsure
-        return {name: writer(getattr(record, name)) for name, writer in steps}
+        return {name: writer(getattr(record, name)) for name, writer in writers}
 
     return write
 
 
-# Writers for declared types: None where the type is not understood.
+# Writers for declared types: None if the type is not understood.
 
 
 def _writer(type_: Any) -> _Writer | None:
@@ -212,7 +213,7 @@ def _fixed_tuple(writers: list[_Writer], cls: type) -> _Writer:
 
 
 def _union(choices: tuple[Any, ...]) -> _Writer | None:
-    """None leaves what stands beside it alone. Of exact scalars each is read as itself, but for Decimal before pydantic 2.8."""
+    """An optional type, or exact scalars: pydantic reads each as itself, except a Decimal before pydantic 2.8."""
     others = [choice for choice in choices if choice is not NoneType]
     if len(others) == 1:
         return _optional(_writer(others[0]))
@@ -236,7 +237,7 @@ _CONTAINERS: Final[dict[Any, Callable[[tuple[Any, ...]], _Writer | None]]] = {
 }
 
 
-# Writers for values: each takes one exact type.
+# Writers for values: each accepts one exact type.
 
 
 def _as_it_is(type_: type) -> _Writer:
@@ -266,7 +267,7 @@ def _text(value: Any) -> Any:
 
 
 def _finite(value: Any) -> Any:
-    if type(value) is not Decimal or not value.is_finite():  # pydantic reads no NaN as a Decimal
+    if type(value) is not Decimal or not value.is_finite():  # pydantic does not read NaN as a Decimal
         raise Unsure
     return WRITERS[Decimal](value)
 
@@ -284,7 +285,7 @@ def _any_scalar(value: Hashable) -> Any:
 
 
 def _any(value: Any) -> Any:
-    """Without a declared type, what a plain read gives is what comes back."""
+    """Without a declared type, a value comes back as it is read without `type=`."""
     if type(value) is list:
         return [_any(item) for item in value]
     if type(value) is dict:

@@ -1,4 +1,4 @@
-"""What is stored of a record is read back before it is sent, and compared: what would come back as less is refused."""
+"""Reads back what is about to be stored of a record, and compares: a record that would come back as less is refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ccs._core.records.content import parts
 from ccs._core.records.plans import Unsure, planned
 from ccs._core.records.validation import read
 from ccs._core.values.record_kinds import is_record
-from ccs._core.values.refusals import Refused, advice, key_step, refuse
+from ccs._core.values.refusals import Refused, advice, key_subscript, refuse
 from ccs._core.values.scalars import is_numpy_scalar
 from ccs._core.values.subclasses import BASES, attributes
 
@@ -19,21 +19,21 @@ __all__ = ["confirm"]
 
 
 class _Missing:
-    """Stands for what was not read."""
+    """Marks what was not read."""
 
 
 _MISSING: Final = _Missing()
 
 
 def confirm(record: Any, stored: object, stored_form: Callable[[Any], bytes], plan: object = None) -> None:
-    """Raises `Refused` unless what is `stored` for a record is read as an equal one; the place is that of the difference.
+    """Raises `Refused`, with the location of the difference, unless `stored` is read as a record equal to this one.
 
-    Where `plan` is what the plan of its class wrote, one that is written alike is equal, which saves the comparison.
+    With `plan`, what the plan of its class wrote: a record with the same plan is equal, which saves the comparison.
     """
     cls = type(record)
     try:
         back = read(stored, cls, stored_form)
-    except Exception as error:  # a validator may raise anything
+    except Exception as error:  # a user's validator may raise anything
         raise Refused(cls.__name__, f"it could not be read with type={cls.__name__}: {error}") from error
     if type(back) is not cls or plan is None or plan != _planned(back):
         _compare(record, back)
@@ -76,7 +76,7 @@ def _compare_maps(value: dict[Any, Any], back: Any) -> None:
         try:
             _compare(item, back.get(key, _MISSING))
         except Refused as refused:
-            refused.where.append(key_step(key))
+            refused.where.append(key_subscript(key))
             raise
 
 
@@ -98,7 +98,7 @@ def _compare_leaves(value: Any, back: Any) -> None:
 
 
 _ORDINARY: Final = {str, int, float, bool, bytes, NoneType}
-"""What is compared at once, as most leaves are of these types."""
+"""The types of most leaves, which are compared at once."""
 
 _COMPARISONS: Final[dict[type, Callable[[Any, Any], None]]] = {
     **dict.fromkeys((*BASES, bool, NoneType), _compare_leaves),
@@ -109,13 +109,13 @@ _COMPARISONS: Final[dict[type, Callable[[Any, Any], None]]] = {
 
 
 def _is_equal(value: Any, back: Any) -> bool:
-    """A type that is no relative of a builtin may call itself equal to anything, so it has to come back as the same type."""
+    """Returns whether two leaves are equal. An unrelated type may claim to equal anything, so its type must be the same."""
     if type(value) is not type(back) and not (isinstance(value, tuple(BASES)) or is_numpy_scalar(value)):
         return False
     try:
         same = value == back
         return bool(same.all() if hasattr(same, "all") else same) or bool(value != value and back != back)  # NaN
-    except Exception:  # noqa: BLE001 - whatever a type of the user's raises, it does not say that they are equal
+    except Exception:  # noqa: BLE001 - a user's type may raise anything, and then the two are not known to be equal
         return False
 
 

@@ -1,4 +1,4 @@
-"""Values as the types that their readers ask for, by pydantic."""
+"""Reads values as the types that callers ask for, by pydantic."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ccs.errors import InvalidValue
 
 __all__ = ["read"]
 
-# Maps are read by field names, and by aliases too, as other programs may write them.
+# Maps are read by field names, and also by aliases, which other programs may write.
 _NAMED: Final[dict[str, Any]] = {"by_alias": True, "by_name": True} if READS_BY_NAME else {}
 
 _NOTHING: Final = object()
 
 
 def read(value: object, type_: Any, stored_form: Callable[[Any], bytes]) -> Any:
-    """The value as pydantic reads it for `type_` (a model, `list[Model]`, …); `InvalidValue` if it does not fit.
+    """Returns the value as pydantic reads it for `type_` (a model, …). Raises `InvalidValue` if it does not fit.
 
-    A strict type asks for tuples, enums and more that no stored value is. A looser reading will do for it, provided
-    its `stored_form` is just this value: then nothing was converted but what storing had converted before.
+    A strict type asks for tuples, enums and more that no stored value is. It is then read in lax mode, and the result
+    accepted if its `stored_form` is exactly this value: so only what storing had converted was converted back.
     """
     try:
         return _adapter(type_).validate_python(value, **_NAMED)
@@ -35,22 +35,22 @@ def read(value: object, type_: Any, stored_form: Callable[[Any], bytes]) -> Any:
         raise InvalidValue(f"the value does not fit {_name(type_)}: {_first(error)}") from error
     except PydanticUserError as error:
         reason = error.message.partition("\n")[0]
-        raise InvalidValue(f"{_name(type_)} is no type that pydantic can validate: {reason}") from error
+        raise InvalidValue(f"{_name(type_)} is not a type that pydantic can validate: {reason}") from error
 
 
 def _read_loosely(value: object, type_: Any, stored_form: Callable[[Any], bytes]) -> Any:
     try:
         loose = _adapter(type_).validate_python(value, strict=False, **_NAMED)
         return loose if stored_form(loose) == stored_form(value) else _NOTHING
-    except (ValueError, TypeError):  # it does not fit at all, or it cannot be stored
+    except (ValueError, TypeError):  # it does not fit, or it cannot be stored
         return _NOTHING
 
 
 def _adapter(type_: Any) -> TypeAdapter[Any]:
     try:
         return _made(type_)
-    except (KeyError, IndexError, SyntaxError, UnicodeError) as error:  # of what pydantic took for a type, and is none
-        raise InvalidValue(f"{_name(type_)!r} is no type that pydantic can validate") from error
+    except (KeyError, IndexError, SyntaxError, UnicodeError) as error:  # for some things that are not types
+        raise InvalidValue(f"{_name(type_)!r} is not a type that pydantic can validate") from error
 
 
 def _made(type_: Any) -> TypeAdapter[Any]:
@@ -62,7 +62,7 @@ def _made(type_: Any) -> TypeAdapter[Any]:
 
 @lru_cache(maxsize=256)
 def _cached_adapter(type_: Any, spelling: str) -> TypeAdapter[Any]:
-    # The spelling tells A | B from B | A: they are equal, but where a value fits both, the first one wins.
+    # The spelling tells A | B from B | A: they are equal, but if a value fits both, the first one wins.
     return TypeAdapter(type_)
 
 

@@ -1,4 +1,4 @@
-"""How maps are put together: a patch by RFC 7396, and one map merged into another."""
+"""Merging maps: a patch by RFC 7396, and one map into another."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["merge_maps", "merge_patch"]
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
-    """The target with the patch applied: None removes a key, maps merge key by key, anything else replaces."""
+    """Returns the target with the patch applied: None removes a key, maps merge key by key, anything else replaces."""
     if not isinstance(patch, Mapping):
         return patch
     merged = dict(target) if isinstance(target, Mapping) else {}
@@ -22,7 +22,7 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 
 def merge_maps(target: Any, value: Any) -> Any:
-    """The value set onto the target: maps merge key by key at every depth, anything else replaces, None like the rest."""
+    """Returns the target with the value merged in: maps merge key by key at every depth, anything else replaces."""
     if not isinstance(target, Mapping) or not isinstance(value, Mapping):
         return value
     return {**target, **{key: merge_maps(target.get(key), each) for key, each in value.items()}}

@@ -1,4 +1,4 @@
-"""Which values are records. Asked of every value that is no builtin type, so it must not load pydantic."""
+"""Which values are records. Called for every value that is not of a builtin type, so it must not load pydantic."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ def is_record_class(cls: type) -> bool:
 
 
 def is_model_class(cls: type) -> bool:
-    """Returns whether a class is a pydantic model. There is none before its program has imported pydantic."""
+    """Returns whether a class is a pydantic model. None is, before the program has imported pydantic."""
     model = getattr(sys.modules.get("pydantic"), "BaseModel", None)
     return model is not None and issubclass(cls, model)

@@ -1,4 +1,4 @@
-"""Scalars that msgpack does not know, as its extension types: the table at the top of `codec` is the format."""
+"""Scalars that msgpack does not know, as extension types. The table at the top of `codec` is the format."""
 
 from __future__ import annotations
 
@@ -16,24 +16,31 @@ from ccs._core.values.refusals import Refused, refuse
 
 __all__ = ["READERS", "WRITERS", "from_numpy", "is_numpy_scalar", "numpy_number", "write_integer", "write_text"]
 
-_BIG_INT, _DATETIME, _UUID, _DECIMAL = 1, 2, 3, 4  # 5 is a set, which the codec itself knows
-_DATE, _TIME, _TIMEDELTA, _ZONED = 6, 7, 8, 9
+# Code 5 is a set: see `codec`.
+_BIG_INT: Final = 1
+_DATETIME: Final = 2
+_UUID: Final = 3
+_DECIMAL: Final = 4
+_DATE: Final = 6
+_TIME: Final = 7
+_TIMEDELTA: Final = 8
+_ZONED: Final = 9
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 _SECOND_FOLD: Final = "[_fold=1]"
 
-# Writing: what the packer takes for a value.
+# Writing: each function returns what the packer takes for a value.
 
 
 def write_integer(value: int) -> int | ExtType:
-    """An int as it is, or as an extension where msgpack has no room for it."""
+    """Returns an int unchanged, or as an extension if it is too large for msgpack."""
     if -(2**63) <= value < 2**64:
         return value
     return ExtType(_BIG_INT, _signed(value))
 
 
 def write_text(value: str) -> str:
-    """A str as it is, unless UTF-8 cannot carry it."""
+    """Returns a str unchanged. Raises `Refused` if it has no UTF-8 form."""
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -70,7 +77,7 @@ def _fold(value: datetime | time) -> str:
 
 
 def _check_offset(what: str, offset: timedelta | None) -> None:
-    if offset is not None and offset.microseconds:  # fromisoformat loses an offset that is all fraction
+    if offset is not None and offset.microseconds:  # fromisoformat loses an offset of less than a second
         raise Refused(what, "its UTC offset has a fraction of a second; use .astimezone(timezone.utc)")
 
 
@@ -90,7 +97,7 @@ def _decimal(value: Decimal) -> ExtType:
     return ExtType(_DECIMAL, Decimal.__str__(value).encode())
 
 
-WRITERS: Final[dict[type, Callable[[Any], ExtType]]] = {  # a datetime is a date too, so it comes first
+WRITERS: Final[dict[type, Callable[[Any], ExtType]]] = {  # datetime is a subclass of date, so it comes first
     datetime: _datetime,
     date: _date,
     time: _time,
@@ -100,7 +107,7 @@ WRITERS: Final[dict[type, Callable[[Any], ExtType]]] = {  # a datetime is a date
 }
 
 
-# Reading: any payload, also a hostile one, gives a value or a ValueError, a TypeError or an ArithmeticError.
+# Reading: any payload, also a hostile one, gives a value, or raises ValueError, TypeError or ArithmeticError.
 
 
 def _read_zoned(payload: bytes) -> datetime:
@@ -113,7 +120,7 @@ def _read_zoned(payload: bytes) -> datetime:
     if zone is None:
         return moment
     local = moment.replace(tzinfo=zone, fold=int(tags == _SECOND_FOLD))
-    # Where the rules of the zone have changed since, the moment stands, and not the time of day.
+    # If the rules of the zone have changed since, the instant is kept, not the local time.
     return local if local.utcoffset() == moment.utcoffset() else moment.astimezone(zone)
 
 
@@ -125,7 +132,7 @@ def _read_time(payload: bytes) -> time:
 def _zone(key: str) -> ZoneInfo | None:
     try:
         return ZoneInfo(key)
-    except (KeyError, ValueError, OSError):  # it is not installed here, or no zone at all
+    except (KeyError, ValueError, OSError):  # not installed here, or not a zone
         return None
 
 
@@ -145,17 +152,17 @@ READERS: Final[dict[int, Callable[[bytes], Any]]] = {
 }
 
 
-# numpy is an extra: its scalars exist only where somebody has imported it.
+# numpy is an extra: its scalars exist only in a program that has imported it.
 
 
 def is_numpy_scalar(value: object) -> bool:
-    """Returns whether a value is a scalar of numpy."""
+    """Returns whether a value is a numpy scalar."""
     generic = getattr(sys.modules.get("numpy"), "generic", None)
     return generic is not None and isinstance(value, generic)
 
 
 def from_numpy(value: Any) -> Any:
-    """The value of Python's own types that a scalar of numpy is, if there is one; any other value as it is."""
+    """Returns a numpy scalar as a value of Python's own types, and any other value unchanged."""
     return value.item() if is_numpy_scalar(value) else value
 
 
@@ -167,7 +174,7 @@ _NO_NUMBERS: Final = {
 
 
 def numpy_number(value: Any) -> bool | int | float:
-    """The number that a scalar of numpy is; refused if it is none, or one that Python's float cannot hold."""
+    """Returns a numpy scalar as a Python number. Raises `Refused` if it is not a number, or a float cannot hold it."""
     kind = value.dtype.kind
     if kind in "biu":
         return value.item()  # type: ignore[no-any-return]  # bool, signed and unsigned

@@ -1,7 +1,7 @@
-"""Subclasses of builtin types: stored as their base, if that is the same value, and refused if they hold more.
+"""Instances of subclasses of builtin types: stored as their base, or refused if they hold more than that.
 
-What they add in behaviour (a default factory, methods) is no part of the value. What they add in attributes is, and so
-is what makes them differ from their base, such as the nanoseconds of pandas.
+Added behaviour (a default factory, methods) is not part of the value. Added attributes are, and so is what makes the
+instance differ from its base, such as the nanoseconds of pandas.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TIMES: Final = (datetime, date, time, timedelta)
 
 
 def as_base(value: Any, base: type) -> Any:
-    """What the packer takes for an instance of a subclass of `base`."""
+    """Returns what the packer takes for an instance of a subclass of `base`. Raises `Refused` if it holds more."""
     more = attributes(value, base)
     if more:
         shown = ", ".join(sorted(more)[:3])
@@ -35,7 +35,7 @@ def as_base(value: Any, base: type) -> Any:
 
 
 def attributes(value: Any, base: type = object) -> dict[str, Any]:
-    """The attributes that an object holds itself, in its dict or in slots, without those of `base`."""
+    """Returns the attributes in an object's own dict and slots, without those of `base`."""
     state = object.__getstate__(value)
     if getattr(value, "__dict__", None) is value:  # a dict whose items are its attributes
         return {}
@@ -45,12 +45,12 @@ def attributes(value: Any, base: type = object) -> dict[str, Any]:
 
 
 def _is_own(name: str, base: type) -> bool:
-    # The times of pandas keep in private attributes what they have computed.
+    # The times of pandas cache computed values in private attributes.
     return name in getattr(base, "__slots__", ()) or (name.startswith("_") and base in _TIMES)
 
 
 def _of_kin(value: Any, plain: Any) -> Any:
-    """The plain moment or duration that a value of a subclass is, unless that has a finer unit, as those of pandas."""
+    """Returns the packed form of `plain`, the same time or duration. Raises `Refused` if the value has a finer unit."""
     if value == plain:
         return WRITERS[type(plain)](plain)
     raise Refused(type(value).__name__, f"no {type(plain).__name__} is equal to it; round it to microseconds")
@@ -77,7 +77,7 @@ def _timedelta(value: timedelta) -> Any:
     return _of_kin(value, timedelta(value.days, value.seconds, value.microseconds))
 
 
-BASES: Final[dict[type, Callable[[Any], Any]]] = {  # a datetime is a date too, so it comes first
+BASES: Final[dict[type, Callable[[Any], Any]]] = {  # datetime is a subclass of date, so it comes first
     str: lambda value: write_text(str.__str__(value)),
     int: lambda value: write_integer(int.__pos__(value)),
     float: float.__pos__,

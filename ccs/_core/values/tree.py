@@ -9,7 +9,7 @@ __all__ = ["nest"]
 
 
 def nest(items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Nested maps by segment; where a path has both a value and paths below it, its value stands under `""`."""
+    """Returns nested maps by segment. If a path has both a value and paths below it, its value is under `""`."""
     root: _Node = _Node()
     for path, value in items:
         node = root

@@ -54,7 +54,9 @@ class Listener:
     def open(self) -> None:
         """Starts the thread. Raises `Misuse` in a handler that interrupts this: a thread can be started only once."""
         refuse_interrupter(self.open)
-        if self._thread is None:  # not earlier: since Python 3.13 a thread made before a fork cannot be started after it
+        if (
+            self._thread is None
+        ):  # not earlier: since Python 3.13 a thread made before a fork cannot be started after it
             self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="ccs listener", daemon=True)
         if self._thread.ident is None:  # else an earlier call was interrupted here
             self._thread.start()

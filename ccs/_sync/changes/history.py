@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ccs._core.checks import whole
+from ccs._core.checks import integer
 from ccs._core.commits.journal import (
     MALFORMED,
     Cursor,
@@ -33,7 +33,7 @@ class History:
     def __init__(self, place: Place, matcher: Matcher, since: int | None, until: int | None, limit: int | None) -> None:
         for name, value in (("since", since), ("until", until), ("limit", limit)):
             if value is not None:
-                whole(name, value, "a number that is not negative, or None")
+                integer(name, value, "a number that is not negative, or None")
         self._place = place
         self._matcher = matcher
         self._since = since

@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Any, Self
 
 from ccs._core.changes.mailbox import Mailbox
-from ccs._core.checks import whole
+from ccs._core.checks import integer
 from ccs._core.codec import decode
 from ccs._core.commits.calls import entries_call
 from ccs._core.commits.entry import to_entry
@@ -78,7 +78,7 @@ class Watch(Local):
         if initial and since is not None:
             raise InvalidValue("initial=True starts from the present: since cannot be given with it")
         if since is not None:
-            whole("since", since, "a revision, or 0 for everything")
+            integer("since", since, "a revision, or 0 for everything")
         self._engine = engine
         self._address = address
         self._patterns = patterns
@@ -88,8 +88,8 @@ class Watch(Local):
         self._opening = engine.opening
         self._listener = engine.opening.listener
         self._signal = self._listener.signal()
-        most = whole("buffer", buffer, "how many changes to hold")
-        most_bytes = whole("buffer_bytes", buffer_bytes, "how many bytes of changes to hold")
+        most = integer("buffer", buffer, "how many changes to hold")
+        most_bytes = integer("buffer_bytes", buffer_bytes, "how many bytes of changes to hold")
         self._mailbox = Mailbox(self._matcher, max(1, most), max(1, most_bytes), self._signal.set)
         self._queue: deque[tuple[Any, Cursor | None]] = deque()
         self._read = self._handed = Cursor(since or 0)
@@ -370,7 +370,7 @@ class Watch(Local):
             raise ContextGone(self._address)
         try:
             changes = self._changed(record)
-            outcome = _outcome(record.steps[0].after) if record.finishes else self._outcome
+            outcome = _outcome(record.operations[0].after) if record.finishes else self._outcome
         except MALFORMED as error:
             raise HistoryDamaged(self._address, record.revision) from error
         self._finished = record.finishes

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from ccs._compat import Work
-from ccs._core.checks import whole
+from ccs._core.checks import integer
 from ccs._core.codec import decode
 from ccs._core.commits.commit import revision_guard
 from ccs._core.commits.entry import RawEntry
@@ -84,7 +84,7 @@ class Episodic(Local):
             >>> [episode.description for episode in task.episodic.recent()]
             ['Read the report', 'Searched the web']
         """
-        most = None if max_entries is None else whole("max_entries", max_entries, "how many to keep, at least 1", 1)
+        most = None if max_entries is None else integer("max_entries", max_entries, "how many to keep, at least 1", 1)
         value = {"description": text_of(description, "description"), "metadata": map_of(metadata, "metadata")}
         chosen = episode_id(time.time_ns(), secrets.token_hex(4)) if id is None else id
         deadline = None if ttl is None else millis(ttl)
@@ -101,7 +101,7 @@ class Episodic(Local):
 
         All callers in this store get the same objects: do not change their metadata.
         """
-        count = whole("limit", limit, "how many, at least 1", 1)
+        count = integer("limit", limit, "how many, at least 1", 1)
         first = "" if since is None else f"{EPISODES}/{stamp(since)}"
 
         def latest(table: Timeline, now: int) -> builtins.list[Episode]:
@@ -117,7 +117,7 @@ class Episodic(Local):
         >>> [(match.content, match.score) for match in task.episodic.recall_similar([1, 0], 1)]
         [('Compared frameworks', 1.0)]
         """
-        count = whole("top_k", top_k, "how many, at least 1", 1)
+        count = integer("top_k", top_k, "how many, at least 1", 1)
         query = self._embeddings.query(text_or_embedding)
 
         def nearest(table: Timeline, now: int) -> builtins.list[tuple[float, Kept]]:
@@ -154,7 +154,7 @@ class Episodic(Local):
         Generated ids are in the order of recording. For the next page, give the last id of this one as `after`, even if
         that episode has been forgotten since.
         """
-        count = whole("limit", limit, "how many, at least 1", 1)
+        count = integer("limit", limit, "how many, at least 1", 1)
         if after is not None:
             system_path(EPISODES, after)
 

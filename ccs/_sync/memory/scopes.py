@@ -10,11 +10,11 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from ccs._compat import Caller
-from ccs._core.checks import whole
+from ccs._core.checks import integer
 from ccs._core.codec import decode, validate
 from ccs._core.commits.entry import parse_entry
 from ccs._core.commits.queries import last_of
-from ccs._core.memory.scopes import MEMORY_SCOPES, memory_event, said_since
+from ccs._core.memory.scopes import MEMORY_SCOPES, changes_after, memory_event
 from ccs._core.names.address import check_path, id_of
 from ccs._core.shown import shown
 from ccs._core.times import Duration
@@ -91,10 +91,10 @@ class Memory(Local):
         They reach as far back as the journals, or, with `since`, begin after that revision or moment.
         """
         if limit is not None:
-            whole("limit", limit, "how many at most, or None")
+            integer("limit", limit, "how many at most, or None")
         events: list[MemoryEvent] = []
         for name, entries in self._named(scope).items():
-            changes = said_since(entries.history(*patterns), since)
+            changes = changes_after(entries.history(*patterns), since)
             events += [memory_event(change, name, id_of(change.context)) for change in changes]
         return sorted(events, key=lambda event: event.revision)[:limit]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ccs._compat import Work
-from ccs._core.checks import real, whole
+from ccs._core.checks import integer, real
 from ccs._core.codec import encode
 from ccs._core.commits.commit import Guard, Operation, revision_guard, set_op, version_guard
 from ccs._core.memory.filters import having, some_of
@@ -125,7 +125,7 @@ class Semantic(Local):
             >>> task.semantic.query([1, 0], where={"about": {"$nin": ["ants", "redis"]}})
             []
         """
-        count = whole("top_k", top_k, "how many matches, at least 1", 1)
+        count = integer("top_k", top_k, "how many matches, at least 1", 1)
         least = -math.inf if min_score is None else real("min_score", min_score, "a number", -math.inf, math.inf)
         query = self._embeddings.query(text_or_embedding)
         accept = having(where)

@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from ccs._compat import sleep
-from ccs._core.checks import whole
+from ccs._core.checks import integer
 from ccs._core.commits.calls import entries_call, page_call
 from ccs._core.commits.commit import delete_op, revision_guard
 from ccs._core.commits.entry import RawEntry
@@ -79,7 +79,7 @@ def _remove(place: Place, memories: Mapping[str, RawEntry]) -> None:
 
 def listed(place: Place, root: str, limit: int, after: str | None, accept: Accept | None = None) -> list[Kept]:
     """Returns at most `limit` memories of a kind that are accepted, in the order of their paths, after an id."""
-    wanted = whole("limit", limit, "how many, at least 1", 1)
+    wanted = integer("limit", limit, "how many, at least 1", 1)
     last: str | None = "" if after is None else system_path(root, after)
     found: list[Kept] = []
     while last is not None and len(found) < wanted:

@@ -7,7 +7,7 @@ import time
 from functools import partial
 
 from ccs._core.names.pattern import escape
-from ccs._core.recipes.agreement import Ballot, next_step
+from ccs._core.recipes.agreement import Ballot, next_action
 from ccs._core.recipes.presence import EVERYBODY, agents_in
 from ccs._sync.changes.watch_kinds import Picture
 from ccs._sync.engine import Engine
@@ -37,7 +37,7 @@ def agree(entries: Entries, ballot: Ballot) -> Decision:
 
     def decide(picture: Picture) -> Decision:
         while True:
-            step = next_step(ballot, picture.entries, seen)
+            step = next_action(ballot, picture.entries, seen)
             if isinstance(step, Decision):
                 return step
             # No deadline here: the time limit is an entry that expires by the server's clock, and that wakes all parties.

@@ -8,9 +8,9 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 
-from ccs._compat import whole
+from ccs._compat import shielded
 from ccs._core.names.pattern import escape
-from ccs._core.recipes.barrier import Arrival, arrival_at, arrivals_in, check_parties, is_open, next_step, withdrawal
+from ccs._core.recipes.barrier import Arrival, arrival_at, arrivals_in, check_parties, is_open, next_action, withdrawal
 from ccs._core.recipes.lease import Lease
 from ccs._core.times import Duration, seconds
 from ccs._log import logger
@@ -40,7 +40,7 @@ class Barrier:
         try:
             self._pass(time.monotonic() + self._timeout)
         except TimeoutError:
-            if whole(self._withdraw):
+            if shielded(self._withdraw):
                 raise TimeoutError(self._missed()) from None
         except BaseException as error:
             self._give_up(error)
@@ -58,7 +58,7 @@ class Barrier:
                 if is_open(barrier):
                     return
                 self._renew(picture.entries)
-                take_step(self._place, picture, next_step(self._arrival, picture.entries), deadline)
+                take_step(self._place, picture, next_action(self._arrival, picture.entries), deadline)
 
         act_on_picture(self._place, (root, f"{root}/**"), come, deadline)
 
@@ -92,7 +92,7 @@ class Barrier:
 
     def _give_up(self, error: BaseException) -> None:
         try:
-            whole(self._withdraw)
+            shielded(self._withdraw)
         except CCSError as problem:
             name = self._arrival.name
             logger.info("an arrival at %r stays until its lease expires: %s (after %r)", name, problem, error)

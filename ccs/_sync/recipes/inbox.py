@@ -12,12 +12,12 @@ from contextlib import contextmanager, suppress
 from weakref import WeakKeyDictionary
 
 from ccs._core.changes.mailbox import Mailbox
-from ccs._core.checks import whole
+from ccs._core.checks import integer
 from ccs._core.commits.commit import revision_guard
+from ccs._core.recipes.guarded_commit import GuardedCommit
 from ccs._core.recipes.inbox import (
     Desk,
     InboxPaths,
-    Move,
     Offer,
     burying,
     dead_letter,
@@ -102,7 +102,7 @@ class Inbox(Local):
         self._place = entries.place
         self._paths = inbox_paths(role)
         self._lease = millis(lease, "lease")
-        self._tries = whole("attempts", attempts, "how often to deliver a message, at least once", 1)
+        self._tries = integer("attempts", attempts, "how often to deliver a message, at least once", 1)
         self._view: _View | None = None
         self._closed = self._receiving = False
         # The owner of what it holds: not the inbox itself, which may be garbage collected before its messages.
@@ -253,10 +253,10 @@ class Inbox(Local):
         view.desk.handed_out(offer.id, revision)
         return self._message(offer, offer.deliveries + 1, revision)
 
-    def _win(self, view: _View, offer: Offer, move: Move) -> int:
+    def _win(self, view: _View, offer: Offer, move: GuardedCommit) -> int:
         """Returns the revision of the commit, or 0 if another receiver was faster; either way the message is taken."""
         try:
-            applied = self._place.commit(*move, heeding=False)
+            applied = self._place.commit(move.operations, move.guards, move.size, heeding=False)
         except Conflict:
             view.desk.set_aside(offer.id)
             return 0
@@ -268,7 +268,7 @@ class Inbox(Local):
         self._note_held(offer.id, revision)
         return message_of(letter, self._place, held_by_delivery(letter, revision), self._tries)
 
-    def _burying(self, offer: Offer) -> Move:
+    def _burying(self, offer: Offer) -> GuardedCommit:
         letter = offer.letter(offer.deliveries)
         return burying(letter, held_by_delivery(letter, offer.seen))
 
@@ -277,8 +277,9 @@ class Inbox(Local):
         desk = _desk_of(self._paths, snapshot.values())
         for offer in desk.all():
             if offer.deliveries >= self._tries and desk.is_free(offer.id):
+                move = self._burying(offer)
                 with suppress(Conflict):  # another receiver has buried or taken it
-                    self._place.commit(*self._burying(offer), heeding=False)
+                    self._place.commit(move.operations, move.guards, move.size, heeding=False)
 
     def _listen(self) -> _View:
         view = self._view or (None if self._closed else self._open())

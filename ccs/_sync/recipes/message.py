@@ -9,7 +9,8 @@ from typing import Any
 
 from ccs._core.codec import decode
 from ccs._core.commits.commit import Applied, Crowded, Guard
-from ccs._core.recipes.inbox import Letter, Move, acknowledging, burying, releasing
+from ccs._core.recipes.guarded_commit import GuardedCommit
+from ccs._core.recipes.inbox import Letter, acknowledging, burying, releasing
 from ccs._core.recipes.outbox import INBOX_LIMIT, Draft, Outbox, Posted
 from ccs._core.times import Duration, from_micros, millis, seconds
 from ccs._sync.handle import Place
@@ -87,9 +88,9 @@ class Message(Letter):
     def _copied(self) -> str:
         return f"this is a copy of message {self.id!r}"
 
-    def _settle(self, move: Move) -> None:
+    def _settle(self, move: GuardedCommit) -> None:
         try:
-            self._delivery.place.commit(*move, heeding=False)
+            self._delivery.place.commit(move.operations, move.guards, move.size, heeding=False)
         except Conflict as conflict:
             name = f"message {self.id} to {self.to}"
             since = "was settled already, or has been delivered to somebody else since; nothing was changed: leave it"

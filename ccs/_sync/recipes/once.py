@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, NoReturn
 
-from ccs._compat import Work, whole
+from ccs._compat import Work, shielded
 from ccs._core.codec import decode, encode, validate
 from ccs._core.commits.commit import delete_op, revision_guard, set_op
 from ccs._core.names.pattern import escape
@@ -124,7 +124,7 @@ class Attempt:
         if not self.is_open:
             return
         try:
-            whole(self.fail, error)
+            shielded(self.fail, error)
         except Conflict:
             logger.info("the run of %r had been lost when it failed: %r", self._request.key, error)
         except CCSError as problem:
@@ -162,7 +162,7 @@ class Once:
         if self._function.stops:
             return self._perform(found, args, named)
         # A function that cannot be stopped goes on when its caller is cancelled, and its result is stored.
-        return whole(self._perform, found, args, named)
+        return shielded(self._perform, found, args, named)
 
     def _find(self) -> Done | Attempt | None:
         snapshot = self._entries.snapshot(*self._patterns)
@@ -195,7 +195,7 @@ class Once:
     def _begin(self, step: Begin) -> Attempt:
         self._attempt = Attempt(self._place, self._request, step)
         # Run to the end: a cancelled caller must not leave a lease behind that nobody knows of.
-        whole(self._attempt.begin)
+        shielded(self._attempt.begin)
         return self._attempt
 
     def _condemn(self, step: Condemn) -> NoReturn:
@@ -206,7 +206,7 @@ class Once:
     def _perform(self, attempt: Attempt, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
         result = self._function(attempt.token, *args, **named)
         try:
-            return whole(attempt.complete, result)
+            return shielded(attempt.complete, result)
         except Conflict as lost:
             return self._result_instead(lost)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from ccs._compat import Worker, sleep, whole
+from ccs._compat import Worker, shielded, sleep
 from ccs._core.codec import encode
 from ccs._core.commits.commit import delete_op, set_op
 from ccs._core.recipes.lease import Lease
@@ -89,7 +89,7 @@ class Presence(Local):
             raise Misuse(f"{self!r} was entered before; join() makes another one")
         self._entered = True
         try:
-            whole(self._announce)
+            shielded(self._announce)
         except BaseException:
             if self._lease:  # cancelled after it had joined: no one else would leave
                 self.leave()
@@ -101,7 +101,7 @@ class Presence(Local):
         Raises `Unavailable` if the server does not answer; then the presence expires by itself.
         """
         if not self._left:
-            whole(self._depart)
+            shielded(self._depart)
 
     def _announce(self) -> None:
         path = f"{ROOT}/{self.id}"

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from ccs._compat import sleep
-from ccs._core.recipes.guarded_commit import Step
+from ccs._core.recipes.guarded_commit import GuardedCommit
 from ccs._log import logger
 from ccs._sync.changes.watch_kinds import Picture
 from ccs._sync.engine import Engine
@@ -53,7 +53,7 @@ def act_on_picture(
             sleep(_REST)
 
 
-def take_step(place: Place, picture: Picture, step: Step | None, deadline: float | None) -> None:
+def take_step(place: Place, picture: Picture, step: GuardedCommit | None, deadline: float | None) -> None:
     """Commits a step, if there is one, and waits until the picture shows it, or the commit that was faster."""
     applied = None
     if step:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ccs._core.commits.commit import Argument
 from ccs._core.retry import Patience
-from ccs._protocol.fake_server import MemoryConnection
+from ccs._protocol.fake_server import FakeConnection
 from ccs._protocol.faults import Disconnected, copy_of
 from ccs._protocol.replies import NOTHING_YET, InvalidReply, ServerError, pack, reply_reader
 from ccs._stats import Counters
@@ -81,7 +81,7 @@ class _Connection:
             self._allowed = allowed
 
 
-class _MemoryConnection(MemoryConnection):
+class _MemoryConnection(FakeConnection):
     """One connection to a server in this process."""
 
     def exchange(self, packed: bytes, count: int, patience: Patience) -> list[Any]:
