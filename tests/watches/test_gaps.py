@@ -25,8 +25,8 @@ HISTORY = ccs.HistoryCompacted, ccs.HistoryForked
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages are not on their way for long here."""
-    for colour in ("aio", "_sync"):
-        monkeypatch.setattr(f"ccs.{colour}.store_watch._ON_ITS_WAY", scaled(0.05))
+    for colour in ("_async", "_sync"):
+        monkeypatch.setattr(f"ccs.{colour}.changes.store_watch._ON_ITS_WAY", scaled(0.05))
 
 
 async def drain(changes: Any, quiet: float = 0.2) -> list[Any]:
