@@ -97,11 +97,11 @@ class Context(Coordination):
         Later writes raise `ContextFinished`. Watches yield the changes that are left, then end.
         """
         raw = encode(outcome, self._place.engine.max_value_bytes)
-        await self._place.commit([finish_op(raw, millis(keep, "keep"))], [], len(raw), heeding=False)
+        await self._place.commit([finish_op(raw, millis(keep, "keep"))])
 
     async def drop(self) -> None:
         """Removes the context and everything in it at once; its watches raise `ContextGone`."""
-        await self._place.commit([drop_op()], [], 0, heeding=False)
+        await self._place.commit([drop_op()])
 
     def _behind(self, fence: Fence) -> Context:
         return Context(replace(self._place, fences=(*self._place.fences, fence)), self._store)

@@ -57,7 +57,7 @@ async def lapse(task: Any, claim: Any) -> None:
 async def expire(task: Any, path: str) -> None:
     """Makes an entry end now, by its deadline."""
     revision = (await task.entry(path)).revision
-    await commit(task, [renew_op(path, 1)], [], 0)
+    await commit(task, [renew_op(path, 1)])
     task.place.expect(1)
     await aeventually(lambda: is_gone(task, path, revision), what=f"the end of {path}")
 

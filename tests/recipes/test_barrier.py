@@ -102,7 +102,7 @@ async def test_a_party_that_died_does_not_count(task: Any) -> None:
     dead = arrival_at("b", "dead", 3, 0.3)
     step = next_action(dead, {})
     assert step
-    await commit(task, step.operations, step.guards, step.size)
+    await commit(task, step.operations, step.guards)
     task.place.expect(300)
     survivor = wait(task)
     await aeventually(lambda: gone(task, dead.path))
@@ -116,7 +116,7 @@ async def test_a_party_that_died_does_not_count(task: Any) -> None:
 async def test_a_party_that_was_stopped_past_its_ttl_arrives_again(task: Any) -> None:
     first = wait(task)
     (path,) = await came(task, 1)
-    await commit(task, [renew_op(path, 1)], [], 0)
+    await commit(task, [renew_op(path, 1)])
     task.place.expect(1)
     await aeventually(lambda: happened(task, path, ["set", "expire", "set"]))
     await bounded(asyncio.gather(first, wait(task), wait(task)))

@@ -148,7 +148,7 @@ class Machine(RuleBasedStateMachine):
 
     def lapse(self, lease: Lease) -> None:
         self.tasks[0].place.let_go(lease)
-        self.tasks[0].place.commit([renew_op(lease.path, 1)], [], 0, heeding=False)
+        self.tasks[0].place.commit([renew_op(lease.path, 1)])
         eventually(lambda: self.tasks[0].entry(lease.path) is None)
 
     def is_holder(self, claim: Claim) -> bool:

@@ -173,7 +173,7 @@ class Machine(RuleBasedStateMachine):
         self.model = Model()
 
     def expire(self, path: str) -> None:
-        self.tasks[0].place.commit([renew_op(path, 1)], [], 0, heeding=False)
+        self.tasks[0].place.commit([renew_op(path, 1)])
         eventually(lambda: not self.tasks[0].exists(path))
 
     def teardown(self) -> None:

@@ -139,7 +139,7 @@ class Episodic(Local):
         while found := await self._find(id):
             path, raw = found
             try:
-                await self._place.commit(removal([path]), [revision_guard(path, raw.revision)], 0, heeding=False)
+                await self._place.commit(removal([path]), [revision_guard(path, raw.revision)])
             except Conflict as conflict:
                 if conflict.path != path:
                     raise

@@ -83,7 +83,7 @@ class Reembedding:
         values = {path: encode(reembedded(entries[path], vectors[path]), limit) for path in texts}
         operations = [set_op(path, raw, keep_ttl=True) for path, raw in values.items()]
         guards = [revision_guard(path, entries[path].revision) for path in texts]
-        await self._embeddings.commit(vector, operations, guards, sum(map(len, values.values())))
+        await self._embeddings.commit(vector, operations, guards)
 
     async def _make_vectors(self, texts: Iterable[str]) -> None:
         """Embeds the texts that have no vector yet, each once."""

@@ -43,7 +43,7 @@ async def stored_at(place: Place, path: str) -> RawEntry | None:
 
 async def forget(place: Place, path: str) -> bool:
     """Removes the memory at a path. Returns whether it existed."""
-    applied = await place.commit([delete_op(path)], [], len(path), heeding=False)
+    applied = await place.commit([delete_op(path)])
     return applied.result == (1,)
 
 
@@ -73,7 +73,7 @@ async def _remove(place: Place, memories: Mapping[str, RawEntry]) -> None:
     if memories:
         operations = [delete_op(path) for path in memories]
         guards = [revision_guard(path, raw.revision) for path, raw in memories.items()]
-        await place.commit(operations, guards, sum(map(len, memories)), heeding=False)
+        await place.commit(operations, guards)
 
 
 async def listed(place: Place, root: str, limit: int, after: str | None, accept: Accept | None = None) -> list[Kept]:

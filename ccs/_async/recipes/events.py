@@ -27,7 +27,7 @@ async def publish(entries: Entries, topic: str, data: Any) -> int:
     """Publishes an event, as a commit of its own. Returns its revision."""
     place = entries.place
     raw = encode(data, place.engine.max_value_bytes)
-    applied = await place.commit([event_op(check_writable(topic), raw)], [], len(raw), heeding=False)
+    applied = await place.commit([event_op(check_writable(topic), raw)])
     return applied.revision
 
 

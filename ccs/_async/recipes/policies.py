@@ -20,7 +20,7 @@ async def set_policy(entries: Entries, pattern: str, policy: str) -> int:
     place = entries.place
     path = _path_of(pattern)
     raw = encode({"pattern": pattern, "policy": check_policy(policy)})
-    applied = await place.commit([set_op(path, raw), policies_op()], [], len(raw))
+    applied = await place.write([set_op(path, raw), policies_op()])
     return applied.revision
 
 

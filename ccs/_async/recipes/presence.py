@@ -106,7 +106,7 @@ class Presence(Local):
         path = f"{ROOT}/{self.id}"
         sent = time.monotonic()
         operation = set_op(path, self._value, millis(self.ttl))
-        applied = await self._place.commit([operation], [], len(self._value), heeding=False)
+        applied = await self._place.commit([operation])
         self.joined_at = from_micros(applied.at)
         self._keep(Lease(path, applied.revision, self.ttl, sent + self.ttl, on_lost=self._come_back))
         if self._left:  # by another task, meanwhile
@@ -128,7 +128,7 @@ class Presence(Local):
         lease = self._lease
         self._forget()
         try:
-            await self._place.commit([delete_op(f"{ROOT}/{self.id}")], [], 0, heeding=False)
+            await self._place.commit([delete_op(f"{ROOT}/{self.id}")])
         except Misuse:
             # Refused before anything was sent, so it is still a member.
             if lease:

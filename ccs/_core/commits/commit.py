@@ -95,7 +95,7 @@ _PART = 100
 class Commit:
     """One atomic change: all of its operations, on distinct paths, or none, if its guards hold.
 
-    `policies` is the revision of those that it heeds, 0 for none at all: if others hold by then, it is refused. `weight` is
+    `policies` is the revision of those that it obeys, 0 for none at all: if others hold by then, it is refused. `weight` is
     about how many bytes it takes on its way.
     """
 
@@ -103,7 +103,6 @@ class Commit:
     operations: Sequence[Operation]
     guards: Sequence[Guard]
     given: Settings
-    size: int
     policies: int | None
     weight: int = field(init=False)
 
@@ -114,19 +113,19 @@ class Commit:
         operations: Sequence[Operation],
         guards: Sequence[Guard] = (),
         given: Settings = _NOTHING,
-        size: int = 0,
         policies: int | None = None,
     ) -> None:
         self.agent = agent
         self.operations = operations
         self.guards = guards
         self.given = given
-        self.size = size
         self.policies = policies
         parts = len(operations) + len(guards)
         if parts > PARTS_LIMIT:
             raise ValueTooLarge(parts, PARTS_LIMIT, "commit", "guards and operations")
-        self.weight = size + _PART * parts
+        self.weight = _PART * parts
+        for operation in operations:
+            self.weight += len(operation[3])
 
 
 @dataclass(slots=True)

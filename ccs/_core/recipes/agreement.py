@@ -137,7 +137,7 @@ def _commit(ballot: Ballot, entries: Mapping[str, Entry], values: Mapping[str, A
         operations.append(delete_op(ballot.deadline))
     voters = ballot.parties if decides else [ballot.party]
     rests_on = [ballot.terms, ballot.deadline, ballot.decision, *map(ballot.vote_of, voters)]
-    return GuardedCommit(operations, unchanged(entries, rests_on), sum(map(len, encoded.values())), ballot.timeout)
+    return GuardedCommit(operations, unchanged(entries, rests_on), ballot.timeout)
 
 
 def _terms(ballot: Ballot, present: Set[str]) -> dict[str, Any]:

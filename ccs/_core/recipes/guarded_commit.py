@@ -12,11 +12,10 @@ __all__ = ["GuardedCommit", "unchanged"]
 
 
 class GuardedCommit(NamedTuple):
-    """What to write if the guards hold. `size` is the bytes of the values, `ttl` (ms) that of one of the entries."""
+    """What to write if the guards hold; `ttl` is that of one of the entries, in milliseconds."""
 
     operations: list[Operation]
     guards: list[Guard]
-    size: int
     ttl: int | None = None
 
 

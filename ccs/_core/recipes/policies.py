@@ -148,8 +148,7 @@ def plan(policies: Policies, asked: Commit, found: Mapping[str, RawEntry | None]
     forbidden = _forbidden(policies, asked)
     guards = [*asked.guards, *read, *(version_guard(path, 0) for path in forbidden)]
     operations = [_merged(operation, found.get(operation[1]), limit) for operation in asked.operations]
-    size = asked.size + sum(len(entry.value) for entry in found.values() if entry)
-    commit = replace(asked, operations=operations, guards=guards, size=size, policies=policies.revision)
+    commit = replace(asked, operations=operations, guards=guards, policies=policies.revision)
     return Plan(asked, commit, read, forbidden)
 
 

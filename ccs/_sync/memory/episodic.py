@@ -140,7 +140,7 @@ class Episodic(Local):
         while found := self._find(id):
             path, raw = found
             try:
-                self._place.commit(removal([path]), [revision_guard(path, raw.revision)], 0, heeding=False)
+                self._place.commit(removal([path]), [revision_guard(path, raw.revision)])
             except Conflict as conflict:
                 if conflict.path != path:
                     raise

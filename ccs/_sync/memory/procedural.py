@@ -75,7 +75,7 @@ class Procedural(Local):
         value = {"name": text_of(name, "name"), "steps": done, "confidence": share("confidence", confidence)}
         value |= {"successes": 0, "failures": 0, "agent": self._place.agent}
         vector, raw = self._embeddings.prepare(value, text_of_procedure(name, done), embedding)
-        self._embeddings.commit(vector, [set_op(path, raw)], [version_guard(path, 0)], len(raw))
+        self._embeddings.commit(vector, [set_op(path, raw)], [version_guard(path, 0)])
         return chosen
 
     def recall(
@@ -116,7 +116,7 @@ class Procedural(Local):
             raw = encode(value)
             guards = [revision_guard(path, entry.revision)]
             try:
-                self._place.commit([set_op(path, raw, keep_ttl=True)], guards, len(raw), heeding=False)
+                self._place.commit([set_op(path, raw, keep_ttl=True)], guards)
                 return float(value["confidence"])
             except Conflict as conflict:
                 if conflict.path != path:

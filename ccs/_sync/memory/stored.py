@@ -44,7 +44,7 @@ def stored_at(place: Place, path: str) -> RawEntry | None:
 
 def forget(place: Place, path: str) -> bool:
     """Removes the memory at a path. Returns whether it existed."""
-    applied = place.commit([delete_op(path)], [], len(path), heeding=False)
+    applied = place.commit([delete_op(path)])
     return applied.result == (1,)
 
 
@@ -74,7 +74,7 @@ def _remove(place: Place, memories: Mapping[str, RawEntry]) -> None:
     if memories:
         operations = [delete_op(path) for path in memories]
         guards = [revision_guard(path, raw.revision) for path, raw in memories.items()]
-        place.commit(operations, guards, sum(map(len, memories)), heeding=False)
+        place.commit(operations, guards)
 
 
 def listed(place: Place, root: str, limit: int, after: str | None, accept: Accept | None = None) -> list[Kept]:

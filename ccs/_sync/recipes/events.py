@@ -28,7 +28,7 @@ def publish(entries: Entries, topic: str, data: Any) -> int:
     """Publishes an event, as a commit of its own. Returns its revision."""
     place = entries.place
     raw = encode(data, place.engine.max_value_bytes)
-    applied = place.commit([event_op(check_writable(topic), raw)], [], len(raw), heeding=False)
+    applied = place.commit([event_op(check_writable(topic), raw)])
     return applied.revision
 
 

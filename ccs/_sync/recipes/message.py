@@ -90,7 +90,7 @@ class Message(Letter):
 
     def _settle(self, move: GuardedCommit) -> None:
         try:
-            self._delivery.place.commit(move.operations, move.guards, move.size, heeding=False)
+            self._delivery.place.commit(move.operations, move.guards)
         except Conflict as conflict:
             name = f"message {self.id} to {self.to}"
             since = "was settled already, or has been delivered to somebody else since; nothing was changed: leave it"
@@ -115,7 +115,7 @@ def send(place: Place, draft: Draft) -> Message:
     outbox = Outbox(secrets.token_hex(8), place.engine.max_value_bytes)
     posted = outbox.put(draft)
     try:
-        applied = place.commit([posted.operation], [posted.guard], len(posted.value), heeding=False)
+        applied = place.commit([posted.operation], [posted.guard])
     except Crowded as crowded:
         place.expect(1)  # messages may have expired while no client was there to sweep them
         raise outbox.refusal(crowded) from None

@@ -21,7 +21,7 @@ def set_policy(entries: Entries, pattern: str, policy: str) -> int:
     place = entries.place
     path = _path_of(pattern)
     raw = encode({"pattern": pattern, "policy": check_policy(policy)})
-    applied = place.commit([set_op(path, raw), policies_op()], [], len(raw))
+    applied = place.write([set_op(path, raw), policies_op()])
     return applied.revision
 
 
