@@ -281,7 +281,7 @@ def commit_arguments(batch: Batch, keys: Keys, defaults: Settings, publish: str 
     this, other = _slots(batch.client, batch.number % 2)
     given = _given(batch.commits)
     ordinary = batch.behind is None and batch.latest is None and given is _NOTHING
-    extras = "" if ordinary else _extras(batch.behind, batch.latest, given)
+    extras = "" if ordinary else EXTRAS.text(batch.behind, batch.latest, _text(given))
     flat: list[Argument] = [keys.channel, publish, identity, this, other, _text(defaults), extras]
     for index, commit in enumerate(batch.commits):
         guards, operations = commit.guards, commit.operations
@@ -307,10 +307,6 @@ def _head(agent: str, policies: int | None, index: int, guards: int, operations:
     if guards or operations != 1:
         return LABEL.text(index, size, policies, guards, operations, blank="*")
     return LABEL.text(index, size) if policies is None else LABEL.text(index, size, policies)
-
-
-def _extras(behind: int | None, latest: int | None, given: Settings) -> str:
-    return EXTRAS.text(behind, latest, _text(given))
 
 
 @lru_cache(maxsize=256)
