@@ -40,11 +40,11 @@ async def stored(task: Any, path: str) -> bytes:
 
 async def put(task: Any, path: str, raw: bytes) -> None:
     """Stores a value whose bytes another program might have written."""
-    place, commit = task.place, ([set_op(path, raw)], [], len(raw))
+    operations = [set_op(path, raw)]
     if isinstance(task, Awaited):
-        await to_thread.run_sync(place.commit, *commit)
+        await to_thread.run_sync(task.place.commit, operations)
     else:
-        await place.commit(*commit)
+        await task.place.commit(operations)
 
 
 async def unchanged(task: Any, attempt: Any, error: type[Exception]) -> Any:
