@@ -14,7 +14,7 @@ from ccs._async.memory.semantic import Semantic
 from ccs._async.mirror import Mirror
 from ccs._async.reads import matcher_of
 from ccs._core.codec import encode
-from ccs._core.commits.commit import drop_op, finish_op
+from ccs._core.commits.operations import drop_op, finish_op
 from ccs._core.times import Duration, millis
 from ccs.types import Change
 

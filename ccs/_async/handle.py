@@ -9,8 +9,9 @@ from typing import Any
 from ccs._async.engine import Engine, Route
 from ccs._async.opening import Opening
 from ccs._async.policy_commits import PolicyCommits
-from ccs._core.commits.commit import Applied, Argument, Commit, Guard, Operation, OtherPolicies, Settings
+from ccs._core.commits.commit import Applied, Argument, Commit, OtherPolicies, Settings
 from ccs._core.commits.layout import check_format
+from ccs._core.commits.operations import Guard, Operation
 from ccs._core.names.keys import Keys
 from ccs._core.recipes.holdings import Holding, Holdings
 from ccs._core.recipes.lease import Lease

@@ -10,7 +10,8 @@ from typing import Any
 
 from ccs._async.reads import Reads, typed
 from ccs._core.codec import decode, encode, validate
-from ccs._core.commits.commit import Crowded, Guard, Operation, delete_op, event_op, revision_guard, set_op
+from ccs._core.commits.commit import Crowded
+from ccs._core.commits.operations import Guard, Operation, delete_op, event_op, revision_guard, set_op
 from ccs._core.names.address import check_path, check_writable
 from ccs._core.recipes.outbox import INBOX_LIMIT, Draft, Outbox
 from ccs._core.times import Duration, millis

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ccs._core.codec import encode
-from ccs._core.commits.commit import drop_op, finish_op
+from ccs._core.commits.operations import drop_op, finish_op
 from ccs._core.times import Duration, millis
 from ccs._sync.coordination import Coordination
 from ccs._sync.handle import Fence, Place

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ccs._core.commits.commit import Applied, Argument, Commit, Guard, Operation, OtherPolicies, Settings
+from ccs._core.commits.commit import Applied, Argument, Commit, OtherPolicies, Settings
 from ccs._core.commits.layout import check_format
+from ccs._core.commits.operations import Guard, Operation
 from ccs._core.names.keys import Keys
 from ccs._core.recipes.holdings import Holding, Holdings
 from ccs._core.recipes.lease import Lease

@@ -11,21 +11,19 @@ from typing import Any
 from ccs._compat import callable_of
 from ccs._core.checks import integer
 from ccs._core.codec import decode, encode
-from ccs._core.commits.commit import (
-    Applied,
+from ccs._core.commits.commit import Applied, NotComputable, removals
+from ccs._core.commits.entry import RawEntry, new_entry, parse_entry
+from ccs._core.commits.journal import parse_record, raw_record_at
+from ccs._core.commits.operations import (
     Guard,
-    NotComputable,
     append_op,
     delete_op,
     increment_op,
-    removals,
     renew_op,
     revision_guard,
     set_op,
     version_guard,
 )
-from ccs._core.commits.entry import RawEntry, new_entry, parse_entry
-from ccs._core.commits.journal import parse_record, raw_record_at
 from ccs._core.names.address import check_writable
 from ccs._core.shown import shown
 from ccs._core.times import Duration, from_micros, from_millis, millis

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from anyio import to_thread
 
-from ccs._core.commits.commit import set_op
+from ccs._core.commits.operations import set_op
 from tests.support.colours import Awaited
 
 Open = Callable[..., Awaitable[Any]]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import ccs
-from ccs._core.commits.commit import renew_op
+from ccs._core.commits.operations import renew_op
 from demo.agents import MAX_LAPSED, Analyst, Reporter
 from demo.entries import CLAIMS, EVERYTHING, Card, Job, Role, Todo
 from demo.findings import FileFindings

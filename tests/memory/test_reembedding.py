@@ -14,7 +14,7 @@ import ccs
 import ccs.aio
 from ccs._async.memory.embeddings import Embeddings
 from ccs._core.codec import encode
-from ccs._core.commits.commit import set_op
+from ccs._core.commits.operations import set_op
 from tests.context.probes import Open, unchanged
 from tests.memory.minds import DIMENSION, check_found, contents, embed, newer, ranking, vector_of
 from tests.support.waiting import aeventually, scaled

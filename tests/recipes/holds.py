@@ -8,7 +8,7 @@ from typing import Any
 
 from anyio import to_thread
 
-from ccs._core.commits.commit import renew_op
+from ccs._core.commits.operations import renew_op
 from ccs._core.recipes.claim import site_of
 from tests.recipes.work import commit
 from tests.support.colours import Awaited

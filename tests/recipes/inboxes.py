@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ccs._core.commits.commit import renew_op
+from ccs._core.commits.operations import renew_op
 from ccs._core.recipes.inbox import inbox_paths
 from tests.recipes.work import commit
 from tests.support.colours import Awaited

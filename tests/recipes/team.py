@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import ccs
-from ccs._core.commits.commit import delete_op, renew_op
+from ccs._core.commits.operations import delete_op, renew_op
 from tests.support.waiting import eventually, scaled
 
 

@@ -11,7 +11,7 @@ from anyio import to_thread
 import ccs
 import ccs.aio
 from ccs._core.codec import encode
-from ccs._core.commits.commit import delete_op, renew_op, set_op
+from ccs._core.commits.operations import delete_op, renew_op, set_op
 from ccs._core.recipes.presence import written
 from tests.context.probes import Open
 from tests.recipes.work import commit

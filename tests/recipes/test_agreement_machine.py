@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 import ccs
 from ccs._core.codec import encode
-from ccs._core.commits.commit import delete_op, set_op
+from ccs._core.commits.operations import delete_op, set_op
 from ccs._core.recipes.agreement import ballot_of, next_action
 from ccs._core.recipes.guarded_commit import GuardedCommit
 from ccs._core.recipes.presence import agents_in, written

@@ -10,7 +10,7 @@ import redis
 from anyio import to_thread
 
 import ccs
-from ccs._core.commits.commit import renew_op
+from ccs._core.commits.operations import renew_op
 from ccs._core.recipes.barrier import arrival_at, next_action
 from tests.context.probes import gone
 from tests.recipes.work import commit

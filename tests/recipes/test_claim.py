@@ -11,7 +11,7 @@ import pytest
 
 import ccs
 from ccs._core.codec import encode
-from ccs._core.commits.commit import delete_op, set_op
+from ccs._core.commits.operations import delete_op, set_op
 from ccs._core.names.pattern import compile_patterns
 from ccs._core.recipes.claim import site_of
 from tests.context.probes import Open

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 import ccs
-from ccs._core.commits.commit import renew_op, sweep_op
+from ccs._core.commits.operations import renew_op, sweep_op
 from ccs._core.recipes.inbox import inbox_paths
 from tests.support.waiting import counts, eventually, scaled
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import ccs
-from ccs._core.commits.commit import renew_op
+from ccs._core.commits.operations import renew_op
 from tests.context.probes import Open
 from tests.recipes.work import commit
 from tests.support.leftovers import tasks

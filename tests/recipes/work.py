@@ -7,7 +7,7 @@ from typing import Any
 
 from anyio import to_thread
 
-from ccs._core.commits.commit import renew_op
+from ccs._core.commits.operations import renew_op
 from tests.support.colours import Awaited
 from tests.support.waiting import aeventually, scaled
 

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 from ccs._async.handle import Place
 from ccs._async.memory.stored import batch
 from ccs._core.codec import decode, encode
-from ccs._core.commits.commit import Applied, Guard, Operation, revision_guard, set_op
+from ccs._core.commits.commit import Applied
 from ccs._core.commits.entry import RawEntry, parse_entry
 from ccs._core.commits.journal import MALFORMED
+from ccs._core.commits.operations import Guard, Operation, revision_guard, set_op
 from ccs._core.memory.records import EMBEDDED, EMBEDDINGS, kept_in, with_vector
 from ccs._core.memory.vectors import FLOAT_BYTES, pack, pack_all
 from ccs.errors import Conflict, InvalidValue, NoEmbedder

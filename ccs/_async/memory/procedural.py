@@ -15,7 +15,7 @@ from ccs._async.memory.stored import forget, listed, stored_at
 from ccs._compat import async_sleep
 from ccs._core.checks import integer
 from ccs._core.codec import encode
-from ccs._core.commits.commit import revision_guard, set_op, version_guard
+from ccs._core.commits.operations import revision_guard, set_op, version_guard
 from ccs._core.memory.filters import Accept
 from ccs._core.memory.records import (
     PROCEDURES,

@@ -14,8 +14,9 @@ from ccs._async.memory.embeddings import Embeddings
 from ccs._async.memory.stored import batch, page
 from ccs._compat import AsyncWork, async_sleep
 from ccs._core.codec import encode
-from ccs._core.commits.commit import (
-    Crowded,
+from ccs._core.commits.commit import Crowded
+from ccs._core.commits.entry import RawEntry
+from ccs._core.commits.operations import (
     Guard,
     Operation,
     delete_op,
@@ -25,7 +26,6 @@ from ccs._core.commits.commit import (
     sweep_op,
     version_guard,
 )
-from ccs._core.commits.entry import RawEntry
 from ccs._core.memory.records import (
     EPISODE_IDS,
     EPISODES,

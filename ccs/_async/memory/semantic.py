@@ -16,7 +16,7 @@ from ccs._async.memory.stored import forget, forget_matching, listed, stored_at
 from ccs._compat import AsyncWork
 from ccs._core.checks import integer, real
 from ccs._core.codec import encode
-from ccs._core.commits.commit import Guard, Operation, revision_guard, set_op, version_guard
+from ccs._core.commits.operations import Guard, Operation, revision_guard, set_op, version_guard
 from ccs._core.memory.filters import having, some_of
 from ccs._core.memory.records import SEMANTIC, Kept, fact_of, fresh, kept_in, map_of, signed, text_of
 from ccs._core.memory.tables import Table

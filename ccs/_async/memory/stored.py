@@ -11,8 +11,8 @@ from ccs._async.handle import Place
 from ccs._compat import async_sleep
 from ccs._core.checks import integer
 from ccs._core.commits.calls import entries_call, page_call
-from ccs._core.commits.commit import delete_op, revision_guard
 from ccs._core.commits.entry import RawEntry
+from ccs._core.commits.operations import delete_op, revision_guard
 from ccs._core.memory.filters import Accept
 from ccs._core.memory.records import Kept, kept_in
 from ccs._core.names.pattern import Below, Exact

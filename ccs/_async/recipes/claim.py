@@ -27,7 +27,7 @@ from ccs._compat import AsyncWorker
 from ccs._core.checks import listed
 from ccs._core.codec import encode
 from ccs._core.commits.calls import paths_call
-from ccs._core.commits.commit import (
+from ccs._core.commits.operations import (
     Guard,
     Operation,
     delete_op,

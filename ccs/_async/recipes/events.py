@@ -12,7 +12,7 @@ from ccs._async.entries import Entries
 from ccs._async.observing import call_back, pattern_list
 from ccs._async.reads import matcher_of
 from ccs._core.codec import encode
-from ccs._core.commits.commit import event_op
+from ccs._core.commits.operations import event_op
 from ccs._core.names.address import check_writable
 from ccs._local import Local
 from ccs.types import Event

@@ -17,7 +17,7 @@ from ccs._async.handle import Place
 from ccs._async.recipes.message import Message, message_of
 from ccs._core.changes.mailbox import Mailbox
 from ccs._core.checks import integer
-from ccs._core.commits.commit import revision_guard
+from ccs._core.commits.operations import revision_guard
 from ccs._core.recipes.guarded_commit import GuardedCommit
 from ccs._core.recipes.inbox import (
     Desk,

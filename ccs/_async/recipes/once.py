@@ -13,7 +13,7 @@ from ccs._async.handle import Place
 from ccs._async.recipes.waiting import act_on_picture
 from ccs._compat import AsyncWork, async_shielded
 from ccs._core.codec import decode, encode, validate
-from ccs._core.commits.commit import delete_op, revision_guard, set_op
+from ccs._core.commits.operations import delete_op, revision_guard, set_op
 from ccs._core.names.pattern import escape
 from ccs._core.recipes.idempotency_keys import KeyTemplate, asks_for_token
 from ccs._core.recipes.lease import Lease

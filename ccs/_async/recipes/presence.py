@@ -11,7 +11,7 @@ from typing import Any
 from ccs._async.entries import Entries
 from ccs._compat import AsyncWorker, async_shielded, async_sleep
 from ccs._core.codec import encode
-from ccs._core.commits.commit import delete_op, set_op
+from ccs._core.commits.operations import delete_op, set_op
 from ccs._core.recipes.lease import Lease
 from ccs._core.recipes.presence import EVERYBODY, ROOT, members_in, written
 from ccs._core.shown import shown

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from ccs._core.checks import listed
 from ccs._core.codec import encode
-from ccs._core.commits.commit import delete_op, set_op
+from ccs._core.commits.operations import delete_op, set_op
 from ccs._core.names.address import check_agent, check_path
 from ccs._core.names.system_paths import as_segment
 from ccs._core.recipes.guarded_commit import GuardedCommit, unchanged

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ccs._core.checks import integer
 from ccs._core.codec import encode
-from ccs._core.commits.commit import delete_op, set_op
+from ccs._core.commits.operations import delete_op, set_op
 from ccs._core.names.system_paths import as_segment
 from ccs._core.recipes.guarded_commit import GuardedCommit, unchanged
 from ccs._core.shown import shown

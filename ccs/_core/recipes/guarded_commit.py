@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from ccs._core.commits.commit import Guard, Operation, revision_guard
+from ccs._core.commits.operations import Guard, Operation, revision_guard
 from ccs.types import Entry
 
 __all__ = ["GuardedCommit", "unchanged"]

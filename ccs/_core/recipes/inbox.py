@@ -24,7 +24,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from ccs._core.codec import encode
-from ccs._core.commits.commit import Guard, delete_op, revision_guard, set_op
+from ccs._core.commits.operations import Guard, delete_op, revision_guard, set_op
 from ccs._core.names.pattern import escape
 from ccs._core.names.system_paths import system_path
 from ccs._core.recipes.guarded_commit import GuardedCommit

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
+from ccs._core.changes.backlog import Backlog
 from ccs._core.changes.ended_contexts import Ends
 from ccs._core.checks import integer
 from ccs._core.commits.journal import MALFORMED, Cursor, JournalPage, Record, changes_of, check_since, follow
@@ -81,10 +82,8 @@ class StoreWatch(Local):
         self._patterns = patterns
         self._matcher = compile_addresses(patterns)
         self._since = None if since is None else _checked(since)
-        self._limit = max(1, integer("buffer", buffer, "how many changes to hold"))
-        self._limit_bytes = max(1, integer("buffer_bytes", buffer_bytes, "how many bytes of changes to hold"))
-        self._records: deque[tuple[str, Record]] = deque()
-        self._put = self._taken = 0
+        most = integer("buffer", buffer, "how many changes to hold")
+        self._backlog = Backlog(most, integer("buffer_bytes", buffer_bytes, "how many bytes of changes to hold"))
         self._opening = engine.opening
         self._listener = engine.opening.listener
         self._signal = self._listener.signal()
@@ -165,11 +164,8 @@ class StoreWatch(Local):
         if self._survey_due == "lost" or self._matcher.paths_in(address) is None:
             return None
         self._heard_at = time.monotonic()
-        held = self._put - self._taken
-        if len(self._records) >= self._limit or (held and held + record.size > self._limit_bytes):
+        if not self._backlog.put(address, record):
             return self.resync()
-        self._put += record.size
-        self._records.append((address, record))
         self._signal.set()
 
     def resync(self, *, routine: bool = False) -> None:
@@ -275,8 +271,8 @@ class StoreWatch(Local):
         self._behind.update(dict.fromkeys(self._deadlines.due(now)))
         if self._behind:
             self._read_journal(next(iter(self._behind)))
-        elif self._records:
-            self._follow(*self._take())
+        elif self._backlog:
+            self._follow(*self._backlog.take())
         elif self._survey_due:
             self._survey()
         elif self._ends.judged_at is not None and self._ends.judged_at <= now:
@@ -288,11 +284,6 @@ class StoreWatch(Local):
         else:
             return False
         return True
-
-    def _take(self) -> tuple[str, Record]:
-        address, record = self._records.popleft()
-        self._taken += record.size
-        return address, record
 
     def _survey(self) -> None:
         began = time.monotonic()

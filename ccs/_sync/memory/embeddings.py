@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ccs._core.codec import decode, encode
-from ccs._core.commits.commit import Applied, Guard, Operation, revision_guard, set_op
+from ccs._core.commits.commit import Applied
 from ccs._core.commits.entry import RawEntry, parse_entry
 from ccs._core.commits.journal import MALFORMED
+from ccs._core.commits.operations import Guard, Operation, revision_guard, set_op
 from ccs._core.memory.records import EMBEDDED, EMBEDDINGS, kept_in, with_vector
 from ccs._core.memory.vectors import FLOAT_BYTES, pack, pack_all
 from ccs._sync.handle import Place

@@ -12,7 +12,7 @@ from typing import Any
 from ccs._compat import sleep
 from ccs._core.checks import integer
 from ccs._core.codec import encode
-from ccs._core.commits.commit import revision_guard, set_op, version_guard
+from ccs._core.commits.operations import revision_guard, set_op, version_guard
 from ccs._core.memory.filters import Accept
 from ccs._core.memory.records import (
     PROCEDURES,

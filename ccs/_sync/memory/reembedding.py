@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 
 from ccs._compat import Work, sleep
 from ccs._core.codec import encode
-from ccs._core.commits.commit import revision_guard, set_op
 from ccs._core.commits.entry import RawEntry
+from ccs._core.commits.operations import revision_guard, set_op
 from ccs._core.memory.records import EMBEDDED, kept_in, reembedded, text_in
 from ccs._core.memory.vectors import pack_all
 from ccs._core.retry import jitter

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from ccs._compat import Work, sleep
 from ccs._core.codec import encode
-from ccs._core.commits.commit import (
-    Crowded,
+from ccs._core.commits.commit import Crowded
+from ccs._core.commits.entry import RawEntry
+from ccs._core.commits.operations import (
     Guard,
     Operation,
     delete_op,
@@ -23,7 +24,6 @@ from ccs._core.commits.commit import (
     sweep_op,
     version_guard,
 )
-from ccs._core.commits.entry import RawEntry
 from ccs._core.memory.records import (
     EPISODE_IDS,
     EPISODES,

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ccs._compat import Work
 from ccs._core.checks import integer, real
 from ccs._core.codec import encode
-from ccs._core.commits.commit import Guard, Operation, revision_guard, set_op, version_guard
+from ccs._core.commits.operations import Guard, Operation, revision_guard, set_op, version_guard
 from ccs._core.memory.filters import having, some_of
 from ccs._core.memory.records import SEMANTIC, Kept, fact_of, fresh, kept_in, map_of, signed, text_of
 from ccs._core.memory.tables import Table

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ccs._core.codec import encode
-from ccs._core.commits.commit import event_op
+from ccs._core.commits.operations import event_op
 from ccs._core.names.address import check_writable
 from ccs._local import Local
 from ccs._sync.changes.subscription import unchanged

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from ccs._core.changes.mailbox import Mailbox
 from ccs._core.checks import integer
-from ccs._core.commits.commit import revision_guard
+from ccs._core.commits.operations import revision_guard
 from ccs._core.recipes.guarded_commit import GuardedCommit
 from ccs._core.recipes.inbox import (
     Desk,

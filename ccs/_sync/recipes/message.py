@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ccs._core.codec import decode
-from ccs._core.commits.commit import Applied, Crowded, Guard
+from ccs._core.commits.commit import Applied, Crowded
+from ccs._core.commits.operations import Guard
 from ccs._core.recipes.guarded_commit import GuardedCommit
 from ccs._core.recipes.inbox import Letter, acknowledging, burying, releasing
 from ccs._core.recipes.outbox import INBOX_LIMIT, Draft, Outbox, Posted
