@@ -146,13 +146,13 @@ async def test_a_gap_that_was_too_long_to_know_is_told_without_names(
 
 
 def test_what_is_only_late_is_no_longer_suspected() -> None:
-    """Given contexts that have gone unheard, when what they did is heard after all, then only the others were missed."""
+    """Given contexts whose end was not received, when their last commit is received after all, then only the others were missed."""
     ends = Ends(patience=1.0)
     ends.begin(100)
     for address, ended in (("/before", 90), ("/late", 110), ("/told", 120), ("/missed", 130), ("/forgotten", 0)):
         ends.suspect(address, ended, 5.0)
     assert ends.judged_at == 6.0
-    ends.heard("/late", 110)
+    ends.received("/late", 110)
     ends.know("/told", 120)
     assert ends.judge() == ["/missed"]
     ends.settle()
