@@ -53,8 +53,6 @@ _REMEMBERED = 540.0
 # Seconds that a message may be on its way.
 _ON_ITS_WAY = 0.25
 
-Mark = tuple[str, int]
-
 
 class StoreWatch(Local):
     """The changes that match in all contexts, in order within each; enter it, then iterate or `receive`.
@@ -92,8 +90,8 @@ class StoreWatch(Local):
         self._unknown: set[str] = set()
         self._ends = Ends(_ON_ITS_WAY)
         self._deadlines: Agenda[str] = Agenda()
-        # Changes (and events, for a tail), errors, and None for a commit in which nothing matches.
-        self._queue: deque[tuple[Any, Mark | None]] = deque()
+        # Changes (and events), errors, and None for a commit in which nothing matches.
+        self._queue: deque[tuple[Any, tuple[str, int] | None]] = deque()
         # The listener sets it, the consumer clears it.
         self._survey_due: Literal["", "routine", "lost"] = ""
         self._stopped = self._entered = False
@@ -113,7 +111,7 @@ class StoreWatch(Local):
     async def __aenter__(self) -> StoreWatch:
         if self._entered:
             raise Misuse("a watch is entered once; make another one")
-        self._check()
+        self._opening.check()
         self._entered = True
         await self._opening.ready()
         await self._listener.add_observer(self)
@@ -141,7 +139,7 @@ class StoreWatch(Local):
         deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
         change: Change | None = await self._next(deadline)
         if change is None:
-            self._check()
+            self._opening.check()
             raise Misuse(
                 "this watch was closed, so it receives nothing more; make another one, with since= its revision"
             )
@@ -225,14 +223,11 @@ class StoreWatch(Local):
         if page.next_expiry:
             self._listener.expect(address, (page.next_expiry - page.now) / 1000)
 
-    def _check(self) -> None:
-        self._opening.check()
-
     async def _next(self, deadline: float | None) -> Any:
         if not self._entered:
             raise Misuse("this watch is not entered, so it receives nothing: use it in a with block")
         while not self._stopped:
-            self._check()
+            self._opening.check()
             if self._queue:
                 item = self._hand_out()
                 if item:
