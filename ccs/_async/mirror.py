@@ -16,8 +16,9 @@ from ccs._async.changes.watch_kinds import CommitWatch
 from ccs._async.handle import Place
 from ccs._compat import AsyncCaller, AsyncGate, AsyncWorker, Lock, async_sleep
 from ccs._core.changes.mirrored import net
+from ccs._core.changes.resuming import check_resume
 from ccs._core.checks import integer
-from ccs._core.commits.journal import Cursor, JournalPage, check_resume
+from ccs._core.commits.journal import Cursor, JournalPage
 from ccs._core.commits.queries import last_of
 from ccs._core.names.pattern import Matcher
 from ccs._core.times import Duration, seconds

@@ -6,17 +6,10 @@ from typing import Any
 
 from ccs._async.changes.journal_backwards import newest_first
 from ccs._async.handle import Place
+from ccs._core.changes.record_changes import changes_of
+from ccs._core.changes.resuming import check_resume, check_since, follow
 from ccs._core.checks import integer
-from ccs._core.commits.journal import (
-    MALFORMED,
-    Cursor,
-    JournalPage,
-    Record,
-    changes_of,
-    check_resume,
-    check_since,
-    follow,
-)
+from ccs._core.commits.journal import MALFORMED, Cursor, JournalPage, Record
 from ccs._core.names.pattern import Matcher
 from ccs.errors import HistoryCompacted, HistoryDamaged
 from ccs.types import Change

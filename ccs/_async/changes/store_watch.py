@@ -19,8 +19,10 @@ from ccs._async.contexts import addresses
 from ccs._async.engine import Engine
 from ccs._core.changes.backlog import Backlog
 from ccs._core.changes.ended_contexts import Ends
+from ccs._core.changes.record_changes import changes_of
+from ccs._core.changes.resuming import check_since, follow
 from ccs._core.checks import integer
-from ccs._core.commits.journal import MALFORMED, Cursor, JournalPage, Record, changes_of, check_since, follow
+from ccs._core.commits.journal import MALFORMED, Cursor, JournalPage, Record
 from ccs._core.names.address import canonical
 from ccs._core.names.pattern import Matcher, compile_addresses
 from ccs._core.shown import shown

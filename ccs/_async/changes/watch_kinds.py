@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from ccs._async.changes.store_watch import StoreWatch
 from ccs._async.changes.watch import Watch
 from ccs._async.engine import Engine
-from ccs._core.commits.journal import Record, changes_and_events_of, changes_of, events_of, written_by
+from ccs._core.changes.record_changes import changes_and_events_of, changes_of, events_of, written_by
+from ccs._core.commits.journal import Record
 from ccs._core.names.pattern import Matcher
 from ccs._log import logger
 from ccs.errors import ContextGone

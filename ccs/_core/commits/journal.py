@@ -1,4 +1,4 @@
-"""The journal: what a record holds, which changes it delivers for a pattern, and whether a cursor is still in it.
+"""The journal as data: what a record holds, and a page of records.
 
 A record is a line of text, then opaque bytes:
 
@@ -16,43 +16,35 @@ count all that was ever written before it; the others have `-` there.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ccs._core.codec import decode
-from ccs._core.commits.entry import parse_entry, to_entry
 from ccs._core.commits.layout import ENTRY, RECORD
-from ccs._core.names.pattern import Matcher
-from ccs._core.times import from_micros
-from ccs.errors import ContextGone, HistoryCompacted, HistoryDamaged, HistoryForked, InvalidValue
-from ccs.types import Change, Entry, Event, Operation
+from ccs.types import Operation
 
 __all__ = [
+    "EVENT",
     "MALFORMED",
+    "OPERATIONS",
     "Cursor",
     "JournalPage",
     "Record",
     "RecordOperation",
-    "changes_and_events_of",
-    "changes_of",
-    "check_resume",
-    "check_since",
     "cursor_of",
-    "events_of",
-    "follow",
-    "initial_change",
     "parse_page",
     "parse_record",
     "raw_record_at",
-    "written_by",
 ]
 
 MALFORMED = ValueError, IndexError, TypeError, ArithmeticError
 """The exceptions raised by parsing something that is not a record, an entry or a value."""
 
-_EVENT = b"e"
+EVENT = b"e"
+"""The kind of an event among the operations of a record."""
+
 _FINISH = b"f"
 _DROP = b"g"
 # A time in µs has at most sixteen digits.
@@ -62,7 +54,8 @@ _OPERATIONS_AT = len(RECORD)
 _PREVIOUS, _REVISION, _AT, _CLIENT, _INDEX, _AGENT, _DEADLINE, _EXPIRY = (
     RECORD.index(word) for word in ("previous", "revision", "at", "client", "index", "agent", "deadline", "expiry")
 )
-_OPERATIONS: dict[bytes, Operation] = {b"s": "set", b"d": "delete", b"x": "expire"}
+OPERATIONS: dict[bytes, Operation] = {b"s": "set", b"d": "delete", b"x": "expire"}
+"""The kinds of operations that change an entry, and what they are called."""
 
 
 class Cursor(NamedTuple):
@@ -163,7 +156,7 @@ def _check_numbers(record: Record) -> None:
 def _check_operation(operation: RecordOperation) -> None:
     """Raises `MALFORMED` for an operation that no commit makes. Values are not decoded here."""
     kind, _, before, after = operation
-    if kind in _OPERATIONS:
+    if kind in OPERATIONS:
         if (before and not _ENTRY(before)) or (after and not _ENTRY(after)):
             raise ValueError("a record with an entry that is none")
     elif kind == _FINISH and after:
@@ -191,89 +184,6 @@ def _is_at(raw: bytes, revision: int) -> bool:
 
 def _identity(words: Sequence[bytes]) -> bytes:
     return b" ".join(words[_CLIENT : _INDEX + 1])
-
-
-def changes_of(record: Record, address: str, matcher: Matcher) -> list[Change]:
-    """Returns the matching changes of a commit, in the order of its operations. Their values are decoded anew."""
-    return [
-        _change(record, operation, address)
-        for operation in record.operations
-        if operation.kind in _OPERATIONS and matcher.matches(operation.path)
-    ]
-
-
-def events_of(record: Record, address: str, matcher: Matcher) -> list[Event]:
-    """Returns the events of a commit whose topics match, in order. Their data is decoded anew."""
-    return [
-        _event(record, operation, address)
-        for operation in record.operations
-        if operation.kind == _EVENT and matcher.matches(operation.path)
-    ]
-
-
-def changes_and_events_of(record: Record, address: str, matcher: Matcher) -> list[Change | Event]:
-    """Returns the matching changes and events of a commit, in the order of its operations."""
-    found: list[Change | Event] = []
-    for operation in record.operations:
-        if not matcher.matches(operation.path):
-            continue
-        if operation.kind == _EVENT:
-            found.append(_event(record, operation, address))
-        elif operation.kind in _OPERATIONS:
-            found.append(_change(record, operation, address))
-    return found
-
-
-def written_by(record: Record, matcher: Matcher) -> list[tuple[str, Entry | None]]:
-    """Returns the matching paths that a commit wrote, each with its entry after the commit, None if it was removed."""
-    return [
-        (operation.path, _entry_after(operation))
-        for operation in record.operations
-        if operation.kind in _OPERATIONS and matcher.matches(operation.path)
-    ]
-
-
-def _entry_after(operation: RecordOperation) -> Entry | None:
-    return to_entry(operation.path, parse_entry(operation.after)) if operation.after else None
-
-
-def _event(record: Record, operation: RecordOperation, address: str) -> Event:
-    data = decode(operation.after)
-    return Event(operation.path, data, record.agent, from_micros(record.at), record.revision, address)
-
-
-def _change(record: Record, operation: RecordOperation, address: str) -> Change:
-    before = parse_entry(operation.before) if operation.before else None
-    after = parse_entry(operation.after) if operation.after else None
-    shown = after or before
-    return Change(
-        context=address,
-        path=operation.path,
-        op=_OPERATIONS[operation.kind],
-        value=decode(after.value) if after else None,
-        previous=decode(before.value) if before else None,
-        created=after is not None and before is None,
-        version=shown.version if shown else 0,
-        revision=record.revision,
-        agent=record.agent,
-        at=from_micros(record.at),
-    )
-
-
-def initial_change(entry: Entry, address: str) -> Change:
-    """Returns an entry that existed before the watch as the change that wrote it."""
-    return Change(
-        context=address,
-        path=entry.path,
-        op="set",
-        value=entry.value,
-        previous=None,
-        created=entry.version == 1,
-        version=entry.version,
-        revision=entry.revision,
-        agent=entry.agent,
-        at=entry.updated_at,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,45 +239,3 @@ def _readable(raws: Sequence[bytes]) -> tuple[Record, ...]:
     with suppress(*MALFORMED):
         records.extend(map(parse_record, raws))
     return tuple(records)
-
-
-def follow(cursor: Cursor, page: JournalPage, address: str) -> Iterator[Record]:
-    """Yields the records of a page that was read from a cursor, each the successor of the one before.
-
-    Raises `ContextGone`, `HistoryCompacted` or `HistoryForked` if history does not continue from the cursor, and
-    `HistoryDamaged` after the last readable record, if there is more.
-    """
-    check_resume(cursor, page, address)
-    at = cursor.revision
-    for record in page.records:
-        if record.previous != at:
-            raise HistoryDamaged(address, at)
-        yield record
-        at = record.revision
-    if page.damaged:
-        raise HistoryDamaged(address, at)
-
-
-def check_since(since: int, page: JournalPage, address: str) -> None:
-    """Raises `InvalidValue` for a revision that lies in the future: no commit of the context can have it."""
-    if since >= (page.now + 1) * 1000:
-        raise InvalidValue(
-            f"since is {since}, which is ahead of the server's clock, so {address} has never had that revision: give the"
-            " revision of a change, an entry or a watch, or 0"
-        )
-
-
-def check_resume(cursor: Cursor, page: JournalPage, address: str) -> None:
-    """Raises `ContextGone`, `HistoryCompacted` or `HistoryForked` unless history continues from the cursor."""
-    if not page.exists:
-        if cursor.revision:
-            raise ContextGone(address)
-    elif cursor.revision == 0 or cursor.revision == page.oldest:
-        if cursor.revision < page.oldest:
-            raise HistoryCompacted(cursor.revision, page.oldest, address)
-    elif cursor.revision < page.first:
-        raise ContextGone(address)
-    elif cursor.revision < page.oldest:
-        raise HistoryCompacted(cursor.revision, page.oldest, address)
-    elif not page.identity or cursor.identity not in (b"", page.identity):
-        raise HistoryForked(cursor.revision, page.last, address)

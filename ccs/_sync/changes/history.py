@@ -5,17 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ccs._core.changes.record_changes import changes_of
+from ccs._core.changes.resuming import check_resume, check_since, follow
 from ccs._core.checks import integer
-from ccs._core.commits.journal import (
-    MALFORMED,
-    Cursor,
-    JournalPage,
-    Record,
-    changes_of,
-    check_resume,
-    check_since,
-    follow,
-)
+from ccs._core.commits.journal import MALFORMED, Cursor, JournalPage, Record
 from ccs._core.names.pattern import Matcher
 from ccs._sync.changes.journal_backwards import newest_first
 from ccs._sync.handle import Place

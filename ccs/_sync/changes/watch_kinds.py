@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from ccs._core.commits.journal import Record, changes_and_events_of, changes_of, events_of, written_by
+from ccs._core.changes.record_changes import changes_and_events_of, changes_of, events_of, written_by
+from ccs._core.commits.journal import Record
 from ccs._core.names.pattern import Matcher
 from ccs._log import logger
 from ccs._sync.changes.store_watch import StoreWatch

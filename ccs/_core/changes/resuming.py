@@ -1,0 +1,52 @@
+"""Whether history continues from a cursor: what a watch that starts, resumes or has a gap checks before it reads on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ccs._core.commits.journal import Cursor, JournalPage, Record
+from ccs.errors import ContextGone, HistoryCompacted, HistoryDamaged, HistoryForked, InvalidValue
+
+__all__ = ["check_resume", "check_since", "follow"]
+
+
+def follow(cursor: Cursor, page: JournalPage, address: str) -> Iterator[Record]:
+    """Yields the records of a page that was read from a cursor, each the successor of the one before.
+
+    Raises `ContextGone`, `HistoryCompacted` or `HistoryForked` if history does not continue from the cursor, and
+    `HistoryDamaged` after the last readable record, if there is more.
+    """
+    check_resume(cursor, page, address)
+    at = cursor.revision
+    for record in page.records:
+        if record.previous != at:
+            raise HistoryDamaged(address, at)
+        yield record
+        at = record.revision
+    if page.damaged:
+        raise HistoryDamaged(address, at)
+
+
+def check_since(since: int, page: JournalPage, address: str) -> None:
+    """Raises `InvalidValue` for a revision that lies in the future: no commit of the context can have it."""
+    if since >= (page.now + 1) * 1000:
+        raise InvalidValue(
+            f"since is {since}, which is ahead of the server's clock, so {address} has never had that revision: give the"
+            " revision of a change, an entry or a watch, or 0"
+        )
+
+
+def check_resume(cursor: Cursor, page: JournalPage, address: str) -> None:
+    """Raises `ContextGone`, `HistoryCompacted` or `HistoryForked` unless history continues from the cursor."""
+    if not page.exists:
+        if cursor.revision:
+            raise ContextGone(address)
+    elif cursor.revision == 0 or cursor.revision == page.oldest:
+        if cursor.revision < page.oldest:
+            raise HistoryCompacted(cursor.revision, page.oldest, address)
+    elif cursor.revision < page.first:
+        raise ContextGone(address)
+    elif cursor.revision < page.oldest:
+        raise HistoryCompacted(cursor.revision, page.oldest, address)
+    elif not page.identity or cursor.identity not in (b"", page.identity):
+        raise HistoryForked(cursor.revision, page.last, address)
