@@ -280,7 +280,9 @@ class UnknownFormat(CCSError):
             f"{address} is in {written} that this version of CCS does not know, so nothing was read or written: install"
             f" {wanted} of collaborative-context-store"
         )
-        self.address, self.format, self.needs = address, format, needs
+        self.address = address
+        self.format = format
+        self.needs = needs
 
 
 class StoreClosed(CCSError):

@@ -14,7 +14,7 @@ from ccs._async.memory.semantic import Semantic
 from ccs._async.mirror import Mirror
 from ccs._async.reads import matcher_of
 from ccs._core.codec import encode
-from ccs._core.commits.commit import drop_op, finish_op
+from ccs._core.commits.operations import drop_op, finish_op
 from ccs._core.times import Duration, millis
 from ccs.types import Change
 
@@ -97,11 +97,11 @@ class Context(Coordination):
         Later writes raise `ContextFinished`. Watches yield the changes that are left, then end.
         """
         raw = encode(outcome, self._place.engine.max_value_bytes)
-        await self._place.commit([finish_op(raw, millis(keep, "keep"))], [], len(raw), heeding=False)
+        await self._place.commit([finish_op(raw, millis(keep, "keep"))])
 
     async def drop(self) -> None:
         """Removes the context and everything in it at once; its watches raise `ContextGone`."""
-        await self._place.commit([drop_op()], [], 0, heeding=False)
+        await self._place.commit([drop_op()])
 
     def _behind(self, fence: Fence) -> Context:
         return Context(replace(self._place, fences=(*self._place.fences, fence)), self._store)

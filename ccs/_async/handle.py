@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ccs._async.engine import Engine, Route
 from ccs._async.opening import Opening
 from ccs._async.policy_commits import PolicyCommits
-from ccs._core.commits.commit import Applied, Argument, Commit, Guard, Operation, OtherPolicies, Settings
+from ccs._core.commits.commit import Applied, Argument, Commit, OtherPolicies, Settings
 from ccs._core.commits.layout import check_format
+from ccs._core.commits.operations import Guard, Operation
 from ccs._core.names.keys import Keys
 from ccs._core.recipes.holdings import Holding, Holdings
 from ccs._core.recipes.lease import Lease
@@ -57,30 +59,28 @@ class Place:
         """Commits by the policies of the context."""
         return PolicyCommits(self.opening, self.route.group_commit, self.keys, self.engine.max_value_bytes)
 
-    async def commit(
-        self, operations: list[Operation], guards: list[Guard], size: int, *, heeding: bool = True
-    ) -> Applied:
-        """Makes one commit of the operations, if the guards hold; its errors are raised.
+    async def commit(self, operations: Sequence[Operation], guards: Sequence[Guard] = ()) -> Applied:
+        """Makes one commit of the operations, if the guards hold, whatever the policies say: for what CCS itself writes.
 
-        The policies of the context bind it, unless it is not `heeding` them: what the system writes for itself.
+        Raises the errors of the commit; `ClaimLost` if a fence does not hold.
         """
-        if heeding:
-            return await self.write(operations, guards, size, merging=False)
+        commit = Commit(self.agent, operations, self._fenced(guards), self.given)
         try:
-            return await self.route.group_commit.commit(
-                Commit(self.agent, operations, self._fenced(guards), self.given, size)
-            )
+            return await self.route.group_commit.commit(commit)
         except Conflict as conflict:
             self._check_fences(conflict)
             raise
 
     async def write(
-        self, operations: list[Operation], guards: list[Guard], size: int, *, merging: bool = True
+        self, operations: Sequence[Operation], guards: Sequence[Guard] = (), *, merging: bool = False
     ) -> Applied:
-        """As `commit`; maps that are set are merged where that is the policy."""
+        """Makes one commit as `commit` does, bound by the policies of the context.
+
+        With `merging`, maps that are set are merged where that is the policy.
+        """
         agent = self.named or self.engine.default_agent
         group_commit = self.route.group_commit
-        asked = Commit(agent, operations, self._fenced(guards), self.given, size, 0)
+        asked = Commit(agent, operations, self._fenced(guards), self.given, 0)
         try:
             if not group_commit.policies.rules:
                 try:  # the ordinary way; suppress() would cost half as much as all else here
@@ -92,7 +92,7 @@ class Place:
             self._check_fences(conflict)
             raise
 
-    def _fenced(self, guards: list[Guard]) -> list[Guard]:
+    def _fenced(self, guards: Sequence[Guard]) -> Sequence[Guard]:
         return [*(fence.guard for fence in self.fences), *guards] if self.fences else guards
 
     def _check_fences(self, conflict: Conflict) -> None:

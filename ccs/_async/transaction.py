@@ -10,7 +10,8 @@ from typing import Any
 
 from ccs._async.reads import Reads, typed
 from ccs._core.codec import decode, encode, validate
-from ccs._core.commits.commit import Crowded, Guard, Operation, delete_op, event_op, revision_guard, set_op
+from ccs._core.commits.commit import Crowded
+from ccs._core.commits.operations import Guard, Operation, delete_op, event_op, revision_guard, set_op
 from ccs._core.names.address import check_path, check_writable
 from ccs._core.recipes.outbox import INBOX_LIMIT, Draft, Outbox
 from ccs._core.times import Duration, millis
@@ -36,7 +37,7 @@ class Transaction(Local):
         self._place = reads.place
         self._seen: dict[str, Entry | None] = {}
         self._writes: dict[str, tuple[Any, int | None]] = {}
-        self._more: list[tuple[Operation, Sequence[Guard], int]] = []
+        self._more: list[tuple[Operation, Sequence[Guard]]] = []
         self._outbox = Outbox(secrets.token_hex(8), self._place.engine.max_value_bytes)
         self._open = self._entered = False
         self.revision = 0
@@ -122,19 +123,19 @@ class Transaction(Local):
         """
         self._check_open()
         posted = self._outbox.put(Draft(to, content, type, reply_to, ttl, limit))
-        self.add(posted.operation, [posted.guard], len(posted.value))
+        self.add(posted.operation, [posted.guard])
         return posted.id
 
     def publish(self, topic: str, data: Any) -> None:
         """Publishes an event at the end, in the same commit; see `Context.publish`."""
         self._check_open()
         raw = encode(data, self._place.engine.max_value_bytes)
-        self.add(event_op(check_writable(topic), raw), size=len(raw))
+        self.add(event_op(check_writable(topic), raw))
 
-    def add(self, operation: Operation, guards: Sequence[Guard] = (), size: int = 0) -> None:
+    def add(self, operation: Operation, guards: Sequence[Guard] = ()) -> None:
         """Adds an operation, and guards that must hold too. Internal: recipes use it."""
         self._check_open()
-        self._more.append((operation, guards, size))
+        self._more.append((operation, guards))
 
     def _check_open(self) -> None:
         if not self._open:
@@ -152,7 +153,7 @@ class Transaction(Local):
         if not self._seen and not self._writes and not self._more:
             return
         try:
-            applied = await self._place.write(self._operations(), self._guards(), self._size())
+            applied = await self._place.write(self._operations(), self._guards(), merging=True)
         except Crowded as crowded:
             self._place.expect(1)  # messages may have expired while no client was there to sweep them
             raise self._outbox.refusal(crowded) from None
@@ -167,12 +168,8 @@ class Transaction(Local):
             delete_op(path) if raw is _DELETED else set_op(path, raw, ttl, lasting=True)
             for path, (raw, ttl) in self._writes.items()
         ]
-        return writes + [operation for operation, _, _ in self._more]
-
-    def _size(self) -> int:
-        written = sum(len(raw) for raw, _ in self._writes.values() if raw is not _DELETED)
-        return written + sum(size for _, _, size in self._more)
+        return writes + [operation for operation, _ in self._more]
 
     def _guards(self) -> list[Guard]:
         read = [revision_guard(path, entry.revision if entry else 0) for path, entry in self._seen.items()]
-        return read + [guard for _, guards, _ in self._more for guard in guards]
+        return read + [guard for _, guards in self._more for guard in guards]

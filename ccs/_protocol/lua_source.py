@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 from ccs._core.commits.layout import CONSTANTS, LAYOUTS, RECORD
 
@@ -82,18 +83,23 @@ def _numbered(declared: str) -> Mapping[str, str]:
 
 
 def _place(expression: str, keys: Mapping[str, str]) -> str:
+    scope, _, name = expression.partition(".")
+    if scope not in ("KEYS", "key"):
+        return _named(expression)
+    if name not in keys:
+        raise SourceError(f"no key is called ${{{expression}}}")
+    return f"KEYS[{keys[name]}]" if scope == "KEYS" else keys[name]
+
+
+@cache
+def _named(expression: str) -> str:
     if expression in CONSTANTS:
         return CONSTANTS[expression]
     try:
         if spelled := _SPELLED.fullmatch(expression):
             return _spelled(*spelled.groups())
         kind, *names = expression.split(" ") if " " in expression else ("", expression)
-        if kind == "words":
-            return _words(names)
-        scope, _, name = names[0].partition(".")
-        if scope in ("KEYS", "key"):
-            return f"KEYS[{keys[name]}]" if scope == "KEYS" else keys[name]
-        return _KINDS[kind](*map(_field, names))
+        return _words(names) if kind == "words" else _KINDS[kind](*map(_field, names))
     except (LookupError, ValueError, TypeError) as error:
         raise SourceError(f"nothing is called ${{{expression}}}") from error
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ccs._core.codec import encode
-from ccs._core.commits.commit import drop_op, finish_op
+from ccs._core.commits.operations import drop_op, finish_op
 from ccs._core.times import Duration, millis
 from ccs._sync.coordination import Coordination
 from ccs._sync.handle import Fence, Place
@@ -98,11 +98,11 @@ class Context(Coordination):
         Later writes raise `ContextFinished`. Watches yield the changes that are left, then end.
         """
         raw = encode(outcome, self._place.engine.max_value_bytes)
-        self._place.commit([finish_op(raw, millis(keep, "keep"))], [], len(raw), heeding=False)
+        self._place.commit([finish_op(raw, millis(keep, "keep"))])
 
     def drop(self) -> None:
         """Removes the context and everything in it at once; its watches raise `ContextGone`."""
-        self._place.commit([drop_op()], [], 0, heeding=False)
+        self._place.commit([drop_op()])
 
     def _behind(self, fence: Fence) -> Context:
         return Context(replace(self._place, fences=(*self._place.fences, fence)), self._store)

@@ -11,21 +11,19 @@ from typing import Any
 from ccs._compat import callable_of
 from ccs._core.checks import integer
 from ccs._core.codec import decode, encode
-from ccs._core.commits.commit import (
-    Applied,
+from ccs._core.commits.commit import Applied, NotComputable, removals
+from ccs._core.commits.entry import RawEntry, new_entry, parse_entry
+from ccs._core.commits.journal import parse_record, raw_record_at
+from ccs._core.commits.operations import (
     Guard,
-    NotComputable,
     append_op,
     delete_op,
     increment_op,
-    removals,
     renew_op,
     revision_guard,
     set_op,
     version_guard,
 )
-from ccs._core.commits.entry import RawEntry, new_entry, parse_entry
-from ccs._core.commits.journal import parse_record, raw_record_at
 from ccs._core.names.address import check_writable
 from ccs._core.shown import shown
 from ccs._core.times import Duration, from_micros, from_millis, millis
@@ -76,7 +74,7 @@ class Writes(Reads):
         raw = encode(value, place.engine.max_value_bytes)
         deadline = None if ttl is None else millis(ttl)
         guards = _guards(check_writable(path), if_version, if_revision)
-        applied = place.write([set_op(path, raw, deadline, lasting=True)], guards, len(raw))
+        applied = place.write([set_op(path, raw, deadline, lasting=True)], guards, merging=True)
         return self._entry(path, applied.merged or raw, applied, deadline)
 
     def create(self, path: str, value: Any, *, ttl: Duration | None = None) -> Entry:
@@ -91,7 +89,7 @@ class Writes(Reads):
         (True, False)
         """
         guards = _guards(check_writable(path), if_version, if_revision)
-        applied = self._place.commit([delete_op(path)], guards, len(path))
+        applied = self._place.write([delete_op(path)], guards)
         return applied.result == (1,)
 
     def delete_matching(self, *patterns: str) -> int:
@@ -120,7 +118,7 @@ class Writes(Reads):
     def _remove(self, entries: Mapping[str, RawEntry]) -> None:
         operations = [delete_op(path) for path in entries]
         guards = [revision_guard(path, raw.revision) for path, raw in entries.items()]
-        self._place.commit(operations, guards, sum(map(len, entries)))
+        self._place.write(operations, guards)
 
     def set_many(self, values: Mapping[str, Any], *, ttl: Duration | None = None) -> int:
         """Writes several values, a map of paths to values, in one commit. Returns its revision."""
@@ -131,7 +129,7 @@ class Writes(Reads):
         if not encoded:
             return self.revision()
         operations = [set_op(path, raw, deadline, lasting=True) for path, raw in encoded.items()]
-        applied = self._place.write(operations, [], sum(map(len, encoded.values())))
+        applied = self._place.write(operations, merging=True)
         self._place.expect(deadline)
         return applied.revision
 
@@ -197,7 +195,7 @@ class Writes(Reads):
             raise InvalidValue(f"{shown(path)} cannot be incremented by {shown(by)}: give a number")
         if isinstance(by, int) and abs(by) < _SMALL:
             try:
-                applied = self._place.commit([increment_op(path, int(by))], [], len(path))
+                applied = self._place.write([increment_op(path, int(by))])
                 return applied.result[3]
             except NotComputable:
                 pass
@@ -220,7 +218,7 @@ class Writes(Reads):
         limit = self._place.engine.max_value_bytes
         operation = append_op(path, len(encoded), b"".join(encoded), limit)
         try:
-            applied = self._place.commit([operation], [], sum(map(len, encoded)))
+            applied = self._place.write([operation])
         except NotComputable:
             raise InvalidValue(f"{shown(path)} does not hold a list; set it instead") from None
         return self._entry(path, self._value_at(path, applied.revision), applied)
@@ -231,7 +229,7 @@ class Writes(Reads):
         It changes no revision and sends no event.
         """
         deadline = None if ttl is None else millis(ttl)
-        applied = self._place.commit([renew_op(check_writable(path), deadline, lasting=True)], [], len(path))
+        applied = self._place.write([renew_op(check_writable(path), deadline, lasting=True)])
         self._place.expect(deadline)
         return applied.result == (1,)
 
@@ -261,7 +259,7 @@ class Writes(Reads):
             race.check()
             try:
                 operation = set_op(path, raw, deadline, keep_ttl=True, lasting=True)
-                applied = self._place.commit([operation], [guard], len(raw))
+                applied = self._place.write([operation], [guard])
                 return self._entry(path, raw, applied, deadline)
             except Conflict as conflict:
                 race.lose(conflict)

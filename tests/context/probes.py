@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from anyio import to_thread
 
-from ccs._core.commits.commit import set_op
+from ccs._core.commits.operations import set_op
 from tests.support.colours import Awaited
 
 Open = Callable[..., Awaitable[Any]]
@@ -40,11 +40,11 @@ async def stored(task: Any, path: str) -> bytes:
 
 async def put(task: Any, path: str, raw: bytes) -> None:
     """Stores a value whose bytes another program might have written."""
-    place, commit = task.place, ([set_op(path, raw)], [], len(raw))
+    operations = [set_op(path, raw)]
     if isinstance(task, Awaited):
-        await to_thread.run_sync(place.commit, *commit)
+        await to_thread.run_sync(task.place.commit, operations)
     else:
-        await place.commit(*commit)
+        await task.place.commit(operations)
 
 
 async def unchanged(task: Any, attempt: Any, error: type[Exception]) -> Any:

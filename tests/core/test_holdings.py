@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 
-from ccs._core.commits.commit import delete_op, revision_guard
+from ccs._core.commits.operations import delete_op, revision_guard
 from ccs._core.recipes.holdings import Holding, Holdings, giving_back, grouped
 
 

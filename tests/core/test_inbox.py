@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccs._core.commits.commit import Crowded, fewer_below
+from ccs._core.commits.commit import Crowded
+from ccs._core.commits.operations import fewer_below
 from ccs._core.recipes.inbox import Desk, inbox_paths
 from ccs._core.recipes.outbox import Draft, Outbox
 from ccs.errors import InboxFull

@@ -8,8 +8,9 @@ import pytest
 
 import ccs
 from ccs._core.codec import decode, encode
-from ccs._core.commits.commit import (
-    Commit,
+from ccs._core.commits.commit import Commit
+from ccs._core.commits.entry import RawEntry
+from ccs._core.commits.operations import (
     Guard,
     append_op,
     delete_op,
@@ -23,7 +24,6 @@ from ccs._core.commits.commit import (
     set_op,
     version_guard,
 )
-from ccs._core.commits.entry import RawEntry
 from ccs._core.recipes.policies import (
     DEFAULT,
     NO_POLICIES,

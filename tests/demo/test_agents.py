@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import ccs
-from ccs._core.commits.commit import renew_op
+from ccs._core.commits.operations import renew_op
 from demo.agents import MAX_LAPSED, Analyst, Reporter
 from demo.entries import CLAIMS, EVERYTHING, Card, Job, Role, Todo
 from demo.findings import FileFindings
@@ -87,7 +87,7 @@ def test_a_holder_that_was_away_too_long_counts_nothing(
 
 def _let_lapse(task: ccs.Context, patience: float) -> None:
     with task.watch(CLAIMS) as changes:
-        task.place.commit([renew_op("@claims/files/a.py", 50)], [], 0, heeding=False)
+        task.place.commit([renew_op("@claims/files/a.py", 50)])
         task.place.expect(50)
         assert changes.receive(timeout=patience).op == "expire"
 

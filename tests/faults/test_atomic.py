@@ -17,14 +17,10 @@ import pytest
 import redis
 
 from ccs._core.codec import encode
-from ccs._core.commits.commit import (
-    Applied,
-    Batch,
-    Commit,
-    OtherPolicies,
-    Settings,
+from ccs._core.commits.commit import Applied, Batch, Commit, OtherPolicies, Settings, commit_arguments, parse_answers
+from ccs._core.commits.journal import parse_record
+from ccs._core.commits.operations import (
     append_op,
-    commit_arguments,
     delete_op,
     drop_op,
     event_op,
@@ -32,7 +28,6 @@ from ccs._core.commits.commit import (
     finish_op,
     increment_op,
     nothing_below,
-    parse_answers,
     policies_op,
     renew_op,
     revision_guard,
@@ -40,7 +35,6 @@ from ccs._core.commits.commit import (
     sweep_op,
     version_guard,
 )
-from ccs._core.commits.journal import parse_record
 from ccs._core.names.keys import Keys, keys_of
 from ccs._protocol.scripts import COMMIT
 from ccs.errors import Conflict, ContextFinished

@@ -18,13 +18,9 @@ import pytest
 
 import ccs
 import ccs.aio
-from ccs._core.commits.commit import (
-    Applied,
-    Batch,
-    Commit,
-    Settings,
+from ccs._core.commits.commit import Applied, Batch, Commit, Settings, commit_arguments
+from ccs._core.commits.operations import (
     append_op,
-    commit_arguments,
     delete_op,
     finish_op,
     increment_op,

@@ -12,7 +12,8 @@ import redis
 import ccs
 from ccs._clock import Moment, ServerClock, elapsed
 from ccs._core.codec import encode
-from ccs._core.commits.commit import Batch, Commit, Settings, set_op
+from ccs._core.commits.commit import Batch, Commit, Settings
+from ccs._core.commits.operations import set_op
 from ccs._core.names.keys import keys_of
 from tests.model.engine import COMMIT_LIMIT, Engine
 from tests.support.colours import COLOURS, connect_in

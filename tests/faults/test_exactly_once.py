@@ -18,7 +18,8 @@ import redis
 
 import ccs
 import ccs.aio
-from ccs._core.commits.commit import Batch, Commit, Operation, Settings, commit_arguments, drop_op, increment_op, set_op
+from ccs._core.commits.commit import Batch, Commit, Settings, commit_arguments
+from ccs._core.commits.operations import Operation, drop_op, increment_op, set_op
 from ccs._core.names.keys import keys_of
 from ccs._protocol.scripts import COMMIT
 from tests.faults.chaos import Ledger, awrite, check_round, faults, seed, write

@@ -14,7 +14,7 @@ import ccs
 import ccs.aio
 from ccs._async.memory.embeddings import Embeddings
 from ccs._core.codec import encode
-from ccs._core.commits.commit import set_op
+from ccs._core.commits.operations import set_op
 from tests.context.probes import Open, unchanged
 from tests.memory.minds import DIMENSION, check_found, contents, embed, newer, ranking, vector_of
 from tests.support.waiting import aeventually, scaled
@@ -186,9 +186,9 @@ async def close(task: Any) -> None:
     """Writes what a process leaves behind that dies while it changes the dimension."""
     operation = set_op("@embeddings", encode({"dimension": DIMENSION, "closed": True}))
     if hasattr(task, "blocking"):
-        await to_thread.run_sync(lambda: task.blocking.place.commit([operation], [], 0, heeding=False))
+        await to_thread.run_sync(lambda: task.blocking.place.commit([operation]))
     else:
-        await task.place.commit([operation], [], 0, heeding=False)
+        await task.place.commit([operation])
 
 
 async def unchanged_but_open(task: Any, attempt: Any) -> None:

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from msgpack import Packer
 
 from ccs._core.codec import decode, encode
-from ccs._core.commits.commit import Batch, Commit, Guard, Operation, Settings
+from ccs._core.commits.commit import Batch, Commit, Settings
 from ccs._core.commits.entry import RawEntry
+from ccs._core.commits.operations import Guard, Operation
 from ccs.errors import EncodingError
 
 TOMBSTONE = 600_000

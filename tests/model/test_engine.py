@@ -17,18 +17,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from ccs._core.codec import decode, encode
-from ccs._core.commits.commit import (
-    Batch,
-    Commit,
+from ccs._core.commits.commit import Batch, Commit, Settings, latest_for
+from ccs._core.commits.journal import parse_record
+from ccs._core.commits.operations import (
     Guard,
-    Settings,
     append_op,
     delete_op,
     drop_op,
     event_op,
     finish_op,
     increment_op,
-    latest_for,
     nothing_below,
     policies_op,
     renew_op,
@@ -36,7 +34,6 @@ from ccs._core.commits.commit import (
     set_op,
     sweep_op,
 )
-from ccs._core.commits.journal import parse_record
 from ccs._core.times import from_micros
 from tests.model.engine import COMMIT_LIMIT, EPOCH, Engine, told
 from tests.model.model import TOMBSTONE, Model

@@ -8,7 +8,7 @@ from typing import Any
 
 from anyio import to_thread
 
-from ccs._core.commits.commit import renew_op
+from ccs._core.commits.operations import renew_op
 from ccs._core.recipes.claim import site_of
 from tests.recipes.work import commit
 from tests.support.colours import Awaited
@@ -57,7 +57,7 @@ async def lapse(task: Any, claim: Any) -> None:
 async def expire(task: Any, path: str) -> None:
     """Makes an entry end now, by its deadline."""
     revision = (await task.entry(path)).revision
-    await commit(task, [renew_op(path, 1)], [], 0)
+    await commit(task, [renew_op(path, 1)])
     task.place.expect(1)
     await aeventually(lambda: is_gone(task, path, revision), what=f"the end of {path}")
 

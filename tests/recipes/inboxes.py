@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ccs._core.commits.commit import renew_op
+from ccs._core.commits.operations import renew_op
 from ccs._core.recipes.inbox import inbox_paths
 from tests.recipes.work import commit
 from tests.support.colours import Awaited
@@ -18,7 +18,7 @@ PATIENCE = scaled(10)
 async def lapse(task: Any, message: Any) -> None:
     """Lets the lease on a message expire, or the delay of its release."""
     path = inbox_paths(message.to).at("leases", message.id)
-    await commit(task, [renew_op(path, 1)], [], 0)
+    await commit(task, [renew_op(path, 1)])
     task.place.expect(1)
     await aeventually(lambda: _missing(task, path), what="the lease to lapse")
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import ccs
-from ccs._core.commits.commit import delete_op, renew_op
+from ccs._core.commits.operations import delete_op, renew_op
 from tests.support.waiting import eventually, scaled
 
 
 def expire(task: ccs.Context, path: str) -> None:
     """Lets an entry expire, with a commit: one that names a due entry expires it first."""
-    task.place.commit([renew_op(path, 1)], [], 0, heeding=False)
+    task.place.commit([renew_op(path, 1)])
     eventually(lambda: not task.exists(path))
-    task.place.commit([delete_op(path)], [], 0, heeding=False)
+    task.place.commit([delete_op(path)])
 
 
 def stay(url: str, namespace: str, agent: str, ttl: float) -> int:

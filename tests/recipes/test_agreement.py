@@ -11,7 +11,7 @@ from anyio import to_thread
 import ccs
 import ccs.aio
 from ccs._core.codec import encode
-from ccs._core.commits.commit import delete_op, renew_op, set_op
+from ccs._core.commits.operations import delete_op, renew_op, set_op
 from ccs._core.recipes.presence import written
 from tests.context.probes import Open
 from tests.recipes.work import commit
@@ -41,13 +41,13 @@ async def time_is_up(task: Any, name: str = "n") -> None:
     """Lets the deadline pass, by the server's clock."""
     path = f"@agreements/{name}/deadline"
     await aeventually(lambda: task.exists(path))
-    await commit(task, [renew_op(path, 1)], [], 0)
+    await commit(task, [renew_op(path, 1)])
     task.place.expect(1)
 
 
 async def write(task: Any, values: dict[str, Any]) -> None:
     """Writes the entries that a party which is gone has left behind."""
-    await commit(task, [set_op(path, encode(value)) for path, value in values.items()], [], 0)
+    await commit(task, [set_op(path, encode(value)) for path, value in values.items()])
 
 
 async def test_it_commits_when_all_have_voted_yes(task: Any) -> None:
@@ -147,7 +147,7 @@ async def test_a_member_that_comes_and_goes_in_a_moment_aborts_as_well(astore: c
     await voted(task, "a")
     operations = set_op(path, encode(written("worker", 60_000, None))), delete_op(path)
     place = party_of(task, "b").place
-    await asyncio.gather(*(place.commit([each], [], 0, heeding=False) for each in operations))
+    await asyncio.gather(*(place.commit([each]) for each in operations))
     assert (await bounded(waiting))[0].reason == "'b' left without a vote"
 
 

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 import ccs
 from ccs._core.codec import encode
-from ccs._core.commits.commit import delete_op, set_op
+from ccs._core.commits.operations import delete_op, set_op
 from ccs._core.recipes.agreement import ballot_of, next_action
 from ccs._core.recipes.guarded_commit import GuardedCommit
 from ccs._core.recipes.presence import agents_in, written
@@ -44,7 +44,7 @@ class Agent:
         step = next_action(ballot_of("n", parties, self.task.agent, vote, 600), self.view, self.seen)
         if isinstance(step, GuardedCommit):
             try:
-                self.task.place.commit(step.operations, step.guards, step.size, heeding=False)
+                self.task.place.commit(step.operations, step.guards)
             except ccs.Conflict:
                 self.look()
         return step
@@ -106,7 +106,7 @@ class Machine(RuleBasedStateMachine):
         self.commit(self.agents[party].task, operation)
 
     def commit(self, task: ccs.Context, operation: Any) -> None:
-        task.place.commit([operation], [], 0, heeding=False)
+        task.place.commit([operation])
 
     @invariant()
     def all_who_were_told_were_told_the_same(self) -> None:

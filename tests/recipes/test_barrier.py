@@ -10,7 +10,7 @@ import redis
 from anyio import to_thread
 
 import ccs
-from ccs._core.commits.commit import renew_op
+from ccs._core.commits.operations import renew_op
 from ccs._core.recipes.barrier import arrival_at, next_action
 from tests.context.probes import gone
 from tests.recipes.work import commit
@@ -102,7 +102,7 @@ async def test_a_party_that_died_does_not_count(task: Any) -> None:
     dead = arrival_at("b", "dead", 3, 0.3)
     step = next_action(dead, {})
     assert step
-    await commit(task, step.operations, step.guards, step.size)
+    await commit(task, step.operations, step.guards)
     task.place.expect(300)
     survivor = wait(task)
     await aeventually(lambda: gone(task, dead.path))
@@ -116,7 +116,7 @@ async def test_a_party_that_died_does_not_count(task: Any) -> None:
 async def test_a_party_that_was_stopped_past_its_ttl_arrives_again(task: Any) -> None:
     first = wait(task)
     (path,) = await came(task, 1)
-    await commit(task, [renew_op(path, 1)], [], 0)
+    await commit(task, [renew_op(path, 1)])
     task.place.expect(1)
     await aeventually(lambda: happened(task, path, ["set", "expire", "set"]))
     await bounded(asyncio.gather(first, wait(task), wait(task)))

@@ -48,9 +48,9 @@ class Arriving:
                 self.outcome = "gave up"
 
     def commit(self, step: object) -> bool:
-        operations, guards, size, _ = step  # type: ignore[misc]
+        operations, guards, _ = step  # type: ignore[misc]
         try:
-            self.task.place.commit(operations, guards, size, heeding=False)
+            self.task.place.commit(operations, guards)
         except ccs.Conflict:
             self.look()
             return False

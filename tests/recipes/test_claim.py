@@ -11,7 +11,7 @@ import pytest
 
 import ccs
 from ccs._core.codec import encode
-from ccs._core.commits.commit import delete_op, set_op
+from ccs._core.commits.operations import delete_op, set_op
 from ccs._core.names.pattern import compile_patterns
 from ccs._core.recipes.claim import site_of
 from tests.context.probes import Open
@@ -238,7 +238,7 @@ async def test_waiters_get_the_claim_in_the_order_in_which_they_came(open_store:
 
 async def test_no_caller_gets_in_before_the_waiters(task: Any, other: Any) -> None:
     """Given a claim without a holder and a slow waiter, then the claim is not free until the ticket of the waiter has expired."""
-    await commit(task, [set_op("@waiting/a/%queue/slow", encode({"holder": "slow"}), 60_000)], [], 0)
+    await commit(task, [set_op("@waiting/a/%queue/slow", encode({"holder": "slow"}), 60_000)])
     with pytest.raises(ccs.AlreadyClaimed, match="others wait") as caught:
         await other.claim("a").acquire()
     assert (caught.value.holder, caught.value.expires_at) == (None, None)
@@ -354,14 +354,14 @@ async def test_any_text_names_a_resource_of_its_own(task: Any, other: Any) -> No
     held = [await task.claim(resource).acquire() for resource in HOSTILE]
     assert [info.resource for info in await other.claims()] == sorted(HOSTILE)
     for resource in HOSTILE:
-        await commit(task, [set_op(site_of(resource).ticket("next"), encode({}), 60_000)], [], 0)
+        await commit(task, [set_op(site_of(resource).ticket("next"), encode({}), 60_000)])
     for claim in held:
         await claim.release()
         assert await other.claim_any(HOSTILE) is None
-        await commit(task, [delete_op(site_of(claim.resource).ticket("next"))], [], 0)
+        await commit(task, [delete_op(site_of(claim.resource).ticket("next"))])
         async with await other.claim_any(HOSTILE) as free:
             assert free.resource == claim.resource
-        await commit(task, [set_op(site_of(claim.resource).ticket("next"), encode({}), 60_000)], [], 0)
+        await commit(task, [set_op(site_of(claim.resource).ticket("next"), encode({}), 60_000)])
 
 
 def test_no_site_is_within_another() -> None:

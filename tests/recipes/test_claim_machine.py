@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, multiple, rule, run_state_machine_as_test
 
 import ccs
-from ccs._core.commits.commit import renew_op
+from ccs._core.commits.operations import renew_op
 from ccs._core.recipes.claim import first_of, site_of
 from ccs._core.recipes.lease import Lease
 from ccs._sync.recipes.claim import Claim
@@ -148,7 +148,7 @@ class Machine(RuleBasedStateMachine):
 
     def lapse(self, lease: Lease) -> None:
         self.tasks[0].place.let_go(lease)
-        self.tasks[0].place.commit([renew_op(lease.path, 1)], [], 0, heeding=False)
+        self.tasks[0].place.commit([renew_op(lease.path, 1)])
         eventually(lambda: self.tasks[0].entry(lease.path) is None)
 
     def is_holder(self, claim: Claim) -> bool:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 import ccs
-from ccs._core.commits.commit import renew_op, sweep_op
+from ccs._core.commits.operations import renew_op, sweep_op
 from ccs._core.recipes.inbox import inbox_paths
 from tests.support.waiting import counts, eventually, scaled
 
@@ -142,8 +142,8 @@ def machine_for(url: str) -> type[RuleBasedStateMachine]:
             """Its holder is dead, or stopped for long: a late ack may still come."""
             sent = data.draw(st.sampled_from([sent for sent in self.model.unread if sent.leased]))
             (name,) = [each.id for each in self.task.inbox(ROLE).unread() if each.content == sent.content]
-            self.task.place.commit([renew_op(PATHS.at("leases", name), 0)], [], 0, heeding=False)
-            self.task.place.commit([sweep_op()], [], 0, heeding=False)
+            self.task.place.commit([renew_op(PATHS.at("leases", name), 0)])
+            self.task.place.commit([sweep_op()])
             sent.leased = False
 
         @rule(agent=st.sampled_from(AGENTS))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, precondition, rule, run_state_machine_as_test
 
 import ccs
-from ccs._core.commits.commit import renew_op
+from ccs._core.commits.operations import renew_op
 from ccs._core.recipes.once import Done, terms_of
 from ccs._sync.recipes.once import Attempt, Function, Once
 from tests.support.waiting import counts, eventually
@@ -173,7 +173,7 @@ class Machine(RuleBasedStateMachine):
         self.model = Model()
 
     def expire(self, path: str) -> None:
-        self.tasks[0].place.commit([renew_op(path, 1)], [], 0, heeding=False)
+        self.tasks[0].place.commit([renew_op(path, 1)])
         eventually(lambda: not self.tasks[0].exists(path))
 
     def teardown(self) -> None:

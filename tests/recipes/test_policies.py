@@ -14,9 +14,9 @@ import pytest
 import ccs
 import ccs.aio
 from ccs._core.codec import decode
-from ccs._core.commits.commit import revision_guard
 from ccs._core.commits.entry import parse_entry
 from ccs._core.commits.journal import Record, RecordOperation
+from ccs._core.commits.operations import revision_guard
 from ccs._core.names.pattern import compile_patterns
 from ccs._sync.entries import Entries
 from ccs._sync.handle import Fence

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import ccs
-from ccs._core.commits.commit import renew_op
+from ccs._core.commits.operations import renew_op
 from tests.context.probes import Open
 from tests.recipes.work import commit
 from tests.support.leftovers import tasks
@@ -24,7 +24,7 @@ async def agents(task: Any) -> list[str]:
 async def lapse(task: Any, presence: Any) -> None:
     """Lets its deadline pass, by the server's clock, before it is renewed."""
     path = f"@members/{presence.id}"
-    await commit(task, [renew_op(path, 1)], [], 0)
+    await commit(task, [renew_op(path, 1)])
     task.place.expect(1)
 
 

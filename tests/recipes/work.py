@@ -7,7 +7,7 @@ from typing import Any
 
 from anyio import to_thread
 
-from ccs._core.commits.commit import renew_op
+from ccs._core.commits.operations import renew_op
 from tests.support.colours import Awaited
 from tests.support.waiting import aeventually, scaled
 
@@ -44,8 +44,8 @@ class Work:
 async def commit(task: Any, *commits: Any) -> Any:
     """Commits for the test, in either colour."""
     if isinstance(task, Awaited):
-        return await to_thread.run_sync(lambda: task.place.commit(*commits, heeding=False))
-    return await task.place.commit(*commits, heeding=False)
+        return await to_thread.run_sync(lambda: task.place.commit(*commits))
+    return await task.place.commit(*commits)
 
 
 async def stall(task: Any, key: str) -> None:
@@ -55,7 +55,7 @@ async def stall(task: Any, key: str) -> None:
     for lease in leases_of(task, key):
         task.place.let_go(lease)
     await aeventually(lambda: not leases_of(task, key), what="the renewals to end")
-    await commit(task, [renew_op(f"@runs/{key}", 1)], [], 0)
+    await commit(task, [renew_op(f"@runs/{key}", 1)])
     task.place.expect(1)
     await aeventually(lambda: lapsed(task, key), what="the lease to lapse")
 

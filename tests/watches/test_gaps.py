@@ -156,7 +156,7 @@ def test_a_context_whose_messages_are_only_late_is_no_longer_suspected() -> None
     for address, ended in (("/before", 90), ("/late", 110), ("/told", 120), ("/missed", 130), ("/forgotten", 0)):
         ends.suspect(address, ended, 5.0)
     assert ends.judged_at == 6.0
-    ends.heard("/late", 110)
+    ends.received("/late", 110)
     ends.know("/told", 120)
     assert ends.judge() == ["/missed"]
     ends.settle()

@@ -23,15 +23,9 @@ from ccs._compat import AsyncSignal, Lock, call
 from ccs._core.changes.feed import Feed
 from ccs._core.changes.mailbox import Mailbox
 from ccs._core.commits.calls import commit_call, journal_call
-from ccs._core.commits.commit import (
-    Applied,
-    Batch,
-    Commit,
-    renew_op,
-    revision_guard,
-    sweep_op,
-)
+from ccs._core.commits.commit import Applied, Batch, Commit
 from ccs._core.commits.journal import MALFORMED, JournalPage, Record, parse_record
+from ccs._core.commits.operations import renew_op, revision_guard, sweep_op
 from ccs._core.names.keys import address_of_key, channel_glob, keys_of
 from ccs._core.names.target import Target
 from ccs._core.recipes.holdings import Holding, Holdings, giving_back, grouped

@@ -9,14 +9,16 @@ finds the entry closed, for instance after a crash, goes on in the same way.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ccs._async.handle import Place
 from ccs._async.memory.stored import batch
 from ccs._core.codec import decode, encode
-from ccs._core.commits.commit import Applied, Guard, Operation, revision_guard, set_op
+from ccs._core.commits.commit import Applied
 from ccs._core.commits.entry import RawEntry, parse_entry
 from ccs._core.commits.journal import MALFORMED
+from ccs._core.commits.operations import Guard, Operation, revision_guard, set_op
 from ccs._core.memory.records import EMBEDDED, EMBEDDINGS, kept_in, with_vector
 from ccs._core.memory.vectors import FLOAT_BYTES, pack, pack_all
 from ccs.errors import Conflict, InvalidValue, NoEmbedder
@@ -78,16 +80,16 @@ class Embeddings:
         """Returns the packed vector to search for: of a text, or an embedding."""
         return await self.vector(asked) if isinstance(asked, str) else pack(asked)
 
-    async def commit(self, vector: bytes, operations: list[Operation], guards: list[Guard], size: int) -> Applied:
+    async def commit(self, vector: bytes, operations: Sequence[Operation], guards: Sequence[Guard]) -> Applied:
         """Commits a memory with its vector, or an empty one; raises `InvalidValue` if others have another dimension."""
         if not vector:
-            return await self._place.commit(operations, guards, size, heeding=False)
+            return await self._place.commit(operations, guards)
         width = len(vector) // FLOAT_BYTES
         while True:
             known = self._agreed.known or await self._look()
             try:
                 if await self._admits(known, width):
-                    return await self._commit_as(known, width, operations, guards, size)
+                    return await self._commit_as(known, width, operations, guards)
             except Conflict as conflict:
                 if conflict.path != EMBEDDINGS:
                     raise
@@ -135,18 +137,18 @@ class Embeddings:
         return False
 
     async def _commit_as(
-        self, known: _Dimension, width: int, operations: list[Operation], guards: list[Guard], size: int
+        self, known: _Dimension, width: int, operations: Sequence[Operation], guards: Sequence[Guard]
     ) -> Applied:
         agreeing = [] if known.is_for(width) else [_stating(width)]
         conditions = [*guards, revision_guard(EMBEDDINGS, known.revision)]
-        applied = await self._place.commit([*operations, *agreeing], conditions, size, heeding=False)
+        applied = await self._place.commit([*operations, *agreeing], conditions)
         if agreeing:
             self._agreed.known = _Dimension(width, applied.revision)
         return applied
 
     async def _agree(self, known: _Dimension, width: int, *, closed: bool = False) -> None:
         unchanged = revision_guard(EMBEDDINGS, known.revision)
-        applied = await self._place.commit([_stating(width, closed=closed)], [unchanged], 0, heeding=False)
+        applied = await self._place.commit([_stating(width, closed=closed)], [unchanged])
         self._agreed.known = _Dimension(width, applied.revision, closed)
 
     async def _look(self) -> _Dimension:

@@ -18,8 +18,8 @@ from ccs._async.memory.stored import stored_at
 from ccs._compat import AsyncWork
 from ccs._core.checks import integer
 from ccs._core.codec import decode
-from ccs._core.commits.commit import revision_guard
 from ccs._core.commits.entry import RawEntry
+from ccs._core.commits.operations import revision_guard
 from ccs._core.memory.records import (
     EPISODE_IDS,
     EPISODES,
@@ -139,7 +139,7 @@ class Episodic(Local):
         while found := await self._find(id):
             path, raw = found
             try:
-                await self._place.commit(removal([path]), [revision_guard(path, raw.revision)], 0, heeding=False)
+                await self._place.commit(removal([path]), [revision_guard(path, raw.revision)])
             except Conflict as conflict:
                 if conflict.path != path:
                     raise

@@ -15,7 +15,7 @@ from ccs._async.memory.stored import forget, listed, stored_at
 from ccs._compat import async_sleep
 from ccs._core.checks import integer
 from ccs._core.codec import encode
-from ccs._core.commits.commit import revision_guard, set_op, version_guard
+from ccs._core.commits.operations import revision_guard, set_op, version_guard
 from ccs._core.memory.filters import Accept
 from ccs._core.memory.records import (
     PROCEDURES,
@@ -74,7 +74,7 @@ class Procedural(Local):
         value = {"name": text_of(name, "name"), "steps": done, "confidence": share("confidence", confidence)}
         value |= {"successes": 0, "failures": 0, "agent": self._place.agent}
         vector, raw = await self._embeddings.prepare(value, text_of_procedure(name, done), embedding)
-        await self._embeddings.commit(vector, [set_op(path, raw)], [version_guard(path, 0)], len(raw))
+        await self._embeddings.commit(vector, [set_op(path, raw)], [version_guard(path, 0)])
         return chosen
 
     async def recall(
@@ -115,7 +115,7 @@ class Procedural(Local):
             raw = encode(value)
             guards = [revision_guard(path, entry.revision)]
             try:
-                await self._place.commit([set_op(path, raw, keep_ttl=True)], guards, len(raw), heeding=False)
+                await self._place.commit([set_op(path, raw, keep_ttl=True)], guards)
                 return float(value["confidence"])
             except Conflict as conflict:
                 if conflict.path != path:

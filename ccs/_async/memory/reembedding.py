@@ -15,8 +15,8 @@ from ccs._async.memory.embeddings import Embeddings
 from ccs._async.memory.stored import batch
 from ccs._compat import AsyncWork, async_sleep
 from ccs._core.codec import encode
-from ccs._core.commits.commit import revision_guard, set_op
 from ccs._core.commits.entry import RawEntry
+from ccs._core.commits.operations import revision_guard, set_op
 from ccs._core.memory.records import EMBEDDED, kept_in, reembedded, text_in
 from ccs._core.memory.vectors import pack_all
 from ccs._core.retry import jitter
@@ -83,7 +83,7 @@ class Reembedding:
         values = {path: encode(reembedded(entries[path], vectors[path]), limit) for path in texts}
         operations = [set_op(path, raw, keep_ttl=True) for path, raw in values.items()]
         guards = [revision_guard(path, entries[path].revision) for path in texts]
-        await self._embeddings.commit(vector, operations, guards, sum(map(len, values.values())))
+        await self._embeddings.commit(vector, operations, guards)
 
     async def _make_vectors(self, texts: Iterable[str]) -> None:
         """Embeds the texts that have no vector yet, each once."""

@@ -14,8 +14,9 @@ from ccs._async.memory.embeddings import Embeddings
 from ccs._async.memory.stored import batch, page
 from ccs._compat import AsyncWork, async_sleep
 from ccs._core.codec import encode
-from ccs._core.commits.commit import (
-    Crowded,
+from ccs._core.commits.commit import Crowded
+from ccs._core.commits.entry import RawEntry
+from ccs._core.commits.operations import (
     Guard,
     Operation,
     delete_op,
@@ -25,7 +26,6 @@ from ccs._core.commits.commit import (
     sweep_op,
     version_guard,
 )
-from ccs._core.commits.entry import RawEntry
 from ccs._core.memory.records import (
     EPISODE_IDS,
     EPISODES,
@@ -55,7 +55,6 @@ class NewEpisode(NamedTuple):
     vector: bytes
     operations: list[Operation]
     guards: list[Guard]
-    size: int
 
     @classmethod
     def of(cls, path: str, given: str | None, vector: bytes, raw: bytes, ttl: int | None) -> NewEpisode:
@@ -67,20 +66,20 @@ class NewEpisode(NamedTuple):
             named = system_path(EPISODE_IDS, given)
             operations.append(set_op(named, encode({"path": path}), ttl, lasting=True))
             guards.insert(0, version_guard(named, 0))
-        return cls(path, vector, operations, guards, len(raw))
+        return cls(path, vector, operations, guards)
 
 
 async def keep(embeddings: Embeddings, place: Place, episode: NewEpisode, most: int | None) -> None:
     """Commits an episode, and in the same commit removes the earliest ones beyond `most`."""
     if most is None:
-        await embeddings.commit(episode.vector, episode.operations, episode.guards, episode.size)
+        await embeddings.commit(episode.vector, episode.operations, episode.guards)
         return
     operations = episode.operations
     guards = [*episode.guards, fewer_below(_BELOW, most)]
     lost = 0
     while operations:
         try:
-            await embeddings.commit(episode.vector, operations, guards, episode.size)
+            await embeddings.commit(episode.vector, operations, guards)
             return
         except Conflict as conflict:
             if conflict.path in [guard.path for guard in episode.guards]:
@@ -117,9 +116,9 @@ async def _replace(embeddings: Embeddings, old: Stored, summary: NewEpisode | No
     """Removes episodes in one commit, and adds their summary if there is one."""
     guards = [revision_guard(path, raw.revision) for path, raw in old.items()]
     if summary is None:
-        await embeddings.commit(b"", removal(old), guards, 0)
+        await embeddings.commit(b"", removal(old), guards)
     else:
-        await embeddings.commit(summary.vector, [*summary.operations, *removal(old)], guards, summary.size)
+        await embeddings.commit(summary.vector, [*summary.operations, *removal(old)], guards)
 
 
 async def _summary(embeddings: Embeddings, before: datetime, old: Stored, summarize: AsyncWork) -> NewEpisode:
@@ -152,7 +151,7 @@ async def _present(place: Place) -> int:
     # In this order: a count before another client sweeps would include episodes that have expired.
     deadlines, present = await place.opening.run_all([("ZCARD", keys.deadlines), count])
     if deadlines:
-        await place.commit([sweep_op()], [], 0, heeding=False)
+        await place.commit([sweep_op()])
         present = await place.opening.run(count)
     return int(present)
 

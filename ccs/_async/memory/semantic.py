@@ -16,7 +16,7 @@ from ccs._async.memory.stored import forget, forget_matching, listed, stored_at
 from ccs._compat import AsyncWork
 from ccs._core.checks import integer, real
 from ccs._core.codec import encode
-from ccs._core.commits.commit import Guard, Operation, revision_guard, set_op, version_guard
+from ccs._core.commits.operations import Guard, Operation, revision_guard, set_op, version_guard
 from ccs._core.memory.filters import having, some_of
 from ccs._core.memory.records import SEMANTIC, Kept, fact_of, fresh, kept_in, map_of, signed, text_of
 from ccs._core.memory.tables import Table
@@ -36,7 +36,6 @@ class _New(NamedTuple):
     vector: bytes
     operation: Operation
     guards: list[Guard]
-    size: int
 
 
 class Semantic(Local):
@@ -89,9 +88,9 @@ class Semantic(Local):
         value = {"content": text_of(content, "content"), "metadata": map_of(metadata, "metadata")}
         vector, raw = await self._embeddings.prepare(value, content, embedding)
         guards = [] if replace else [version_guard(path, 0)]
-        fact = _New(vector, set_op(path, raw, deadline, lasting=True), guards, len(raw))
+        fact = _New(vector, set_op(path, raw, deadline, lasting=True), guards)
         if supersedes is None:
-            await self._embeddings.commit(vector, [fact.operation], guards, fact.size)
+            await self._embeddings.commit(vector, [fact.operation], guards)
         else:
             await self._supersede(supersedes, chosen, fact)
         self._place.expect(deadline)
@@ -229,7 +228,7 @@ class Semantic(Local):
             operations = [fact.operation, set_op(path, raw, keep_ttl=True)]
             try:
                 guards = [*fact.guards, revision_guard(path, entry.revision)]
-                await self._embeddings.commit(fact.vector, operations, guards, fact.size + len(raw))
+                await self._embeddings.commit(fact.vector, operations, guards)
                 return
             except Conflict as conflict:
                 if conflict.path != path:

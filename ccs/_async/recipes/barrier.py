@@ -86,7 +86,7 @@ class Barrier:
                 return False
             step = withdrawal(self._arrival, barrier)
             with suppress(Conflict):
-                await self._place.commit(step.operations, step.guards, step.size, heeding=False)
+                await self._place.commit(step.operations, step.guards)
                 return True
 
     async def _give_up(self, error: BaseException) -> None:

@@ -27,7 +27,7 @@ from ccs._compat import AsyncWorker
 from ccs._core.checks import listed
 from ccs._core.codec import encode
 from ccs._core.commits.calls import paths_call
-from ccs._core.commits.commit import (
+from ccs._core.commits.operations import (
     Guard,
     Operation,
     delete_op,
@@ -328,7 +328,7 @@ class Claim(Local):
         """Writes an entry that expires after `ttl` seconds, and renews it from now on. Returns its lease."""
         raw = encode(value, self._place.engine.max_value_bytes)
         sent = time.monotonic()
-        applied = await self._place.commit([set_op(path, raw, millis(ttl)), *also], guards, len(raw), heeding=False)
+        applied = await self._place.commit([set_op(path, raw, millis(ttl)), *also], guards)
         lease = Lease(path, applied.revision, ttl, sent + ttl)
         self._place.hold(lease)
         return lease
@@ -360,12 +360,12 @@ class Claim(Local):
             logger.info("what is left of %r expires by itself: %s", self, error)
 
     async def _commit(self, operations: list[Operation], guards: list[Guard]) -> None:
-        await self._place.commit(operations, guards, 0, heeding=False)
+        await self._place.commit(operations, guards)
 
 
 async def break_claim(place: Place, resource: str) -> bool:
     """Removes the claim on a resource, whoever holds it. Returns whether there was one."""
-    applied = await place.commit([delete_op(site_of(resource).path)], [], 0, heeding=False)
+    applied = await place.commit([delete_op(site_of(resource).path)])
     return bool(applied.result[0])
 
 

@@ -12,7 +12,7 @@ from ccs._async.entries import Entries
 from ccs._async.observing import call_back, pattern_list
 from ccs._async.reads import matcher_of
 from ccs._core.codec import encode
-from ccs._core.commits.commit import event_op
+from ccs._core.commits.operations import event_op
 from ccs._core.names.address import check_writable
 from ccs._local import Local
 from ccs.types import Event
@@ -27,7 +27,7 @@ async def publish(entries: Entries, topic: str, data: Any) -> int:
     """Publishes an event, as a commit of its own. Returns its revision."""
     place = entries.place
     raw = encode(data, place.engine.max_value_bytes)
-    applied = await place.commit([event_op(check_writable(topic), raw)], [], len(raw), heeding=False)
+    applied = await place.commit([event_op(check_writable(topic), raw)])
     return applied.revision
 
 

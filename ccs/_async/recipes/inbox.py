@@ -17,7 +17,7 @@ from ccs._async.handle import Place
 from ccs._async.recipes.message import Message, message_of
 from ccs._core.changes.mailbox import Mailbox
 from ccs._core.checks import integer
-from ccs._core.commits.commit import revision_guard
+from ccs._core.commits.operations import revision_guard
 from ccs._core.recipes.guarded_commit import GuardedCommit
 from ccs._core.recipes.inbox import (
     Desk,
@@ -255,7 +255,7 @@ class Inbox(Local):
     async def _win(self, view: _View, offer: Offer, move: GuardedCommit) -> int:
         """Returns the revision of the commit, or 0 if another receiver was faster; either way the message is taken."""
         try:
-            applied = await self._place.commit(move.operations, move.guards, move.size, heeding=False)
+            applied = await self._place.commit(move.operations, move.guards)
         except Conflict:
             view.desk.set_aside(offer.id)
             return 0
@@ -278,7 +278,7 @@ class Inbox(Local):
             if offer.deliveries >= self._tries and desk.is_free(offer.id):
                 move = self._burying(offer)
                 with suppress(Conflict):  # another receiver has buried or taken it
-                    await self._place.commit(move.operations, move.guards, move.size, heeding=False)
+                    await self._place.commit(move.operations, move.guards)
 
     async def _listen(self) -> _View:
         view = self._view or (None if self._closed else await self._open())

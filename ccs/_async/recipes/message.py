@@ -8,7 +8,8 @@ from typing import Any
 
 from ccs._async.handle import Place
 from ccs._core.codec import decode
-from ccs._core.commits.commit import Applied, Crowded, Guard
+from ccs._core.commits.commit import Applied, Crowded
+from ccs._core.commits.operations import Guard
 from ccs._core.recipes.guarded_commit import GuardedCommit
 from ccs._core.recipes.inbox import Letter, acknowledging, burying, releasing
 from ccs._core.recipes.outbox import INBOX_LIMIT, Draft, Outbox, Posted
@@ -89,7 +90,7 @@ class Message(Letter):
 
     async def _settle(self, move: GuardedCommit) -> None:
         try:
-            await self._delivery.place.commit(move.operations, move.guards, move.size, heeding=False)
+            await self._delivery.place.commit(move.operations, move.guards)
         except Conflict as conflict:
             name = f"message {self.id} to {self.to}"
             since = "was settled already, or has been delivered to somebody else since; nothing was changed: leave it"
@@ -114,7 +115,7 @@ async def send(place: Place, draft: Draft) -> Message:
     outbox = Outbox(secrets.token_hex(8), place.engine.max_value_bytes)
     posted = outbox.put(draft)
     try:
-        applied = await place.commit([posted.operation], [posted.guard], len(posted.value), heeding=False)
+        applied = await place.commit([posted.operation], [posted.guard])
     except Crowded as crowded:
         place.expect(1)  # messages may have expired while no client was there to sweep them
         raise outbox.refusal(crowded) from None

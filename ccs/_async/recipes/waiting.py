@@ -57,7 +57,7 @@ async def take_step(place: Place, picture: Picture, step: GuardedCommit | None, 
     applied = None
     if step:
         try:
-            applied = await place.commit(step.operations, step.guards, step.size, heeding=False)
+            applied = await place.commit(step.operations, step.guards)
         except Conflict:
             pass  # the picture will show the commit that was faster
         else:

@@ -1,4 +1,4 @@
-"""Commits as data: what the commit script takes and what it answers, paired with `ccs/lua/commit.lua`."""
+"""Commits as data: the arguments of the commit script, and its answers, paired with `ccs/lua/commit.lua`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import NamedTuple
 from ccs._core.codec import decode
 from ccs._core.commits.entry import RawEntry
 from ccs._core.commits.layout import COMMIT_LIMIT, ENTRY, EXTRAS, KEPT, LABEL
+from ccs._core.commits.operations import Guard, Operation
 from ccs._core.names.keys import KEY_NAMES, Keys
 from ccs.errors import CCSError, Conflict, ContextFinished, GuardKind, ValueTooLarge
 
@@ -21,61 +22,36 @@ __all__ = [
     "Batch",
     "Commit",
     "Crowded",
-    "Guard",
     "NotComputable",
     "OtherPolicies",
     "Settings",
-    "append_op",
     "commit_arguments",
-    "delete_op",
-    "drop_op",
-    "event_op",
-    "fewer_below",
-    "finish_op",
-    "increment_op",
     "latest_for",
-    "nothing_below",
     "parse_answers",
-    "policies_op",
     "refused_action",
     "removals",
-    "renew_op",
-    "revision_guard",
-    "set_op",
-    "sweep_op",
-    "version_guard",
     "was_applied",
 ]
 
-# Each travels as up to four words, of which a server takes a million a command.
+# Each is sent as up to four words, of which a server takes a million in a command.
 PARTS_LIMIT = 250_000
-# As the script counts: what a record takes beside its steps, and each of them beside its path, agent and value.
-_RECORD, _ENTRY = 500, 110
-KEEP = "keep"
+# As the script counts: the bytes of a record without its operations, and of each without path, agent and value.
+_RECORD = 500
+_ENTRY = 110
 TOO_LATE = b"late"
-_PLUS, _FORBIDDEN = ord("+"), ord("X")
-_NUMBER, _VERSION = f"0{KEPT.width('number')}d", f"0{ENTRY.width('version')}d"
-# Microseconds after it was first sent in which a batch may be applied: patience ends after five minutes, and the server's
-# clock may be set by two meanwhile; the answer is kept for ten.
+_PLUS = ord("+")
+_FORBIDDEN = ord("X")
+_NUMBER = f"0{KEPT.width('number')}d"
+_VERSION = f"0{ENTRY.width('version')}d"
+# A batch may be applied within so many microseconds after it was first sent. Patience ends after five minutes, and the
+# server's clock may be set by two meanwhile; the answer is kept for ten.
 _RETRIED = 420_000_000
 
-# Never a number: hiredis prints those itself, and a signal at that moment (Ctrl-C) ends the process in it.
+# Never a number: hiredis formats numbers itself, and a signal at that moment (Ctrl-C) would end the process there.
 Argument = str | bytes
-Operation = tuple[str, str, str, str | bytes]
 
 
 _GUARDED: dict[str, GuardKind] = {"v": "version", "r": "revision", "n": "below"}
-
-
-class Guard(NamedTuple):
-    """A condition checked inside the commit.
-
-    `v`ersion or `r`evision of a path (0: missing), `n`othing below a prefix, or a `c`ount below it that is less.
-    """
-
-    kind: str
-    path: str
-    expected: int
 
 
 class Settings(NamedTuple):
@@ -95,7 +71,7 @@ _PART = 100
 class Commit:
     """One atomic change: all of its operations, on distinct paths, or none, if its guards hold.
 
-    `policies` is the revision of those that it heeds, 0 for none at all: if others hold by then, it is refused. `weight` is
+    `policies` is the revision of those that it obeys, 0 for none at all: if others hold by then, it is refused. `weight` is
     about how many bytes it takes on its way.
     """
 
@@ -103,7 +79,6 @@ class Commit:
     operations: Sequence[Operation]
     guards: Sequence[Guard]
     given: Settings
-    size: int
     policies: int | None
     weight: int = field(init=False)
 
@@ -114,19 +89,19 @@ class Commit:
         operations: Sequence[Operation],
         guards: Sequence[Guard] = (),
         given: Settings = _NOTHING,
-        size: int = 0,
         policies: int | None = None,
     ) -> None:
         self.agent = agent
         self.operations = operations
         self.guards = guards
         self.given = given
-        self.size = size
         self.policies = policies
         parts = len(operations) + len(guards)
         if parts > PARTS_LIMIT:
             raise ValueTooLarge(parts, PARTS_LIMIT, "commit", "guards and operations")
-        self.weight = size + _PART * parts
+        self.weight = _PART * parts
+        for operation in operations:
+            self.weight += len(operation[3])
 
 
 @dataclass(slots=True)
@@ -145,119 +120,37 @@ class Batch:
 
 
 class NotComputable(CCSError):
-    """The script cannot compute the operation on this value without touching its type: the client has to."""
+    """The script cannot compute the operation without changing the type of the value, so the client must."""
 
 
 class Crowded(CCSError):
-    """There are as many entries below a prefix as there may be."""
+    """There are as many entries below a prefix as its limit allows."""
 
     def __init__(self, prefix: str, limit: int) -> None:
-        super().__init__(f"{limit} entries or more stand below {prefix!r}")
-        self.prefix, self.limit = prefix, limit
+        super().__init__(f"{limit} entries or more exist below {prefix!r}")
+        self.prefix = prefix
+        self.limit = limit
 
 
 class OtherPolicies(CCSError):
-    """The context has other policies by now, those of `revision`: the client has to look at them first."""
+    """The context has other policies now, those of `revision`: the client must read them first."""
 
     def __init__(self, revision: int) -> None:
-        super().__init__(f"the policies are those of revision {revision} by now")
+        super().__init__(f"the policies are now those of revision {revision}")
         self.revision = revision
 
 
 @dataclass(slots=True)
 class Applied:
-    """What became of a commit: its revision (0 where nothing changed), when, and a single operation's result.
+    """The outcome of a commit: its revision (0 if nothing changed), its time, and the result of a single operation.
 
-    `merged` is the encoded value that its first operation wrote, where a policy had it merged.
+    `merged` is the encoded value that its first operation wrote, if a policy merged it.
     """
 
     revision: int
     at: int
     result: tuple[int, ...] = ()
     merged: bytes | None = None
-
-
-def version_guard(path: str, version: int) -> Guard:
-    """The path must be at this version; 0: must not exist."""
-    return Guard("v", path, version)
-
-
-def revision_guard(path: str, revision: int) -> Guard:
-    """The path's entry must be of this revision; 0: must not exist."""
-    return Guard("r", path, revision)
-
-
-def nothing_below(prefix: str) -> Guard:
-    """There must be no entry below the prefix."""
-    return Guard("n", prefix, 0)
-
-
-def fewer_below(prefix: str, limit: int) -> Guard:
-    """There must be fewer entries below the prefix than `limit`; `Crowded` otherwise."""
-    return Guard("c", prefix, limit)
-
-
-def set_op(
-    path: str, value: bytes, ttl: int | None = None, *, keep_ttl: bool = False, lasting: bool = False
-) -> Operation:
-    """Writes an encoded value, with a ttl in milliseconds; result: version, created, expiry.
-
-    The context outlasts a `lasting` ttl, but not that of what recipes write for themselves.
-    """
-    if ttl is None:
-        return "s", path, KEEP if keep_ttl else "", value
-    return "s", path, _ttl(ttl, lasting), value
-
-
-def delete_op(path: str) -> Operation:
-    """Removes an entry; result: whether it was there."""
-    return "d", path, "", ""
-
-
-def increment_op(path: str, by: int) -> Operation:
-    """Adds to a small integer; result: version, created, expiry, value."""
-    return "i", path, str(by), ""
-
-
-def append_op(path: str, count: int, items: bytes, limit: int) -> Operation:
-    """Appends so many packed items to a list of at most `limit` bytes; result: version, created, expiry."""
-    return "a", path, f"{count} {limit}", items
-
-
-def renew_op(path: str, ttl: int | None, *, lasting: bool = False) -> Operation:
-    """Moves a deadline, without a commit; result: whether the entry was there. `lasting` as for `set_op`."""
-    return "k", path, _ttl(ttl, lasting), ""
-
-
-def _ttl(ttl: int | None, lasting: bool) -> str:
-    if ttl is None:
-        return ""
-    return f"+{ttl}" if lasting else str(ttl)
-
-
-def event_op(topic: str, data: bytes) -> Operation:
-    """Tells something that leaves nothing behind but its journal record; no result."""
-    return "e", topic, "", data
-
-
-def policies_op() -> Operation:
-    """Makes this commit the one whose policies hold from now on. The last operation of its commit."""
-    return "p", "", "", ""
-
-
-def finish_op(outcome: bytes, keep: int) -> Operation:
-    """Ends the context: no more writes, readable for `keep` milliseconds. Alone in its commit."""
-    return "f", "", str(keep), outcome
-
-
-def drop_op() -> Operation:
-    """Removes the context. Alone in its commit."""
-    return "D", "", "", ""
-
-
-def sweep_op(limit: int = 100) -> Operation:
-    """Expires what is due; result: the next deadline in server milliseconds, 0 for none. Alone in its commit."""
-    return "w", "", str(limit), ""
 
 
 def removals(entries: Mapping[str, RawEntry]) -> Iterator[dict[str, RawEntry]]:
@@ -269,7 +162,8 @@ def removals(entries: Mapping[str, RawEntry]) -> Iterator[dict[str, RawEntry]]:
         # Each is guarded too.
         if step and (size + adds > COMMIT_LIMIT or 2 * len(step) + 2 > PARTS_LIMIT):
             yield step
-            step, size = {}, _RECORD
+            step = {}
+            size = _RECORD
         step[path] = raw
         size += adds
     if step:
@@ -282,10 +176,11 @@ def commit_arguments(batch: Batch, keys: Keys, defaults: Settings, publish: str 
     this, other = _slots(batch.client, batch.number % 2)
     given = _given(batch.commits)
     ordinary = batch.behind is None and batch.latest is None and given is _NOTHING
-    extras = "" if ordinary else _extras(batch.behind, batch.latest, given)
+    extras = "" if ordinary else EXTRAS.text(batch.behind, batch.latest, _text(given))
     flat: list[Argument] = [keys.channel, publish, identity, this, other, _text(defaults), extras]
     for index, commit in enumerate(batch.commits):
-        guards, operations = commit.guards, commit.operations
+        guards = commit.guards
+        operations = commit.operations
         flat += commit.agent, _head(commit.agent, commit.policies, index, len(guards), len(operations))
         for guard in guards:
             flat += guard.kind, guard.path, _expected(guard)
@@ -308,10 +203,6 @@ def _head(agent: str, policies: int | None, index: int, guards: int, operations:
     if guards or operations != 1:
         return LABEL.text(index, size, policies, guards, operations, blank="*")
     return LABEL.text(index, size) if policies is None else LABEL.text(index, size, policies)
-
-
-def _extras(behind: int | None, latest: int | None, given: Settings) -> str:
-    return EXTRAS.text(behind, latest, _text(given))
 
 
 @lru_cache(maxsize=256)

@@ -43,7 +43,8 @@ __all__ = [
     "format_refused",
 ]
 
-FORMAT, NEEDS = 1, "0.1"
+FORMAT = 1
+NEEDS = "0.1"
 """The format that this version reads and writes, and the oldest version of CCS that knows it."""
 
 FORMAT_ERROR = "CCSFORMAT"
@@ -170,7 +171,8 @@ RECORD = (
 )
 """The words with which a record of the journal begins. `agent` counts bytes; `bytes` and `records` were written before."""
 
-FINISHED, NEVER = "9999999999998", "9999999999999"
+FINISHED = "9999999999998"
+NEVER = "9999999999999"
 """In `renewed_after`: the context is finished; its deadline is never moved."""
 
 LAYOUTS = {

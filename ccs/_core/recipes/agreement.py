@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from ccs._core.checks import listed
 from ccs._core.codec import encode
-from ccs._core.commits.commit import delete_op, set_op
+from ccs._core.commits.operations import delete_op, set_op
 from ccs._core.names.address import check_agent, check_path
 from ccs._core.names.system_paths import as_segment
 from ccs._core.recipes.guarded_commit import GuardedCommit, unchanged
@@ -137,7 +137,7 @@ def _commit(ballot: Ballot, entries: Mapping[str, Entry], values: Mapping[str, A
         operations.append(delete_op(ballot.deadline))
     voters = ballot.parties if decides else [ballot.party]
     rests_on = [ballot.terms, ballot.deadline, ballot.decision, *map(ballot.vote_of, voters)]
-    return GuardedCommit(operations, unchanged(entries, rests_on), sum(map(len, encoded.values())), ballot.timeout)
+    return GuardedCommit(operations, unchanged(entries, rests_on), ballot.timeout)
 
 
 def _terms(ballot: Ballot, present: Set[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ccs._core.checks import integer
 from ccs._core.codec import encode
-from ccs._core.commits.commit import delete_op, set_op
+from ccs._core.commits.operations import delete_op, set_op
 from ccs._core.names.system_paths import as_segment
 from ccs._core.recipes.guarded_commit import GuardedCommit, unchanged
 from ccs._core.shown import shown
@@ -71,13 +71,13 @@ def next_action(arrival: Arrival, entries: Mapping[str, Entry]) -> GuardedCommit
 def withdrawal(arrival: Arrival, barrier: Entry | None) -> GuardedCommit:
     """Returns the commit that withdraws an arrival, unless the barrier opens first."""
     entries = {arrival.root: barrier} if barrier else {}
-    return GuardedCommit([delete_op(arrival.path)], unchanged(entries, [arrival.root]), 0)
+    return GuardedCommit([delete_op(arrival.path)], unchanged(entries, [arrival.root]))
 
 
 def _opening(arrival: Arrival, entries: Mapping[str, Entry], others: list[str]) -> GuardedCommit:
     raw = _written(arrival, True)
     operations = [set_op(arrival.root, raw), *map(delete_op, [*others, arrival.path])]
-    return GuardedCommit(operations, unchanged(entries, [arrival.root, *others[: arrival.parties - 1]]), len(raw))
+    return GuardedCommit(operations, unchanged(entries, [arrival.root, *others[: arrival.parties - 1]]))
 
 
 def _arriving(arrival: Arrival, entries: Mapping[str, Entry]) -> GuardedCommit:
@@ -87,7 +87,7 @@ def _arriving(arrival: Arrival, entries: Mapping[str, Entry]) -> GuardedCommit:
     operations = [set_op(arrival.path, empty, ttl)]
     if arrival.root not in entries:
         operations.append(set_op(arrival.root, raw))
-    return GuardedCommit(operations, unchanged(entries, [arrival.root]), len(raw) + len(empty), ttl)
+    return GuardedCommit(operations, unchanged(entries, [arrival.root]), ttl)
 
 
 def _written(arrival: Arrival, opened: bool) -> bytes:

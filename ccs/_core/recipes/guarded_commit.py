@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from ccs._core.commits.commit import Guard, Operation, revision_guard
+from ccs._core.commits.operations import Guard, Operation, revision_guard
 from ccs.types import Entry
 
 __all__ = ["GuardedCommit", "unchanged"]
 
 
 class GuardedCommit(NamedTuple):
-    """What to write if the guards hold. `size` is the bytes of the values, `ttl` (ms) that of one of the entries."""
+    """What to write if the guards hold; `ttl` is that of one of the entries, in milliseconds."""
 
     operations: list[Operation]
     guards: list[Guard]
-    size: int
     ttl: int | None = None
 
 

@@ -13,7 +13,8 @@ from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
-from ccs._core.commits.commit import Batch, Commit, Guard, delete_op, revision_guard
+from ccs._core.commits.commit import Batch, Commit
+from ccs._core.commits.operations import Guard, delete_op, revision_guard
 
 __all__ = ["Holding", "Holdings", "giving_back", "grouped"]
 

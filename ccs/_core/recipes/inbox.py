@@ -24,7 +24,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from ccs._core.codec import encode
-from ccs._core.commits.commit import Guard, delete_op, revision_guard, set_op
+from ccs._core.commits.operations import Guard, delete_op, revision_guard, set_op
 from ccs._core.names.pattern import escape
 from ccs._core.names.system_paths import system_path
 from ccs._core.recipes.guarded_commit import GuardedCommit
@@ -233,7 +233,7 @@ def taking(offer: Offer, by: str, lease: int) -> GuardedCommit:
         set_op(at("leases", offer.id), encode({"by": by}), lease),
         set_op(at("deliveries", offer.id), encode(delivery), _lifetime(offer.message)),
     ]
-    return GuardedCommit(operations, guards, 0)
+    return GuardedCommit(operations, guards)
 
 
 def _lifetime(message: Entry) -> int | None:
@@ -250,7 +250,7 @@ def held_by_delivery(letter: Letter, revision: int) -> Guard:
 
 def acknowledging(letter: Letter, held: Guard) -> GuardedCommit:
     """Returns the commit that removes the message."""
-    return GuardedCommit([delete_op(path) for path in _everything(letter)], [held], 0)
+    return GuardedCommit([delete_op(path) for path in _everything(letter)], [held])
 
 
 def releasing(letter: Letter, held: Guard, delay: int) -> GuardedCommit:
@@ -258,7 +258,7 @@ def releasing(letter: Letter, held: Guard, delay: int) -> GuardedCommit:
     lease = letter.paths.at("leases", letter.id)
     delivery = letter.paths.at("deliveries", letter.id)
     again = set_op(lease, encode({"by": ""}), delay) if delay else delete_op(lease)
-    return GuardedCommit([again, set_op(delivery, encode({"count": letter.attempts}), keep_ttl=True)], [held], 0)
+    return GuardedCommit([again, set_op(delivery, encode({"count": letter.attempts}), keep_ttl=True)], [held])
 
 
 def burying(letter: Letter, held: Guard) -> GuardedCommit:
@@ -266,7 +266,7 @@ def burying(letter: Letter, held: Guard) -> GuardedCommit:
     value = encode({name: getattr(letter, name) for name in _KEPT})
     operations = [delete_op(path) for path in _everything(letter)[:-1]]
     operations.append(set_op(letter.paths.at("dead", letter.id), value))
-    return GuardedCommit(operations, [held], len(value))
+    return GuardedCommit(operations, [held])
 
 
 _KEPT = ("sender", "type", "content", "sent_at", "attempts", "reply_to", "revision")

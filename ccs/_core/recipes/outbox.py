@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from ccs._core.checks import integer
 from ccs._core.codec import encode
-from ccs._core.commits.commit import Crowded, Guard, Operation, fewer_below, set_op
+from ccs._core.commits.commit import Crowded
+from ccs._core.commits.operations import Guard, Operation, fewer_below, set_op
 from ccs._core.recipes.inbox import InboxPaths, inbox_paths
 from ccs._core.shown import shown
 from ccs._core.times import Duration, millis

@@ -15,8 +15,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ccs._core.codec import decode, encode
-from ccs._core.commits.commit import Commit, Guard, Operation, revision_guard, version_guard
+from ccs._core.commits.commit import Commit
 from ccs._core.commits.entry import RawEntry
+from ccs._core.commits.operations import Guard, Operation, revision_guard, version_guard
 from ccs._core.names.pattern import Matcher, compile_patterns
 from ccs._core.shown import shown
 from ccs._core.values.merge import merge_maps
@@ -148,8 +149,7 @@ def plan(policies: Policies, asked: Commit, found: Mapping[str, RawEntry | None]
     forbidden = _forbidden(policies, asked)
     guards = [*asked.guards, *read, *(version_guard(path, 0) for path in forbidden)]
     operations = [_merged(operation, found.get(operation[1]), limit) for operation in asked.operations]
-    size = asked.size + sum(len(entry.value) for entry in found.values() if entry)
-    commit = replace(asked, operations=operations, guards=guards, size=size, policies=policies.revision)
+    commit = replace(asked, operations=operations, guards=guards, policies=policies.revision)
     return Plan(asked, commit, read, forbidden)
 
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
+from ccs._core.changes.backlog import Backlog
 from ccs._core.changes.ended_contexts import Ends
 from ccs._core.checks import integer
 from ccs._core.commits.journal import MALFORMED, Cursor, JournalPage, Record, changes_of, check_since, follow
@@ -53,8 +54,6 @@ _REMEMBERED = 540.0
 # Seconds that a message may be on its way.
 _ON_ITS_WAY = 0.25
 
-Mark = tuple[str, int]
-
 
 class StoreWatch(Local):
     """The changes that match in all contexts, in order within each; enter it, then iterate or `receive`.
@@ -81,10 +80,8 @@ class StoreWatch(Local):
         self._patterns = patterns
         self._matcher = compile_addresses(patterns)
         self._since = None if since is None else _checked(since)
-        self._limit = max(1, integer("buffer", buffer, "how many changes to hold"))
-        self._limit_bytes = max(1, integer("buffer_bytes", buffer_bytes, "how many bytes of changes to hold"))
-        self._records: deque[tuple[str, Record]] = deque()
-        self._put = self._taken = 0
+        most = integer("buffer", buffer, "how many changes to hold")
+        self._backlog = Backlog(most, integer("buffer_bytes", buffer_bytes, "how many bytes of changes to hold"))
         self._opening = engine.opening
         self._listener = engine.opening.listener
         self._signal = self._listener.signal()
@@ -94,8 +91,8 @@ class StoreWatch(Local):
         self._unknown: set[str] = set()
         self._ends = Ends(_ON_ITS_WAY)
         self._deadlines: Agenda[str] = Agenda()
-        # Changes (and events, for a tail), errors, and None for a commit in which nothing matches.
-        self._queue: deque[tuple[Any, Mark | None]] = deque()
+        # Changes (and events), errors, and None for a commit in which nothing matches.
+        self._queue: deque[tuple[Any, tuple[str, int] | None]] = deque()
         # The listener sets it, the consumer clears it.
         self._survey_due: Literal["", "routine", "lost"] = ""
         self._stopped = self._entered = False
@@ -115,7 +112,7 @@ class StoreWatch(Local):
     def __enter__(self) -> StoreWatch:
         if self._entered:
             raise Misuse("a watch is entered once; make another one")
-        self._check()
+        self._opening.check()
         self._entered = True
         self._opening.ready()
         self._listener.add_observer(self)
@@ -143,7 +140,7 @@ class StoreWatch(Local):
         deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
         change: Change | None = self._next(deadline)
         if change is None:
-            self._check()
+            self._opening.check()
             raise Misuse(
                 "this watch was closed, so it receives nothing more; make another one, with since= its revision"
             )
@@ -165,11 +162,8 @@ class StoreWatch(Local):
         if self._survey_due == "lost" or self._matcher.paths_in(address) is None:
             return None
         self._heard_at = time.monotonic()
-        held = self._put - self._taken
-        if len(self._records) >= self._limit or (held and held + record.size > self._limit_bytes):
+        if not self._backlog.put(address, record):
             return self.resync()
-        self._put += record.size
-        self._records.append((address, record))
         self._signal.set()
 
     def resync(self, *, routine: bool = False) -> None:
@@ -230,14 +224,11 @@ class StoreWatch(Local):
         if page.next_expiry:
             self._listener.expect(address, (page.next_expiry - page.now) / 1000)
 
-    def _check(self) -> None:
-        self._opening.check()
-
     def _next(self, deadline: float | None) -> Any:
         if not self._entered:
             raise Misuse("this watch is not entered, so it receives nothing: use it in a with block")
         while not self._stopped:
-            self._check()
+            self._opening.check()
             if self._queue:
                 item = self._hand_out()
                 if item:
@@ -275,8 +266,8 @@ class StoreWatch(Local):
         self._behind.update(dict.fromkeys(self._deadlines.due(now)))
         if self._behind:
             self._read_journal(next(iter(self._behind)))
-        elif self._records:
-            self._follow(*self._take())
+        elif self._backlog:
+            self._follow(*self._backlog.take())
         elif self._survey_due:
             self._survey()
         elif self._ends.judged_at is not None and self._ends.judged_at <= now:
@@ -288,11 +279,6 @@ class StoreWatch(Local):
         else:
             return False
         return True
-
-    def _take(self) -> tuple[str, Record]:
-        address, record = self._records.popleft()
-        self._taken += record.size
-        return address, record
 
     def _survey(self) -> None:
         began = time.monotonic()

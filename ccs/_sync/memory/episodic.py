@@ -14,8 +14,8 @@ from typing import Any
 from ccs._compat import Work
 from ccs._core.checks import integer
 from ccs._core.codec import decode
-from ccs._core.commits.commit import revision_guard
 from ccs._core.commits.entry import RawEntry
+from ccs._core.commits.operations import revision_guard
 from ccs._core.memory.records import (
     EPISODE_IDS,
     EPISODES,
@@ -140,7 +140,7 @@ class Episodic(Local):
         while found := self._find(id):
             path, raw = found
             try:
-                self._place.commit(removal([path]), [revision_guard(path, raw.revision)], 0, heeding=False)
+                self._place.commit(removal([path]), [revision_guard(path, raw.revision)])
             except Conflict as conflict:
                 if conflict.path != path:
                     raise

@@ -12,7 +12,7 @@ from typing import Any
 from ccs._compat import sleep
 from ccs._core.checks import integer
 from ccs._core.codec import encode
-from ccs._core.commits.commit import revision_guard, set_op, version_guard
+from ccs._core.commits.operations import revision_guard, set_op, version_guard
 from ccs._core.memory.filters import Accept
 from ccs._core.memory.records import (
     PROCEDURES,
@@ -75,7 +75,7 @@ class Procedural(Local):
         value = {"name": text_of(name, "name"), "steps": done, "confidence": share("confidence", confidence)}
         value |= {"successes": 0, "failures": 0, "agent": self._place.agent}
         vector, raw = self._embeddings.prepare(value, text_of_procedure(name, done), embedding)
-        self._embeddings.commit(vector, [set_op(path, raw)], [version_guard(path, 0)], len(raw))
+        self._embeddings.commit(vector, [set_op(path, raw)], [version_guard(path, 0)])
         return chosen
 
     def recall(
@@ -116,7 +116,7 @@ class Procedural(Local):
             raw = encode(value)
             guards = [revision_guard(path, entry.revision)]
             try:
-                self._place.commit([set_op(path, raw, keep_ttl=True)], guards, len(raw), heeding=False)
+                self._place.commit([set_op(path, raw, keep_ttl=True)], guards)
                 return float(value["confidence"])
             except Conflict as conflict:
                 if conflict.path != path:

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 
 from ccs._compat import Work, sleep
 from ccs._core.codec import encode
-from ccs._core.commits.commit import revision_guard, set_op
 from ccs._core.commits.entry import RawEntry
+from ccs._core.commits.operations import revision_guard, set_op
 from ccs._core.memory.records import EMBEDDED, kept_in, reembedded, text_in
 from ccs._core.memory.vectors import pack_all
 from ccs._core.retry import jitter
@@ -84,7 +84,7 @@ class Reembedding:
         values = {path: encode(reembedded(entries[path], vectors[path]), limit) for path in texts}
         operations = [set_op(path, raw, keep_ttl=True) for path, raw in values.items()]
         guards = [revision_guard(path, entries[path].revision) for path in texts]
-        self._embeddings.commit(vector, operations, guards, sum(map(len, values.values())))
+        self._embeddings.commit(vector, operations, guards)
 
     def _make_vectors(self, texts: Iterable[str]) -> None:
         """Embeds the texts that have no vector yet, each once."""

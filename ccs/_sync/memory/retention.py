@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from ccs._compat import Work, sleep
 from ccs._core.codec import encode
-from ccs._core.commits.commit import (
-    Crowded,
+from ccs._core.commits.commit import Crowded
+from ccs._core.commits.entry import RawEntry
+from ccs._core.commits.operations import (
     Guard,
     Operation,
     delete_op,
@@ -23,7 +24,6 @@ from ccs._core.commits.commit import (
     sweep_op,
     version_guard,
 )
-from ccs._core.commits.entry import RawEntry
 from ccs._core.memory.records import (
     EPISODE_IDS,
     EPISODES,
@@ -56,7 +56,6 @@ class NewEpisode(NamedTuple):
     vector: bytes
     operations: list[Operation]
     guards: list[Guard]
-    size: int
 
     @classmethod
     def of(cls, path: str, given: str | None, vector: bytes, raw: bytes, ttl: int | None) -> NewEpisode:
@@ -68,20 +67,20 @@ class NewEpisode(NamedTuple):
             named = system_path(EPISODE_IDS, given)
             operations.append(set_op(named, encode({"path": path}), ttl, lasting=True))
             guards.insert(0, version_guard(named, 0))
-        return cls(path, vector, operations, guards, len(raw))
+        return cls(path, vector, operations, guards)
 
 
 def keep(embeddings: Embeddings, place: Place, episode: NewEpisode, most: int | None) -> None:
     """Commits an episode, and in the same commit removes the earliest ones beyond `most`."""
     if most is None:
-        embeddings.commit(episode.vector, episode.operations, episode.guards, episode.size)
+        embeddings.commit(episode.vector, episode.operations, episode.guards)
         return
     operations = episode.operations
     guards = [*episode.guards, fewer_below(_BELOW, most)]
     lost = 0
     while operations:
         try:
-            embeddings.commit(episode.vector, operations, guards, episode.size)
+            embeddings.commit(episode.vector, operations, guards)
             return
         except Conflict as conflict:
             if conflict.path in [guard.path for guard in episode.guards]:
@@ -118,9 +117,9 @@ def _replace(embeddings: Embeddings, old: Stored, summary: NewEpisode | None) ->
     """Removes episodes in one commit, and adds their summary if there is one."""
     guards = [revision_guard(path, raw.revision) for path, raw in old.items()]
     if summary is None:
-        embeddings.commit(b"", removal(old), guards, 0)
+        embeddings.commit(b"", removal(old), guards)
     else:
-        embeddings.commit(summary.vector, [*summary.operations, *removal(old)], guards, summary.size)
+        embeddings.commit(summary.vector, [*summary.operations, *removal(old)], guards)
 
 
 def _summary(embeddings: Embeddings, before: datetime, old: Stored, summarize: Work) -> NewEpisode:
@@ -153,7 +152,7 @@ def _present(place: Place) -> int:
     # In this order: a count before another client sweeps would include episodes that have expired.
     deadlines, present = place.opening.run_all([("ZCARD", keys.deadlines), count])
     if deadlines:
-        place.commit([sweep_op()], [], 0, heeding=False)
+        place.commit([sweep_op()])
         present = place.opening.run(count)
     return int(present)
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ccs._compat import Work
 from ccs._core.checks import integer, real
 from ccs._core.codec import encode
-from ccs._core.commits.commit import Guard, Operation, revision_guard, set_op, version_guard
+from ccs._core.commits.operations import Guard, Operation, revision_guard, set_op, version_guard
 from ccs._core.memory.filters import having, some_of
 from ccs._core.memory.records import SEMANTIC, Kept, fact_of, fresh, kept_in, map_of, signed, text_of
 from ccs._core.memory.tables import Table
@@ -37,7 +37,6 @@ class _New(NamedTuple):
     vector: bytes
     operation: Operation
     guards: list[Guard]
-    size: int
 
 
 class Semantic(Local):
@@ -90,9 +89,9 @@ class Semantic(Local):
         value = {"content": text_of(content, "content"), "metadata": map_of(metadata, "metadata")}
         vector, raw = self._embeddings.prepare(value, content, embedding)
         guards = [] if replace else [version_guard(path, 0)]
-        fact = _New(vector, set_op(path, raw, deadline, lasting=True), guards, len(raw))
+        fact = _New(vector, set_op(path, raw, deadline, lasting=True), guards)
         if supersedes is None:
-            self._embeddings.commit(vector, [fact.operation], guards, fact.size)
+            self._embeddings.commit(vector, [fact.operation], guards)
         else:
             self._supersede(supersedes, chosen, fact)
         self._place.expect(deadline)
@@ -230,7 +229,7 @@ class Semantic(Local):
             operations = [fact.operation, set_op(path, raw, keep_ttl=True)]
             try:
                 guards = [*fact.guards, revision_guard(path, entry.revision)]
-                self._embeddings.commit(fact.vector, operations, guards, fact.size + len(raw))
+                self._embeddings.commit(fact.vector, operations, guards)
                 return
             except Conflict as conflict:
                 if conflict.path != path:

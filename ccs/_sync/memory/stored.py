@@ -11,8 +11,8 @@ from typing import NamedTuple
 from ccs._compat import sleep
 from ccs._core.checks import integer
 from ccs._core.commits.calls import entries_call, page_call
-from ccs._core.commits.commit import delete_op, revision_guard
 from ccs._core.commits.entry import RawEntry
+from ccs._core.commits.operations import delete_op, revision_guard
 from ccs._core.memory.filters import Accept
 from ccs._core.memory.records import Kept, kept_in
 from ccs._core.names.pattern import Below, Exact
@@ -44,7 +44,7 @@ def stored_at(place: Place, path: str) -> RawEntry | None:
 
 def forget(place: Place, path: str) -> bool:
     """Removes the memory at a path. Returns whether it existed."""
-    applied = place.commit([delete_op(path)], [], len(path), heeding=False)
+    applied = place.commit([delete_op(path)])
     return applied.result == (1,)
 
 
@@ -74,7 +74,7 @@ def _remove(place: Place, memories: Mapping[str, RawEntry]) -> None:
     if memories:
         operations = [delete_op(path) for path in memories]
         guards = [revision_guard(path, raw.revision) for path, raw in memories.items()]
-        place.commit(operations, guards, sum(map(len, memories)), heeding=False)
+        place.commit(operations, guards)
 
 
 def listed(place: Place, root: str, limit: int, after: str | None, accept: Accept | None = None) -> list[Kept]:

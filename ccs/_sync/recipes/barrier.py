@@ -87,7 +87,7 @@ class Barrier:
                 return False
             step = withdrawal(self._arrival, barrier)
             with suppress(Conflict):
-                self._place.commit(step.operations, step.guards, step.size, heeding=False)
+                self._place.commit(step.operations, step.guards)
                 return True
 
     def _give_up(self, error: BaseException) -> None:

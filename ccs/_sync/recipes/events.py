@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ccs._core.codec import encode
-from ccs._core.commits.commit import event_op
+from ccs._core.commits.operations import event_op
 from ccs._core.names.address import check_writable
 from ccs._local import Local
 from ccs._sync.changes.subscription import unchanged
@@ -28,7 +28,7 @@ def publish(entries: Entries, topic: str, data: Any) -> int:
     """Publishes an event, as a commit of its own. Returns its revision."""
     place = entries.place
     raw = encode(data, place.engine.max_value_bytes)
-    applied = place.commit([event_op(check_writable(topic), raw)], [], len(raw), heeding=False)
+    applied = place.commit([event_op(check_writable(topic), raw)])
     return applied.revision
 
 

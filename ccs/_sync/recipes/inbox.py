@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from ccs._core.changes.mailbox import Mailbox
 from ccs._core.checks import integer
-from ccs._core.commits.commit import revision_guard
+from ccs._core.commits.operations import revision_guard
 from ccs._core.recipes.guarded_commit import GuardedCommit
 from ccs._core.recipes.inbox import (
     Desk,
@@ -256,7 +256,7 @@ class Inbox(Local):
     def _win(self, view: _View, offer: Offer, move: GuardedCommit) -> int:
         """Returns the revision of the commit, or 0 if another receiver was faster; either way the message is taken."""
         try:
-            applied = self._place.commit(move.operations, move.guards, move.size, heeding=False)
+            applied = self._place.commit(move.operations, move.guards)
         except Conflict:
             view.desk.set_aside(offer.id)
             return 0
@@ -279,7 +279,7 @@ class Inbox(Local):
             if offer.deliveries >= self._tries and desk.is_free(offer.id):
                 move = self._burying(offer)
                 with suppress(Conflict):  # another receiver has buried or taken it
-                    self._place.commit(move.operations, move.guards, move.size, heeding=False)
+                    self._place.commit(move.operations, move.guards)
 
     def _listen(self) -> _View:
         view = self._view or (None if self._closed else self._open())

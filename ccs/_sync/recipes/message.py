@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ccs._core.codec import decode
-from ccs._core.commits.commit import Applied, Crowded, Guard
+from ccs._core.commits.commit import Applied, Crowded
+from ccs._core.commits.operations import Guard
 from ccs._core.recipes.guarded_commit import GuardedCommit
 from ccs._core.recipes.inbox import Letter, acknowledging, burying, releasing
 from ccs._core.recipes.outbox import INBOX_LIMIT, Draft, Outbox, Posted
@@ -90,7 +91,7 @@ class Message(Letter):
 
     def _settle(self, move: GuardedCommit) -> None:
         try:
-            self._delivery.place.commit(move.operations, move.guards, move.size, heeding=False)
+            self._delivery.place.commit(move.operations, move.guards)
         except Conflict as conflict:
             name = f"message {self.id} to {self.to}"
             since = "was settled already, or has been delivered to somebody else since; nothing was changed: leave it"
@@ -115,7 +116,7 @@ def send(place: Place, draft: Draft) -> Message:
     outbox = Outbox(secrets.token_hex(8), place.engine.max_value_bytes)
     posted = outbox.put(draft)
     try:
-        applied = place.commit([posted.operation], [posted.guard], len(posted.value), heeding=False)
+        applied = place.commit([posted.operation], [posted.guard])
     except Crowded as crowded:
         place.expect(1)  # messages may have expired while no client was there to sweep them
         raise outbox.refusal(crowded) from None

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from ccs._compat import Work, shielded
 from ccs._core.codec import decode, encode, validate
-from ccs._core.commits.commit import delete_op, revision_guard, set_op
+from ccs._core.commits.operations import delete_op, revision_guard, set_op
 from ccs._core.names.pattern import escape
 from ccs._core.recipes.idempotency_keys import KeyTemplate, asks_for_token
 from ccs._core.recipes.lease import Lease
@@ -84,8 +84,6 @@ class Attempt:
         applied = self._place.commit(
             [set_op(request.record, record, millis(lease + keep)), set_op(request.run, run, millis(term))],
             [revision_guard(request.record, self._upon.revision), revision_guard(request.run, 0)],
-            len(record) + len(run),
-            heeding=False,
         )
         self.token = applied.revision
         # The record is renewed as well, so that it outlives a lost run by `keep` seconds, however long that took.
@@ -245,5 +243,5 @@ def _conclude(place: Place, request: Request, raw: bytes, revision: int) -> None
     """Writes the outcome of the run whose record has this revision, and ends its lease."""
     keep = millis(request.terms.keep)
     operations = [set_op(request.record, raw, keep), delete_op(request.run)]
-    place.commit(operations, [revision_guard(request.record, revision)], len(raw), heeding=False)
+    place.commit(operations, [revision_guard(request.record, revision)])
     place.expect(keep)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ccs._core.codec import encode
-from ccs._core.commits.commit import policies_op, set_op
+from ccs._core.commits.operations import policies_op, set_op
 from ccs._core.names.pattern import Exact
 from ccs._core.names.system_paths import system_path
 from ccs._core.recipes.policies import ROOT, check_policy
@@ -21,7 +21,7 @@ def set_policy(entries: Entries, pattern: str, policy: str) -> int:
     place = entries.place
     path = _path_of(pattern)
     raw = encode({"pattern": pattern, "policy": check_policy(policy)})
-    applied = place.commit([set_op(path, raw), policies_op()], [], len(raw))
+    applied = place.write([set_op(path, raw), policies_op()])
     return applied.revision
 
 

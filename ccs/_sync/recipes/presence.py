@@ -11,7 +11,7 @@ from typing import Any
 
 from ccs._compat import Worker, shielded, sleep
 from ccs._core.codec import encode
-from ccs._core.commits.commit import delete_op, set_op
+from ccs._core.commits.operations import delete_op, set_op
 from ccs._core.recipes.lease import Lease
 from ccs._core.recipes.presence import EVERYBODY, ROOT, members_in, written
 from ccs._core.shown import shown
@@ -107,7 +107,7 @@ class Presence(Local):
         path = f"{ROOT}/{self.id}"
         sent = time.monotonic()
         operation = set_op(path, self._value, millis(self.ttl))
-        applied = self._place.commit([operation], [], len(self._value), heeding=False)
+        applied = self._place.commit([operation])
         self.joined_at = from_micros(applied.at)
         self._keep(Lease(path, applied.revision, self.ttl, sent + self.ttl, on_lost=self._come_back))
         if self._left:  # by another task, meanwhile
@@ -129,7 +129,7 @@ class Presence(Local):
         lease = self._lease
         self._forget()
         try:
-            self._place.commit([delete_op(f"{ROOT}/{self.id}")], [], 0, heeding=False)
+            self._place.commit([delete_op(f"{ROOT}/{self.id}")])
         except Misuse:
             # Refused before anything was sent, so it is still a member.
             if lease:

@@ -58,7 +58,7 @@ def take_step(place: Place, picture: Picture, step: GuardedCommit | None, deadli
     applied = None
     if step:
         try:
-            applied = place.commit(step.operations, step.guards, step.size, heeding=False)
+            applied = place.commit(step.operations, step.guards)
         except Conflict:
             pass  # the picture will show the commit that was faster
         else:
