@@ -46,6 +46,7 @@ class Barrier:
             raise
         finally:
             self._let_go()
+            self._place.forget(self._arrival.path)
 
     async def _pass(self, deadline: float) -> None:
         root = escape(self._arrival.root)
@@ -57,6 +58,9 @@ class Barrier:
                 if is_open(barrier):
                     return
                 self._renew(picture.entries)
+                if self._arrival.path not in picture.entries:
+                    # Before the commit: if the store is closed meanwhile, it gives the arrival back all the same.
+                    self._place.holding(self._arrival.path, None)
                 await take_step(self._place, picture, next_action(self._arrival, picture.entries), deadline)
 
         await act_on_picture(self._place, (root, f"{root}/**"), come, deadline)

@@ -47,6 +47,7 @@ class Barrier:
             raise
         finally:
             self._let_go()
+            self._place.forget(self._arrival.path)
 
     def _pass(self, deadline: float) -> None:
         root = escape(self._arrival.root)
@@ -58,6 +59,9 @@ class Barrier:
                 if is_open(barrier):
                     return
                 self._renew(picture.entries)
+                if self._arrival.path not in picture.entries:
+                    # Before the commit: if the store is closed meanwhile, it gives the arrival back all the same.
+                    self._place.holding(self._arrival.path, None)
                 take_step(self._place, picture, next_action(self._arrival, picture.entries), deadline)
 
         act_on_picture(self._place, (root, f"{root}/**"), come, deadline)
