@@ -179,6 +179,13 @@ def test_a_script_names_only_the_keys_that_it_is_given(script: Script) -> None:
         assert command == "TIME" or re.fullmatch(r"KEYS\[(\d|i)\]", first), (command, first)
 
 
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+def test_no_line_calls_two_commands(script: Script) -> None:
+    """Redis 7.0 tells only the line of a denied command: `Forbidden` names the command that this line calls."""
+    for line in script.text.splitlines():
+        assert len(re.findall(r"\bcall\(", line.partition("--")[0])) <= 1, line
+
+
 def loops(script: Script) -> set[int]:
     return {
         i

@@ -54,6 +54,14 @@ class Race:
         self._lost += 1
         if conflict.policy or self._is_over():
             raise conflict
+        await self._pause()
+
+    async def look_again(self) -> None:
+        """Waits as after a lost try, if what the change is based on was out of date. This is nobody's conflict."""
+        self._lost += 1
+        await self._pause()
+
+    async def _pause(self) -> None:
         pause = jitter(self._lost - 1, random.random())
         await async_sleep(pause if self._timeout is None else min(pause, max(0.0, self._timeout - self._elapsed())))
         self.check()

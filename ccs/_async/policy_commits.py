@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 
 from ccs._async.group_commit import GroupCommit
 from ccs._async.opening import Opening
-from ccs._compat import async_sleep
+from ccs._async.optimistic import Race
 from ccs._core.commits.calls import entries_call
 from ccs._core.commits.commit import Applied, Commit, OtherPolicies
 from ccs._core.commits.entry import RawEntry
@@ -15,7 +14,6 @@ from ccs._core.commits.queries import Found
 from ccs._core.names.keys import Keys
 from ccs._core.names.pattern import Below, Exact
 from ccs._core.recipes.policies import ROOT, Plan, Policies, plan, policies_in, to_merge
-from ccs._core.retry import jitter
 from ccs.errors import Conflict
 
 __all__ = ["PolicyCommits"]
@@ -47,7 +45,7 @@ class PolicyCommits:
         With `merging`, maps that are set are merged where that is the policy. Raises `Conflict` where they forbid it.
         """
         policies = self._group_commit.policies
-        lost = 0
+        race = Race("commit")
         while True:
             planned = await self._plan(policies, asked, merging)
             try:
@@ -55,11 +53,11 @@ class PolicyCommits:
                 return replace(applied, merged=planned.merged)
             except OtherPolicies:
                 policies = await self.policies()
+                await race.look_again()
             except Conflict as conflict:
                 if not planned.may_retry(conflict):
                     raise planned.as_reported(conflict) from None
-            await async_sleep(jitter(lost, random.random()))
-            lost += 1
+                await race.lose(conflict)
 
     async def _plan(self, policies: Policies, asked: Commit, merging: bool) -> Plan:
         paths = to_merge(policies, asked) if merging and policies.rules else []

@@ -23,7 +23,7 @@ T = TypeVar("T")
 def callable_of(callback: Callable[..., T]) -> Callable[..., T]:
     """Returns the function itself. Raises `InvalidValue` if it cannot be called."""
     if not callable(callback):
-        raise InvalidValue(f"{callback!r} cannot be called: give a function")
+        raise InvalidValue(f"{_described(callback)} cannot be called: give a function")
     return callback
 
 
@@ -108,8 +108,14 @@ def _is_coroutine_function(callback: Callable[..., object]) -> bool:
 
 def _plain(callback: Callable[..., T]) -> Callable[..., T]:
     if _is_coroutine_function(callable_of(callback)):
-        raise WrongColour(f"{callback!r} is a coroutine function: give ccs a plain one, or use ccs.aio")
+        raise WrongColour(f"{_described(callback)} is a coroutine function: give ccs a plain one, or use ccs.aio")
     return callback
+
+
+def _described(callback: object) -> str:
+    # Not its repr: that is the user's code, and may raise.
+    name = getattr(callback, "__qualname__", None)
+    return name if isinstance(name, str) else f"a {type(callback).__name__}"
 
 
 def _contained(callback: Callable[..., T], *args: object) -> T:

@@ -1,7 +1,7 @@
 """`memory://`: servers of fakeredis in this process, for tests. Stores share a named one; without a name it is private.
 
-A command runs in the thread that sends it, also with asyncio. Its reply, and its messages to other connections, are then
-ready at once. So after each command all listeners are woken, and none has to poll.
+A command runs while its sender waits, also with asyncio. Its reply, and its messages to other connections, are then ready
+at once. So after each command all listeners are woken, and none has to poll.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import importlib
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from threading import get_ident
 from typing import Any
 
 from ccs._compat import calls_below, interrupter_refused
 from ccs._protocol.replies import ServerError, pack
+from ccs._protocol.uninterrupted import uninterrupted
 from ccs.errors import CCSError, Misuse, Unavailable
 
 __all__ = ["FakeConnection", "forget", "interrupts", "register"]
@@ -82,14 +83,26 @@ class FakeConnection:
 
     def send(self, packed: bytes) -> None:
         """Executes commands. When this returns, their replies can be received."""
-        _ask(lambda: self._connection.send_packed_command((packed,), check_health=False))
+        # One call: the listeners hear of what was done, even if the wait for it is interrupted.
+        _complete(partial(self._send_and_wake, packed))
+
+    def _send_and_wake(self, packed: bytes) -> None:
+        _explained(lambda: self._connection.send_packed_command((packed,), check_health=False))
         for wake in list(self._server.listeners):
             wake()
 
     @property
     def ready(self) -> bool:
         """Whether something can be received."""
-        return bool(_ask(lambda: self._connection.can_read(0)))
+        return bool(_ask(self._can_read))
+
+    @property
+    def ready_when_woken(self) -> bool:
+        """Whether something can be received. For `on_ready`, which runs within the sender's call."""
+        return bool(_explained(self._can_read))
+
+    def _can_read(self) -> bool:
+        return bool(self._connection.can_read(0))
 
     def receive(self) -> Any:
         """Returns the next reply or message, or a `ServerError`. There must be one: see `ready`."""
@@ -113,7 +126,7 @@ class FakeConnection:
 
 def interrupts() -> bool:
     """Returns whether the caller runs on top of a call into fakeredis: waiting for that server is waiting for itself."""
-    return get_ident() in _asking and calls_below(_ask) > 0
+    return get_ident() in _asking and calls_below(_complete) + calls_below(_marked) > 0
 
 
 def _server_error(error: Exception) -> ServerError:
@@ -153,7 +166,12 @@ def _response_error() -> Any:
 
 
 def _ask(call: Callable[[], Any]) -> Any:
-    """Returns the result of a call into fakeredis. Raises `Unavailable` with the versions of the packages if it fails.
+    """Returns the result of a call into fakeredis, made as `_complete` and `_explained` say."""
+    return _complete(partial(_explained, call))
+
+
+def _complete(call: Callable[[], Any]) -> Any:
+    """Returns the result of a call that goes on to its end, even if a signal handler raises meanwhile.
 
     Raises `Misuse` for a signal handler or a finalizer in the middle of another such call: it would wait for a server's
     lock that its own thread holds.
@@ -163,13 +181,25 @@ def _ask(call: Callable[[], Any]) -> Any:
     thread = get_ident()
     try:
         _asking.add(thread)
+        return uninterrupted(partial(_marked, call))
+    finally:
+        _asking.discard(thread)
+
+
+def _marked(call: Callable[[], Any]) -> Any:
+    # This may be another thread than the one that waits for it.
+    _asking.add(get_ident())
+    return call()
+
+
+def _explained(call: Callable[[], Any]) -> Any:
+    """Returns the result of a call into fakeredis. Raises `Unavailable` with the versions of the packages if it fails."""
+    try:
         return call()
     except Exception as error:
         if isinstance(error, (CCSError, _response_error())):
             raise
         raise _broken(error) from error
-    finally:
-        _asking.discard(thread)
 
 
 def _broken(error: Exception) -> Unavailable:

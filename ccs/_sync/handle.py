@@ -147,12 +147,16 @@ class Place:
         self.opening.listener.tidy()
         return holding
 
+    def forget(self, path: str, revision: int = 0) -> None:
+        """Removes the note that this is held here, unless the store is closed: then it is given back with the rest."""
+        if not self.opening.closed:
+            self.holdings.remove(self.address, path, revision)
+
     def hold(self, lease: Lease) -> None:
         """Renews a lease in the background from now on."""
         self.opening.listener.hold(self.address, lease)
 
     def let_go(self, lease: Lease) -> None:
         """Stops renewing a lease."""
-        if not self.opening.closed:  # else it is given back with the rest
-            self.holdings.remove(self.address, lease.path, lease.revision)
+        self.forget(lease.path, lease.revision)
         self.opening.listener.let_go(self.address, lease)

@@ -55,6 +55,14 @@ class Race:
         self._lost += 1
         if conflict.policy or self._is_over():
             raise conflict
+        self._pause()
+
+    def look_again(self) -> None:
+        """Waits as after a lost try, if what the change is based on was out of date. This is nobody's conflict."""
+        self._lost += 1
+        self._pause()
+
+    def _pause(self) -> None:
         pause = jitter(self._lost - 1, random.random())
         sleep(pause if self._timeout is None else min(pause, max(0.0, self._timeout - self._elapsed())))
         self.check()

@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 
-from ccs._compat import sleep
 from ccs._core.commits.calls import entries_call
 from ccs._core.commits.commit import Applied, Commit, OtherPolicies
 from ccs._core.commits.entry import RawEntry
@@ -14,9 +12,9 @@ from ccs._core.commits.queries import Found
 from ccs._core.names.keys import Keys
 from ccs._core.names.pattern import Below, Exact
 from ccs._core.recipes.policies import ROOT, Plan, Policies, plan, policies_in, to_merge
-from ccs._core.retry import jitter
 from ccs._sync.group_commit import GroupCommit
 from ccs._sync.opening import Opening
+from ccs._sync.optimistic import Race
 from ccs.errors import Conflict
 
 __all__ = ["PolicyCommits"]
@@ -48,7 +46,7 @@ class PolicyCommits:
         With `merging`, maps that are set are merged where that is the policy. Raises `Conflict` where they forbid it.
         """
         policies = self._group_commit.policies
-        lost = 0
+        race = Race("commit")
         while True:
             planned = self._plan(policies, asked, merging)
             try:
@@ -56,11 +54,11 @@ class PolicyCommits:
                 return replace(applied, merged=planned.merged)
             except OtherPolicies:
                 policies = self.policies()
+                race.look_again()
             except Conflict as conflict:
                 if not planned.may_retry(conflict):
                     raise planned.as_reported(conflict) from None
-            sleep(jitter(lost, random.random()))
-            lost += 1
+                race.lose(conflict)
 
     def _plan(self, policies: Policies, asked: Commit, merging: bool) -> Plan:
         paths = to_merge(policies, asked) if merging and policies.rules else []

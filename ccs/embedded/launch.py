@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ccs.embedded import binary, keeper, locks
 from ccs.embedded.folder import Home
-from ccs.errors import Unavailable
+from ccs.errors import Misuse, Unavailable
 
 __all__ = ["Launch", "held"]
 
@@ -83,6 +83,7 @@ class Launch:
             raise self._unavailable(f"its server ends at start: {self.home.log_tail(self._log_start)}")
 
     def _start(self, keeper_lock: locks.Lock, server_lock: locks.Lock) -> None:
+        _check_programs_can_start()
         self.home.check_locks()
         server = binary.find(self._address, self.home.version())
         name = self.home.choose_socket()
@@ -103,6 +104,7 @@ class Launch:
             time.sleep(_LAST_WORDS)
             if not self._answering():
                 return False
+            _check_programs_can_start()
             _run_keeper(self.home, self.linger, 10.0, keeper_lock)
             return True
 
@@ -132,6 +134,16 @@ def _problem(path: str, identity: str, timeout: float) -> str:
         return f"{path}: {'the server of another folder' if found else pong or 'no answer'}"
     # A server with another error, such as -MISCONF on a full disk, can be used.
     return pong if pong.startswith("-LOADING") else ""
+
+
+def _check_programs_can_start() -> None:
+    """Raises `Misuse` if gevent has replaced `os.close` but not subprocess, which then waits for ever for a pipe to close."""
+    if os.close.__module__.startswith("gevent") and subprocess.Popen.__module__ == "subprocess":
+        raise Misuse(
+            "gevent has replaced os but not subprocess here, so the server of a folder cannot be started: call"
+            " monkey.patch_all(os=False, signal=False, subprocess=False), have a program without gevent hold the folder"
+            " open, or connect to a server by its URL"
+        )
 
 
 def held(path: Path) -> str:

@@ -14,5 +14,6 @@ if call('XLEN', ${KEYS.journal}) == 0 then return {'0', 0, '0', '0', '0', '0', '
 
 local last, now = moment_of(state)
 local updated, ttl = string.sub(state, ${state.updated}), string.match(state, '^(%d+)', ${state.terms.settings})
-local live = call('HLEN', ${KEYS.entries}) - call('ZCOUNT', ${KEYS.deadlines}, '-inf', now)
-return {last, live, meta[2], updated, ttl, meta[3] or '0', meta[4] or ''}
+local entries = call('HLEN', ${KEYS.entries})
+local due = call('ZCOUNT', ${KEYS.deadlines}, '-inf', now)
+return {last, entries - due, meta[2], updated, ttl, meta[3] or '0', meta[4] or ''}

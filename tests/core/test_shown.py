@@ -39,6 +39,7 @@ def test_a_long_repr_is_cut() -> None:
 def test_bad_input_that_cannot_be_shown_still_raises_an_error_of_ours(value: Any) -> None:
     with ccs.connect("memory://") as store:
         task = store.task("42")
+        task.set("there", 1)
         for call in (
             lambda: task.get(value),
             lambda: task.set("a", 1, ttl=value),
@@ -52,8 +53,31 @@ def test_bad_input_that_cannot_be_shown_still_raises_an_error_of_ours(value: Any
             lambda: store.memory(actor="a").get(value),
             lambda: task.semantic.query([1.0], min_score=value),
             lambda: ccs.escape(value),
+            lambda: task.once("k", str, type=value),
+            lambda: task.get("there", type=value),
+            lambda: task.update("a", value),
+            lambda: task.subscribe("a", value),
             lambda: ccs.connect("memory://", agent=value),
             lambda: ccs.connect("memory://", retry_for=value),
         ):
             with pytest.raises(ccs.CCSError):
                 call()  # type: ignore[no-untyped-call]
+
+
+class RudeText(Rude, str):
+    pass
+
+
+class RudeCallable(Rude):
+    def __call__(self, *_: object) -> None:
+        pass
+
+
+def test_a_pattern_and_a_callback_that_cannot_be_shown_are_handled_like_any_other() -> None:
+    with ccs.connect("memory://") as store:
+        task = store.task("42")
+        with pytest.raises(ccs.InvalidPattern, match="RudeText that cannot be shown"):
+            task.paths(RudeText("a["))
+        subscription = task.subscribe("a", RudeCallable())
+        assert "RudeCallable that cannot be shown" in repr(subscription)
+        subscription.cancel()

@@ -127,8 +127,20 @@ def test_a_path_of_bytes_is_that_path() -> None:
     assert parse_target(Bytes()).location == os.fsdecode(b"/tmp/\xff")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("target", ["", 6379, ["redis://:hunter2@host"], b"redis://:hunter2@host", {"p": SECRET}])
+@pytest.mark.parametrize("target", [6379, ["redis://:hunter2@host"], b"redis://:hunter2@host", {"p": SECRET}])
 def test_an_invalid_target_is_not_shown(target: object) -> None:
     with pytest.raises(InvalidValue, match="a target is a URL, a folder or nothing") as caught:
         parse_target(target)  # type: ignore[arg-type]
     assert SECRET not in str(caught.value)
+
+
+class Empty(os.PathLike[bytes]):
+    def __fspath__(self) -> bytes:
+        return b""
+
+
+@pytest.mark.parametrize("target", ["", Empty()])
+def test_the_error_for_an_empty_target_says_what_to_give_instead(target: str) -> None:
+    for connect in (ccs.connect, ccs.aio.connect):
+        with pytest.raises(InvalidValue, match=r"target is empty: give a URL, .* or None"):
+            connect(target)

@@ -31,6 +31,12 @@ def test_a_vector_is_packed_unchanged_or_refused(values: list[float]) -> None:
             pack(values)
 
 
+def test_the_error_for_an_empty_embedding_says_what_to_give_instead() -> None:
+    for call in (lambda: pack([]), lambda: pack(()), lambda: pack_all([[]], 1)):
+        with pytest.raises(ccs.InvalidValue, match="an embedding is empty: give the row of numbers"):
+            call()
+
+
 def test_an_embedder_gives_one_vector_for_each_text() -> None:
     assert pack_all(iter([[1.0]]), 1) == pack_all([(1,)], 1) == [pack([1.0])]
     assert pack_all([[1.0, 2.0], [3.0, 4.0]], 2) == [pack([1.0, 2.0]), pack([3.0, 4.0])]

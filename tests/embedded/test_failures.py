@@ -7,7 +7,7 @@ import itertools
 import os
 import resource
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +17,9 @@ from ccs.embedded import Embedded, binary
 from ccs.embedded.binary import Version
 from ccs.embedded.folder import Home
 from ccs.embedded.locks import attempt, holders
-from ccs.errors import Unavailable, UnsafeServer
+from ccs.errors import Misuse, Unavailable, UnsafeServer
 from tests.embedded.players import PATIENCE, ccs, client, crowd, ensure, enter, gone, leave, run_id, server_pid, servers
+from tests.support.colours import COLOURS, connect_in
 from tests.support.waiting import eventually
 
 LINGER = 0.1
@@ -284,3 +285,25 @@ def test_an_open_that_fails_between_two_locks_keeps_none(folder: Path) -> None:
     handle = Embedded(folder, linger=LINGER)
     assert run_id(handle.open(PATIENCE))
     handle.close()
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_where_gevent_has_replaced_os_but_not_subprocess_a_server_that_runs_is_used_and_none_is_started(
+    colour: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given gevent's `os.close`, when a folder without a server is opened, then the error says at once what to do."""
+
+    def close(fd: int, real: Callable[[int], None] = os.close) -> None:
+        real(fd)
+
+    close.__module__ = "gevent.os"
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "close", close)
+        with pytest.raises(Misuse, match=r"patch_all\(os=False, signal=False, subprocess=False\)"):
+            async with connect_in(colour, folder, retry_for=PATIENCE):
+                pass
+    async with connect_in(colour, folder) as store:
+        await store.set("/tasks/x/a", 1)
+        monkeypatch.setattr(os, "close", close)
+        async with connect_in(colour, folder) as other:
+            assert await other.get("/tasks/x/a") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import signal
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 import ccs
+import ccs.aio
 from ccs._compat import Gate
 from tests.support.proxy import Proxy
 from tests.support.waiting import counts, eventually, scaled
@@ -296,3 +298,85 @@ def _open_on_top(gate: Gate) -> None:
     signal.signal(signal.SIGALRM, before)
     assert passed == [True]
     assert gate.wait(None)
+
+
+class Alarmed(Exception):
+    """An error that a signal handler of the user raises."""
+
+
+@contextlib.contextmanager
+def raising(error: type[BaseException]) -> Iterator[Callable[[float], None]]:
+    """Gives `alarm(seconds)`: after so many seconds a signal handler raises the error; 0 cancels that."""
+
+    def handle(*_: object) -> None:
+        raise error("now")
+
+    before = signal.signal(signal.SIGALRM, handle)
+    try:
+        yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds) and None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+# What a handler raises on top of a finalizer of redis-py goes no further.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("error", [Alarmed, KeyboardInterrupt])
+def test_what_a_handler_raises_in_memory_reaches_its_caller_as_it_is(error: type[BaseException]) -> None:
+    """Given calls to a server in this process, when a handler raises in the middle of them, then the store goes on."""
+    with ccs.connect("memory://", retry_for=scaled(20)) as store, raising(error) as alarm:
+        task = store.task("x")
+        answered = raised = 0
+        deadline = time.monotonic() + scaled(30)
+        while raised < counts(50, 1000):
+            assert time.monotonic() < deadline
+            try:
+                alarm(0.0003 + 0.0001 * (raised % 23))
+                for _ in range(100):  # not for ever: what the handler raises in a finalizer is lost
+                    task.increment("n")
+                    answered += 1
+            except error:
+                raised += 1
+        alarm(0)
+        # A call without an answer was applied or not, and none was applied twice.
+        assert answered <= task.get("n", 0) <= answered + raised
+        assert task.set("after", 1).value == 1
+        assert [change.value for change in task.history("n")] == list(range(1, task.get("n", 0) + 1))
+
+
+# As above. What is raised in a callback of the loop reaches only the loop's exception handler.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_a_handler_raises_in_memory_leaves_an_asyncio_store_in_order() -> None:
+    """Given an event loop that a handler stops again and again, when it runs on, then every call gets its own answer."""
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda _, context: told.append(context.get("exception") or context))
+    told: list[Any] = []
+    store = ccs.aio.connect("memory://", retry_for=scaled(20))
+    rounds = counts(100, 2000)
+
+    task = store.task("x")
+    got: list[Any] = []
+
+    async def work() -> None:
+        for _ in range(rounds):
+            with contextlib.suppress(Alarmed):
+                got.append(await task.increment("n"))
+
+    with raising(Alarmed) as alarm:
+        working = loop.create_task(work())
+        raised = 0
+        deadline = time.monotonic() + scaled(60)
+        while not working.done():
+            assert time.monotonic() < deadline
+            with contextlib.suppress(Alarmed):
+                alarm(0.005 + 0.0003 * (raised % 23))
+                raised += 1
+                loop.run_until_complete(asyncio.wait([working]))
+        alarm(0)
+    working.result()
+    last = loop.run_until_complete(task.get("n"))
+    loop.run_until_complete(store.aclose())
+    loop.close()
+    assert got == sorted(set(got))
+    assert rounds - raised <= len(got) <= last <= rounds
+    assert [error for error in told if not isinstance(error, Alarmed)] == []

@@ -341,6 +341,34 @@ def test_all_but_searching_works_without_numpy(colour: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+IMPORTED_WHERE = """
+import asyncio, sys, threading
+import ccs.aio as ccs
+
+class Watching:
+    seen = []
+    def find_spec(self, name, path=None, target=None):
+        if name == "numpy":
+            self.seen.append(threading.current_thread() is threading.main_thread())
+
+async def main():
+    sys.meta_path.insert(0, Watching())
+    async with ccs.connect(sys.argv[1], namespace=sys.argv[2]) as store:
+        memory = getattr(store.task("t"), sys.argv[3])
+        assert await getattr(memory, sys.argv[4])([1.0, 0.0]) == []
+
+asyncio.run(main())
+assert Watching.seen == [False], Watching.seen
+"""
+
+
+@pytest.mark.parametrize("search", ["semantic.query", "episodic.recall_similar", "procedural.recall"])
+def test_the_first_search_does_not_import_numpy_on_the_event_loop(search: str, valkey: str, namespace: str) -> None:
+    command = [sys.executable, "-c", IMPORTED_WHERE, valkey, namespace, *search.split(".")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=scaled(60), cwd=PROJECT)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_vector_travels_as_float32_little_endian() -> None:
     with ccs.connect("memory://") as store:
         task = store.task("t")

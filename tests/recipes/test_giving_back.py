@@ -164,8 +164,10 @@ def test_a_thousand_claims_forgotten_in_a_loop_while_a_signal_collects_garbage_a
 
     def collect(number: int, frame: object) -> None:
         gc.collect(0)
-        signal.setitimer(signal.ITIMER_REAL, 0.001)
+        if not over:  # a signal after the end would find no handler, and end the process
+            signal.setitimer(signal.ITIMER_REAL, 0.001)
 
+    over = False
     with ccs.connect(valkey, namespace=namespace) as store:
         task = store.task("t")
         with warnings.catch_warnings(record=True) as warned:
@@ -178,6 +180,7 @@ def test_a_thousand_claims_forgotten_in_a_loop_while_a_signal_collects_garbage_a
                     claim.cycle = claim  # type: ignore[attr-defined]  # it goes only when garbage is collected
                     del claim
             finally:
+                over = True
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 signal.signal(signal.SIGALRM, before)
             gc.collect()
@@ -430,6 +433,59 @@ async def test_a_waiter_in_a_store_that_is_closed_leaves_the_line(
 
 
 @pytest.mark.parametrize("colour", COLOURS)
+async def test_when_a_store_is_closed_during_a_run_the_next_caller_runs_at_once(
+    colour: str, other: Any, target: str, namespace: str
+) -> None:
+    """Given a run that outlasts its store, when the store is closed, then the next caller need not wait for the lease."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work() -> str:
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        return "late"
+
+    async with connect_in(colour, target, namespace=namespace) as store:
+        running = asyncio.ensure_future(store.task("t").once("k", work, lease=TTL))
+        await asyncio.to_thread(begun.wait, PATIENCE)
+    assert await other.paths("@runs/**") == []
+    assert await other.once("k", lambda: "next", timeout=PATIENCE) == "next"
+    go_on.set()
+    with pytest.raises(ccs.StoreClosed):
+        await bounded(running)
+    assert await other.get("@once/k") == await other.get("@once/k") | {"state": "done", "attempts": 2, "result": "next"}
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_a_party_that_waits_at_a_barrier_is_not_counted_after_its_store_is_closed(
+    colour: str, other: Any, target: str, namespace: str
+) -> None:
+    async with connect_in(colour, target, namespace=namespace) as store:
+        waiting = asyncio.ensure_future(store.task("t").barrier("b", parties=2, timeout=TTL, ttl=TTL))
+        await aeventually(lambda: other.paths("@barriers/b/*"))
+    with pytest.raises(ccs.StoreClosed):
+        await bounded(waiting)
+    assert await other.paths("@barriers/b/*") == []
+    with pytest.raises(TimeoutError, match="1 of 2"):
+        await other.barrier("b", parties=2, timeout=0.1)
+
+
+async def test_nothing_is_held_of_runs_and_barriers_that_are_over(shared: Any, task: Any) -> None:
+    """Given a run, a failed run, a passed barrier and a missed one, when they are over, then nothing is held."""
+    engine = getattr(shared, "blocking", shared)._engine
+
+    def fail() -> None:
+        raise RuntimeError("no")
+
+    assert await task.once("a", lambda: 1) == 1
+    with pytest.raises(RuntimeError):
+        await task.once("b", fail)
+    with pytest.raises(TimeoutError):
+        await task.barrier("c", parties=2, timeout=0.05)
+    await asyncio.gather(*(task.barrier("d", parties=2, timeout=PATIENCE) for _ in range(2)))
+    assert engine.opening.listener.holdings.all() == []
+
+
+@pytest.mark.parametrize("colour", COLOURS)
 async def test_a_claims_block_may_be_left_after_its_store(colour: str, target: str, namespace: str) -> None:
     store = connect_in(colour, target, namespace=namespace)
     await store.__aenter__()
@@ -455,13 +511,17 @@ async def test_closing_does_not_wait_for_a_server_that_hangs(colour: str, own_se
 # The end of a program.
 
 PROGRAM = """
-import os, sys, ccs
+import os, sys, threading, ccs
 task = ccs.connect(sys.argv[1], namespace=sys.argv[2]).task("t")
 task.send("worker", "job")
 inbox = task.inbox("worker", lease=300)
 message = inbox.receive(timeout=10)
 claim = task.claim("a", ttl=300).acquire()
 presence = task.join("worker", ttl=300).__enter__()
+begun = threading.Event()
+run = lambda: (begun.set(), threading.Event().wait())
+threading.Thread(target=task.once, args=("k", run), kwargs={"lease": 300}, daemon=True).start()
+begun.wait()
 if sys.argv[3] == "forks":
     child = os.fork()
     if not child:
@@ -487,6 +547,7 @@ async def test_a_program_that_ends_without_closing_its_store_gives_back_what_it_
         task = store.task("t")
         killed = how == "is killed"
         assert (len(await task.claims()), len(await task.members())) == (killed, killed)
+        assert len(await task.paths("@runs/**")) == killed
         if not killed:
             assert (await task.inbox("worker").receive(timeout=PATIENCE)).content == "job"
             return

@@ -6,11 +6,13 @@ import asyncio
 import gc
 from typing import Any
 
+import anyio
 import pytest
 
 import ccs
 import ccs.aio
 from ccs._async.handle import Place
+from ccs._sync.handle import Place as BlockingPlace
 from tests.context.probes import Open
 from tests.recipes.inboxes import PATIENCE, close, left_behind, take
 from tests.support.colours import connect_in
@@ -136,11 +138,13 @@ async def test_inboxes_that_were_never_closed_are_left_when_the_next_one_is_open
         assert len(feed.mailboxes) == 1
 
 
-async def receive_and_cancel(inbox: Any, lost: str) -> None:
+async def receive_and_cancel(receive: Any, lost: str) -> None:
     """A receiver that is cancelled just before, or just after, the commit that takes a message."""
     real, reached = Place.commit, asyncio.Event()
 
     async def hanging(*args: Any, **options: Any) -> Any:
+        if reached.is_set():  # a later commit
+            return await real(*args, **options)
         if lost == "after the commit":
             await real(*args, **options)
         reached.set()
@@ -148,7 +152,7 @@ async def receive_and_cancel(inbox: Any, lost: str) -> None:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Place, "commit", hanging)
-        receiver = asyncio.ensure_future(inbox.receive())
+        receiver = asyncio.ensure_future(receive())
         await bounded(reached.wait())
         receiver.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -164,9 +168,77 @@ async def test_a_message_that_a_cancelled_receiver_took_is_given_back_when_its_i
     await task.send("r", 1)
     await task.send("r", 2)
     async with task.inbox("r", lease=300) as inbox:
-        await receive_and_cancel(inbox, lost)
+        await receive_and_cancel(inbox.receive, lost)
     async with task.inbox("r") as following:
         assert [(await following.receive(timeout=PATIENCE)).content for _ in range(2)] == [1, 2]
+
+
+@pytest.mark.parametrize("lost", ["before the commit", "after the commit"])
+async def test_a_message_that_a_cancelled_loop_took_is_given_back_at_once(aconnect: Any, lost: str) -> None:
+    """Given a loop that is cancelled as it takes a message, when its inbox stays open, then others get it at once."""
+    task = aconnect().task("t")
+    await task.send("r", 1)
+    await task.send("r", 2)
+    inbox = task.inbox("r", lease=300)
+
+    async def loop() -> None:
+        async for _ in inbox:
+            pass
+
+    await receive_and_cancel(loop, lost)
+    async with task.inbox("r") as following:
+        assert {(await following.receive(timeout=PATIENCE)).content for _ in range(2)} == {1, 2}
+    assert not inbox._closed
+
+
+def test_a_message_that_an_interrupted_loop_took_is_given_back_at_once(store: ccs.Store, connect: Any) -> None:
+    """Given a loop that gets Ctrl-C as it takes a message, when its inbox stays open, then others get it at once."""
+    task = store.task("t")
+    task.send("r", 1)
+    inbox = task.inbox("r", lease=300)
+    real = BlockingPlace.commit
+
+    def interrupted(*args: Any, **options: Any) -> None:
+        patched.undo()
+        real(*args, **options)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(BlockingPlace, "commit", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            for _ in inbox:
+                pass
+    assert connect("other").task("t").inbox("r").receive(timeout=PATIENCE).content == 1
+
+
+async def test_a_message_that_a_loop_took_is_given_back_if_anyio_cancels_it_again_and_again(aconnect: Any) -> None:
+    """Given a loop in a scope of anyio, when the scope is cancelled, then others get at once what the loop was taking."""
+    task = aconnect().task("t")
+    await task.send("r", 1)
+    inbox = task.inbox("r", lease=300)
+    real = Place.commit
+
+    async def cancelled(*args: Any, **options: Any) -> Any:
+        patched.undo()
+        await real(*args, **options)
+        scope.cancel()
+        await asyncio.sleep(0)
+
+    with pytest.MonkeyPatch.context() as patched, anyio.CancelScope() as scope:
+        patched.setattr(Place, "commit", cancelled)
+        async for _ in inbox:
+            pass
+    assert (await aconnect("other").task("t").inbox("r").receive(timeout=PATIENCE)).content == 1
+
+
+async def test_a_message_that_a_cancelled_receiver_took_is_given_back_when_its_store_is_closed(aconnect: Any) -> None:
+    """Given a receiver that is cancelled as it takes a message, when its store is closed, then others get it at once."""
+    store = aconnect("leaving")
+    await store.task("t").send("r", 1)
+    inbox = store.task("t").inbox("r", lease=300)
+    await receive_and_cancel(inbox.receive, "after the commit")
+    await store.aclose()
+    assert (await aconnect("other").task("t").inbox("r").receive(timeout=PATIENCE)).content == 1
 
 
 @pytest.mark.parametrize("lost", ["before the commit", "after the commit"])
@@ -176,7 +248,7 @@ async def test_a_message_that_a_cancelled_receiver_took_is_the_next_one(aconnect
     await task.send("r", 1)
     await task.send("r", 2)
     async with task.inbox("r") as inbox:
-        await receive_and_cancel(inbox, lost)
+        await receive_and_cancel(inbox.receive, lost)
         messages = [await inbox.receive(timeout=PATIENCE) for _ in range(2)]
         assert {(message.content, message.attempts) for message in messages} == {(1, 1), (2, 1)}
         for message in messages:

@@ -242,7 +242,7 @@ async def test_a_connection_can_be_woken_as_soon_as_it_listens(monkeypatch: pyte
 
 
 async def test_an_error_of_one_connection_does_not_affect_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given a connection whose `ready` fails, then the command of another connection is answered."""
+    """Given a connection whose `ready_when_woken` fails, then the command of another connection is answered."""
     target = f"memory://{secrets.token_hex(4)}"
     async with ccs.aio.connect(target) as broken, ccs.aio.connect(target) as store:
         await broken.task("42").get("a")
@@ -254,7 +254,7 @@ async def test_an_error_of_one_connection_does_not_affect_others(monkeypatch: py
             return True
 
         with monkeypatch.context() as patched:
-            patched.setattr(fake_server.FakeConnection, "ready", property(ready))
+            patched.setattr(fake_server.FakeConnection, "ready_when_woken", property(ready))
             sending = store._engine.opening.commands._pool._pipeline.connection
             sending._connection.send(b"*1\r\n$4\r\nPING\r\n")
             assert sending._connection.receive() == b"PONG"

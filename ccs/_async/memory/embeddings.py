@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from ccs._async.handle import Place
 from ccs._async.memory.stored import batch
+from ccs._async.optimistic import Race
 from ccs._core.codec import decode, encode
 from ccs._core.commits.commit import Applied
 from ccs._core.commits.entry import RawEntry, parse_entry
@@ -85,6 +86,7 @@ class Embeddings:
         if not vector:
             return await self._place.commit(operations, guards)
         width = len(vector) // FLOAT_BYTES
+        race = Race("dimension of embeddings")
         while True:
             known = self._agreed.known or await self._look()
             try:
@@ -94,10 +96,12 @@ class Embeddings:
                 if conflict.path != EMBEDDINGS:
                     raise
                 self._agreed.known = None
+                await race.lose(conflict)
 
     async def settle(self, vector: bytes) -> None:
         """Makes the dimension of a vector that of the context. The caller then embeds the memories that have another."""
         width = len(vector) // FLOAT_BYTES
+        race = Race("dimension of embeddings")
         while True:
             known = await self._look()
             if known.is_for(width):
@@ -107,6 +111,7 @@ class Embeddings:
             except Conflict as conflict:
                 if conflict.path != EMBEDDINGS:
                     raise
+                await race.lose(conflict)
 
     async def _admits(self, known: _Dimension, width: int) -> bool:
         """Returns whether a vector may be committed under the known dimension; False: look again. May raise `InvalidValue`."""

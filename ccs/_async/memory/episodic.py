@@ -15,6 +15,7 @@ from ccs._async.memory.embeddings import Embeddings
 from ccs._async.memory.retention import NewEpisode, keep, prune, removal
 from ccs._async.memory.search_index import Index
 from ccs._async.memory.stored import stored_at
+from ccs._async.optimistic import Race
 from ccs._compat import AsyncWork
 from ccs._core.checks import integer
 from ccs._core.codec import decode
@@ -136,6 +137,7 @@ class Episodic(Local):
         >>> await task.episodic.forget(id), await task.episodic.forget(id), await task.episodic.recent()
         (True, False, [])
         """
+        race = Race("forgetting of an episode")
         while found := await self._find(id):
             path, raw = found
             try:
@@ -143,6 +145,7 @@ class Episodic(Local):
             except Conflict as conflict:
                 if conflict.path != path:
                     raise
+                await race.lose(conflict)
             else:
                 return True
         return False

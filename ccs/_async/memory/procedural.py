@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import random
 import secrets
 from collections.abc import Iterable
 from typing import Any
@@ -12,7 +11,7 @@ from ccs._async.entries import Entries
 from ccs._async.memory.embeddings import Embeddings
 from ccs._async.memory.search_index import Index
 from ccs._async.memory.stored import forget, listed, stored_at
-from ccs._compat import async_sleep
+from ccs._async.optimistic import Race
 from ccs._core.checks import integer
 from ccs._core.codec import encode
 from ccs._core.commits.operations import revision_guard, set_op, version_guard
@@ -30,7 +29,6 @@ from ccs._core.memory.records import (
 )
 from ccs._core.memory.tables import Table
 from ccs._core.names.system_paths import system_path
-from ccs._core.retry import jitter
 from ccs._core.shown import shown
 from ccs._local import Local
 from ccs.errors import Conflict, InvalidValue
@@ -106,7 +104,7 @@ class Procedural(Local):
             (0.6, 0.55)
         """
         path = system_path(PROCEDURES, id)
-        lost = 0
+        race = Race("reinforcement")
         while True:
             entry = await self._entries.entry(path)
             if entry is None:
@@ -120,8 +118,7 @@ class Procedural(Local):
             except Conflict as conflict:
                 if conflict.path != path:
                     raise
-            await async_sleep(jitter(lost, random.random()))
-            lost += 1
+                await race.lose(conflict)
 
     async def get(self, id: str) -> Procedure | None:
         """Returns the procedure of an id; None if there is none."""

@@ -7,19 +7,18 @@ interrupted can be repeated. Meanwhile a search finds the memories whose dimensi
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Mapping
 
 from ccs._async.handle import Place
 from ccs._async.memory.embeddings import Embeddings
 from ccs._async.memory.stored import batch
-from ccs._compat import AsyncWork, async_sleep
+from ccs._async.optimistic import Race
+from ccs._compat import AsyncWork
 from ccs._core.codec import encode
 from ccs._core.commits.entry import RawEntry
 from ccs._core.commits.operations import revision_guard, set_op
 from ccs._core.memory.records import EMBEDDED, kept_in, reembedded, text_in
 from ccs._core.memory.vectors import pack_all
-from ccs._core.retry import jitter
 from ccs._log import logger
 from ccs.errors import Conflict
 
@@ -55,7 +54,7 @@ class Reembedding:
 
     async def _embed_batch(self, root: str, after: str) -> tuple[int, str | None]:
         """Embeds and commits the next memories, again if they have changed. Returns how many, and the last path."""
-        lost = 0
+        race = Race("reembedding")
         self._vectors.clear()
         while True:
             entries, last = await batch(self._place, root, after, _AT_A_TIME)
@@ -65,8 +64,7 @@ class Reembedding:
             except Conflict as conflict:
                 if conflict.path not in texts:
                     raise
-                await async_sleep(jitter(lost, random.random()))
-                lost += 1
+                await race.lose(conflict)
             else:
                 return len(texts), last
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import secrets
 import time
 from collections.abc import Iterable
@@ -12,7 +11,8 @@ from typing import NamedTuple
 from ccs._async.handle import Place
 from ccs._async.memory.embeddings import Embeddings
 from ccs._async.memory.stored import batch, page
-from ccs._compat import AsyncWork, async_sleep
+from ccs._async.optimistic import Race
+from ccs._compat import AsyncWork
 from ccs._core.codec import encode
 from ccs._core.commits.commit import Crowded
 from ccs._core.commits.entry import RawEntry
@@ -38,7 +38,6 @@ from ccs._core.memory.records import (
     text_of,
 )
 from ccs._core.names.system_paths import system_path
-from ccs._core.retry import jitter
 from ccs.errors import Conflict
 
 __all__ = ["NewEpisode", "keep", "prune", "removal"]
@@ -76,7 +75,7 @@ async def keep(embeddings: Embeddings, place: Place, episode: NewEpisode, most: 
         return
     operations = episode.operations
     guards = [*episode.guards, fewer_below(_BELOW, most)]
-    lost = 0
+    race = Race("bound on episodes")
     while operations:
         try:
             await embeddings.commit(episode.vector, operations, guards)
@@ -84,8 +83,7 @@ async def keep(embeddings: Embeddings, place: Place, episode: NewEpisode, most: 
         except Conflict as conflict:
             if conflict.path in [guard.path for guard in episode.guards]:
                 raise
-            await async_sleep(jitter(lost, random.random()))
-            lost += 1
+            await race.lose(conflict)
         except Crowded:
             pass
         operations, guards = await _make_room(place, episode, most)
@@ -95,7 +93,7 @@ async def prune(embeddings: Embeddings, place: Place, before: datetime, summariz
     """Removes the episodes before a moment, in one commit if they are summarized, else in several. Returns how many."""
     bound = _BELOW + stamp(before)
     pruned = 0
-    lost = 0
+    race = Race("pruning")
     while old := await _earlier(place, bound, complete=summarize is not None):
         summary = None if summarize is None else await _summary(embeddings, before, old, summarize)
         try:
@@ -103,8 +101,7 @@ async def prune(embeddings: Embeddings, place: Place, before: datetime, summariz
         except Conflict as conflict:
             if conflict.path not in old:
                 raise
-            await async_sleep(jitter(lost, random.random()))
-            lost += 1
+            await race.lose(conflict)
             continue
         pruned += len(old)
         if summary:

@@ -13,6 +13,7 @@ from ccs._async.memory.embeddings import Embeddings
 from ccs._async.memory.reembedding import Reembedding
 from ccs._async.memory.search_index import Index
 from ccs._async.memory.stored import forget, forget_matching, listed, stored_at
+from ccs._async.optimistic import Race
 from ccs._compat import AsyncWork
 from ccs._core.checks import integer, real
 from ccs._core.codec import encode
@@ -218,6 +219,7 @@ class Semantic(Local):
 
     async def _supersede(self, target: str, by: str, fact: _New) -> None:
         path = system_path(SEMANTIC, target)
+        race = Race("superseding of a fact")
         while True:
             entry = await self._entries.entry(path)
             if entry is None:
@@ -233,6 +235,7 @@ class Semantic(Local):
             except Conflict as conflict:
                 if conflict.path != path:
                     raise
+                await race.lose(conflict)
 
 
 def _superseded(entry: Entry, by: str) -> dict[str, Any]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from itertools import accumulate
 from typing import NamedTuple
 
 from ccs._async.handle import Place
-from ccs._compat import async_sleep
+from ccs._async.optimistic import Race
 from ccs._core.checks import integer
 from ccs._core.commits.calls import entries_call, page_call
 from ccs._core.commits.entry import RawEntry
@@ -17,7 +16,6 @@ from ccs._core.memory.filters import Accept
 from ccs._core.memory.records import Kept, kept_in
 from ccs._core.names.pattern import Below, Exact
 from ccs._core.names.system_paths import system_path
-from ccs._core.retry import jitter
 from ccs.errors import Conflict
 
 __all__ = ["Page", "batch", "forget", "forget_matching", "listed", "page", "stored_at"]
@@ -50,7 +48,7 @@ async def forget(place: Place, path: str) -> bool:
 async def forget_matching(place: Place, root: str, accept: Accept) -> int:
     """Removes the memories of a kind that are accepted, in batches of one commit each. Returns how many it removed."""
     gone = 0
-    lost = 0
+    race = Race("removal of memories")
     last: str | None = ""
     while last is not None:
         entries, end = await batch(place, root, last)
@@ -60,8 +58,7 @@ async def forget_matching(place: Place, root: str, accept: Accept) -> int:
         except Conflict as conflict:
             if conflict.path not in leaving:
                 raise
-            await async_sleep(jitter(lost, random.random()))
-            lost += 1
+            await race.lose(conflict)
             continue
         gone += len(leaving)
         last = end

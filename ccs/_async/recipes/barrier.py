@@ -5,10 +5,10 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 
 from ccs._async.changes.watch_kinds import Picture
 from ccs._async.entries import Entries
+from ccs._async.optimistic import Race
 from ccs._async.recipes.waiting import act_on_picture, take_step
 from ccs._compat import async_shielded
 from ccs._core.names.pattern import escape
@@ -46,6 +46,7 @@ class Barrier:
             raise
         finally:
             self._let_go()
+            self._place.forget(self._arrival.path)
 
     async def _pass(self, deadline: float) -> None:
         root = escape(self._arrival.root)
@@ -57,6 +58,9 @@ class Barrier:
                 if is_open(barrier):
                     return
                 self._renew(picture.entries)
+                if self._arrival.path not in picture.entries:
+                    # Before the commit: if the store is closed meanwhile, it gives the arrival back all the same.
+                    self._place.holding(self._arrival.path, None)
                 await take_step(self._place, picture, next_action(self._arrival, picture.entries), deadline)
 
         await act_on_picture(self._place, (root, f"{root}/**"), come, deadline)
@@ -80,14 +84,17 @@ class Barrier:
     async def _withdraw(self) -> bool:
         """Takes the arrival back. Returns False if that is too late, because the barrier is open."""
         self._let_go()
+        race = Race("withdrawal from a barrier")
         while True:
             barrier = await self._entries.entry(self._arrival.root)
             if is_open(barrier):
                 return False
             step = withdrawal(self._arrival, barrier)
-            with suppress(Conflict):
+            try:
                 await self._place.commit(step.operations, step.guards)
                 return True
+            except Conflict as conflict:
+                await race.lose(conflict)
 
     async def _give_up(self, error: BaseException) -> None:
         try:

@@ -15,9 +15,10 @@ from ccs._async.engine import Engine
 from ccs._async.entries import Entries
 from ccs._async.handle import Place
 from ccs._async.recipes.message import Message, message_of
+from ccs._compat import AsyncWorker, async_shielded
 from ccs._core.changes.mailbox import Mailbox
 from ccs._core.checks import integer
-from ccs._core.commits.operations import revision_guard
+from ccs._core.commits.operations import delete_op, revision_guard
 from ccs._core.recipes.guarded_commit import GuardedCommit
 from ccs._core.recipes.inbox import (
     Desk,
@@ -37,6 +38,7 @@ from ccs._local import Local
 from ccs._log import logger
 from ccs.errors import (
     CCSError,
+    ClaimLost,
     Conflict,
     ContextFinished,
     ContextGone,
@@ -184,19 +186,33 @@ class Inbox(Local):
     async def give_back(self) -> None:
         """Gives back the messages that it has delivered and nobody has settled: other receivers can get them at once."""
         try:
-            if self._unsure:
-                await self._learn(*self._unsure)
+            await self._learn()
             held = self._place.holdings.owned_by(self._token)
             if held:
                 await self._place.engine.give_back(held, Patience(time.monotonic() + _FAREWELL))
         except CCSError as error:
             logger.info("%r: the leases that it holds expire by themselves: %s", self, error)
 
-    async def _learn(self, id: str, by: str) -> None:
-        self._unsure = None
-        lease = await self._entries.entry(self._paths.at("leases", id))
+    async def _learn_soon(self) -> None:
+        try:
+            await self._learn()
+        except CCSError as error:
+            logger.info("%r: what it was taking is looked up when it is closed: %s", self, error)
+
+    async def _learn(self) -> None:
+        """Notes the message that a cancelled call has taken, so that it is given back with the others."""
+        unsure = self._unsure
+        if unsure is None:
+            return
+        message, by = unsure
+        # After this commit, an earlier one that is still on its way is not applied any more.
+        with suppress(ClaimLost):
+            await self._place.commit([delete_op(self._paths.at("leases", by))])
+        lease = await self._entries.entry(self._paths.at("leases", message))
         if lease and lease.value["by"] == by:
-            self._note_held(id, lease.revision)
+            self._note_held(message, lease.revision)
+        if self._unsure is unsure:  # if not, the next call is taking something by now
+            self._unsure = None
 
     def _note_held(self, id: str, revision: int) -> None:
         until = time.monotonic() + self._lease / 1000
@@ -240,7 +256,14 @@ class Inbox(Local):
         lease = self._lease / 1000
         term = self._place.term(lease)
         self._unsure = (offer.id, view.desk.token)
-        revision = await self._win(view, offer, taking(offer, view.desk.token, millis(term)))
+        try:
+            revision = await self._win(view, offer, taking(offer, view.desk.token, millis(term)))
+        except CCSError:
+            raise
+        except BaseException:
+            # The caller was cancelled or interrupted, and should not wait long.
+            await async_shielded(AsyncWorker("ccs inbox", self._learn_soon).finish, _FAREWELL)
+            raise
         self._unsure = None
         if not revision:
             return None

@@ -92,6 +92,8 @@ class Attempt:
         ]
         for each in self._leases:
             self._place.hold(each)
+        # If the store is closed before the run is settled, the next caller need not wait for the lease to expire.
+        self._place.holding(request.run, self.token)
 
     async def complete(self, result: Any) -> Any:
         """Stores the result and ends the run. Returns the result as others read it; raises `Conflict` if the run was lost."""

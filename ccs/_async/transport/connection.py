@@ -131,6 +131,9 @@ class _MemoryConnection:
             self._connection.send(packed)
         except CCSError as error:
             self._loop.call_soon(self.lose, error)
+        except BaseException:
+            self._loop.call_soon(self.lose, ConnectionError("interrupted while it was written to"))
+            raise
 
     def lose(self, reason: BaseException) -> None:
         if self.up:
@@ -144,7 +147,7 @@ class _MemoryConnection:
     def _wake(self) -> None:
         # In the thread of the caller that has sent something to the server: it must not get our errors.
         try:
-            ready = self._connection.ready
+            ready = self._connection.ready_when_woken
         except CCSError:
             ready = True  # the loop gets the error
         if ready:
@@ -157,3 +160,7 @@ class _MemoryConnection:
                 self._on_reply(self._connection.receive())
         except (ServerError, CCSError, IndexError) as error:
             self.lose(error)
+        except BaseException:
+            # A reply may be lost: no other caller may take the next one for it.
+            self.lose(ConnectionError("interrupted while it was read"))
+            raise

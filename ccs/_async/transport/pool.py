@@ -152,9 +152,12 @@ class _Pipeline:
         reply: asyncio.Future[Any] = self._loop.create_future()
         now = time.monotonic()
         patience.begin()
-        self._transmit(packed, ((partial(_settle, reply), now + patience.left(now)),))
         try:
+            self._transmit(packed, ((partial(_settle, reply), now + patience.left(now)),))
             return await reply
+        except BaseException:
+            reply.cancel()  # nobody waits for it, also if a signal handler raised while it was sent
+            raise
         finally:
             # Its error refers to this frame, which would keep all callers alive until the next collection.
             del reply
@@ -168,7 +171,12 @@ class _Pipeline:
         now = time.monotonic()
         until = now + patience.left(now)
         patience.begin()
-        self._transmit(packed, [(partial(_settle, reply), until) for reply in replies])
+        try:
+            self._transmit(packed, [(partial(_settle, reply), until) for reply in replies])
+        except BaseException:
+            for reply in replies:
+                reply.cancel()
+            raise
         return await asyncio.gather(*replies, return_exceptions=True)
 
     def receive(self, reply: Any) -> None:

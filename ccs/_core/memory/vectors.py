@@ -21,6 +21,8 @@ def pack(vector: Any) -> bytes:
     Raises `InvalidValue` unless it is a flat row of numbers, finite as float32 and not all zero: no other has a direction.
     """
     values = _floats(vector)
+    if not values:
+        raise InvalidValue("an embedding is empty: give the row of numbers that a model makes of the text")
     # NaN and infinity propagate, and only zeros have length zero.
     if not 0.0 < math.hypot(*values) < math.inf:
         raise InvalidValue(f"an embedding of {len(values)} numbers is all zeros, or one of them is NaN or infinite")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from ccs._core.shown import shown
 from ccs.errors import InvalidPattern
 
 __all__ = ["Plain", "absolute", "relative"]
@@ -109,5 +110,4 @@ def _nonempty(texts: list[str], pattern: str) -> list[str]:
 
 
 def _invalid(pattern: str, problem: str) -> InvalidPattern:
-    shown = repr(pattern) if len(pattern) <= 200 else f"{pattern[:200]!r}…"
-    return InvalidPattern(f"{shown} is not a pattern: {problem}")
+    return InvalidPattern(f"{shown(pattern)} is not a pattern: {problem}")

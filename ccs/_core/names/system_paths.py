@@ -19,28 +19,31 @@ _UNSAFE = re.compile("[%\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _UNSAFE_SEGMENT = re.compile("[%/\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # Segments that are encoded although each of their characters is legal.
 _SEGMENTS = {"": "%", ".": "%2E", "..": "%2E%2E"}
-_ROOM = 256
+# Below the path of a name, recipes keep entries of their own: they need room too.
+_MAX_NAME_BYTES = MAX_PATH_BYTES - 256
+_MAX_NAME_SEGMENTS = MAX_SEGMENTS - 7
 
 
 def system_path(root: str, name: str, *rest: str) -> str:
-    """Returns the path of a name below a root, followed by `rest`. Raises `InvalidPath` for an empty or too long name."""
-    if not isinstance(name, str) or not name:
-        raise InvalidPath(f"{shown(name)} names nothing in {root}: give some text")
-    try:
-        encoded = "/".join(_segment(segment) for segment in str.__str__(name).split("/"))
-        size = len(encoded.encode())
-    except UnicodeEncodeError as error:
-        raise InvalidPath(f"{shown(name)} holds a lone surrogate, which UTF-8 cannot carry") from error
-    if size > MAX_PATH_BYTES - _ROOM or encoded.count("/") > MAX_SEGMENTS - 8:
-        raise InvalidPath(f"the name {name[:80]!r}… takes {size} bytes; shorten it to {MAX_PATH_BYTES - _ROOM}")
-    return "/".join((root, encoded, *rest))
+    """Returns the path of a name below a root, followed by `rest`.
+
+    Raises `InvalidPath` for a name that is empty, too long or too deep.
+    """
+    segments = _text(name).split("/")
+    if len(segments) > _MAX_NAME_SEGMENTS:
+        raise InvalidPath(
+            f"the name {shown(name)} has {len(segments)} segments, over the limit of {_MAX_NAME_SEGMENTS}: use fewer slashes"
+        )
+    return "/".join((root, _bounded(name, "/".join(map(_segment, segments))), *rest))
 
 
 def as_segment(name: str) -> str:
-    """Returns a name as one segment, with `/` encoded too, so that no other name's path can be below this one's."""
-    if not isinstance(name, str) or not name:
-        raise InvalidPath(f"{shown(name)} names nothing: give some text")
-    return _SEGMENTS[name] if name in _SEGMENTS else _UNSAFE_SEGMENT.sub(_percent, str.__str__(name))
+    """Returns a name as one segment, with `/` encoded too, so that no other name's path can be below this one's.
+
+    Raises `InvalidPath` for a name that is empty or too long.
+    """
+    text = _text(name)
+    return _bounded(name, _SEGMENTS[text] if text in _SEGMENTS else _UNSAFE_SEGMENT.sub(_percent, text))
 
 
 def name_of(root: str, path: str) -> str:
@@ -55,3 +58,19 @@ def _segment(segment: str) -> str:
 
 def _percent(match: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in match[0].encode())
+
+
+def _text(name: str) -> str:
+    if not isinstance(name, str) or not name:
+        raise InvalidPath(f"{shown(name)} is not a name: give some text")
+    return str.__str__(name)
+
+
+def _bounded(name: str, encoded: str) -> str:
+    try:
+        size = len(encoded.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidPath(f"the name {shown(name)} holds a lone surrogate, which UTF-8 cannot carry") from error
+    if size > _MAX_NAME_BYTES:
+        raise InvalidPath(f"the name {shown(name)} takes {size} bytes, over the limit of {_MAX_NAME_BYTES}: shorten it")
+    return encoded

@@ -57,10 +57,12 @@ def parse_target(target: str | PathLike[str] | None) -> Target:
     """Returns the parsed target. Raises `InvalidValue` for an unknown scheme, or what is neither text nor a path."""
     if target is None:
         return Target("default", "", "the embedded server")
-    text = fsdecode(target) if isinstance(target, (str, PathLike)) else ""
-    if not text:
+    if not isinstance(target, (str, PathLike)):
         # Not shown: a list of URLs may hold a password.
         raise InvalidValue(f"a target is a URL, a folder or nothing, not this {type(target).__name__}")
+    text = fsdecode(target)
+    if not text:
+        raise InvalidValue("the target is empty: give a URL, the path of a folder, or None for the user's own store")
     if not isinstance(target, str) or _FOLDER.match(text):
         return Target("folder", text, text)
     found = _SCHEME.fullmatch(text)

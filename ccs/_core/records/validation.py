@@ -49,8 +49,10 @@ def _read_loosely(value: object, type_: Any, stored_form: Callable[[Any], bytes]
 def _adapter(type_: Any) -> TypeAdapter[Any]:
     try:
         return _made(type_)
-    except (KeyError, IndexError, SyntaxError, UnicodeError) as error:  # for some things that are not types
-        raise InvalidValue(f"{_name(type_)!r} is not a type that pydantic can validate") from error
+    except PydanticUserError:  # says what is wrong
+        raise
+    except Exception as error:  # pydantic may raise anything for what is not a type
+        raise InvalidValue(f"{_name(type_)} is not a type that pydantic can validate") from error
 
 
 def _made(type_: Any) -> TypeAdapter[Any]:
@@ -67,7 +69,7 @@ def _cached_adapter(type_: Any, spelling: str) -> TypeAdapter[Any]:
 
 
 def _name(type_: Any) -> str:
-    return type_.__name__ if isinstance(type_, type) else str(type_)
+    return type_.__name__ if isinstance(type_, type) else shown(type_)
 
 
 def _first(error: ValidationError) -> str:

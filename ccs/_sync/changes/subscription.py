@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from ccs._compat import Caller, Gate, Worker, sleep
 from ccs._core.retry import Patience
+from ccs._core.shown import shown
 from ccs._core.times import Duration, seconds
 from ccs._local import Local
 from ccs._log import logger
@@ -81,7 +82,7 @@ class Subscription(Local):
         self._stats = stats
         self._on_error = None if on_error is None else Caller(on_error)
         self._on_gone = None if on_gone is None else Caller(on_gone)
-        self._name = getattr(callback, "__qualname__", repr(callback))
+        self._name = getattr(callback, "__qualname__", shown(callback))
         # Cancelled by the user, for good. `_paused` lasts from the closing of the store until it is opened again.
         self._cancelled = False
         self._prepare()

@@ -22,6 +22,7 @@ from ccs._core.memory.records import EMBEDDED, EMBEDDINGS, kept_in, with_vector
 from ccs._core.memory.vectors import FLOAT_BYTES, pack, pack_all
 from ccs._sync.handle import Place
 from ccs._sync.memory.stored import batch
+from ccs._sync.optimistic import Race
 from ccs.errors import Conflict, InvalidValue, NoEmbedder
 
 __all__ = ["Embeddings"]
@@ -84,6 +85,7 @@ class Embeddings:
         if not vector:
             return self._place.commit(operations, guards)
         width = len(vector) // FLOAT_BYTES
+        race = Race("dimension of embeddings")
         while True:
             known = self._agreed.known or self._look()
             try:
@@ -93,10 +95,12 @@ class Embeddings:
                 if conflict.path != EMBEDDINGS:
                     raise
                 self._agreed.known = None
+                race.lose(conflict)
 
     def settle(self, vector: bytes) -> None:
         """Makes the dimension of a vector that of the context. The caller then embeds the memories that have another."""
         width = len(vector) // FLOAT_BYTES
+        race = Race("dimension of embeddings")
         while True:
             known = self._look()
             if known.is_for(width):
@@ -106,6 +110,7 @@ class Embeddings:
             except Conflict as conflict:
                 if conflict.path != EMBEDDINGS:
                     raise
+                race.lose(conflict)
 
     def _admits(self, known: _Dimension, width: int) -> bool:
         """Returns whether a vector may be committed under the known dimension; False: look again. May raise `InvalidValue`."""

@@ -39,6 +39,7 @@ from ccs._sync.memory.embeddings import Embeddings
 from ccs._sync.memory.retention import NewEpisode, keep, prune, removal
 from ccs._sync.memory.search_index import Index
 from ccs._sync.memory.stored import stored_at
+from ccs._sync.optimistic import Race
 from ccs.errors import Conflict
 from ccs.types import Episode, Match
 
@@ -137,6 +138,7 @@ class Episodic(Local):
         >>> task.episodic.forget(id), task.episodic.forget(id), task.episodic.recent()
         (True, False, [])
         """
+        race = Race("forgetting of an episode")
         while found := self._find(id):
             path, raw = found
             try:
@@ -144,6 +146,7 @@ class Episodic(Local):
             except Conflict as conflict:
                 if conflict.path != path:
                     raise
+                race.lose(conflict)
             else:
                 return True
         return False

@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import builtins
-import random
 import secrets
 from collections.abc import Iterable
 from typing import Any
 
-from ccs._compat import sleep
 from ccs._core.checks import integer
 from ccs._core.codec import encode
 from ccs._core.commits.operations import revision_guard, set_op, version_guard
@@ -27,13 +25,13 @@ from ccs._core.memory.records import (
 )
 from ccs._core.memory.tables import Table
 from ccs._core.names.system_paths import system_path
-from ccs._core.retry import jitter
 from ccs._core.shown import shown
 from ccs._local import Local
 from ccs._sync.entries import Entries
 from ccs._sync.memory.embeddings import Embeddings
 from ccs._sync.memory.search_index import Index
 from ccs._sync.memory.stored import forget, listed, stored_at
+from ccs._sync.optimistic import Race
 from ccs.errors import Conflict, InvalidValue
 from ccs.types import Procedure
 
@@ -107,7 +105,7 @@ class Procedural(Local):
             (0.6, 0.55)
         """
         path = system_path(PROCEDURES, id)
-        lost = 0
+        race = Race("reinforcement")
         while True:
             entry = self._entries.entry(path)
             if entry is None:
@@ -121,8 +119,7 @@ class Procedural(Local):
             except Conflict as conflict:
                 if conflict.path != path:
                     raise
-            sleep(jitter(lost, random.random()))
-            lost += 1
+                race.lose(conflict)
 
     def get(self, id: str) -> Procedure | None:
         """Returns the procedure of an id; None if there is none."""

@@ -8,20 +8,19 @@ interrupted can be repeated. Meanwhile a search finds the memories whose dimensi
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Mapping
 
-from ccs._compat import Work, sleep
+from ccs._compat import Work
 from ccs._core.codec import encode
 from ccs._core.commits.entry import RawEntry
 from ccs._core.commits.operations import revision_guard, set_op
 from ccs._core.memory.records import EMBEDDED, kept_in, reembedded, text_in
 from ccs._core.memory.vectors import pack_all
-from ccs._core.retry import jitter
 from ccs._log import logger
 from ccs._sync.handle import Place
 from ccs._sync.memory.embeddings import Embeddings
 from ccs._sync.memory.stored import batch
+from ccs._sync.optimistic import Race
 from ccs.errors import Conflict
 
 __all__ = ["Reembedding"]
@@ -56,7 +55,7 @@ class Reembedding:
 
     def _embed_batch(self, root: str, after: str) -> tuple[int, str | None]:
         """Embeds and commits the next memories, again if they have changed. Returns how many, and the last path."""
-        lost = 0
+        race = Race("reembedding")
         self._vectors.clear()
         while True:
             entries, last = batch(self._place, root, after, _AT_A_TIME)
@@ -66,8 +65,7 @@ class Reembedding:
             except Conflict as conflict:
                 if conflict.path not in texts:
                     raise
-                sleep(jitter(lost, random.random()))
-                lost += 1
+                race.lose(conflict)
             else:
                 return len(texts), last
 

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import random
 import secrets
 import time
 from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from ccs._compat import Work, sleep
+from ccs._compat import Work
 from ccs._core.codec import encode
 from ccs._core.commits.commit import Crowded
 from ccs._core.commits.entry import RawEntry
@@ -36,10 +35,10 @@ from ccs._core.memory.records import (
     text_of,
 )
 from ccs._core.names.system_paths import system_path
-from ccs._core.retry import jitter
 from ccs._sync.handle import Place
 from ccs._sync.memory.embeddings import Embeddings
 from ccs._sync.memory.stored import batch, page
+from ccs._sync.optimistic import Race
 from ccs.errors import Conflict
 
 __all__ = ["NewEpisode", "keep", "prune", "removal"]
@@ -77,7 +76,7 @@ def keep(embeddings: Embeddings, place: Place, episode: NewEpisode, most: int | 
         return
     operations = episode.operations
     guards = [*episode.guards, fewer_below(_BELOW, most)]
-    lost = 0
+    race = Race("bound on episodes")
     while operations:
         try:
             embeddings.commit(episode.vector, operations, guards)
@@ -85,8 +84,7 @@ def keep(embeddings: Embeddings, place: Place, episode: NewEpisode, most: int | 
         except Conflict as conflict:
             if conflict.path in [guard.path for guard in episode.guards]:
                 raise
-            sleep(jitter(lost, random.random()))
-            lost += 1
+            race.lose(conflict)
         except Crowded:
             pass
         operations, guards = _make_room(place, episode, most)
@@ -96,7 +94,7 @@ def prune(embeddings: Embeddings, place: Place, before: datetime, summarize: Wor
     """Removes the episodes before a moment, in one commit if they are summarized, else in several. Returns how many."""
     bound = _BELOW + stamp(before)
     pruned = 0
-    lost = 0
+    race = Race("pruning")
     while old := _earlier(place, bound, complete=summarize is not None):
         summary = None if summarize is None else _summary(embeddings, before, old, summarize)
         try:
@@ -104,8 +102,7 @@ def prune(embeddings: Embeddings, place: Place, before: datetime, summarize: Wor
         except Conflict as conflict:
             if conflict.path not in old:
                 raise
-            sleep(jitter(lost, random.random()))
-            lost += 1
+            race.lose(conflict)
             continue
         pruned += len(old)
         if summary:

@@ -71,7 +71,9 @@ class Index:
         wanted = self._begun + 1
         with self._lock:
             if searches and self._table.matrices is None:
-                self._table = self._kind(Matrices())
+                # In a thread, as the first one imports numpy.
+                matrices = Work(Matrices)()
+                self._table = self._kind(matrices)
                 self._cursor = None
             if self._done < wanted or self._cursor is None:
                 self._begun += 1

@@ -25,6 +25,7 @@ from ccs._sync.memory.embeddings import Embeddings
 from ccs._sync.memory.reembedding import Reembedding
 from ccs._sync.memory.search_index import Index
 from ccs._sync.memory.stored import forget, forget_matching, listed, stored_at
+from ccs._sync.optimistic import Race
 from ccs.errors import Conflict, InvalidValue, NoEmbedder
 from ccs.types import Entry, Fact, Match
 
@@ -219,6 +220,7 @@ class Semantic(Local):
 
     def _supersede(self, target: str, by: str, fact: _New) -> None:
         path = system_path(SEMANTIC, target)
+        race = Race("superseding of a fact")
         while True:
             entry = self._entries.entry(path)
             if entry is None:
@@ -234,6 +236,7 @@ class Semantic(Local):
             except Conflict as conflict:
                 if conflict.path != path:
                     raise
+                race.lose(conflict)
 
 
 def _superseded(entry: Entry, by: str) -> dict[str, Any]:

@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from itertools import accumulate
 from typing import NamedTuple
 
-from ccs._compat import sleep
 from ccs._core.checks import integer
 from ccs._core.commits.calls import entries_call, page_call
 from ccs._core.commits.entry import RawEntry
@@ -17,8 +15,8 @@ from ccs._core.memory.filters import Accept
 from ccs._core.memory.records import Kept, kept_in
 from ccs._core.names.pattern import Below, Exact
 from ccs._core.names.system_paths import system_path
-from ccs._core.retry import jitter
 from ccs._sync.handle import Place
+from ccs._sync.optimistic import Race
 from ccs.errors import Conflict
 
 __all__ = ["Page", "batch", "forget", "forget_matching", "listed", "page", "stored_at"]
@@ -51,7 +49,7 @@ def forget(place: Place, path: str) -> bool:
 def forget_matching(place: Place, root: str, accept: Accept) -> int:
     """Removes the memories of a kind that are accepted, in batches of one commit each. Returns how many it removed."""
     gone = 0
-    lost = 0
+    race = Race("removal of memories")
     last: str | None = ""
     while last is not None:
         entries, end = batch(place, root, last)
@@ -61,8 +59,7 @@ def forget_matching(place: Place, root: str, accept: Accept) -> int:
         except Conflict as conflict:
             if conflict.path not in leaving:
                 raise
-            sleep(jitter(lost, random.random()))
-            lost += 1
+            race.lose(conflict)
             continue
         gone += len(leaving)
         last = end

@@ -6,7 +6,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 
 from ccs._compat import shielded
 from ccs._core.names.pattern import escape
@@ -16,6 +15,7 @@ from ccs._core.times import Duration, seconds
 from ccs._log import logger
 from ccs._sync.changes.watch_kinds import Picture
 from ccs._sync.entries import Entries
+from ccs._sync.optimistic import Race
 from ccs._sync.recipes.waiting import act_on_picture, take_step
 from ccs.errors import CCSError, Conflict
 from ccs.types import Entry
@@ -47,6 +47,7 @@ class Barrier:
             raise
         finally:
             self._let_go()
+            self._place.forget(self._arrival.path)
 
     def _pass(self, deadline: float) -> None:
         root = escape(self._arrival.root)
@@ -58,6 +59,9 @@ class Barrier:
                 if is_open(barrier):
                     return
                 self._renew(picture.entries)
+                if self._arrival.path not in picture.entries:
+                    # Before the commit: if the store is closed meanwhile, it gives the arrival back all the same.
+                    self._place.holding(self._arrival.path, None)
                 take_step(self._place, picture, next_action(self._arrival, picture.entries), deadline)
 
         act_on_picture(self._place, (root, f"{root}/**"), come, deadline)
@@ -81,14 +85,17 @@ class Barrier:
     def _withdraw(self) -> bool:
         """Takes the arrival back. Returns False if that is too late, because the barrier is open."""
         self._let_go()
+        race = Race("withdrawal from a barrier")
         while True:
             barrier = self._entries.entry(self._arrival.root)
             if is_open(barrier):
                 return False
             step = withdrawal(self._arrival, barrier)
-            with suppress(Conflict):
+            try:
                 self._place.commit(step.operations, step.guards)
                 return True
+            except Conflict as conflict:
+                race.lose(conflict)
 
     def _give_up(self, error: BaseException) -> None:
         try:

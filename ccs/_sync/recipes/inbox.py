@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from weakref import WeakKeyDictionary
 
+from ccs._compat import Worker, shielded
 from ccs._core.changes.mailbox import Mailbox
 from ccs._core.checks import integer
-from ccs._core.commits.operations import revision_guard
+from ccs._core.commits.operations import delete_op, revision_guard
 from ccs._core.recipes.guarded_commit import GuardedCommit
 from ccs._core.recipes.inbox import (
     Desk,
@@ -38,6 +39,7 @@ from ccs._sync.handle import Place
 from ccs._sync.recipes.message import Message, message_of
 from ccs.errors import (
     CCSError,
+    ClaimLost,
     Conflict,
     ContextFinished,
     ContextGone,
@@ -185,19 +187,33 @@ class Inbox(Local):
     def give_back(self) -> None:
         """Gives back the messages that it has delivered and nobody has settled: other receivers can get them at once."""
         try:
-            if self._unsure:
-                self._learn(*self._unsure)
+            self._learn()
             held = self._place.holdings.owned_by(self._token)
             if held:
                 self._place.engine.give_back(held, Patience(time.monotonic() + _FAREWELL))
         except CCSError as error:
             logger.info("%r: the leases that it holds expire by themselves: %s", self, error)
 
-    def _learn(self, id: str, by: str) -> None:
-        self._unsure = None
-        lease = self._entries.entry(self._paths.at("leases", id))
+    def _learn_soon(self) -> None:
+        try:
+            self._learn()
+        except CCSError as error:
+            logger.info("%r: what it was taking is looked up when it is closed: %s", self, error)
+
+    def _learn(self) -> None:
+        """Notes the message that a cancelled call has taken, so that it is given back with the others."""
+        unsure = self._unsure
+        if unsure is None:
+            return
+        message, by = unsure
+        # After this commit, an earlier one that is still on its way is not applied any more.
+        with suppress(ClaimLost):
+            self._place.commit([delete_op(self._paths.at("leases", by))])
+        lease = self._entries.entry(self._paths.at("leases", message))
         if lease and lease.value["by"] == by:
-            self._note_held(id, lease.revision)
+            self._note_held(message, lease.revision)
+        if self._unsure is unsure:  # if not, the next call is taking something by now
+            self._unsure = None
 
     def _note_held(self, id: str, revision: int) -> None:
         until = time.monotonic() + self._lease / 1000
@@ -241,7 +257,14 @@ class Inbox(Local):
         lease = self._lease / 1000
         term = self._place.term(lease)
         self._unsure = (offer.id, view.desk.token)
-        revision = self._win(view, offer, taking(offer, view.desk.token, millis(term)))
+        try:
+            revision = self._win(view, offer, taking(offer, view.desk.token, millis(term)))
+        except CCSError:
+            raise
+        except BaseException:
+            # The caller was cancelled or interrupted, and should not wait long.
+            shielded(Worker("ccs inbox", self._learn_soon).finish, _FAREWELL)
+            raise
         self._unsure = None
         if not revision:
             return None
