@@ -118,12 +118,12 @@ def _without_store(target: str | None) -> Path | None:
 
 def _changes(store: ccs.Store, options: argparse.Namespace) -> Any:
     if not _WILD & set(options.address):
-        place = store.context(options.address).place
-        return Tail(place.engine, place.address, tuple(options.patterns or ["**"]), since=options.since)
+        handle = store.context(options.address).handle
+        return Tail(handle.engine, handle.address, tuple(options.patterns or ["**"]), since=options.since)
     if options.since is not None:
         raise ccs.InvalidValue("--since goes with one context: each has revisions of its own")
     patterns = _absolute(options.address.rstrip("/"), options.patterns or ["**"])
-    return StoreTail(store.global_context().place.engine, patterns)
+    return StoreTail(store.global_context().handle.engine, patterns)
 
 
 def _absolute(address: str, patterns: Iterable[str]) -> tuple[str, ...]:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ccs._async.context_handle import Fence, Handle
 from ccs._async.coordination import Coordination
-from ccs._async.handle import Fence, Place
 from ccs._async.memory.episodic import Episodic
 from ccs._async.memory.procedural import Procedural
 from ccs._async.memory.semantic import Semantic
@@ -31,8 +31,8 @@ class Context(Coordination):
     or some time after it was finished.
     """
 
-    def __init__(self, place: Place, store: Store) -> None:
-        super().__init__(place)
+    def __init__(self, handle: Handle, store: Store) -> None:
+        super().__init__(handle)
         self._store = store
 
     def __repr__(self) -> str:
@@ -41,12 +41,12 @@ class Context(Coordination):
     @property
     def address(self) -> str:
         """Its address in the store: `/tasks/42`."""
-        return self._place.address
+        return self._handle.address
 
     @property
     def agent(self) -> str:
         """The agent that everything written here is attributed to."""
-        return self._place.agent
+        return self._handle.agent
 
     @property
     def store(self) -> Store:
@@ -56,7 +56,7 @@ class Context(Coordination):
     @property
     def last_revision(self) -> int:
         """The newest revision that the server has acknowledged to this store for this context; 0 before the first."""
-        return self._place.route.group_commit.last_revision
+        return self._handle.route.group_commit.last_revision
 
     def mirror(
         self,
@@ -74,7 +74,7 @@ class Context(Coordination):
             ...     dict(findings), findings.entry("findings/a") == entry
             ({'findings/a': 1}, True)
         """
-        return Mirror(self._place, matcher_of(patterns), patterns or ("**",), max_entries, on_change)
+        return Mirror(self._handle, matcher_of(patterns), patterns or ("**",), max_entries, on_change)
 
     @property
     def semantic(self) -> Semantic:
@@ -96,12 +96,12 @@ class Context(Coordination):
 
         Later writes raise `ContextFinished`. Watches yield the changes that are left, then end.
         """
-        raw = encode(outcome, self._place.engine.max_value_bytes)
-        await self._place.commit([finish_op(raw, millis(keep, "keep"))])
+        raw = encode(outcome, self._handle.engine.max_value_bytes)
+        await self._handle.commit([finish_op(raw, millis(keep, "keep"))])
 
     async def drop(self) -> None:
         """Removes the context and everything in it at once; its watches raise `ContextGone`."""
-        await self._place.commit([drop_op()])
+        await self._handle.commit([drop_op()])
 
     def _behind(self, fence: Fence) -> Context:
-        return Context(replace(self._place, fences=(*self._place.fences, fence)), self._store)
+        return Context(replace(self._handle, fences=(*self._handle.fences, fence)), self._store)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from ccs._async.engine import Engine
-from ccs._core.commits.calls import info_call
+from ccs._core.commits.script_calls import info_call
 from ccs._core.names.keys import address_of_key, meta_glob
 from ccs._core.names.pattern import AddressMatcher
 from ccs.types import ContextInfo

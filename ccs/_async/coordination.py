@@ -7,8 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ccs._async.changes.watch_kinds import EventWatch
+from ccs._async.context_handle import Fence
 from ccs._async.entries import Entries
-from ccs._async.handle import Fence
 from ccs._async.recipes import agreement, events, policies, presence
 from ccs._async.recipes.barrier import Barrier
 from ccs._async.recipes.claim import Claim, break_claim, claim_any, claims_of
@@ -63,7 +63,7 @@ class Coordination(Entries):
             ...         print(job.resource, await task.claim_any(["jobs/1"]))
             jobs/1 None
         """
-        return await claim_any(self._place, resources, partial(self.claim, ttl=ttl))
+        return await claim_any(self._handle, resources, partial(self.claim, ttl=ttl))
 
     async def claims(self, *patterns: str) -> list[ClaimInfo]:
         """Returns the claims held on resources whose names match, sorted by name; without a pattern, all claims."""
@@ -80,7 +80,7 @@ class Coordination(Entries):
             >>> await task.break_claim("sources/a"), await task.break_claim("sources/a")
             (True, False)
         """
-        return await break_claim(self._place, resource)
+        return await break_claim(self._handle, resource)
 
     async def once(
         self,
@@ -221,7 +221,7 @@ class Coordination(Entries):
             >>> [each.content for each in await task.inbox("analyst").unread()]
             [{'read': 'sources/a'}]
         """
-        return await send(self._place, Draft(to, content, type, reply_to, ttl, limit))
+        return await send(self._handle, Draft(to, content, type, reply_to, ttl, limit))
 
     def inbox(self, role: str, *, lease: Duration = 60.0, attempts: int = 5) -> Inbox:
         """Returns the inbox of a role: iterate over it, or `receive` one by one, and `ack` each message when it is done.
@@ -276,7 +276,7 @@ class Coordination(Entries):
             >>> decision.committed, decision.votes
             (True, {'example': True})
         """
-        return await agreement.agree(self, ballot_of(name, parties, self._place.agent, vote, timeout))
+        return await agreement.agree(self, ballot_of(name, parties, self._handle.agent, vote, timeout))
 
     async def barrier(self, name: str, *, parties: int, timeout: Duration = 30.0, ttl: Duration = 15.0) -> None:
         """Waits at a barrier until as many `parties` have arrived, this one included.

@@ -13,17 +13,17 @@ from functools import cache, partial
 from typing import Any, Protocol, TypeVar
 from weakref import WeakSet, WeakValueDictionary
 
-from ccs._async.batches import Batches
+from ccs._async.batch_sender import BatchSender
 from ccs._async.group_commit import GroupCommit
 from ccs._async.opening import Opening, Starting
 from ccs._async.transport.connect import resolve
 from ccs._compat import AsyncWork, AsyncWorker, Lock
-from ccs._core.commits.calls import commit_call, journal_call
 from ccs._core.commits.commit import Settings
 from ccs._core.commits.journal import JournalPage
+from ccs._core.commits.script_calls import commit_call, journal_call
 from ccs._core.names.keys import Keys, keys_of
 from ccs._core.names.target import Target
-from ccs._core.recipes.holdings import Holding, giving_back, grouped
+from ccs._core.recipes.held_entries import Holding, giving_back, grouped
 from ccs._core.retry import Patience
 from ccs._log import logger
 from ccs._protocol import fake_server
@@ -292,8 +292,8 @@ class Engine:
     def _lead(self, route: Route, address: str) -> None:
         """Leads a route through the present opening."""
         opening = self.opening
-        batches = Batches(opening, address, self.keys(address), route.defaults)
-        route.group_commit = GroupCommit(batches, opening.enter, self._next_number, self.retry_for)
+        batch_sender = BatchSender(opening, address, self.keys(address), route.defaults)
+        route.group_commit = GroupCommit(batch_sender, opening.enter, self._next_number, self.retry_for)
         route.opening = opening
 
     def shared(self, key: tuple[str, ...], make: Callable[[], T]) -> T:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from ccs._async.handle import Place
-from ccs._async.observing import Watches
+from ccs._async.context_handle import Handle
 from ccs._async.optimistic import Race
 from ccs._async.transaction import Transaction
+from ccs._async.watching import Watches
 from ccs._async.writes import Writes
 from ccs._compat import async_maybe, callable_of
 from ccs._core.times import Duration
@@ -22,8 +22,8 @@ T = TypeVar("T")
 class Entries(Writes, Watches):
     """The entries of one context, as one agent reads and writes them."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
 
     def transaction(self) -> Transaction:
         """Returns a transaction: several reads and writes as one commit.

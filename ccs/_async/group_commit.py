@@ -16,7 +16,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import chain
 
-from ccs._async.batches import Answers, Batches
+from ccs._async.batch_sender import Answers, BatchSender
 from ccs._compat import AsyncGate, async_here
 from ccs._core.commits.batching import Group, Waiting, group
 from ccs._core.commits.commit import Applied, Commit
@@ -49,9 +49,9 @@ class GroupCommit:
     """Sends the commits of one context in groups. One for all that write there, so that there is one order."""
 
     def __init__(
-        self, batches: Batches, enter: Callable[[], object], numbers: Callable[[], int], retry_for: float
+        self, batch_sender: BatchSender, enter: Callable[[], object], numbers: Callable[[], int], retry_for: float
     ) -> None:
-        self._batches = batches
+        self._batch_sender = batch_sender
         self._enter = enter
         self._numbers = numbers
         self._retry_for = retry_for
@@ -151,7 +151,7 @@ class GroupCommit:
                 sending.patience.sent = sent
                 self._take_over(sending, flight, ahead)
 
-        if not self._batches.post(sending, on_answers):
+        if not self._batch_sender.post(sending, on_answers):
             self._take_over(sending, flight, ahead)
 
     def _take_over(self, sending: Group[Member], flight: _Flight, ahead: _Flight | None) -> None:
@@ -175,7 +175,7 @@ class GroupCommit:
     async def _answers(self, sending: Group[Member]) -> Answers:
         while True:
             try:
-                return await self._batches.send(sending)
+                return await self._batch_sender.send(sending)
             except Withdrawn:
                 # Some callers were told that their commits were never sent: the others are sent without these.
                 sending.members = [each for each in sending.members if not each.answer.done()]
@@ -225,7 +225,7 @@ class GroupCommit:
     def _fail_late(self, members: Sequence[Member], overdue: float, maybe_applied: bool, reason: str) -> None:
         for each in members:
             if each.since <= overdue:
-                _deliver_answer(each.answer, Unavailable(self._batches.server, maybe_applied, reason))
+                _deliver_answer(each.answer, Unavailable(self._batch_sender.server, maybe_applied, reason))
 
 
 def _deliver_answer(future: asyncio.Future[Applied], answer: Applied | Exception) -> None:

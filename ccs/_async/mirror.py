@@ -13,17 +13,17 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from ccs._async.changes.watch_kinds import CommitWatch
-from ccs._async.handle import Place
+from ccs._async.context_handle import Handle
 from ccs._compat import AsyncCaller, AsyncGate, AsyncWorker, Lock, async_sleep
-from ccs._core.changes.mirrored import net
 from ccs._core.changes.resuming import check_resume
-from ccs._core.checks import integer
+from ccs._core.changes.snapshot_diff import net
 from ccs._core.commits.journal import Cursor, JournalPage
 from ccs._core.commits.queries import last_of
 from ccs._core.names.pattern import Matcher
+from ccs._core.number_checks import integer
 from ccs._core.times import Duration, seconds
-from ccs._local import Local
 from ccs._log import logger
+from ccs._not_copyable import Local
 from ccs._protocol.faults import copy_of
 from ccs.errors import (
     CCSError,
@@ -59,13 +59,13 @@ class Mirror(Local, Mapping[str, Any]):
 
     def __init__(
         self,
-        place: Place,
+        handle: Handle,
         matcher: Matcher,
         patterns: tuple[str, ...],
         max_entries: int,
         on_change: Callable[[Change], object] | None,
     ) -> None:
-        self._place = place
+        self._handle = handle
         self._matcher = matcher
         self._patterns = patterns
         self._most = integer("max_entries", max_entries, "how many entries it may hold, at least 1", 1)
@@ -73,7 +73,7 @@ class Mirror(Local, Mapping[str, Any]):
         self._entries: dict[str, Entry] = {}
         self._values: dict[str, Any] = {}
         self._lock = Lock()
-        self._opening = place.opening
+        self._opening = handle.opening
         self._watch: CommitWatch | None = None
         self._worker: AsyncWorker | None = None
         self._waiting: list[tuple[int, AsyncGate]] = []
@@ -87,7 +87,7 @@ class Mirror(Local, Mapping[str, Any]):
         self.reloads = 0
 
     def __repr__(self) -> str:
-        subject = f"{', '.join(self._patterns)} in {self._place.address}"
+        subject = f"{', '.join(self._patterns)} in {self._handle.address}"
         return f"<Mirror of {subject}: {len(self._entries)} entries at {self.revision}, {self._state}>"
 
     def __getitem__(self, path: str) -> Any:
@@ -202,7 +202,7 @@ class Mirror(Local, Mapping[str, Any]):
 
     async def _is_held(self, revision: int) -> bool:
         """Raises `HistoryForked` if the server has lost a commit. Returns False if the server does not answer."""
-        engine = self._place.engine
+        engine = self._handle.engine
         if self._state not in ("live", "finished") or engine.opening.closed:
             return True
         # A server that loses commits breaks its connections, and revisions are times in microseconds: without a reconnect
@@ -215,13 +215,13 @@ class Mirror(Local, Mapping[str, Any]):
             await async_sleep(_REST)
             return False
         with suppress(ContextGone, HistoryCompacted):  # too old: the server no longer knows
-            check_resume(Cursor(revision), page, self._place.address)
+            check_resume(Cursor(revision), page, self._handle.address)
         return True
 
     async def _look(self, revision: int) -> JournalPage:
-        engine = self._place.engine
+        engine = self._handle.engine
         reconnects = engine.stats.frozen().reconnects
-        page = await engine.look(self._place.address, revision, 0)
+        page = await engine.look(self._handle.address, revision, 0)
         self._looked = (reconnects, page.now * 1000)
         return page
 
@@ -255,17 +255,17 @@ class Mirror(Local, Mapping[str, Any]):
 
     async def _load(self, since: int = 0) -> list[Change]:
         """Loads the present entries, at a revision of at least `since`. Returns the net changes."""
-        place = self._place
+        handle = self._handle
         with_changes = self._call is not None
-        watch = CommitWatch(place.engine, place.address, self._patterns, self._progress, with_changes)
+        watch = CommitWatch(handle.engine, handle.address, self._patterns, self._progress, with_changes)
         await watch.__aenter__()
         self._watch = watch
         revision = max(since, watch.revision)
         await self._look(revision)
-        pairs, changes = net(self._entries, watch.present(), place.address, revision)
+        pairs, changes = net(self._entries, watch.present(), handle.address, revision)
         self._apply(pairs, revision)
         self._state = "live"
-        place.engine.remember(self)
+        handle.engine.remember(self)
         return changes
 
     async def _start_over(self, error: CCSError) -> None:
@@ -287,15 +287,15 @@ class Mirror(Local, Mapping[str, Any]):
 
     async def _newest(self) -> int:
         """Returns the newest revision ever, also of a context that has ended: entries loaded later are no older."""
-        state = await self._place.opening.commands.run(("HGET", self._place.keys.meta, "state"))
-        return max(self.revision, last_of(state, self._place.address) if state else 0)
+        state = await self._handle.opening.commands.run(("HGET", self._handle.keys.meta, "state"))
+        return max(self.revision, last_of(state, self._handle.address) if state else 0)
 
     def _apply(self, pairs: Iterable[tuple[str, Entry | None]], revision: int) -> None:
         with self._lock:
             for path, entry in pairs:
                 self._put(path, entry)
             if len(self._entries) > self._most:
-                raise MirrorFull(self._place.address, self._most)
+                raise MirrorFull(self._handle.address, self._most)
             self.revision = revision
         self._wake(revision)
 
@@ -325,7 +325,7 @@ class Mirror(Local, Mapping[str, Any]):
             try:
                 await self._call(change)
             except Exception:  # noqa: BLE001  # an error of the callback must not stop the mirror
-                self._place.engine.stats.add("callback_errors")
+                self._handle.engine.stats.add("callback_errors")
                 logger.exception("on_change of %r failed on %s", self, change.path)
 
     def _finish(self, error: ContextFinished) -> None:

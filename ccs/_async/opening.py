@@ -15,8 +15,8 @@ from ccs._async.transport.commands import Commands
 from ccs._async.transport.connect import Dialer
 from ccs._async.transport.pool import Pool
 from ccs._compat import AsyncLock, async_here, async_home, interrupter_refused
-from ccs._core.commits.calls import Call
 from ccs._core.commits.commit import Argument
+from ccs._core.commits.script_calls import Call
 from ccs._core.names.target import Target
 from ccs._core.retry import Patience
 from ccs._protocol import fake_server

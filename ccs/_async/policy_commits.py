@@ -7,10 +7,10 @@ from dataclasses import replace
 from ccs._async.group_commit import GroupCommit
 from ccs._async.opening import Opening
 from ccs._async.optimistic import Race
-from ccs._core.commits.calls import entries_call
 from ccs._core.commits.commit import Applied, Commit, OtherPolicies
 from ccs._core.commits.entry import RawEntry
 from ccs._core.commits.queries import Found
+from ccs._core.commits.script_calls import entries_call
 from ccs._core.names.keys import Keys
 from ccs._core.names.pattern import Below, Exact
 from ccs._core.recipes.policies import ROOT, Plan, Policies, plan, policies_in, to_merge

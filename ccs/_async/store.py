@@ -10,21 +10,21 @@ from typing import Any, TypedDict, Unpack
 
 from ccs._async.changes.store_watch import StoreWatch
 from ccs._async.context import Context
+from ccs._async.context_handle import Handle
 from ccs._async.contexts import describe
 from ccs._async.engine import Engine
-from ccs._async.handle import Place
 from ccs._async.memory.scopes import Memory
 from ccs._compat import AsyncWork
-from ccs._core.checks import integer
 from ccs._core.commits.commit import Settings
+from ccs._core.error_text import shown
 from ccs._core.memory.scopes import scope_address
 from ccs._core.names.address import GLOBAL, address_of, canonical, check_agent, split_absolute
 from ccs._core.names.keys import check_namespace
 from ccs._core.names.pattern import compile_addresses
 from ccs._core.names.target import parse_target, with_credentials
-from ccs._core.shown import shown
+from ccs._core.number_checks import integer
 from ccs._core.times import Duration, millis, seconds
-from ccs._local import Local
+from ccs._not_copyable import Local
 from ccs.errors import InvalidValue
 from ccs.types import ContextInfo, Entry, StoreStats
 
@@ -172,7 +172,7 @@ class Store(Local):
             _ttl(ttl), _kept("keep_commits", keep_commits, 10**11), _kept("keep_bytes", keep_bytes, 10**14)
         )
         defaults = Settings(_IDLE.get(address.split("/")[1], 0), _KEEP_COMMITS, _KEEP_BYTES)
-        place = Place(
+        handle = Handle(
             self._engine,
             address,
             self._named if agent is None else check_agent(agent),
@@ -180,7 +180,7 @@ class Store(Local):
             self._engine.keys(address),
             self._engine.route(address, defaults),
         )
-        return Context(place, self)
+        return Context(handle, self)
 
     def memory(
         self,

@@ -15,7 +15,7 @@ from ccs._core.commits.operations import Guard, Operation, delete_op, event_op, 
 from ccs._core.names.address import check_path, check_writable
 from ccs._core.recipes.outbox import INBOX_LIMIT, Draft, Outbox
 from ccs._core.times import Duration, millis
-from ccs._local import Local
+from ccs._not_copyable import Local
 from ccs.errors import Misuse
 from ccs.types import Entry
 
@@ -34,17 +34,17 @@ class Transaction(Local):
 
     def __init__(self, reads: Reads) -> None:
         self._reads = reads
-        self._place = reads.place
+        self._handle = reads.handle
         self._seen: dict[str, Entry | None] = {}
         self._writes: dict[str, tuple[Any, int | None]] = {}
         self._more: list[tuple[Operation, Sequence[Guard]]] = []
-        self._outbox = Outbox(secrets.token_hex(8), self._place.engine.max_value_bytes)
+        self._outbox = Outbox(secrets.token_hex(8), self._handle.engine.max_value_bytes)
         self._open = self._entered = False
         self.revision = 0
 
     def __repr__(self) -> str:
         state = "open" if self._open else f"committed at {self.revision}" if self.revision else "not open"
-        return f"<Transaction on {self._place.address}, {len(self._seen)} read, {len(self._writes)} written, {state}>"
+        return f"<Transaction on {self._handle.address}, {len(self._seen)} read, {len(self._writes)} written, {state}>"
 
     async def __aenter__(self) -> Transaction:
         if self._entered:
@@ -92,7 +92,7 @@ class Transaction(Local):
     def set(self, path: str, value: Any, *, ttl: Duration | None = None) -> None:
         """Writes a value at the end. Without `ttl` it clears the deadline that the entry had."""
         self._check_open()
-        raw = encode(value, self._place.engine.max_value_bytes)
+        raw = encode(value, self._handle.engine.max_value_bytes)
         deadline = None if ttl is None else millis(ttl)
         self._writes[check_writable(path)] = (raw, deadline)
 
@@ -129,7 +129,7 @@ class Transaction(Local):
     def publish(self, topic: str, data: Any) -> None:
         """Publishes an event at the end, in the same commit; see `Context.publish`."""
         self._check_open()
-        raw = encode(data, self._place.engine.max_value_bytes)
+        raw = encode(data, self._handle.engine.max_value_bytes)
         self.add(event_op(check_writable(topic), raw))
 
     def add(self, operation: Operation, guards: Sequence[Guard] = ()) -> None:
@@ -147,21 +147,21 @@ class Transaction(Local):
         version = before.version + 1 if before else 1
         created = before.created_at if before else now
         expires = None if ttl is None else now + timedelta(milliseconds=ttl)
-        return Entry(path, decode(raw), version, 0, self._place.agent, created, now, expires)
+        return Entry(path, decode(raw), version, 0, self._handle.agent, created, now, expires)
 
     async def _commit(self) -> None:
         if not self._seen and not self._writes and not self._more:
             return
         try:
-            applied = await self._place.write(self._operations(), self._guards(), merging=True)
+            applied = await self._handle.write(self._operations(), self._guards(), merging=True)
         except Crowded as crowded:
-            self._place.expect(1)  # messages may have expired while no client was there to sweep them
+            self._handle.expect(1)  # messages may have expired while no client was there to sweep them
             raise self._outbox.refusal(crowded) from None
         self.revision = applied.revision
         for _, ttl in self._writes.values():
-            self._place.expect(ttl)
+            self._handle.expect(ttl)
         for posted in self._outbox.posted:
-            self._place.expect(posted.ttl)
+            self._handle.expect(posted.ttl)
 
     def _operations(self) -> list[Operation]:
         writes = [

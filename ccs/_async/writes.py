@@ -10,7 +10,6 @@ from typing import Any
 from ccs._async.optimistic import Race
 from ccs._async.reads import Reads, matcher_of
 from ccs._compat import callable_of
-from ccs._core.checks import integer
 from ccs._core.codec import decode, encode
 from ccs._core.commits.commit import Applied, NotComputable, removals
 from ccs._core.commits.entry import RawEntry, new_entry, parse_entry
@@ -25,8 +24,9 @@ from ccs._core.commits.operations import (
     set_op,
     version_guard,
 )
+from ccs._core.error_text import shown
 from ccs._core.names.address import check_writable
-from ccs._core.shown import shown
+from ccs._core.number_checks import integer
 from ccs._core.times import Duration, from_micros, from_millis, millis
 from ccs._core.values.merge import merge_patch
 from ccs._core.values.scalars import from_numpy
@@ -69,11 +69,11 @@ class Writes(Reads):
             >>> entry.version
             2
         """
-        place = self._place
-        raw = encode(value, place.engine.max_value_bytes)
+        handle = self._handle
+        raw = encode(value, handle.engine.max_value_bytes)
         deadline = None if ttl is None else millis(ttl)
         guards = _guards(check_writable(path), if_version, if_revision)
-        applied = await place.write([set_op(path, raw, deadline, lasting=True)], guards, merging=True)
+        applied = await handle.write([set_op(path, raw, deadline, lasting=True)], guards, merging=True)
         return self._entry(path, applied.merged or raw, applied, deadline)
 
     async def create(self, path: str, value: Any, *, ttl: Duration | None = None) -> Entry:
@@ -88,7 +88,7 @@ class Writes(Reads):
         (True, False)
         """
         guards = _guards(check_writable(path), if_version, if_revision)
-        applied = await self._place.write([delete_op(path)], guards)
+        applied = await self._handle.write([delete_op(path)], guards)
         return applied.result == (1,)
 
     async def delete_matching(self, *patterns: str) -> int:
@@ -117,7 +117,7 @@ class Writes(Reads):
     async def _remove(self, entries: Mapping[str, RawEntry]) -> None:
         operations = [delete_op(path) for path in entries]
         guards = [revision_guard(path, raw.revision) for path, raw in entries.items()]
-        await self._place.write(operations, guards)
+        await self._handle.write(operations, guards)
 
     async def set_many(self, values: Mapping[str, Any], *, ttl: Duration | None = None) -> int:
         """Writes several values, a map of paths to values, in one commit. Returns its revision."""
@@ -128,8 +128,8 @@ class Writes(Reads):
         if not encoded:
             return await self.revision()
         operations = [set_op(path, raw, deadline, lasting=True) for path, raw in encoded.items()]
-        applied = await self._place.write(operations, merging=True)
-        self._place.expect(deadline)
+        applied = await self._handle.write(operations, merging=True)
+        self._handle.expect(deadline)
         return applied.revision
 
     async def update(
@@ -194,7 +194,7 @@ class Writes(Reads):
             raise InvalidValue(f"{shown(path)} cannot be incremented by {shown(by)}: give a number")
         if isinstance(by, int) and abs(by) < _SMALL:
             try:
-                applied = await self._place.write([increment_op(path, int(by))])
+                applied = await self._handle.write([increment_op(path, int(by))])
                 return applied.result[3]
             except NotComputable:
                 pass
@@ -214,10 +214,10 @@ class Writes(Reads):
         encoded = [self._encode(item) for item in items]
         if max_items is not None:
             return await self._append_bounded(path, encoded, max_items)
-        limit = self._place.engine.max_value_bytes
+        limit = self._handle.engine.max_value_bytes
         operation = append_op(path, len(encoded), b"".join(encoded), limit)
         try:
-            applied = await self._place.write([operation])
+            applied = await self._handle.write([operation])
         except NotComputable:
             raise InvalidValue(f"{shown(path)} does not hold a list; set it instead") from None
         return self._entry(path, await self._value_at(path, applied.revision), applied)
@@ -228,25 +228,25 @@ class Writes(Reads):
         It changes no revision and sends no event.
         """
         deadline = None if ttl is None else millis(ttl)
-        applied = await self._place.write([renew_op(check_writable(path), deadline, lasting=True)])
-        self._place.expect(deadline)
+        applied = await self._handle.write([renew_op(check_writable(path), deadline, lasting=True)])
+        self._handle.expect(deadline)
         return applied.result == (1,)
 
     def _encode(self, value: Any) -> bytes:
-        return encode(value, self._place.engine.max_value_bytes)
+        return encode(value, self._handle.engine.max_value_bytes)
 
     def _entry(self, path: str, raw: bytes, applied: Applied, deadline: int | None = None) -> Entry:
         if deadline is not None:
-            self._place.expect(deadline)
+            self._handle.expect(deadline)
         version, made, expiry = applied.result[:3]
         created = _moment(made)
         updated = _moment(applied.at)
         expires = from_millis(expiry) if expiry else None
-        return new_entry(path, decode(raw), version, applied.revision, self._place.agent, created, updated, expires)
+        return new_entry(path, decode(raw), version, applied.revision, self._handle.agent, created, updated, expires)
 
     def _race(self, name: str) -> Race:
         """Bounds the tries of a method without `attempts` and `timeout` by the store's `retry_for`."""
-        return Race(name, patience=self._place.engine.retry_for)
+        return Race(name, patience=self._handle.engine.retry_for)
 
     async def _replace(
         self, path: str, fn: Callable[[Any], Any], default: Any, race: Race, deadline: int | None = None
@@ -258,7 +258,7 @@ class Writes(Reads):
             race.check()
             try:
                 operation = set_op(path, raw, deadline, keep_ttl=True, lasting=True)
-                applied = await self._place.write([operation], [guard])
+                applied = await self._handle.write([operation], [guard])
                 return self._entry(path, raw, applied, deadline)
             except Conflict as conflict:
                 await race.lose(conflict)
@@ -276,8 +276,8 @@ class Writes(Reads):
 
     async def _value_at(self, path: str, revision: int) -> bytes:
         """Returns the value that our commit gave to a path; others may have written it since."""
-        place = self._place
-        items = await place.read(("XRANGE", place.keys.journal, f"{revision}-0", "+", "COUNT", "1"))
+        handle = self._handle
+        items = await handle.read(("XRANGE", handle.keys.journal, f"{revision}-0", "+", "COUNT", "1"))
         raw = raw_record_at(items, revision)
         if raw:
             return parse_entry(parse_record(raw).operations[0].after).value

@@ -2,9 +2,9 @@
 
 from ccs._compat.callbacks import AsyncCaller, AsyncWork, Caller, Work, callable_of
 from ccs._compat.calls import async_call, async_maybe, async_shielded, async_sleep, call, maybe, shielded, sleep
-from ccs._compat.interrupters import calls_below, interrupter_refused, refuse_interrupter
 from ccs._compat.locks import AsyncLock, Lock, acquired, async_acquired
-from ccs._compat.owners import async_here, async_home, here, home
+from ccs._compat.process_and_loop import async_here, async_home, here, home
+from ccs._compat.signal_interrupts import calls_below, interrupter_refused, refuse_interrupter
 from ccs._compat.signals import AsyncGate, AsyncSignal, Gate, Signal
 from ccs._compat.workers import AsyncWorker, Worker
 

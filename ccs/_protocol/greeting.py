@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from ccs._core.names.endpoint import Endpoint
+from ccs._core.names.server_url import Endpoint
 from ccs._protocol.replies import ServerError, pack
 from ccs._protocol.server_check import check_server
 from ccs.errors import Unavailable

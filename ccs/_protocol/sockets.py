@@ -6,7 +6,7 @@ import socket
 import ssl
 from typing import Protocol
 
-from ccs._core.names.endpoint import Tls
+from ccs._core.names.server_url import Tls
 from ccs.errors import Unavailable
 
 __all__ = ["tls_context", "tune"]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ccs._core.codec import encode
 from ccs._core.commits.operations import drop_op, finish_op
 from ccs._core.times import Duration, millis
+from ccs._sync.context_handle import Fence, Handle
 from ccs._sync.coordination import Coordination
-from ccs._sync.handle import Fence, Place
 from ccs._sync.memory.episodic import Episodic
 from ccs._sync.memory.procedural import Procedural
 from ccs._sync.memory.semantic import Semantic
@@ -32,8 +32,8 @@ class Context(Coordination):
     or some time after it was finished.
     """
 
-    def __init__(self, place: Place, store: Store) -> None:
-        super().__init__(place)
+    def __init__(self, handle: Handle, store: Store) -> None:
+        super().__init__(handle)
         self._store = store
 
     def __repr__(self) -> str:
@@ -42,12 +42,12 @@ class Context(Coordination):
     @property
     def address(self) -> str:
         """Its address in the store: `/tasks/42`."""
-        return self._place.address
+        return self._handle.address
 
     @property
     def agent(self) -> str:
         """The agent that everything written here is attributed to."""
-        return self._place.agent
+        return self._handle.agent
 
     @property
     def store(self) -> Store:
@@ -57,7 +57,7 @@ class Context(Coordination):
     @property
     def last_revision(self) -> int:
         """The newest revision that the server has acknowledged to this store for this context; 0 before the first."""
-        return self._place.route.group_commit.last_revision
+        return self._handle.route.group_commit.last_revision
 
     def mirror(
         self,
@@ -75,7 +75,7 @@ class Context(Coordination):
             ...     dict(findings), findings.entry("findings/a") == entry
             ({'findings/a': 1}, True)
         """
-        return Mirror(self._place, matcher_of(patterns), patterns or ("**",), max_entries, on_change)
+        return Mirror(self._handle, matcher_of(patterns), patterns or ("**",), max_entries, on_change)
 
     @property
     def semantic(self) -> Semantic:
@@ -97,12 +97,12 @@ class Context(Coordination):
 
         Later writes raise `ContextFinished`. Watches yield the changes that are left, then end.
         """
-        raw = encode(outcome, self._place.engine.max_value_bytes)
-        self._place.commit([finish_op(raw, millis(keep, "keep"))])
+        raw = encode(outcome, self._handle.engine.max_value_bytes)
+        self._handle.commit([finish_op(raw, millis(keep, "keep"))])
 
     def drop(self) -> None:
         """Removes the context and everything in it at once; its watches raise `ContextGone`."""
-        self._place.commit([drop_op()])
+        self._handle.commit([drop_op()])
 
     def _behind(self, fence: Fence) -> Context:
-        return Context(replace(self._place, fences=(*self._place.fences, fence)), self._store)
+        return Context(replace(self._handle, fences=(*self._handle.fences, fence)), self._store)

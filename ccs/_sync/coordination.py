@@ -12,8 +12,8 @@ from ccs._core.recipes.once import terms_of
 from ccs._core.recipes.outbox import INBOX_LIMIT, Draft
 from ccs._core.times import Duration
 from ccs._sync.changes.watch_kinds import EventWatch
+from ccs._sync.context_handle import Fence
 from ccs._sync.entries import Entries
-from ccs._sync.handle import Fence
 from ccs._sync.recipes import agreement, events, policies, presence
 from ccs._sync.recipes.barrier import Barrier
 from ccs._sync.recipes.claim import Claim, break_claim, claim_any, claims_of
@@ -64,7 +64,7 @@ class Coordination(Entries):
             ...         print(job.resource, task.claim_any(["jobs/1"]))
             jobs/1 None
         """
-        return claim_any(self._place, resources, partial(self.claim, ttl=ttl))
+        return claim_any(self._handle, resources, partial(self.claim, ttl=ttl))
 
     def claims(self, *patterns: str) -> list[ClaimInfo]:
         """Returns the claims held on resources whose names match, sorted by name; without a pattern, all claims."""
@@ -81,7 +81,7 @@ class Coordination(Entries):
             >>> task.break_claim("sources/a"), task.break_claim("sources/a")
             (True, False)
         """
-        return break_claim(self._place, resource)
+        return break_claim(self._handle, resource)
 
     def once(
         self,
@@ -222,7 +222,7 @@ class Coordination(Entries):
             >>> [each.content for each in task.inbox("analyst").unread()]
             [{'read': 'sources/a'}]
         """
-        return send(self._place, Draft(to, content, type, reply_to, ttl, limit))
+        return send(self._handle, Draft(to, content, type, reply_to, ttl, limit))
 
     def inbox(self, role: str, *, lease: Duration = 60.0, attempts: int = 5) -> Inbox:
         """Returns the inbox of a role: iterate over it, or `receive` one by one, and `ack` each message when it is done.
@@ -275,7 +275,7 @@ class Coordination(Entries):
             >>> decision.committed, decision.votes
             (True, {'example': True})
         """
-        return agreement.agree(self, ballot_of(name, parties, self._place.agent, vote, timeout))
+        return agreement.agree(self, ballot_of(name, parties, self._handle.agent, vote, timeout))
 
     def barrier(self, name: str, *, parties: int, timeout: Duration = 30.0, ttl: Duration = 15.0) -> None:
         """Waits at a barrier until as many `parties` have arrived, this one included.

@@ -8,10 +8,10 @@ from typing import TypeVar
 
 from ccs._compat import callable_of, maybe
 from ccs._core.times import Duration
-from ccs._sync.handle import Place
-from ccs._sync.observing import Watches
+from ccs._sync.context_handle import Handle
 from ccs._sync.optimistic import Race
 from ccs._sync.transaction import Transaction
+from ccs._sync.watching import Watches
 from ccs._sync.writes import Writes
 from ccs.errors import Conflict
 
@@ -23,8 +23,8 @@ T = TypeVar("T")
 class Entries(Writes, Watches):
     """The entries of one context, as one agent reads and writes them."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
 
     def transaction(self) -> Transaction:
         """Returns a transaction: several reads and writes as one commit.

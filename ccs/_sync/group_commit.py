@@ -27,7 +27,7 @@ from ccs._core.commits.commit import Applied, Commit
 from ccs._core.recipes.policies import NO_POLICIES
 from ccs._core.retry import Patience, Withdrawn
 from ccs._protocol.faults import copy_of
-from ccs._sync.batches import Batches
+from ccs._sync.batch_sender import BatchSender
 from ccs.errors import CCSError, Misuse, Unavailable
 
 __all__ = ["GroupCommit"]
@@ -91,9 +91,9 @@ class GroupCommit:
     """Sends the commits of one context in groups. One for all that write there, so that there is one order."""
 
     def __init__(
-        self, batches: Batches, enter: Callable[[], object], numbers: Callable[[], int], retry_for: float
+        self, batch_sender: BatchSender, enter: Callable[[], object], numbers: Callable[[], int], retry_for: float
     ) -> None:
-        self._batches = batches
+        self._batch_sender = batch_sender
         self._enter = enter
         self._numbers = numbers
         self._retry_for = retry_for
@@ -114,7 +114,7 @@ class GroupCommit:
         since = time.monotonic()
         if here() != self._where:
             where = self._enter()
-            self._batches.ready(Patience(since + self._retry_for))
+            self._batch_sender.ready(Patience(since + self._retry_for))
             self._where = where
         thread = get_ident()
         interrupts = thread in _inside and calls_below(self.commit, of_any=True) > 1
@@ -180,13 +180,13 @@ class GroupCommit:
             self._waiting = _without(self._waiting, caller)
             sending = self._unanswered
         sent = sending is not None and caller in sending.members and not sending.patience.withdraw()
-        return Unavailable(self._batches.server, sent, "the batch before this commit was not answered in time")
+        return Unavailable(self._batch_sender.server, sent, "the batch before this commit was not answered in time")
 
     def _send_next(self, until: float) -> None:
         sending = self._unanswered or self._gather()
         sending.patience.until = until
         try:
-            answers = self._batches.send(sending)
+            answers = self._batch_sender.send(sending)
         except Misuse:
             raise  # not an answer: the interrupted call goes on
         except Withdrawn:

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ccs._compat import Lock, here, home, interrupter_refused
-from ccs._core.commits.calls import Call
 from ccs._core.commits.commit import Argument
+from ccs._core.commits.script_calls import Call
 from ccs._core.names.target import Target
 from ccs._core.retry import Patience
 from ccs._protocol import fake_server

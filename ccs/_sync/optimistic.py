@@ -7,7 +7,7 @@ import random
 import time
 
 from ccs._compat import sleep
-from ccs._core.checks import integer
+from ccs._core.number_checks import integer
 from ccs._core.retry import jitter
 from ccs._core.times import Duration, seconds
 from ccs.errors import Conflict

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ccs._core.commits.calls import entries_call
 from ccs._core.commits.commit import Applied, Commit, OtherPolicies
 from ccs._core.commits.entry import RawEntry
 from ccs._core.commits.queries import Found
+from ccs._core.commits.script_calls import entries_call
 from ccs._core.names.keys import Keys
 from ccs._core.names.pattern import Below, Exact
 from ccs._core.recipes.policies import ROOT, Plan, Policies, plan, policies_in, to_merge

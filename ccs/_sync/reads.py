@@ -7,18 +7,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar, overload
 
-from ccs._core.checks import listed
 from ccs._core.codec import decode, validate
-from ccs._core.commits.calls import Call, anything, entries_call, info_call, page_call, paths_call
 from ccs._core.commits.entry import RawEntry, parse_entry, to_entry, value_in
 from ccs._core.commits.journal import MALFORMED
 from ccs._core.commits.queries import Found, PathTest
+from ccs._core.commits.script_calls import Call, anything, entries_call, info_call, page_call, paths_call
+from ccs._core.error_text import shown
 from ccs._core.names.address import check_path
 from ccs._core.names.pattern import Below, Exact, Matcher, compile_patterns, escape
-from ccs._core.shown import shown
+from ccs._core.number_checks import listed
 from ccs._core.values.tree import nest
-from ccs._local import Local
-from ccs._sync.handle import Place
+from ccs._not_copyable import Local
+from ccs._sync.context_handle import Handle
 from ccs.errors import InvalidPattern, InvalidValue
 from ccs.types import ContextInfo, Entry, Snapshot
 
@@ -31,12 +31,12 @@ D = TypeVar("D")
 class Reads(Local):
     """The reading half of a context."""
 
-    _place: Place
+    _handle: Handle
 
     @property
-    def place(self) -> Place:
+    def handle(self) -> Handle:
         """The handle of the context. Internal: transactions and recipes use it."""
-        return self._place
+        return self._handle
 
     @overload
     def get(self, path: str, default: D, *, type: type[T]) -> T | D: ...
@@ -130,7 +130,7 @@ class Reads(Local):
         for selector in sorted(matcher.selectors, key=_start):
             after: str | None = ""
             while after is not None:
-                found = self._read(page_call(self._place.keys, selector, after, page, matcher.matches))
+                found = self._read(page_call(self._handle.keys, selector, after, page, matcher.matches))
                 for path, raw in found.entries.items():
                     yield to_entry(path, raw)
                 after = found.last_path if not isinstance(selector, Exact) else None
@@ -141,7 +141,7 @@ class Reads(Local):
 
     def info(self) -> ContextInfo:
         """Returns the revision, size, times and outcome of the context; revision 0 if it does not exist."""
-        return self._place.opening.call(info_call(self._place.keys, self._place.address))
+        return self._handle.opening.call(info_call(self._handle.keys, self._handle.address))
 
     def _raw(self, path: str) -> RawEntry | None:
         stored = self._stored(path)
@@ -150,12 +150,12 @@ class Reads(Local):
         try:
             entry = parse_entry(stored)
         except MALFORMED:
-            self._place.check_format()
+            self._handle.check_format()
             raise
         return self._living(path) if entry.expiry else entry
 
     def _stored(self, path: str) -> bytes | None:
-        stored: bytes | None = self._place.read(("HGET", self._place.keys.entries, check_path(path)))
+        stored: bytes | None = self._handle.read(("HGET", self._handle.keys.entries, check_path(path)))
         return stored
 
     def _living(self, path: str) -> RawEntry | None:
@@ -163,18 +163,18 @@ class Reads(Local):
         return self._find([Exact(path)], anything).entries.get(path)
 
     def _find(self, selectors: Iterable[Any], matches: PathTest) -> Found:
-        return self._read(entries_call(self._place.keys, selectors, matches))
+        return self._read(entries_call(self._handle.keys, selectors, matches))
 
     def _read(self, call: Call[Found]) -> Found:
-        found = self._place.opening.call(call)
+        found = self._handle.opening.call(call)
         if found.hidden:
-            self._place.sweep()
+            self._handle.sweep()
         return found
 
     def _list(self, selectors: Iterable[Any], matches: PathTest) -> list[str]:
-        listed = self._place.opening.call(paths_call(self._place.keys, selectors, matches))
+        listed = self._handle.opening.call(paths_call(self._handle.keys, selectors, matches))
         if listed.hidden:
-            self._place.sweep()
+            self._handle.sweep()
         return listed.paths
 
 

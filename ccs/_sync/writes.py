@@ -9,7 +9,6 @@ from functools import lru_cache
 from typing import Any
 
 from ccs._compat import callable_of
-from ccs._core.checks import integer
 from ccs._core.codec import decode, encode
 from ccs._core.commits.commit import Applied, NotComputable, removals
 from ccs._core.commits.entry import RawEntry, new_entry, parse_entry
@@ -24,8 +23,9 @@ from ccs._core.commits.operations import (
     set_op,
     version_guard,
 )
+from ccs._core.error_text import shown
 from ccs._core.names.address import check_writable
-from ccs._core.shown import shown
+from ccs._core.number_checks import integer
 from ccs._core.times import Duration, from_micros, from_millis, millis
 from ccs._core.values.merge import merge_patch
 from ccs._core.values.scalars import from_numpy
@@ -70,11 +70,11 @@ class Writes(Reads):
             >>> entry.version
             2
         """
-        place = self._place
-        raw = encode(value, place.engine.max_value_bytes)
+        handle = self._handle
+        raw = encode(value, handle.engine.max_value_bytes)
         deadline = None if ttl is None else millis(ttl)
         guards = _guards(check_writable(path), if_version, if_revision)
-        applied = place.write([set_op(path, raw, deadline, lasting=True)], guards, merging=True)
+        applied = handle.write([set_op(path, raw, deadline, lasting=True)], guards, merging=True)
         return self._entry(path, applied.merged or raw, applied, deadline)
 
     def create(self, path: str, value: Any, *, ttl: Duration | None = None) -> Entry:
@@ -89,7 +89,7 @@ class Writes(Reads):
         (True, False)
         """
         guards = _guards(check_writable(path), if_version, if_revision)
-        applied = self._place.write([delete_op(path)], guards)
+        applied = self._handle.write([delete_op(path)], guards)
         return applied.result == (1,)
 
     def delete_matching(self, *patterns: str) -> int:
@@ -118,7 +118,7 @@ class Writes(Reads):
     def _remove(self, entries: Mapping[str, RawEntry]) -> None:
         operations = [delete_op(path) for path in entries]
         guards = [revision_guard(path, raw.revision) for path, raw in entries.items()]
-        self._place.write(operations, guards)
+        self._handle.write(operations, guards)
 
     def set_many(self, values: Mapping[str, Any], *, ttl: Duration | None = None) -> int:
         """Writes several values, a map of paths to values, in one commit. Returns its revision."""
@@ -129,8 +129,8 @@ class Writes(Reads):
         if not encoded:
             return self.revision()
         operations = [set_op(path, raw, deadline, lasting=True) for path, raw in encoded.items()]
-        applied = self._place.write(operations, merging=True)
-        self._place.expect(deadline)
+        applied = self._handle.write(operations, merging=True)
+        self._handle.expect(deadline)
         return applied.revision
 
     def update(
@@ -195,7 +195,7 @@ class Writes(Reads):
             raise InvalidValue(f"{shown(path)} cannot be incremented by {shown(by)}: give a number")
         if isinstance(by, int) and abs(by) < _SMALL:
             try:
-                applied = self._place.write([increment_op(path, int(by))])
+                applied = self._handle.write([increment_op(path, int(by))])
                 return applied.result[3]
             except NotComputable:
                 pass
@@ -215,10 +215,10 @@ class Writes(Reads):
         encoded = [self._encode(item) for item in items]
         if max_items is not None:
             return self._append_bounded(path, encoded, max_items)
-        limit = self._place.engine.max_value_bytes
+        limit = self._handle.engine.max_value_bytes
         operation = append_op(path, len(encoded), b"".join(encoded), limit)
         try:
-            applied = self._place.write([operation])
+            applied = self._handle.write([operation])
         except NotComputable:
             raise InvalidValue(f"{shown(path)} does not hold a list; set it instead") from None
         return self._entry(path, self._value_at(path, applied.revision), applied)
@@ -229,25 +229,25 @@ class Writes(Reads):
         It changes no revision and sends no event.
         """
         deadline = None if ttl is None else millis(ttl)
-        applied = self._place.write([renew_op(check_writable(path), deadline, lasting=True)])
-        self._place.expect(deadline)
+        applied = self._handle.write([renew_op(check_writable(path), deadline, lasting=True)])
+        self._handle.expect(deadline)
         return applied.result == (1,)
 
     def _encode(self, value: Any) -> bytes:
-        return encode(value, self._place.engine.max_value_bytes)
+        return encode(value, self._handle.engine.max_value_bytes)
 
     def _entry(self, path: str, raw: bytes, applied: Applied, deadline: int | None = None) -> Entry:
         if deadline is not None:
-            self._place.expect(deadline)
+            self._handle.expect(deadline)
         version, made, expiry = applied.result[:3]
         created = _moment(made)
         updated = _moment(applied.at)
         expires = from_millis(expiry) if expiry else None
-        return new_entry(path, decode(raw), version, applied.revision, self._place.agent, created, updated, expires)
+        return new_entry(path, decode(raw), version, applied.revision, self._handle.agent, created, updated, expires)
 
     def _race(self, name: str) -> Race:
         """Bounds the tries of a method without `attempts` and `timeout` by the store's `retry_for`."""
-        return Race(name, patience=self._place.engine.retry_for)
+        return Race(name, patience=self._handle.engine.retry_for)
 
     def _replace(
         self, path: str, fn: Callable[[Any], Any], default: Any, race: Race, deadline: int | None = None
@@ -259,7 +259,7 @@ class Writes(Reads):
             race.check()
             try:
                 operation = set_op(path, raw, deadline, keep_ttl=True, lasting=True)
-                applied = self._place.write([operation], [guard])
+                applied = self._handle.write([operation], [guard])
                 return self._entry(path, raw, applied, deadline)
             except Conflict as conflict:
                 race.lose(conflict)
@@ -277,8 +277,8 @@ class Writes(Reads):
 
     def _value_at(self, path: str, revision: int) -> bytes:
         """Returns the value that our commit gave to a path; others may have written it since."""
-        place = self._place
-        items = place.read(("XRANGE", place.keys.journal, f"{revision}-0", "+", "COUNT", "1"))
+        handle = self._handle
+        items = handle.read(("XRANGE", handle.keys.journal, f"{revision}-0", "+", "COUNT", "1"))
         raw = raw_record_at(items, revision)
         if raw:
             return parse_entry(parse_record(raw).operations[0].after).value

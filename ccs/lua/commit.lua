@@ -19,7 +19,7 @@
 --   X<command> <key, 0 = the channel>   the caller may not do that               T<key>   is of a wrong type
 --   An error with the code ${FORMAT_ERROR} refuses a context of another format.
 --
--- ccs/_core/commits/layout.py says what stands where in a state, an entry, a label: ${entry.expiry} is a place from there.
+-- ccs/_core/commits/storage_layout.py says what stands where in a state, an entry, a label: ${entry.expiry} is a place from there.
 --
 -- Invariants: `last` only grows and outlives the context; a record names the revision before it (0: the first); a due
 -- entry expires, in a commit of its own, before anything else sees it. The time of a context never goes back: it is that of
@@ -34,7 +34,7 @@ local call, may, sub, format, concat = redis.call, redis.acl_check_cmd, string.s
 local NONE, FINISHED, NO_POLICIES = '${entry.expiry = 0}', '${FINISHED}', '${terms.policies = 0}'
 local NOTHING_WRITTEN = '${counts.bytes = 0} ${counts.records = 0}'
 
--- include seldom
+-- include seldom_needed
 
 -- include opening
 

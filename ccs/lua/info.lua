@@ -3,7 +3,7 @@
 -- KEYS   1 entries  2 deadlines  3 journal  4 meta
 -- REPLY  last revision ('0': no such context), entries, created, updated, idle ttl in ms, finished, outcome
 
--- include moment
+-- include read_moment
 
 local call = redis.call
 local meta = call('HMGET', ${KEYS.meta}, 'state', 'created', 'finished', 'outcome')

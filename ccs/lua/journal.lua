@@ -10,7 +10,7 @@
 --
 -- The script passes on what another program wrote into the journal: the client reports it.
 
--- include moment
+-- include read_moment
 
 local call = redis.call
 local meta = call('HMGET', ${KEYS.meta}, 'state', 'finished', 'outcome', 'dropped')

@@ -6,7 +6,7 @@
 --   found   entries: path, raw entry, path, raw entry…      paths: path, path…
 --   due     paths: those of the whole context whose deadline has passed (entries tell by their own expiry)
 
--- include moment
+-- include read_moment
 
 local call = redis.call
 local state = call('HGET', ${KEYS.meta}, 'state')

@@ -29,7 +29,7 @@ WRITES: dict[str, Callable[[Any, str], Any]] = {
 
 async def stored(task: Any, path: str) -> bytes:
     """The bytes of a value as they lie in the server, without the header."""
-    place, command = task.place, ("HGET", task.place.keys.entries, path)
+    place, command = task.handle, ("HGET", task.handle.keys.entries, path)
     if isinstance(task, Awaited):
         raw = await to_thread.run_sync(place.opening.run, command)
     else:
@@ -42,9 +42,9 @@ async def put(task: Any, path: str, raw: bytes) -> None:
     """Stores a value whose bytes another program might have written."""
     operations = [set_op(path, raw)]
     if isinstance(task, Awaited):
-        await to_thread.run_sync(task.place.commit, operations)
+        await to_thread.run_sync(task.handle.commit, operations)
     else:
-        await task.place.commit(operations)
+        await task.handle.commit(operations)
 
 
 async def unchanged(task: Any, attempt: Any, error: type[Exception]) -> Any:

@@ -89,7 +89,7 @@ async def test_history_that_is_trimmed_while_it_is_read_has_no_hole(
     first = await task.set("a", 0)
     for i in range(20):
         await task.set("a", i)
-    connection, commands = task.place.opening.commands, []
+    connection, commands = task.handle.opening.commands, []
     run = connection.run
 
     async def run_slowly(*command: Any, **options: Any) -> Any:

@@ -23,7 +23,7 @@ async def left(task: Any) -> float:
 
 
 async def _page(task: Any) -> Any:
-    look = task.place.engine.look
+    look = task.handle.engine.look
     return await (
         to_thread.run_sync(look, task.address, 0, 0) if isinstance(task, Awaited) else look(task.address, 0, 0)
     )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccs._core.names.endpoint import Endpoint, Tls, parse_endpoint
+from ccs._core.names.server_url import Endpoint, Tls, parse_endpoint
 from ccs._core.names.target import parse_target, with_credentials
 from ccs._protocol.faults import dial_fault
 from ccs._protocol.greeting import Greeting

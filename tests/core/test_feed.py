@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from ccs._core.changes.feed import Feed
-from ccs._core.changes.mailbox import Mailbox
+from ccs._core.changes.watch_mailbox import Mailbox
 from ccs._core.commits.journal import Cursor, Record, parse_record
 from ccs._core.names.pattern import compile_patterns
 from tests.model.world import ADDRESS, EPOCH, World, raw_record

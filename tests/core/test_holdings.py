@@ -6,7 +6,7 @@ import gc
 import weakref
 
 from ccs._core.commits.operations import delete_op, revision_guard
-from ccs._core.recipes.holdings import Holding, Holdings, giving_back, grouped
+from ccs._core.recipes.held_entries import Holding, Holdings, giving_back, grouped
 
 
 def held(path: str = "a", revision: int | None = 1, **options: object) -> Holding:

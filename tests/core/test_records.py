@@ -21,9 +21,9 @@ from pydantic.alias_generators import to_camel
 from typing_extensions import TypedDict
 
 from ccs._core.codec import decode, encode, validate
-from ccs._core.records import classes, plans
+from ccs._core.records import classes, write_plans
 from ccs._core.records.classes import READS_BY_NAME
-from ccs._core.records.plans import Unsure, planned
+from ccs._core.records.write_plans import Unsure, planned
 from ccs.errors import EncodingError, InvalidValue
 
 T = TypeVar("T")
@@ -511,5 +511,5 @@ def test_a_plan_is_unsure_of_values_that_are_not_exactly_of_their_type() -> None
 def test_a_plan_writes_the_same_as_the_walk(monkeypatch: pytest.MonkeyPatch) -> None:
     values = [Plan(steps=[Step(name="a")]), Line(Point(1, 2)), AnyTuple([1]), Page[Colour](items=[Colour.RED])]
     quick = [encode(value) for value in values]
-    monkeypatch.setattr(plans, "_plan", lambda cls: None)
+    monkeypatch.setattr(write_plans, "_plan", lambda cls: None)
     assert [encode(value) for value in values] == quick

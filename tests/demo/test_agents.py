@@ -87,8 +87,8 @@ def test_a_holder_that_was_away_too_long_counts_nothing(
 
 def _let_lapse(task: ccs.Context, patience: float) -> None:
     with task.watch(CLAIMS) as changes:
-        task.place.commit([renew_op("@claims/files/a.py", 50)])
-        task.place.expect(50)
+        task.handle.commit([renew_op("@claims/files/a.py", 50)])
+        task.handle.expect(50)
         assert changes.receive(timeout=patience).op == "expire"
 
 

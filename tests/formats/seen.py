@@ -10,7 +10,7 @@ import ccs.aio
 
 async def everything(context: ccs.aio.Context) -> list[str]:
     """Patterns for all that a context holds: what the system keeps is only found by name."""
-    place = context.place
+    place = context.handle
     paths = await place.opening.run(("HKEYS", place.keys.entries))
     roots = {path.decode().split("/")[0] for path in paths if path.startswith(b"@")}
     return ["**", *(pattern for root in sorted(roots) for pattern in (ccs.escape(root), f"{ccs.escape(root)}/**"))]

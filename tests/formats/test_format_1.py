@@ -20,7 +20,7 @@ EXPECTED = expected_of(1)
 @pytest.fixture
 async def data(astore: ccs.aio.Store, namespace: str) -> ccs.aio.Store:
     """A store on a server that was given the data of format 1."""
-    await astore.task("any").place.opening.run_all(list(commands_of(1, namespace)))
+    await astore.task("any").handle.opening.run_all(list(commands_of(1, namespace)))
     return astore
 
 
@@ -58,7 +58,7 @@ def test_every_value_is_read_without_asyncio(
     valkey: str, namespace: str, open_blocking: Callable[[str], ccs.Store]
 ) -> None:
     store = open_blocking(valkey)
-    store.task("any").place.opening.run_all(list(commands_of(1, namespace)))
+    store.task("any").handle.opening.run_all(list(commands_of(1, namespace)))
     task = store.task("values")
     assert all(same(task.get(path), value) for path, value in VALUES.items())
     assert changed(store.task("history").history()) == HISTORY

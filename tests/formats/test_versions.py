@@ -16,7 +16,7 @@ import redis
 
 import ccs
 import ccs.aio
-from ccs._core.commits.layout import FORMAT, NEEDS, STATE
+from ccs._core.commits.storage_layout import FORMAT, NEEDS, STATE
 from ccs._core.names.keys import Keys, keys_of
 from ccs._protocol.scripts import COMMIT
 from tests.support.waiting import scaled
@@ -36,7 +36,7 @@ async def written(astore: ccs.aio.Store) -> ccs.aio.Context:
 
 async def make_later(task: ccs.aio.Context) -> None:
     """Does what a later version would: it gives the context its own format."""
-    place = task.place
+    place = task.handle
     state = await place.opening.run(("HGET", place.keys.meta, "state"))
     last, rest = state[STATE.place("last")], state[STATE.place("format").stop :]
     await place.opening.run(("HSET", place.keys.meta, "state", last + LATER.encode() + rest))
@@ -136,7 +136,7 @@ async def test_a_context_of_a_later_format_is_refused_before_anything_is_written
 
 
 async def _kept(task: ccs.aio.Context) -> list[Any]:
-    place = task.place
+    place = task.handle
     reads = [("HGETALL", place.keys.entries), ("HGETALL", place.keys.meta), ("XRANGE", place.keys.journal, "-", "+")]
     ranges = [("ZRANGE", key, "0", "-1", "WITHSCORES") for key in (place.keys.paths, place.keys.deadlines)]
     kept: list[Any] = await place.opening.run_all([*reads, *ranges])
@@ -158,7 +158,7 @@ async def test_an_entry_of_a_later_format_is_never_taken_for_ours(written: ccs.a
     """Given a context that was read before, when entries are marked as of a later format, then they are refused too."""
     assert await written.get("a") == {"x": 1}
     await make_later(written)
-    place = written.place
+    place = written.handle
     raw = await place.opening.run(("HGET", place.keys.entries, "a"))
     if marked:
         await place.opening.run(("HSET", place.keys.entries, "a", LATER.encode() + raw))
@@ -174,7 +174,7 @@ async def test_an_entry_of_a_later_format_is_never_taken_for_ours(written: ccs.a
 async def test_a_live_watch_ends_with_the_first_commit_that_it_does_not_know(written: ccs.aio.Context) -> None:
     async with written.watch("**") as changes:
         await make_later(written)
-        place = written.place
+        place = written.handle
         await place.opening.run(("PUBLISH", place.keys.channel, LATER + "anything"))
         for _ in range(2):  # however often it is asked
             with pytest.raises(ccs.UnknownFormat) as error:
@@ -191,7 +191,7 @@ async def test_a_watch_of_the_store_tells_it_once_and_goes_on_with_all_others(
         with pytest.raises(ccs.UnknownFormat) as error:
             await changes.receive(timeout=scaled(10))
         refused(error.value)
-        place = written.place
+        place = written.handle
         for message in (LATER + "anything", "1 2 3 - 1 0 2 0 - - 0 s 1 0 0\nmea"):
             await place.opening.run(("PUBLISH", place.keys.channel, message))
         await store.task("other").set("b", 1)
@@ -200,7 +200,7 @@ async def test_a_watch_of_the_store_tells_it_once_and_goes_on_with_all_others(
 
 
 async def test_a_mark_that_says_nothing_is_refused_without_a_version(written: ccs.aio.Context) -> None:
-    place = written.place
+    place = written.handle
     state = await place.opening.run(("HGET", place.keys.meta, "state"))
     await place.opening.run(("HSET", place.keys.meta, "state", state[:16] + b"?" + state[17:]))
     with pytest.raises(ccs.UnknownFormat, match="a later version of collaborative-context-store") as error:
@@ -311,7 +311,9 @@ def test_a_version_with_a_later_format_keeps_its_contexts_to_itself(
 ) -> None:
     """Given a version that has raised the number in the layout, then it works, and this one refuses what it writes."""
     other.change(
-        "_core/commits/layout.py", f'FORMAT, NEEDS = {FORMAT}, "{NEEDS}"', f'FORMAT, NEEDS = {FORMAT + 1}, "9.9"'
+        "_core/commits/storage_layout.py",
+        f'FORMAT, NEEDS = {FORMAT}, "{NEEDS}"',
+        f'FORMAT, NEEDS = {FORMAT + 1}, "9.9"',
     )
     other.start()
     assert other("task.set('a', 1, ttl=600).version") == 1

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import ccs
-import ccs._async.handle
+import ccs._async.context_handle
 import ccs._async.optimistic
-import ccs._sync.handle
+import ccs._sync.context_handle
 import ccs._sync.optimistic
 from ccs.errors import Conflict
 from tests.memory.minds import embed, newer
@@ -63,7 +63,7 @@ async def test_a_call_that_loses_races_for_a_memory_pauses_after_each_and_then_s
     """Given another writer that is faster three times, when a memory is changed, then a pause follows each lost race."""
     root, call = CALLS[name]
     lost: list[str] = []
-    for place in (ccs._async.handle.Place, ccs._sync.handle.Place):
+    for place in (ccs._async.context_handle.Handle, ccs._sync.context_handle.Handle):
 
         def commit(
             self: Any, operations: Any, guards: Any, *rest: Any, _real: Any = place.commit, **options: Any

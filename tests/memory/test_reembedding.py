@@ -186,9 +186,9 @@ async def close(task: Any) -> None:
     """Writes what a process leaves behind that dies while it changes the dimension."""
     operation = set_op("@embeddings", encode({"dimension": DIMENSION, "closed": True}))
     if hasattr(task, "blocking"):
-        await to_thread.run_sync(lambda: task.blocking.place.commit([operation]))
+        await to_thread.run_sync(lambda: task.blocking.handle.commit([operation]))
     else:
-        await task.place.commit([operation])
+        await task.handle.commit([operation])
 
 
 async def unchanged_but_open(task: Any, attempt: Any) -> None:

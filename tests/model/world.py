@@ -14,7 +14,7 @@ from typing import Any
 from ccs._async.changes.watch import Watch
 from ccs._compat import AsyncSignal
 from ccs._core.changes.feed import Feed
-from ccs._core.changes.mailbox import Mailbox
+from ccs._core.changes.watch_mailbox import Mailbox
 from ccs._core.codec import encode
 from ccs._core.commits.journal import JournalPage, Record, parse_page, parse_record
 from ccs._core.retry import Patience

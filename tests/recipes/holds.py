@@ -50,7 +50,7 @@ HOSTILE = [
 async def lapse(task: Any, claim: Any) -> None:
     """Lets the hold expire on the server, as if its process had been stopped for longer than the ttl."""
     lease = plain(claim)._lease
-    task.place.let_go(lease)
+    task.handle.let_go(lease)
     await expire(task, lease.path)
 
 
@@ -58,7 +58,7 @@ async def expire(task: Any, path: str) -> None:
     """Makes an entry end now, by its deadline."""
     revision = (await task.entry(path)).revision
     await commit(task, [renew_op(path, 1)])
-    task.place.expect(1)
+    task.handle.expect(1)
     await aeventually(lambda: is_gone(task, path, revision), what=f"the end of {path}")
 
 

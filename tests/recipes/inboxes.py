@@ -19,7 +19,7 @@ async def lapse(task: Any, message: Any) -> None:
     """Lets the lease on a message expire, or the delay of its release."""
     path = inbox_paths(message.to).at("leases", message.id)
     await commit(task, [renew_op(path, 1)])
-    task.place.expect(1)
+    task.handle.expect(1)
     await aeventually(lambda: _missing(task, path), what="the lease to lapse")
 
 

@@ -11,9 +11,9 @@ from tests.support.waiting import eventually, scaled
 
 def expire(task: ccs.Context, path: str) -> None:
     """Lets an entry expire, with a commit: one that names a due entry expires it first."""
-    task.place.commit([renew_op(path, 1)])
+    task.handle.commit([renew_op(path, 1)])
     eventually(lambda: not task.exists(path))
-    task.place.commit([delete_op(path)])
+    task.handle.commit([delete_op(path)])
 
 
 def stay(url: str, namespace: str, agent: str, ttl: float) -> int:

@@ -42,7 +42,7 @@ async def time_is_up(task: Any, name: str = "n") -> None:
     path = f"@agreements/{name}/deadline"
     await aeventually(lambda: task.exists(path))
     await commit(task, [renew_op(path, 1)])
-    task.place.expect(1)
+    task.handle.expect(1)
 
 
 async def write(task: Any, values: dict[str, Any]) -> None:
@@ -146,7 +146,7 @@ async def test_a_member_that_comes_and_goes_in_a_moment_aborts_as_well(astore: c
     waiting = asyncio.ensure_future(decided(task, True, None, None))
     await voted(task, "a")
     operations = set_op(path, encode(written("worker", 60_000, None))), delete_op(path)
-    place = party_of(task, "b").place
+    place = party_of(task, "b").handle
     await asyncio.gather(*(place.commit([each]) for each in operations))
     assert (await bounded(waiting))[0].reason == "'b' left without a vote"
 

@@ -44,7 +44,7 @@ class Agent:
         step = next_action(ballot_of("n", parties, self.task.agent, vote, 600), self.view, self.seen)
         if isinstance(step, GuardedCommit):
             try:
-                self.task.place.commit(step.operations, step.guards)
+                self.task.handle.commit(step.operations, step.guards)
             except ccs.Conflict:
                 self.look()
         return step
@@ -106,7 +106,7 @@ class Machine(RuleBasedStateMachine):
         self.commit(self.agents[party].task, operation)
 
     def commit(self, task: ccs.Context, operation: Any) -> None:
-        task.place.commit([operation])
+        task.handle.commit([operation])
 
     @invariant()
     def all_who_were_told_were_told_the_same(self) -> None:

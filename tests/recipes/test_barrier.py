@@ -103,7 +103,7 @@ async def test_a_party_that_died_does_not_count(task: Any) -> None:
     step = next_action(dead, {})
     assert step
     await commit(task, step.operations, step.guards)
-    task.place.expect(300)
+    task.handle.expect(300)
     survivor = wait(task)
     await aeventually(lambda: gone(task, dead.path))
     await came(task, 1)
@@ -117,7 +117,7 @@ async def test_a_party_that_was_stopped_past_its_ttl_arrives_again(task: Any) ->
     first = wait(task)
     (path,) = await came(task, 1)
     await commit(task, [renew_op(path, 1)])
-    task.place.expect(1)
+    task.handle.expect(1)
     await aeventually(lambda: happened(task, path, ["set", "expire", "set"]))
     await bounded(asyncio.gather(first, wait(task), wait(task)))
 
@@ -202,7 +202,7 @@ def scripts_run(client: redis.Redis) -> int:
 
 
 def deadlines(client: redis.Redis, task: Any) -> list[float]:
-    found: Any = client.zrange(task.place.keys.deadlines, 0, -1, withscores=True)
+    found: Any = client.zrange(task.handle.keys.deadlines, 0, -1, withscores=True)
     return [score for _, score in found]
 
 

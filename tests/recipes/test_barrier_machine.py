@@ -50,7 +50,7 @@ class Arriving:
     def commit(self, step: object) -> bool:
         operations, guards, _ = step  # type: ignore[misc]
         try:
-            self.task.place.commit(operations, guards)
+            self.task.handle.commit(operations, guards)
         except ccs.Conflict:
             self.look()
             return False

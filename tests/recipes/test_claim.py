@@ -213,7 +213,7 @@ async def test_the_holder_stops_believing_before_the_server_does(task: Any, othe
     lease = plain(claim)._lease
     assert lease.until <= time.monotonic() + 0.5
     assert lease.until >= asked + 0.5
-    task.place.let_go(lease)
+    task.handle.let_go(lease)
     async with other.claim("a", wait=10):
         assert (claim.held, claim.lost) == (False, True)
     async with claim:  # it can be had again

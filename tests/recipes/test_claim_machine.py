@@ -129,7 +129,7 @@ class Machine(RuleBasedStateMachine):
     def give_up(self, ticket: Ticket) -> None:
         if ticket in self.lines[ticket.resource].queue:
             self.lines[ticket.resource].queue.remove(ticket)
-            ticket.task.place.let_go(ticket.lease)
+            ticket.task.handle.let_go(ticket.lease)
             ticket.task.claim(ticket.resource)._withdraw(ticket.attempt)
 
     @rule(ticket=tickets)
@@ -147,8 +147,8 @@ class Machine(RuleBasedStateMachine):
             assert claim.held
 
     def lapse(self, lease: Lease) -> None:
-        self.tasks[0].place.let_go(lease)
-        self.tasks[0].place.commit([renew_op(lease.path, 1)])
+        self.tasks[0].handle.let_go(lease)
+        self.tasks[0].handle.commit([renew_op(lease.path, 1)])
         eventually(lambda: self.tasks[0].entry(lease.path) is None)
 
     def is_holder(self, claim: Claim) -> bool:
@@ -186,7 +186,7 @@ class Machine(RuleBasedStateMachine):
             assert line.accepted == sorted(line.accepted)
             assert line.tokens == sorted(set(line.tokens))
         for lease in [ticket.lease for line in self.lines.values() for ticket in line.queue]:
-            task.place.let_go(lease)
+            task.handle.let_go(lease)
 
 
 def test_claims_keep_their_promises_whatever_their_holders_do(valkey: str, namespace: str) -> None:

@@ -142,8 +142,8 @@ def machine_for(url: str) -> type[RuleBasedStateMachine]:
             """Its holder is dead, or stopped for long: a late ack may still come."""
             sent = data.draw(st.sampled_from([sent for sent in self.model.unread if sent.leased]))
             (name,) = [each.id for each in self.task.inbox(ROLE).unread() if each.content == sent.content]
-            self.task.place.commit([renew_op(PATHS.at("leases", name), 0)])
-            self.task.place.commit([sweep_op()])
+            self.task.handle.commit([renew_op(PATHS.at("leases", name), 0)])
+            self.task.handle.commit([sweep_op()])
             sent.leased = False
 
         @rule(agent=st.sampled_from(AGENTS))

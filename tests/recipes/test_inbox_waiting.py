@@ -11,8 +11,8 @@ import pytest
 
 import ccs
 import ccs.aio
-from ccs._async.handle import Place
-from ccs._sync.handle import Place as BlockingPlace
+from ccs._async.context_handle import Handle
+from ccs._sync.context_handle import Handle as BlockingHandle
 from tests.context.probes import Open
 from tests.recipes.inboxes import PATIENCE, close, left_behind, take
 from tests.support.colours import connect_in
@@ -131,7 +131,7 @@ async def test_inboxes_that_were_never_closed_are_left_when_the_next_one_is_open
     for index in range(8):
         await task.send("r", index)
         assert (await task.inbox("r").receive(timeout=PATIENCE)).content == index
-    listener = task.place.engine.opening.listener
+    listener = task.handle.engine.opening.listener
     (feed,) = getattr(listener, "_listener", listener)._feeds.values()
     gc.collect()
     async with task.inbox("r"):
@@ -140,7 +140,7 @@ async def test_inboxes_that_were_never_closed_are_left_when_the_next_one_is_open
 
 async def receive_and_cancel(receive: Any, lost: str) -> None:
     """A receiver that is cancelled just before, or just after, the commit that takes a message."""
-    real, reached = Place.commit, asyncio.Event()
+    real, reached = Handle.commit, asyncio.Event()
 
     async def hanging(*args: Any, **options: Any) -> Any:
         if reached.is_set():  # a later commit
@@ -151,7 +151,7 @@ async def receive_and_cancel(receive: Any, lost: str) -> None:
         await asyncio.Event().wait()
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Place, "commit", hanging)
+        patched.setattr(Handle, "commit", hanging)
         receiver = asyncio.ensure_future(receive())
         await bounded(reached.wait())
         receiver.cancel()
@@ -196,7 +196,7 @@ def test_a_message_that_an_interrupted_loop_took_is_given_back_at_once(store: cc
     task = store.task("t")
     task.send("r", 1)
     inbox = task.inbox("r", lease=300)
-    real = BlockingPlace.commit
+    real = BlockingHandle.commit
 
     def interrupted(*args: Any, **options: Any) -> None:
         patched.undo()
@@ -204,7 +204,7 @@ def test_a_message_that_an_interrupted_loop_took_is_given_back_at_once(store: cc
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(BlockingPlace, "commit", interrupted)
+        patched.setattr(BlockingHandle, "commit", interrupted)
         with pytest.raises(KeyboardInterrupt):
             for _ in inbox:
                 pass
@@ -216,7 +216,7 @@ async def test_a_message_that_a_loop_took_is_given_back_if_anyio_cancels_it_agai
     task = aconnect().task("t")
     await task.send("r", 1)
     inbox = task.inbox("r", lease=300)
-    real = Place.commit
+    real = Handle.commit
 
     async def cancelled(*args: Any, **options: Any) -> Any:
         patched.undo()
@@ -225,7 +225,7 @@ async def test_a_message_that_a_loop_took_is_given_back_if_anyio_cancels_it_agai
         await asyncio.sleep(0)
 
     with pytest.MonkeyPatch.context() as patched, anyio.CancelScope() as scope:
-        patched.setattr(Place, "commit", cancelled)
+        patched.setattr(Handle, "commit", cancelled)
         async for _ in inbox:
             pass
     assert (await aconnect("other").task("t").inbox("r").receive(timeout=PATIENCE)).content == 1

@@ -424,7 +424,7 @@ async def test_a_caller_that_waits_in_a_context_that_is_dropped_gets_an_error(op
 
 async def waits(task: Any) -> None:
     """Waits until a caller in this store has seen that another one runs the key."""
-    stats = task.place.engine.stats
+    stats = task.handle.engine.stats
     await aeventually(lambda: stats.frozen().deliveries == 2, what="the record and the lease to be seen")
 
 
@@ -462,10 +462,10 @@ async def test_keys_inputs_and_functions_that_cannot_be_used_are_refused(task: A
 
 async def test_a_stored_result_costs_one_read(task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     await task.once("k", Work("fine"))
-    connection, asked = task.place.opening.commands, []
+    connection, asked = task.handle.opening.commands, []
     run = connection.run  # which the scripts go through too
     monkeypatch.setattr(connection, "run", lambda *args, **named: asked.append(args) or run(*args, **named))
-    commits = task.place.engine.stats.frozen().commits
+    commits = task.handle.engine.stats.frozen().commits
     assert await task.once("k", Work("never")) == "fine"
     assert len(asked) == 1
-    assert task.place.engine.stats.frozen().commits == commits
+    assert task.handle.engine.stats.frozen().commits == commits

@@ -91,7 +91,7 @@ async def test_a_cancelled_run_has_failed_and_the_next_caller_runs_at_once(atask
     await cancel(atask.once("k", forever, lease=3600), begun)
     assert await bounded(second[0]) == "fine"
     assert (await state(atask, "k") or {})["attempts"] == 2
-    assert not atask.place.engine.opening.listener._leases
+    assert not atask.handle.engine.opening.listener._leases
     assert "once" not in repr(tasks())
 
 
@@ -109,7 +109,7 @@ async def test_a_plain_function_whose_caller_is_cancelled_goes_on_and_its_result
     await cancel(atask.once("k", work, lease=3600), begun)
     assert work.gate.is_set(), "the caller was cancelled after the end of the function"
     assert await atask.once("k", Work("never")) == "fine"
-    assert not atask.place.engine.opening.listener._leases
+    assert not atask.handle.engine.opening.listener._leases
 
 
 async def test_a_plain_function_that_fails_after_its_caller_was_cancelled_has_failed(atask: Any) -> None:
@@ -132,7 +132,7 @@ async def test_a_caller_that_is_cancelled_while_waiting_leaves_nothing_behind(at
     work.gate.clear()
     running = asyncio.ensure_future(atask.once("k", work))
     await work.begun()
-    listener = atask.place.engine.opening.listener
+    listener = atask.handle.engine.opening.listener
     await cancel(atask.once("k", Work("never")), lambda: aeventually(lambda: listener._feeds))
     assert not listener._feeds
     work.gate.set()
@@ -154,7 +154,7 @@ async def test_whenever_a_caller_is_cancelled_no_lease_stays(atask: Any) -> None
         caller.cancel()
         await asyncio.wait([caller])
         fates.add("cancelled" if caller.cancelled() else caller.result())
-        assert not atask.place.engine.opening.listener._leases
+        assert not atask.handle.engine.opening.listener._leases
         assert await bounded(atask.once(f"k{steps}", work)) == "fine"
     assert "cancelled" in fates
 

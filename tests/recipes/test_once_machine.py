@@ -161,7 +161,7 @@ class Machine(RuleBasedStateMachine):
         """Its process is stopped, or has died: nothing is renewed until the lease has expired."""
         if caller.attempt and self.model.lease == caller.number:
             for lease in caller.attempt._leases:
-                self.tasks[0].place.let_go(lease)
+                self.tasks[0].handle.let_go(lease)
             self.expire(RUN)
             self.model = replace(self.model, lease=0)
 
@@ -173,7 +173,7 @@ class Machine(RuleBasedStateMachine):
         self.model = Model()
 
     def expire(self, path: str) -> None:
-        self.tasks[0].place.commit([renew_op(path, 1)])
+        self.tasks[0].handle.commit([renew_op(path, 1)])
         eventually(lambda: not self.tasks[0].exists(path))
 
     def teardown(self) -> None:

@@ -18,8 +18,8 @@ from ccs._core.commits.entry import parse_entry
 from ccs._core.commits.journal import Record, RecordOperation
 from ccs._core.commits.operations import revision_guard
 from ccs._core.names.pattern import compile_patterns
+from ccs._sync.context_handle import Fence
 from ccs._sync.entries import Entries
-from ccs._sync.handle import Fence
 from tests.context.probes import WRITES, Open, gone, unchanged
 from tests.support.journal import check_consistent, records
 from tests.support.proxy import Proxy, once
@@ -170,7 +170,7 @@ def test_the_holder_of_a_claim_that_is_lost_learns_that_first(store: ccs.Store) 
     task = store.task("t")
     task.set("a", {"x": 1})
     fence = Fence("r", revision_guard("@claims/r", 5))
-    fenced = Entries(replace(task.place, fences=(fence,)))
+    fenced = Entries(replace(task.handle, fences=(fence,)))
     for policy in "last-write-wins", "reject", "merge", "write-once":
         task.set_policy("**", policy)
         with pytest.raises(ccs.ClaimLost):

@@ -25,7 +25,7 @@ async def lapse(task: Any, presence: Any) -> None:
     """Lets its deadline pass, by the server's clock, before it is renewed."""
     path = f"@members/{presence.id}"
     await commit(task, [renew_op(path, 1)])
-    task.place.expect(1)
+    task.handle.expect(1)
 
 
 async def die(presence: Any) -> None:
@@ -188,8 +188,8 @@ async def entered(task: Any, options: dict[str, Any]) -> None:
 
 async def test_while_an_agent_is_present_its_leases_are_held_no_longer_at_a_time(task: Any) -> None:
     """So what it holds is free within the ttl of its presence, if it dies."""
-    place, elsewhere = task.place, task.store.task("u").place
-    other = task.store.task("t", agent="other").place
+    place, elsewhere = task.handle, task.store.task("u").handle
+    other = task.store.task("t", agent="other").handle
     assert place.term(30.0) == 30.0
     async with task.join(ttl=5):
         assert (place.term(30.0), place.term(2.0)) == (5.0, 2.0)

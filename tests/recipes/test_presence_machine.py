@@ -89,7 +89,7 @@ class Machine(RuleBasedStateMachine):
         for presence in self.living + self.dead:
             presence.leave()
         assert self.tasks[0].members() == []
-        assert {task.place.term(1000.0) for task in self.tasks} == {1000.0}, "a presence that is over still counts"
+        assert {task.handle.term(1000.0) for task in self.tasks} == {1000.0}, "a presence that is over still counts"
 
 
 def test_whatever_happens_the_members_are_the_living(valkey: str, namespace: str) -> None:

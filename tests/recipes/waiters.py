@@ -95,6 +95,6 @@ async def seated(task: Any, other: Any, seat: Seat, count: int = 1) -> None:
 
 def listening(task: Any) -> int:
     """Returns how many waiters of this store are subscribed to the context, once the first has seen the present state."""
-    listener = task.place.engine.opening.listener
+    listener = task.handle.engine.opening.listener
     feed = getattr(listener, "_listener", listener)._feeds.get(task.address)
     return len(feed.mailboxes) if feed and feed.last is not None else 0

@@ -44,8 +44,8 @@ class Work:
 async def commit(task: Any, *commits: Any) -> Any:
     """Commits for the test, in either colour."""
     if isinstance(task, Awaited):
-        return await to_thread.run_sync(lambda: task.place.commit(*commits))
-    return await task.place.commit(*commits)
+        return await to_thread.run_sync(lambda: task.handle.commit(*commits))
+    return await task.handle.commit(*commits)
 
 
 async def stall(task: Any, key: str) -> None:
@@ -53,16 +53,16 @@ async def stall(task: Any, key: str) -> None:
     # The blocking listener is told of them a moment after they were taken.
     await aeventually(lambda: len(leases_of(task, key)) == 2, what="the runner to hold its leases")
     for lease in leases_of(task, key):
-        task.place.let_go(lease)
+        task.handle.let_go(lease)
     await aeventually(lambda: not leases_of(task, key), what="the renewals to end")
     await commit(task, [renew_op(f"@runs/{key}", 1)])
-    task.place.expect(1)
+    task.handle.expect(1)
     await aeventually(lambda: lapsed(task, key), what="the lease to lapse")
 
 
 def leases_of(task: Any, key: str) -> list[Any]:
     """Returns the leases of a run that are renewed: of the run, and of its record."""
-    listener = task.place.engine.opening.listener
+    listener = task.handle.engine.opening.listener
     leases = getattr(listener, "_listener", listener)._leases.of(task.address)
     return [lease for lease in leases if lease.path in (f"@runs/{key}", f"@once/{key}")]
 

@@ -29,7 +29,7 @@ class Unswept:
     """A context in which what is due stays stored until a commit names it: nobody sweeps."""
 
     def __init__(self, ctx: ccs.Context, client: redis.Redis) -> None:
-        self.ctx, self._client, self._entries = ctx, client, ctx.place.keys.entries
+        self.ctx, self._client, self._entries = ctx, client, ctx.handle.keys.entries
 
     def holds(self, path: str) -> bool:
         """Whether the entry is still stored."""

@@ -91,7 +91,7 @@ def test_a_message_that_is_no_commit_is_a_reason_to_look_at_the_journal(
     """Given a commit whose message was lost, when a stranger says something, then the commit is found."""
     monkeypatch.setattr("ccs._async.background.listener.SILENCE", 600.0)
     with ccs.connect(valkey, namespace=namespace) as store, store.task("t").watch() as changes:
-        listener = store.task("t").place.engine.opening.listener._listener
+        listener = store.task("t").handle.engine.opening.listener._listener
         deliver, lost = listener._on_message, list[bytes]()
         monkeypatch.setattr(listener._line, "_on_message", lambda kind, channel, raw: lost.append(raw))
         store.task("t").set("p", 1)
@@ -199,7 +199,7 @@ def test_appointments_are_kept_whatever_one_of_them_meets(
     """Given a look that fails in a way that nobody foresaw, then leases are renewed and deadlines kept all the same."""
     store = connect()
     task = store.task("t")
-    listener = store.task("t").place.engine.opening.listener._listener
+    listener = store.task("t").handle.engine.opening.listener._listener
 
     def fail(address: str) -> None:
         raise ValueError("nobody foresaw this")

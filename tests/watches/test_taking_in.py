@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import ccs
-from ccs._core.changes.mailbox import Mailbox
+from ccs._core.changes.watch_mailbox import Mailbox
 from ccs._sync.changes.store_watch import StoreWatch
 from ccs._sync.changes.watch import Watch
 from tests.support.waiting import scaled

@@ -13,22 +13,22 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
-from ccs._async.background.appointments import Appointments, Errand
+from ccs._async.background.scheduled_calls import Schedule, ScheduledCall
 from ccs._async.transport.commands import Commands
 from ccs._async.transport.connect import Dialer
 from ccs._async.transport.connection import Plain
 from ccs._async.transport.pool import Pool
-from ccs._async.transport.pubsub import PubSub
+from ccs._async.transport.pubsub_connection import PubSub
 from ccs._compat import AsyncSignal, Lock, call
 from ccs._core.changes.feed import Feed
-from ccs._core.changes.mailbox import Mailbox
-from ccs._core.commits.calls import commit_call, journal_call
+from ccs._core.changes.watch_mailbox import Mailbox
 from ccs._core.commits.commit import Applied, Batch, Commit
 from ccs._core.commits.journal import MALFORMED, JournalPage, Record, parse_record
 from ccs._core.commits.operations import renew_op, revision_guard, sweep_op
+from ccs._core.commits.script_calls import commit_call, journal_call
 from ccs._core.names.keys import address_of_key, channel_glob, keys_of
 from ccs._core.names.target import Target
-from ccs._core.recipes.holdings import Holding, Holdings, giving_back, grouped
+from ccs._core.recipes.held_entries import Holding, Holdings, giving_back, grouped
 from ccs._core.recipes.lease import Lease, Leases
 from ccs._core.times import millis
 from ccs._log import logger
@@ -95,7 +95,7 @@ class Listener:
             "resync": self._resync,
             "tidy": self._tidy,
         }
-        self._appointments = Appointments(self._commands, kinds, call_soon, self._on_unknown_format)
+        self._appointments = Schedule(self._commands, kinds, call_soon, self._on_unknown_format)
         self._plan = self._appointments.plan
 
     def __repr__(self) -> str:
@@ -277,7 +277,7 @@ class Listener:
             self.check_soon(address, (page.deadline - page.now) / 1000)
         self._plan("check", address, SILENCE)
 
-    def _sweep(self, address: str) -> Sequence[Errand]:
+    def _sweep(self, address: str) -> Sequence[ScheduledCall]:
         batch = Batch([Commit("", [sweep_op()])], "", 0)
         return [self._errand(address, batch, self._swept)]
 
@@ -288,7 +288,7 @@ class Listener:
         if isinstance(applied, Applied) and applied.result[0]:
             self.expect(address, applied.result[0] / 1000 - applied.at / 1_000_000)
 
-    def _renew(self, address: str) -> Sequence[Errand]:
+    def _renew(self, address: str) -> Sequence[ScheduledCall]:
         now = time.monotonic()
         leases = self._leases.of(address)
         if not leases:
@@ -302,7 +302,7 @@ class Listener:
         starts = range(0, len(renewed), _RENEWED_AT_ONCE)
         return [self._renewal(address, renewed[start : start + _RENEWED_AT_ONCE], now) for start in starts]
 
-    def _renewal(self, address: str, leases: Sequence[Lease], now: float) -> Errand:
+    def _renewal(self, address: str, leases: Sequence[Lease], now: float) -> ScheduledCall:
         terms = [lease.term(now) for lease in leases]
         batch = Batch([_renewing(lease, term) for lease, term in zip(leases, terms, strict=True)], "", 0)
 
@@ -321,13 +321,13 @@ class Listener:
         if leases:
             self._plan("renew", address, min(lease.due for lease in leases) - time.monotonic())
 
-    def _tidy(self, _: str) -> Sequence[Errand]:
+    def _tidy(self, _: str) -> Sequence[ScheduledCall]:
         """Gives back what forgotten objects hold."""
         if self.holdings.prune(time.monotonic()):
             self.tidy()
         return [self._giving_back(address, some) for address, some in grouped(self.holdings.forgotten())]
 
-    def _giving_back(self, address: str, some: list[Holding]) -> Errand:
+    def _giving_back(self, address: str, some: list[Holding]) -> ScheduledCall:
         # First: what is given back must not be renewed.
         given = {(holding.path, holding.revision) for holding in some}
         for lease in self._leases.of(address):
@@ -342,26 +342,28 @@ class Listener:
 
         return self._errand(address, giving_back(some), given_back)
 
-    def _check(self, address: str) -> Sequence[Errand]:
+    def _check(self, address: str) -> Sequence[ScheduledCall]:
         feed = self._feeds.get(address)
         if feed is None:
             return ()
         call = journal_call(keys_of(self._namespace, address), feed.last or 0, 0)
-        return [Errand(call, partial(self._checked, feed))]
+        return [ScheduledCall(call, partial(self._checked, feed))]
 
     def _checked(self, feed: Feed, page: JournalPage) -> None:
         self._plan_from(feed.address, page)
         self._count_gap(feed.check(page))
 
-    def _resync(self, _: str) -> Sequence[Errand]:
+    def _resync(self, _: str) -> Sequence[ScheduledCall]:
         self._each_observer(lambda watch: watch.resync(routine=True))
         if self._observers:
             self._plan("resync", "", RESYNC)
         return ()
 
-    def _errand(self, address: str, batch: Batch, take: Callable[[str, Sequence[Applied | CCSError]], None]) -> Errand:
+    def _errand(
+        self, address: str, batch: Batch, take: Callable[[str, Sequence[Applied | CCSError]], None]
+    ) -> ScheduledCall:
         call = commit_call(batch, keys_of(self._namespace, address), address, self._commands.forbidden)
-        return Errand(call, partial(take, address), len(batch.commits))
+        return ScheduledCall(call, partial(take, address), len(batch.commits))
 
 
 def _warn_forgotten(holding: Holding) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ccs._async.changes.journal_backwards import newest_first
-from ccs._async.handle import Place
+from ccs._async.context_handle import Handle
 from ccs._core.changes.record_changes import changes_of
 from ccs._core.changes.resuming import check_resume, check_since, follow
-from ccs._core.checks import integer
 from ccs._core.commits.journal import MALFORMED, Cursor, JournalPage, Record
 from ccs._core.names.pattern import Matcher
+from ccs._core.number_checks import integer
 from ccs.errors import HistoryCompacted, HistoryDamaged
 from ccs.types import Change
 
@@ -22,11 +22,13 @@ _PAGE = 500
 class History:
     """One query of the history of a context."""
 
-    def __init__(self, place: Place, matcher: Matcher, since: int | None, until: int | None, limit: int | None) -> None:
+    def __init__(
+        self, handle: Handle, matcher: Matcher, since: int | None, until: int | None, limit: int | None
+    ) -> None:
         for name, value in (("since", since), ("until", until), ("limit", limit)):
             if value is not None:
                 integer(name, value, "a number that is not negative, or None")
-        self._place = place
+        self._handle = handle
         self._matcher = matcher
         self._since = since
         self._until = until
@@ -46,24 +48,24 @@ class History:
 
     async def backwards(self) -> list[Change]:
         """Returns the changes, the newest first."""
-        async for record in newest_first(self._place, self._since, self._until):
+        async for record in newest_first(self._handle, self._since, self._until):
             self._add(record, backwards=True)
             if self._full:
                 break
         if self._since is not None:
             # The journal still holds `since` after the last read, so nothing was trimmed before it was read.
             page = await self._look(self._since, 0)
-            check_since(self._since, page, self._place.address)
-            check_resume(Cursor(self._since), page, self._place.address)
+            check_since(self._since, page, self._handle.address)
+            check_resume(Cursor(self._since), page, self._handle.address)
         return self._changes[: self._limit]
 
     async def _forwards(self) -> list[Change]:
         page = await self._look(self._since or 0, 0)
-        check_since(self._since or 0, page, self._place.address)
+        check_since(self._since or 0, page, self._handle.address)
         cursor = Cursor(page.oldest if self._since is None else self._since)
         while not self._full:
             page = await self._look(cursor.revision, _PAGE)
-            for record in follow(cursor, page, self._place.address):
+            for record in follow(cursor, page, self._handle.address):
                 if self._until is not None and record.revision > self._until:
                     return self._changes[: self._limit]
                 self._add(record)
@@ -78,11 +80,11 @@ class History:
 
     def _add(self, record: Record, backwards: bool = False) -> None:
         try:
-            changes: list[Any] = changes_of(record, self._place.address, self._matcher)
+            changes: list[Any] = changes_of(record, self._handle.address, self._matcher)
         except MALFORMED as error:
-            raise HistoryDamaged(self._place.address, record.revision) from error
+            raise HistoryDamaged(self._handle.address, record.revision) from error
         self._changes.extend(reversed(changes) if backwards else changes)
 
     async def _look(self, cursor: int, count: int) -> JournalPage:
-        await self._place.opening.ready()
-        return await self._place.engine.look(self._place.address, cursor, count)
+        await self._handle.opening.ready()
+        return await self._handle.engine.look(self._handle.address, cursor, count)

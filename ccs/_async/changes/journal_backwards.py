@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from ccs._async.handle import Place
+from ccs._async.context_handle import Handle
 from ccs._core.commits.journal import MALFORMED, Record, parse_record
 from ccs.errors import HistoryDamaged
 
@@ -13,18 +13,18 @@ __all__ = ["newest_first"]
 _PAGE = 100
 
 
-async def newest_first(place: Place, since: int | None, until: int | None) -> AsyncIterator[Record]:
+async def newest_first(handle: Handle, since: int | None, until: int | None) -> AsyncIterator[Record]:
     """Yields the records after `since`, up to and including `until`, that the journal still holds, the newest first.
 
     Raises `HistoryDamaged` for an item that is not a record.
     """
     after = "-" if since is None else f"({since}-0"
-    before = "+" if until is None else await _end_of(place, until)
+    before = "+" if until is None else await _end_of(handle, until)
     while True:
-        items = await place.read(("XREVRANGE", place.keys.journal, before, after, "COUNT", str(_PAGE)))
+        items = await handle.read(("XREVRANGE", handle.keys.journal, before, after, "COUNT", str(_PAGE)))
         for item, fields in items:
             for raw in reversed(fields[1::2]):
-                record = _parsed(raw, item, place.address)
+                record = _parsed(raw, item, handle.address)
                 if (since or 0) < record.revision and (until is None or record.revision <= until):
                     yield record
             before = f"({item.decode()}"
@@ -32,9 +32,9 @@ async def newest_first(place: Place, since: int | None, until: int | None) -> As
             return
 
 
-async def _end_of(place: Place, until: int) -> str:
+async def _end_of(handle: Handle, until: int) -> str:
     """Returns the id of the first item that ends with the revision `until` or a later one, or else the end."""
-    items = await place.read(("XRANGE", place.keys.journal, f"{until}-0", "+", "COUNT", "1"))
+    items = await handle.read(("XRANGE", handle.keys.journal, f"{until}-0", "+", "COUNT", "1"))
     return items[0][0].decode() if items else "+"
 
 

@@ -15,19 +15,19 @@ from contextlib import suppress
 from typing import Any, Self
 
 from ccs._async.engine import Engine
-from ccs._core.changes.mailbox import Mailbox
 from ccs._core.changes.record_changes import changes_of, initial_change
 from ccs._core.changes.resuming import check_resume, check_since, follow
-from ccs._core.checks import integer
+from ccs._core.changes.watch_mailbox import Mailbox
 from ccs._core.codec import decode
-from ccs._core.commits.calls import entries_call
 from ccs._core.commits.entry import to_entry
 from ccs._core.commits.journal import MALFORMED, Cursor, JournalPage, Record
+from ccs._core.commits.script_calls import entries_call
 from ccs._core.names.pattern import compile_patterns
+from ccs._core.number_checks import integer
 from ccs._core.retry import Patience
 from ccs._core.times import Duration, seconds
-from ccs._local import Local
 from ccs._log import logger
+from ccs._not_copyable import Local
 from ccs.errors import (
     CCSError,
     ContextFinished,

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ccs._async.handle import Place
-from ccs._async.memory.stored import batch
+from ccs._async.context_handle import Handle
+from ccs._async.memory.pages import batch
 from ccs._async.optimistic import Race
 from ccs._core.codec import decode, encode
 from ccs._core.commits.commit import Applied
@@ -48,20 +48,20 @@ class _Agreed:
 class Embeddings:
     """Makes vectors for a context, and commits memories that have one."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
-        self._agreed = place.engine.shared(("dimension", place.address), _Agreed)
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+        self._agreed = handle.engine.shared(("dimension", handle.address), _Agreed)
 
     def __repr__(self) -> str:
-        return f"<Embeddings of {self._place.address}, {self._agreed.known}>"
+        return f"<Embeddings of {self._handle.address}, {self._agreed.known}>"
 
     async def vector(self, text: str, embedding: Any = None) -> bytes:
         """Returns the packed vector of a text: the given one, or else one of the embedder; raises `NoEmbedder`."""
         if embedding is not None:
             return pack(embedding)
-        if self._place.engine.embed is None:
+        if self._handle.engine.embed is None:
             raise NoEmbedder
-        return pack_all(await self._place.engine.embed([text]), 1)[0]
+        return pack_all(await self._handle.engine.embed([text]), 1)[0]
 
     async def prepare(
         self, value: dict[str, Any], text: str, embedding: Any, *, needed: bool = True
@@ -70,9 +70,9 @@ class Embeddings:
 
         If no vector is `needed` and none can be made, the vector is empty.
         """
-        limit = self._place.engine.max_value_bytes
+        limit = self._handle.engine.max_value_bytes
         encode(value, limit)  # a value that is refused is not worth embedding
-        if embedding is None and not needed and self._place.engine.embed is None:
+        if embedding is None and not needed and self._handle.engine.embed is None:
             return b"", encode(value, limit)
         vector = await self.vector(text, embedding)
         return vector, encode(with_vector(value, vector), limit)
@@ -84,7 +84,7 @@ class Embeddings:
     async def commit(self, vector: bytes, operations: Sequence[Operation], guards: Sequence[Guard]) -> Applied:
         """Commits a memory with its vector, or an empty one; raises `InvalidValue` if others have another dimension."""
         if not vector:
-            return await self._place.commit(operations, guards)
+            return await self._handle.commit(operations, guards)
         width = len(vector) // FLOAT_BYTES
         race = Race("dimension of embeddings")
         while True:
@@ -122,7 +122,7 @@ class Embeddings:
         if await self._has_others(width):
             if known.closed:
                 await self._agree(known, known.size)
-            theirs = f"the others in {self._place.address} have {known.size}"
+            theirs = f"the others in {self._handle.address} have {known.size}"
             raise InvalidValue(
                 f"the embedding has {width} numbers, {theirs}: forget all of them, or call semantic.reembed"
             )
@@ -135,7 +135,7 @@ class Embeddings:
         for root in EMBEDDED:
             last: str | None = ""
             while last is not None:
-                entries, last = await batch(self._place, root, last)
+                entries, last = await batch(self._handle, root, last)
                 vectors = (kept_in(path, raw)[1] for path, raw in entries.items())
                 if any(vector and len(vector) != width * FLOAT_BYTES for vector in vectors):
                     return True
@@ -146,22 +146,22 @@ class Embeddings:
     ) -> Applied:
         agreeing = [] if known.is_for(width) else [_stating(width)]
         conditions = [*guards, revision_guard(EMBEDDINGS, known.revision)]
-        applied = await self._place.commit([*operations, *agreeing], conditions)
+        applied = await self._handle.commit([*operations, *agreeing], conditions)
         if agreeing:
             self._agreed.known = _Dimension(width, applied.revision)
         return applied
 
     async def _agree(self, known: _Dimension, width: int, *, closed: bool = False) -> None:
         unchanged = revision_guard(EMBEDDINGS, known.revision)
-        applied = await self._place.commit([_stating(width, closed=closed)], [unchanged])
+        applied = await self._handle.commit([_stating(width, closed=closed)], [unchanged])
         self._agreed.known = _Dimension(width, applied.revision, closed)
 
     async def _look(self) -> _Dimension:
-        raw = await self._place.read(("HGET", self._place.keys.entries, EMBEDDINGS))
+        raw = await self._handle.read(("HGET", self._handle.keys.entries, EMBEDDINGS))
         try:
             known = _dimension_in(parse_entry(raw)) if raw else _Dimension(0, 0)
         except MALFORMED:
-            await self._place.check_format()
+            await self._handle.check_format()
             raise
         self._agreed.known = known
         return known

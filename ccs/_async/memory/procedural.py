@@ -9,12 +9,12 @@ from typing import Any
 
 from ccs._async.entries import Entries
 from ccs._async.memory.embeddings import Embeddings
+from ccs._async.memory.pages import forget, listed, stored_at
 from ccs._async.memory.search_index import Index
-from ccs._async.memory.stored import forget, listed, stored_at
 from ccs._async.optimistic import Race
-from ccs._core.checks import integer
 from ccs._core.codec import encode
 from ccs._core.commits.operations import revision_guard, set_op, version_guard
+from ccs._core.error_text import shown
 from ccs._core.memory.filters import Accept
 from ccs._core.memory.records import (
     PROCEDURES,
@@ -27,10 +27,10 @@ from ccs._core.memory.records import (
     text_of,
     text_of_procedure,
 )
-from ccs._core.memory.tables import Table
+from ccs._core.memory.search_tables import Table
 from ccs._core.names.system_paths import system_path
-from ccs._core.shown import shown
-from ccs._local import Local
+from ccs._core.number_checks import integer
+from ccs._not_copyable import Local
 from ccs.errors import Conflict, InvalidValue
 from ccs.types import Procedure
 
@@ -42,11 +42,11 @@ class Procedural(Local):
 
     def __init__(self, entries: Entries) -> None:
         self._entries = entries
-        self._place = entries.place
-        self._embeddings = Embeddings(self._place)
+        self._handle = entries.handle
+        self._embeddings = Embeddings(self._handle)
 
     def __repr__(self) -> str:
-        return f"<Procedural memory of {self._place.address}>"
+        return f"<Procedural memory of {self._handle.address}>"
 
     async def learn(
         self,
@@ -70,7 +70,7 @@ class Procedural(Local):
         path = system_path(PROCEDURES, chosen)
         done = steps_of(steps)
         value = {"name": text_of(name, "name"), "steps": done, "confidence": share("confidence", confidence)}
-        value |= {"successes": 0, "failures": 0, "agent": self._place.agent}
+        value |= {"successes": 0, "failures": 0, "agent": self._handle.agent}
         vector, raw = await self._embeddings.prepare(value, text_of_procedure(name, done), embedding)
         await self._embeddings.commit(vector, [set_op(path, raw)], [version_guard(path, 0)])
         return chosen
@@ -86,7 +86,7 @@ class Procedural(Local):
         count = integer("top_k", top_k, "how many, at least 1", 1)
         least = share("min_confidence", min_confidence)
         query = await self._embeddings.query(text_or_embedding)
-        index: Index = self._place.engine.shared((PROCEDURES, self._place.address), self._index)
+        index: Index = self._handle.engine.shared((PROCEDURES, self._handle.address), self._index)
 
         def nearest(table: Table, now: int) -> builtins.list[tuple[float, Kept]]:
             return table.nearest(query, count, now, _trusted(least))
@@ -113,7 +113,7 @@ class Procedural(Local):
             raw = encode(value)
             guards = [revision_guard(path, entry.revision)]
             try:
-                await self._place.commit([set_op(path, raw, keep_ttl=True)], guards)
+                await self._handle.commit([set_op(path, raw, keep_ttl=True)], guards)
                 return float(value["confidence"])
             except Conflict as conflict:
                 if conflict.path != path:
@@ -123,7 +123,7 @@ class Procedural(Local):
     async def get(self, id: str) -> Procedure | None:
         """Returns the procedure of an id; None if there is none."""
         path = system_path(PROCEDURES, id)
-        raw = await stored_at(self._place, path)
+        raw = await stored_at(self._handle, path)
         return None if raw is None else procedure_of(kept_in(path, raw)[0])
 
     async def forget(self, id: str) -> bool:
@@ -133,14 +133,14 @@ class Procedural(Local):
         >>> await task.procedural.forget(id), await task.procedural.forget(id), await task.procedural.list()
         (True, False, [])
         """
-        return await forget(self._place, system_path(PROCEDURES, id))
+        return await forget(self._handle, system_path(PROCEDURES, id))
 
     async def list(self, *, limit: int = 100, after: str | None = None) -> builtins.list[Procedure]:
         """Returns at most `limit` procedures in the order of their ids; for the next page, give the last id as `after`."""
-        return [procedure_of(kept) for kept in await listed(self._place, PROCEDURES, limit, after)]
+        return [procedure_of(kept) for kept in await listed(self._handle, PROCEDURES, limit, after)]
 
     def _index(self) -> Index:
-        return Index(self._place.engine, self._place.address, PROCEDURES, Table)
+        return Index(self._handle.engine, self._handle.address, PROCEDURES, Table)
 
 
 def _trusted(least: float) -> Accept | None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ccs._async.handle import Place
+from ccs._async.context_handle import Handle
 from ccs._async.memory.embeddings import Embeddings
-from ccs._async.memory.stored import batch
+from ccs._async.memory.pages import batch
 from ccs._async.optimistic import Race
 from ccs._compat import AsyncWork
 from ccs._core.codec import encode
@@ -31,15 +31,15 @@ _AT_A_TIME = 64
 class Reembedding:
     """One run through all memories of a context."""
 
-    def __init__(self, embeddings: Embeddings, place: Place, embed: AsyncWork) -> None:
+    def __init__(self, embeddings: Embeddings, handle: Handle, embed: AsyncWork) -> None:
         self._embeddings = embeddings
-        self._place = place
+        self._handle = handle
         self._embed = embed
         self._vectors: dict[str, bytes] = {}
         self._settled = False
 
     def __repr__(self) -> str:
-        return f"<Reembedding of {self._place.address}>"
+        return f"<Reembedding of {self._handle.address}>"
 
     async def run(self) -> int:
         """Gives a new vector to every memory that has one. Returns how many memories that were."""
@@ -49,7 +49,7 @@ class Reembedding:
             while last is not None:
                 count, last = await self._embed_batch(root, last)
                 done += count
-                logger.info("embedded %d memories again in %s, now at %r", done, self._place.address, last)
+                logger.info("embedded %d memories again in %s, now at %r", done, self._handle.address, last)
         return done
 
     async def _embed_batch(self, root: str, after: str) -> tuple[int, str | None]:
@@ -57,7 +57,7 @@ class Reembedding:
         race = Race("reembedding")
         self._vectors.clear()
         while True:
-            entries, last = await batch(self._place, root, after, _AT_A_TIME)
+            entries, last = await batch(self._handle, root, after, _AT_A_TIME)
             texts = _texts(entries)
             try:
                 await self._commit(entries, texts)
@@ -77,7 +77,7 @@ class Reembedding:
         if not self._settled:  # only once: of two concurrent runs with different dimensions one must fail
             await self._embeddings.settle(vector)
             self._settled = True
-        limit = self._place.engine.max_value_bytes
+        limit = self._handle.engine.max_value_bytes
         values = {path: encode(reembedded(entries[path], vectors[path]), limit) for path in texts}
         operations = [set_op(path, raw, keep_ttl=True) for path, raw in values.items()]
         guards = [revision_guard(path, entries[path].revision) for path in texts]

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from ccs._async.handle import Place
+from ccs._async.context_handle import Handle
 from ccs._async.memory.embeddings import Embeddings
-from ccs._async.memory.stored import batch, page
+from ccs._async.memory.pages import batch, page
 from ccs._async.optimistic import Race
 from ccs._compat import AsyncWork
 from ccs._core.codec import encode
@@ -68,7 +68,7 @@ class NewEpisode(NamedTuple):
         return cls(path, vector, operations, guards)
 
 
-async def keep(embeddings: Embeddings, place: Place, episode: NewEpisode, most: int | None) -> None:
+async def keep(embeddings: Embeddings, handle: Handle, episode: NewEpisode, most: int | None) -> None:
     """Commits an episode, and in the same commit removes the earliest ones beyond `most`."""
     if most is None:
         await embeddings.commit(episode.vector, episode.operations, episode.guards)
@@ -86,15 +86,15 @@ async def keep(embeddings: Embeddings, place: Place, episode: NewEpisode, most: 
             await race.lose(conflict)
         except Crowded:
             pass
-        operations, guards = await _make_room(place, episode, most)
+        operations, guards = await _make_room(handle, episode, most)
 
 
-async def prune(embeddings: Embeddings, place: Place, before: datetime, summarize: AsyncWork | None) -> int:
+async def prune(embeddings: Embeddings, handle: Handle, before: datetime, summarize: AsyncWork | None) -> int:
     """Removes the episodes before a moment, in one commit if they are summarized, else in several. Returns how many."""
     bound = _BELOW + stamp(before)
     pruned = 0
     race = Race("pruning")
-    while old := await _earlier(place, bound, complete=summarize is not None):
+    while old := await _earlier(handle, bound, complete=summarize is not None):
         summary = None if summarize is None else await _summary(embeddings, before, old, summarize)
         try:
             await _replace(embeddings, old, summary)
@@ -127,13 +127,13 @@ async def _summary(embeddings: Embeddings, before: datetime, old: Stored, summar
     return NewEpisode.of(episode_path(before, chosen), None, vector, raw, None)
 
 
-async def _make_room(place: Place, episode: NewEpisode, most: int) -> tuple[list[Operation], list[Guard]]:
+async def _make_room(handle: Handle, episode: NewEpisode, most: int) -> tuple[list[Operation], list[Guard]]:
     """Returns the operations and guards of a commit that adds an episode and removes the earliest ones beyond `most`.
 
     If the episode is itself too early, they do not add it; then there may be no operations at all.
     """
-    present = await _present(place)
-    first = await page(place, EPISODES, "", max(1, present + 1 - most))
+    present = await _present(handle)
+    first = await page(handle, EPISODES, "", max(1, present + 1 - most))
     leaving = sorted([*first.entries, episode.path])[: max(0, present + 1 - most)]
     removed = {path: first.entries[path] for path in leaving if path != episode.path}
     guards = [*episode.guards, fewer_below(_BELOW, present + 1)]
@@ -141,24 +141,24 @@ async def _make_room(place: Place, episode: NewEpisode, most: int) -> tuple[list
     return [*(() if episode.path in leaving else episode.operations), *removal(removed)], guards
 
 
-async def _present(place: Place) -> int:
+async def _present(handle: Handle) -> int:
     """Returns how many episodes there are, after those that are due have expired."""
-    keys = place.keys
+    keys = handle.keys
     count = ("ZLEXCOUNT", keys.paths, f"[{_BELOW}", b"(" + _BELOW.encode() + b"\xff")
     # In this order: a count before another client sweeps would include episodes that have expired.
-    deadlines, present = await place.opening.run_all([("ZCARD", keys.deadlines), count])
+    deadlines, present = await handle.opening.run_all([("ZCARD", keys.deadlines), count])
     if deadlines:
-        await place.commit([sweep_op()])
-        present = await place.opening.run(count)
+        await handle.commit([sweep_op()])
+        present = await handle.opening.run(count)
     return int(present)
 
 
-async def _earlier(place: Place, bound: str, *, complete: bool) -> Stored:
+async def _earlier(handle: Handle, bound: str, *, complete: bool) -> Stored:
     """Returns the episodes whose paths come before the bound, in order: all of them, or a batch for one commit."""
     old: Stored = {}
     after: str | None = ""
     while after is not None and after < bound and (complete or not old):
-        found = await batch(place, EPISODES, after)
+        found = await batch(handle, EPISODES, after)
         old |= {path: raw for path, raw in found.entries.items() if path < bound}
         after = found.last
     return old

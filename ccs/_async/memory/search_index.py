@@ -15,14 +15,14 @@ from typing import Any, TypeVar
 from ccs._async.engine import Engine
 from ccs._compat import AsyncLock, AsyncWork
 from ccs._core.changes.resuming import follow
-
-#| from ccs._compat import refuse_interrupter
-from ccs._core.commits.calls import page_call
 from ccs._core.commits.entry import RawEntry, parse_entry
 from ccs._core.commits.journal import MALFORMED, Cursor, Record, cursor_of
 from ccs._core.commits.queries import Found
+
+#| from ccs._compat import refuse_interrupter
+from ccs._core.commits.script_calls import page_call
 from ccs._core.memory.matrices import Matrices
-from ccs._core.memory.tables import Table
+from ccs._core.memory.search_tables import Table
 from ccs._core.names.pattern import Below
 from ccs.errors import ContextGone, HistoryCompacted, HistoryDamaged, HistoryForked
 

@@ -10,21 +10,21 @@ from typing import Any, NamedTuple
 
 from ccs._async.entries import Entries
 from ccs._async.memory.embeddings import Embeddings
+from ccs._async.memory.pages import forget, forget_matching, listed, stored_at
 from ccs._async.memory.reembedding import Reembedding
 from ccs._async.memory.search_index import Index
-from ccs._async.memory.stored import forget, forget_matching, listed, stored_at
 from ccs._async.optimistic import Race
 from ccs._compat import AsyncWork
-from ccs._core.checks import integer, real
 from ccs._core.codec import encode
 from ccs._core.commits.operations import Guard, Operation, revision_guard, set_op, version_guard
+from ccs._core.error_text import shown
 from ccs._core.memory.filters import having, some_of
 from ccs._core.memory.records import SEMANTIC, Kept, fact_of, fresh, kept_in, map_of, signed, text_of
-from ccs._core.memory.tables import Table
+from ccs._core.memory.search_tables import Table
 from ccs._core.names.system_paths import system_path
-from ccs._core.shown import shown
+from ccs._core.number_checks import integer, real
 from ccs._core.times import Duration, from_micros, millis, to_micros
-from ccs._local import Local
+from ccs._not_copyable import Local
 from ccs.errors import Conflict, InvalidValue, NoEmbedder
 from ccs.types import Entry, Fact, Match
 
@@ -48,11 +48,11 @@ class Semantic(Local):
 
     def __init__(self, entries: Entries) -> None:
         self._entries = entries
-        self._place = entries.place
-        self._embeddings = Embeddings(self._place)
+        self._handle = entries.handle
+        self._embeddings = Embeddings(self._handle)
 
     def __repr__(self) -> str:
-        return f"<Semantic memory of {self._place.address}>"
+        return f"<Semantic memory of {self._handle.address}>"
 
     async def store(
         self,
@@ -94,7 +94,7 @@ class Semantic(Local):
             await self._embeddings.commit(vector, [fact.operation], guards)
         else:
             await self._supersede(supersedes, chosen, fact)
-        self._place.expect(deadline)
+        self._handle.expect(deadline)
         return chosen
 
     async def query(
@@ -128,7 +128,7 @@ class Semantic(Local):
         least = -math.inf if min_score is None else real("min_score", min_score, "a number", -math.inf, math.inf)
         query = await self._embeddings.query(text_or_embedding)
         accept = having(where)
-        index: Index = self._place.engine.shared((SEMANTIC, self._place.address), self._index)
+        index: Index = self._handle.engine.shared((SEMANTIC, self._handle.address), self._index)
 
         def nearest(table: Table, now: int) -> builtins.list[tuple[float, Kept]]:
             return table.nearest(query, count, now, accept)
@@ -139,7 +139,7 @@ class Semantic(Local):
     async def get(self, id: str) -> Fact | None:
         """Returns the fact of an id, superseded or not; None if there is none."""
         path = system_path(SEMANTIC, id)
-        raw = await stored_at(self._place, path)
+        raw = await stored_at(self._handle, path)
         return None if raw is None else fact_of(kept_in(path, raw)[0])
 
     async def forget(self, id: str) -> bool:
@@ -149,7 +149,7 @@ class Semantic(Local):
         >>> await task.semantic.forget(id), await task.semantic.forget(id), await task.semantic.get(id)
         (True, False, None)
         """
-        return await forget(self._place, system_path(SEMANTIC, id))
+        return await forget(self._handle, system_path(SEMANTIC, id))
 
     async def delete(self, id: str) -> bool:
         """As `forget`."""
@@ -168,7 +168,7 @@ class Semantic(Local):
             >>> [fact.content for fact in await task.semantic.list()]
             ['Bob lives in Bonn']
         """
-        return await forget_matching(self._place, SEMANTIC, some_of(where))
+        return await forget_matching(self._handle, SEMANTIC, some_of(where))
 
     async def list(
         self, *, where: Mapping[str, Any] | None = None, limit: int = 100, after: str | None = None
@@ -185,7 +185,7 @@ class Semantic(Local):
             >>> [fact.id for fact in first], [fact.id for fact in second]
             (['a', 'b'], ['c'])
         """
-        return [fact_of(kept) for kept in await listed(self._place, SEMANTIC, limit, after, having(where))]
+        return [fact_of(kept) for kept in await listed(self._handle, SEMANTIC, limit, after, having(where))]
 
     async def reembed(self, embed: Callable[[builtins.list[str]], Any] | None = None) -> int:
         """Embeds all memories of this context again, with another model. Returns how many it embedded.
@@ -209,13 +209,13 @@ class Semantic(Local):
             >>> [match.content for match in await task.semantic.query([15, 1, 2])]
             ['The sky is blue']
         """
-        work = self._place.engine.embed if embed is None else AsyncWork(embed)
+        work = self._handle.engine.embed if embed is None else AsyncWork(embed)
         if work is None:
             raise NoEmbedder
-        return await Reembedding(self._embeddings, self._place, work).run()
+        return await Reembedding(self._embeddings, self._handle, work).run()
 
     def _index(self) -> Index:
-        return Index(self._place.engine, self._place.address, SEMANTIC, Table)
+        return Index(self._handle.engine, self._handle.address, SEMANTIC, Table)
 
     async def _supersede(self, target: str, by: str, fact: _New) -> None:
         path = system_path(SEMANTIC, target)

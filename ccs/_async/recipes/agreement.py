@@ -31,7 +31,7 @@ class _Attendance(Picture):
 
 async def agree(entries: Entries, ballot: Ballot) -> Decision:
     """Votes, unless this agent has voted before, and waits for the decision. Returns it; see `Context.agree`."""
-    place = entries.place
+    handle = entries.handle
     seen = set[str]()
 
     async def decide(picture: Picture) -> Decision:
@@ -40,8 +40,8 @@ async def agree(entries: Entries, ballot: Ballot) -> Decision:
             if isinstance(step, Decision):
                 return step
             # No deadline here: the time limit is an entry that expires by the server's clock, and that wakes all parties.
-            await take_step(place, picture, step, None)
+            await take_step(handle, picture, step, None)
 
     patience = time.monotonic() + ballot.timeout / 1000
     patterns = (f"{escape(ballot.root)}/**", EVERYBODY)
-    return await act_on_picture(place, patterns, decide, patience, partial(_Attendance, seen))
+    return await act_on_picture(handle, patterns, decide, patience, partial(_Attendance, seen))

@@ -27,9 +27,9 @@ class Barrier:
 
     def __init__(self, entries: Entries, name: str, parties: int, timeout: Duration, ttl: Duration) -> None:
         self._entries = entries
-        self._place = entries.place
+        self._handle = entries.handle
         self._timeout = seconds(timeout, "timeout")
-        term = self._place.term(seconds(ttl, "ttl", least=0.1))
+        term = self._handle.term(seconds(ttl, "ttl", least=0.1))
         self._arrival: Arrival = arrival_at(name, secrets.token_hex(8), parties, term)
         self._lease: Lease | None = None
         self._came = 1
@@ -46,7 +46,7 @@ class Barrier:
             raise
         finally:
             self._let_go()
-            self._place.forget(self._arrival.path)
+            self._handle.forget(self._arrival.path)
 
     async def _pass(self, deadline: float) -> None:
         root = escape(self._arrival.root)
@@ -60,10 +60,10 @@ class Barrier:
                 self._renew(picture.entries)
                 if self._arrival.path not in picture.entries:
                     # Before the commit: if the store is closed meanwhile, it gives the arrival back all the same.
-                    self._place.holding(self._arrival.path, None)
-                await take_step(self._place, picture, next_action(self._arrival, picture.entries), deadline)
+                    self._handle.holding(self._arrival.path, None)
+                await take_step(self._handle, picture, next_action(self._arrival, picture.entries), deadline)
 
-        await act_on_picture(self._place, (root, f"{root}/**"), come, deadline)
+        await act_on_picture(self._handle, (root, f"{root}/**"), come, deadline)
 
     def _renew(self, entries: Mapping[str, Entry]) -> None:
         """Renews the present arrival: a second one, if the process stood still until the first had expired."""
@@ -73,13 +73,13 @@ class Barrier:
             self._let_go()
             # `until` is unused here; the picture decides.
             self._lease = Lease(entry.path, entry.revision, self._arrival.term, until=0.0)
-            self._place.hold(self._lease)
+            self._handle.hold(self._lease)
 
     def _let_go(self) -> None:
         lease = self._lease
         self._lease = None
         if lease:
-            self._place.let_go(lease)
+            self._handle.let_go(lease)
 
     async def _withdraw(self) -> bool:
         """Takes the arrival back. Returns False if that is too late, because the barrier is open."""
@@ -91,7 +91,7 @@ class Barrier:
                 return False
             step = withdrawal(self._arrival, barrier)
             try:
-                await self._place.commit(step.operations, step.guards)
+                await self._handle.commit(step.operations, step.guards)
                 return True
             except Conflict as conflict:
                 await race.lose(conflict)

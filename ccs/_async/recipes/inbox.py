@@ -11,14 +11,14 @@ from contextlib import contextmanager, suppress
 from weakref import WeakKeyDictionary
 
 from ccs._async.changes.watch_kinds import Picture
+from ccs._async.context_handle import Handle
 from ccs._async.engine import Engine
 from ccs._async.entries import Entries
-from ccs._async.handle import Place
 from ccs._async.recipes.message import Message, message_of
 from ccs._compat import AsyncWorker, async_shielded
-from ccs._core.changes.mailbox import Mailbox
-from ccs._core.checks import integer
+from ccs._core.changes.watch_mailbox import Mailbox
 from ccs._core.commits.operations import delete_op, revision_guard
+from ccs._core.number_checks import integer
 from ccs._core.recipes.guarded_commit import GuardedCommit
 from ccs._core.recipes.inbox import (
     Desk,
@@ -34,8 +34,8 @@ from ccs._core.recipes.inbox import (
 from ccs._core.recipes.lease import Lease
 from ccs._core.retry import Patience
 from ccs._core.times import Duration, millis, seconds
-from ccs._local import Local
 from ccs._log import logger
+from ccs._not_copyable import Local
 from ccs.errors import (
     CCSError,
     ClaimLost,
@@ -61,8 +61,8 @@ _FAREWELL = 1.0
 class _View(Picture):
     """The desk of one receiver, kept up to date."""
 
-    def __init__(self, place: Place, paths: InboxPaths) -> None:
-        super().__init__(place.engine, place.address, paths.patterns("messages", "deliveries", "leases"))
+    def __init__(self, handle: Handle, paths: InboxPaths) -> None:
+        super().__init__(handle.engine, handle.address, paths.patterns("messages", "deliveries", "leases"))
         self.desk = Desk(paths, secrets.token_hex(8))
 
     def belong_to(self, inbox: Inbox, orphans: Orphans) -> None:
@@ -100,7 +100,7 @@ class Inbox(Local):
 
     def __init__(self, entries: Entries, role: str, lease: Duration, attempts: int) -> None:
         self._entries = entries
-        self._place = entries.place
+        self._handle = entries.handle
         self._paths = inbox_paths(role)
         self._lease = millis(lease, "lease")
         self._tries = integer("attempts", attempts, "how often to deliver a message, at least once", 1)
@@ -113,7 +113,7 @@ class Inbox(Local):
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"{len(self._view.desk)} messages" if self._view else "not listening"
-        return f"<Inbox of {self._paths.role!r} in {self._place.address}, {state}>"
+        return f"<Inbox of {self._paths.role!r} in {self._handle.address}, {state}>"
 
     async def __aenter__(self) -> Inbox:
         await self._listen()
@@ -123,7 +123,7 @@ class Inbox(Local):
         await self.aclose()
 
     def __aiter__(self) -> Deliveries:
-        return Deliveries(self, self._place)
+        return Deliveries(self, self._handle)
 
     async def __anext__(self) -> Message:
         while True:
@@ -165,7 +165,7 @@ class Inbox(Local):
         """Returns all messages that are not acknowledged, in order, also those that a receiver holds."""
         snapshot = await self._entries.snapshot(*self._paths.patterns("messages", "deliveries"))
         desk = _desk_of(self._paths, snapshot.values())
-        return [message_of(offer.letter(offer.deliveries), self._place) for offer in desk.all()]
+        return [message_of(offer.letter(offer.deliveries), self._handle) for offer in desk.all()]
 
     async def dead(self) -> list[Message]:
         """Returns the messages that were delivered `attempts` times and never acknowledged, in order; `ack` removes one."""
@@ -173,7 +173,7 @@ class Inbox(Local):
         found = await self._entries.snapshot(*self._paths.patterns("dead"))
         letters = [(dead_letter(self._paths, entry), entry) for entry in found.values()]
         messages = [
-            message_of(letter, self._place, revision_guard(entry.path, entry.revision)) for letter, entry in letters
+            message_of(letter, self._handle, revision_guard(entry.path, entry.revision)) for letter, entry in letters
         ]
         return sorted(messages, key=lambda message: in_order(message.revision, message.id))
 
@@ -187,9 +187,9 @@ class Inbox(Local):
         """Gives back the messages that it has delivered and nobody has settled: other receivers can get them at once."""
         try:
             await self._learn()
-            held = self._place.holdings.owned_by(self._token)
+            held = self._handle.holdings.owned_by(self._token)
             if held:
-                await self._place.engine.give_back(held, Patience(time.monotonic() + _FAREWELL))
+                await self._handle.engine.give_back(held, Patience(time.monotonic() + _FAREWELL))
         except CCSError as error:
             logger.info("%r: the leases that it holds expire by themselves: %s", self, error)
 
@@ -207,7 +207,7 @@ class Inbox(Local):
         message, by = unsure
         # After this commit, an earlier one that is still on its way is not applied any more.
         with suppress(ClaimLost):
-            await self._place.commit([delete_op(self._paths.at("leases", by))])
+            await self._handle.commit([delete_op(self._paths.at("leases", by))])
         lease = await self._entries.entry(self._paths.at("leases", message))
         if lease and lease.value["by"] == by:
             self._note_held(message, lease.revision)
@@ -216,7 +216,7 @@ class Inbox(Local):
 
     def _note_held(self, id: str, revision: int) -> None:
         until = time.monotonic() + self._lease / 1000
-        self._place.holding(self._paths.at("leases", id), revision, until, self._token)
+        self._handle.holding(self._paths.at("leases", id), revision, until, self._token)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -254,7 +254,7 @@ class Inbox(Local):
     async def _take(self, view: _View, offer: Offer) -> Message | None:
         sent = time.monotonic()
         lease = self._lease / 1000
-        term = self._place.term(lease)
+        term = self._handle.term(lease)
         self._unsure = (offer.id, view.desk.token)
         try:
             revision = await self._win(view, offer, taking(offer, view.desk.token, millis(term)))
@@ -270,15 +270,15 @@ class Inbox(Local):
         if term < lease:
             # Renewed while this agent is present; it ends with its entry, or when the whole lease has passed.
             path = self._paths.at("leases", offer.id)
-            self._place.hold(Lease(path, revision, term, sent + term, sent + lease))
-        self._place.expect(millis(term))
+            self._handle.hold(Lease(path, revision, term, sent + term, sent + lease))
+        self._handle.expect(millis(term))
         view.desk.handed_out(offer.id, revision)
         return self._message(offer, offer.deliveries + 1, revision)
 
     async def _win(self, view: _View, offer: Offer, move: GuardedCommit) -> int:
         """Returns the revision of the commit, or 0 if another receiver was faster; either way the message is taken."""
         try:
-            applied = await self._place.commit(move.operations, move.guards)
+            applied = await self._handle.commit(move.operations, move.guards)
         except Conflict:
             view.desk.set_aside(offer.id)
             return 0
@@ -288,7 +288,7 @@ class Inbox(Local):
     def _message(self, offer: Offer, attempts: int, revision: int) -> Message:
         letter = offer.letter(attempts)
         self._note_held(offer.id, revision)
-        return message_of(letter, self._place, held_by_delivery(letter, revision), self._tries)
+        return message_of(letter, self._handle, held_by_delivery(letter, revision), self._tries)
 
     def _burying(self, offer: Offer) -> GuardedCommit:
         letter = offer.letter(offer.deliveries)
@@ -301,7 +301,7 @@ class Inbox(Local):
             if offer.deliveries >= self._tries and desk.is_free(offer.id):
                 move = self._burying(offer)
                 with suppress(Conflict):  # another receiver has buried or taken it
-                    await self._place.commit(move.operations, move.guards)
+                    await self._handle.commit(move.operations, move.guards)
 
     async def _listen(self) -> _View:
         view = self._view or (None if self._closed else await self._open())
@@ -314,9 +314,9 @@ class Inbox(Local):
         return Misuse(f"this inbox of {self._paths.role!r} was closed; make another one")
 
     async def _open(self) -> _View:
-        engine = self._place.engine
+        engine = self._handle.engine
         orphans = _orphans.setdefault(engine, deque())
-        view = _View(self._place, self._paths)
+        view = _View(self._handle, self._paths)
         view.belong_to(self, orphans)
         await view.__aenter__()
         self._view = view
@@ -334,9 +334,9 @@ class Inbox(Local):
 class Deliveries:
     """A loop over an inbox; when it ends, the messages that it got and has not settled are given back."""
 
-    def __init__(self, inbox: Inbox, place: Place) -> None:
+    def __init__(self, inbox: Inbox, handle: Handle) -> None:
         self._inbox = inbox
-        left = weakref.finalize(self, place.holdings.note_left, inbox._token)
+        left = weakref.finalize(self, handle.holdings.note_left, inbox._token)
         left.atexit = False
 
     def __aiter__(self) -> Deliveries:

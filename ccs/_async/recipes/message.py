@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ccs._async.handle import Place
+from ccs._async.context_handle import Handle
 from ccs._core.codec import decode
 from ccs._core.commits.commit import Applied, Crowded
 from ccs._core.commits.operations import Guard
@@ -23,7 +23,7 @@ __all__ = ["Message", "message_of", "send"]
 class Delivery:
     """The delivery of a message: the context, the hold on the message, and how often it may be delivered."""
 
-    place: Place
+    handle: Handle
     held: Guard | None
     tries: int
     settled: bool = False
@@ -67,13 +67,13 @@ class Message(Letter):
         if self.attempts >= tries:
             return await self._settle(burying(self, held))
         await self._settle(releasing(self, held, wait))
-        return self._delivery.place.expect(wait or None)
+        return self._delivery.handle.expect(wait or None)
 
     async def reply(self, content: Any, *, type: str = "reply", ttl: Duration | None = None) -> Message:
         """Sends an answer to the inbox named like the sender, with `reply_to` set. Returns it; raises as `send` does."""
         if not hasattr(self, "_delivery"):
             raise Misuse(f"{self._copied()}: use send(), with its sender as to and its id as reply_to")
-        return await send(self._delivery.place, Draft(self.sender, content, type, self.id, ttl, INBOX_LIMIT))
+        return await send(self._delivery.handle, Draft(self.sender, content, type, self.id, ttl, INBOX_LIMIT))
 
     def _hold(self) -> Guard:
         if not hasattr(self, "_delivery"):
@@ -90,7 +90,7 @@ class Message(Letter):
 
     async def _settle(self, move: GuardedCommit) -> None:
         try:
-            await self._delivery.place.commit(move.operations, move.guards)
+            await self._delivery.handle.commit(move.operations, move.guards)
         except Conflict as conflict:
             name = f"message {self.id} to {self.to}"
             since = "was settled already, or has been delivered to somebody else since; nothing was changed: leave it"
@@ -98,29 +98,29 @@ class Message(Letter):
         self._delivery.settled = True
         held = self._delivery.held
         if held:
-            place = self._delivery.place
-            place.holdings.remove(place.address, self.paths.at("leases", self.id), held.expected)
+            handle = self._delivery.handle
+            handle.holdings.remove(handle.address, self.paths.at("leases", self.id), held.expected)
 
 
-def message_of(letter: Letter, place: Place, held: Guard | None = None, tries: int = 0) -> Message:
+def message_of(letter: Letter, handle: Handle, held: Guard | None = None, tries: int = 0) -> Message:
     """Returns the message that can be settled with the guard `held`, and delivered `tries` times (0: not again)."""
     known = {each.name: getattr(letter, each.name) for each in fields(Letter)}
     message = Message(**known)
-    object.__setattr__(message, "_delivery", Delivery(place, held, tries))
+    object.__setattr__(message, "_delivery", Delivery(handle, held, tries))
     return message
 
 
-async def send(place: Place, draft: Draft) -> Message:
+async def send(handle: Handle, draft: Draft) -> Message:
     """Sends one message, in a commit of its own. Returns it."""
-    outbox = Outbox(secrets.token_hex(8), place.engine.max_value_bytes)
+    outbox = Outbox(secrets.token_hex(8), handle.engine.max_value_bytes)
     posted = outbox.put(draft)
     try:
-        applied = await place.commit([posted.operation], [posted.guard])
+        applied = await handle.commit([posted.operation], [posted.guard])
     except Crowded as crowded:
-        place.expect(1)  # messages may have expired while no client was there to sweep them
+        handle.expect(1)  # messages may have expired while no client was there to sweep them
         raise outbox.refusal(crowded) from None
-    place.expect(posted.ttl)
-    return message_of(_letter(place.agent, draft, posted, applied), place)
+    handle.expect(posted.ttl)
+    return message_of(_letter(handle.agent, draft, posted, applied), handle)
 
 
 def _letter(sender: str, draft: Draft, posted: Posted, applied: Applied) -> Letter:

@@ -8,12 +8,13 @@ from functools import wraps
 from typing import Any, NoReturn
 
 from ccs._async.changes.watch_kinds import Picture
+from ccs._async.context_handle import Handle
 from ccs._async.entries import Entries
-from ccs._async.handle import Place
 from ccs._async.recipes.waiting import act_on_picture
 from ccs._compat import AsyncWork, async_shielded
 from ccs._core.codec import decode, encode, validate
 from ccs._core.commits.operations import delete_op, revision_guard, set_op
+from ccs._core.error_text import shown
 from ccs._core.names.pattern import escape
 from ccs._core.recipes.idempotency_keys import KeyTemplate, asks_for_token
 from ccs._core.recipes.lease import Lease
@@ -31,7 +32,6 @@ from ccs._core.recipes.once import (
     result_in,
     running,
 )
-from ccs._core.shown import shown
 from ccs._core.times import millis
 from ccs._log import logger
 from ccs.errors import CCSError, ClaimLost, Conflict, InvalidValue, RetriesExhausted
@@ -59,8 +59,8 @@ class Function:
 class Attempt:
     """One run: the leases that it holds, and the one commit that ends it."""
 
-    def __init__(self, place: Place, request: Request, begin: Begin) -> None:
-        self._place = place
+    def __init__(self, handle: Handle, request: Request, begin: Begin) -> None:
+        self._handle = handle
         self._request = request
         self._upon = begin
         self._leases: list[Lease] = []
@@ -78,9 +78,9 @@ class Attempt:
         keep = request.terms.keep
         record = encode(running(request, self._upon.attempt))
         run = encode({"attempt": self._upon.attempt})
-        term = self._place.term(lease)
+        term = self._handle.term(lease)
         sent = time.monotonic()
-        applied = await self._place.commit(
+        applied = await self._handle.commit(
             [set_op(request.record, record, millis(lease + keep)), set_op(request.run, run, millis(term))],
             [revision_guard(request.record, self._upon.revision), revision_guard(request.run, 0)],
         )
@@ -91,13 +91,13 @@ class Attempt:
             Lease(request.record, self.token, lease + keep, sent + lease + keep),
         ]
         for each in self._leases:
-            self._place.hold(each)
+            self._handle.hold(each)
         # If the store is closed before the run is settled, the next caller need not wait for the lease to expire.
-        self._place.holding(request.run, self.token)
+        self._handle.holding(request.run, self.token)
 
     async def complete(self, result: Any) -> Any:
         """Stores the result and ends the run. Returns the result as others read it; raises `Conflict` if the run was lost."""
-        raw = encode(done(self._request, self._upon.attempt, result), self._place.engine.max_value_bytes)
+        raw = encode(done(self._request, self._upon.attempt, result), self._handle.engine.max_value_bytes)
         await self._settle(raw)
         return decode(raw)["result"]
 
@@ -108,7 +108,7 @@ class Attempt:
     async def _settle(self, raw: bytes) -> None:
         request = self._request
         try:
-            await _conclude(self._place, request, raw, self.token)
+            await _conclude(self._handle, request, raw, self.token)
         except Conflict:
             self._let_go()
             raise
@@ -116,7 +116,7 @@ class Attempt:
 
     def _let_go(self) -> None:
         while self._leases:
-            self._place.let_go(self._leases.pop())
+            self._handle.let_go(self._leases.pop())
 
     async def give_up(self, error: BaseException) -> None:
         """Ends the run after an error. The caller gets that error, so a failure to end the run is only logged."""
@@ -137,7 +137,7 @@ class Once:
 
     def __init__(self, entries: Entries, function: Function, key: str, input: Any, terms: Terms) -> None:
         self._entries = entries
-        self._place = entries.place
+        self._handle = entries.handle
         self._function = function
         self._request = request_of(key, input, terms)
         self._patterns = (escape(self._request.record), escape(self._request.run))
@@ -177,7 +177,7 @@ class Once:
             return found
 
         try:
-            return await act_on_picture(self._place, self._patterns, act, deadline or 0.0)
+            return await act_on_picture(self._handle, self._patterns, act, deadline or 0.0)
         except TimeoutError:
             raise TimeoutError(f"another caller still runs {self._request.key!r} after {timeout:g} s") from None
 
@@ -192,14 +192,14 @@ class Once:
             return None
 
     async def _begin(self, step: Begin) -> Attempt:
-        self._attempt = Attempt(self._place, self._request, step)
+        self._attempt = Attempt(self._handle, self._request, step)
         # Run to the end: a cancelled caller must not leave a lease behind that nobody knows of.
         await async_shielded(self._attempt.begin)
         return self._attempt
 
     async def _condemn(self, step: Condemn) -> NoReturn:
         raw = encode(failed(self._request, step.attempt, step.error))
-        await _conclude(self._place, self._request, raw, step.revision)
+        await _conclude(self._handle, self._request, raw, step.revision)
         raise RetriesExhausted(self._request.key, step.attempt, step.error)
 
     async def _perform(self, attempt: Attempt, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
@@ -240,9 +240,9 @@ def idempotent(entries: Entries, template: str, terms: Terms) -> Callable[..., C
     return decorate
 
 
-async def _conclude(place: Place, request: Request, raw: bytes, revision: int) -> None:
+async def _conclude(handle: Handle, request: Request, raw: bytes, revision: int) -> None:
     """Writes the outcome of the run whose record has this revision, and ends its lease."""
     keep = millis(request.terms.keep)
     operations = [set_op(request.record, raw, keep), delete_op(request.run)]
-    await place.commit(operations, [revision_guard(request.record, revision)])
-    place.expect(keep)
+    await handle.commit(operations, [revision_guard(request.record, revision)])
+    handle.expect(keep)

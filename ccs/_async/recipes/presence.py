@@ -12,12 +12,12 @@ from ccs._async.entries import Entries
 from ccs._compat import AsyncWorker, async_shielded, async_sleep
 from ccs._core.codec import encode
 from ccs._core.commits.operations import delete_op, set_op
+from ccs._core.error_text import shown
 from ccs._core.recipes.lease import Lease
 from ccs._core.recipes.presence import EVERYBODY, ROOT, members_in, written
-from ccs._core.shown import shown
 from ccs._core.times import Duration, from_micros, millis, seconds
-from ccs._local import Local
 from ccs._log import logger
+from ccs._not_copyable import Local
 from ccs.errors import CCSError, ContextFinished, ContextGone, InvalidValue, Misuse, StoreClosed, Unavailable
 from ccs.types import Member
 
@@ -43,26 +43,26 @@ class Presence(Local):
         if role is not None and not isinstance(role, str):
             raise InvalidValue(f"role is {shown(role)}: give some text, or None")
         # No fences: an agent is present whether or not its claim is held.
-        self._place = replace(entries.place, fences=())
+        self._handle = replace(entries.handle, fences=())
         self.role = role
         self.meta = meta
         self.ttl = seconds(ttl, "ttl", least=_SHORTEST)
-        self._value = encode(written(role, millis(self.ttl), meta), self._place.engine.max_value_bytes)
+        self._value = encode(written(role, millis(self.ttl), meta), self._handle.engine.max_value_bytes)
         self.id = secrets.token_hex(8)
         self.joined_at: datetime | None = None
         self._lease: Lease | None = None
         self._return: AsyncWorker | None = None
         self._entered = self._left = False
-        self._opening = self._place.opening
+        self._opening = self._handle.opening
 
     def __repr__(self) -> str:
         role = f" as {self.role!r}" if self.role else ""
-        return f"<Presence of {self.agent!r}{role} in {self._place.address}, {self._state}>"
+        return f"<Presence of {self.agent!r}{role} in {self._handle.address}, {self._state}>"
 
     @property
     def agent(self) -> str:
         """The agent that is present."""
-        return self._place.agent
+        return self._handle.agent
 
     @property
     def joined(self) -> bool:
@@ -106,7 +106,7 @@ class Presence(Local):
         path = f"{ROOT}/{self.id}"
         sent = time.monotonic()
         operation = set_op(path, self._value, millis(self.ttl))
-        applied = await self._place.commit([operation])
+        applied = await self._handle.commit([operation])
         self.joined_at = from_micros(applied.at)
         self._keep(Lease(path, applied.revision, self.ttl, sent + self.ttl, on_lost=self._come_back))
         if self._left:  # by another task, meanwhile
@@ -128,7 +128,7 @@ class Presence(Local):
         lease = self._lease
         self._forget()
         try:
-            await self._place.commit([delete_op(f"{ROOT}/{self.id}")])
+            await self._handle.commit([delete_op(f"{ROOT}/{self.id}")])
         except Misuse:
             # Refused before anything was sent, so it is still a member.
             if lease:
@@ -137,17 +137,17 @@ class Presence(Local):
 
     def _keep(self, lease: Lease) -> None:
         self._lease = lease
-        self._opening = self._place.opening
-        self._place.hold(lease)
-        self._place.holding(lease.path, lease.revision)
-        self._opening.presences[self] = (self._place.address, self.agent, self.ttl)
+        self._opening = self._handle.opening
+        self._handle.hold(lease)
+        self._handle.holding(lease.path, lease.revision)
+        self._opening.presences[self] = (self._handle.address, self.agent, self.ttl)
 
     def _forget(self) -> None:
-        self._place.opening.presences.pop(self, None)
+        self._handle.opening.presences.pop(self, None)
         lease = self._lease
         self._lease = None
         if lease:
-            self._place.let_go(lease)
+            self._handle.let_go(lease)
 
     def _come_back(self) -> None:
         # Called by the listener, which must not wait.
@@ -173,12 +173,12 @@ class Presence(Local):
 
         If the server does not know of that end, it has lost its data: then joining creates the context.
         """
-        place = self._place
+        handle = self._handle
         joined = self._lease.revision if self._lease else 0
-        page = await place.engine.look(place.address, joined, 0)
+        page = await handle.engine.look(handle.address, joined, 0)
         other = not page.exists or page.first > joined
         if other and page.ended >= joined:
-            raise ContextGone(place.address)
+            raise ContextGone(handle.address)
 
 
 async def members(entries: Entries) -> list[Member]:

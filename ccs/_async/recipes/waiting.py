@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import TypeVar
 
 from ccs._async.changes.watch_kinds import Picture
+from ccs._async.context_handle import Handle
 from ccs._async.engine import Engine
-from ccs._async.handle import Place
 from ccs._compat import async_sleep
 from ccs._core.recipes.guarded_commit import GuardedCommit
 from ccs._log import logger
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 async def act_on_picture(
-    place: Place,
+    handle: Handle,
     patterns: tuple[str, ...],
     act: Callable[[Picture], Awaitable[T]],
     patience: float,
@@ -41,27 +41,27 @@ async def act_on_picture(
     """Returns `act(picture)`. Draws a new picture if history has a gap, or after an outage before the time `patience`."""
     while True:
         try:
-            async with draw(place.engine, place.address, patterns) as picture:
+            async with draw(handle.engine, handle.address, patterns) as picture:
                 return await act(picture)
         except (HistoryCompacted, HistoryDamaged, HistoryForked) as error:
-            logger.info("reading %s in %s again: %s", patterns[0], place.address, error)
+            logger.info("reading %s in %s again: %s", patterns[0], handle.address, error)
         except Unavailable as error:
             if time.monotonic() >= patience:
                 raise
-            logger.info("reading %s in %s again after an outage: %s", patterns[0], place.address, error)
+            logger.info("reading %s in %s again after an outage: %s", patterns[0], handle.address, error)
             await async_sleep(_REST)
 
 
-async def take_step(place: Place, picture: Picture, step: GuardedCommit | None, deadline: float | None) -> None:
+async def take_step(handle: Handle, picture: Picture, step: GuardedCommit | None, deadline: float | None) -> None:
     """Commits a step, if there is one, and waits until the picture shows it, or the commit that was faster."""
     applied = None
     if step:
         try:
-            applied = await place.commit(step.operations, step.guards)
+            applied = await handle.commit(step.operations, step.guards)
         except Conflict:
             pass  # the picture will show the commit that was faster
         else:
-            place.expect(step.ttl)
+            handle.expect(step.ttl)
     await _refreshed(picture, deadline)
     while applied and picture.revision < applied.revision:
         await _refreshed(picture, deadline)

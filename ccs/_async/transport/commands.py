@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from ccs._async.transport.pool import Pool
 from ccs._compat import async_sleep
-from ccs._core.commits.calls import Call
 from ccs._core.commits.commit import Argument
+from ccs._core.commits.script_calls import Call
 from ccs._core.retry import Patience, backoff
 from ccs._log import logger
 from ccs._protocol.faults import Disconnected, passes, reply_fault
@@ -96,7 +96,7 @@ class Commands:
     async def calls(self, calls: Sequence[Call[Any]], patience: Patience | None = None) -> list[Any]:
         """The replies to several calls, not parsed, which travel together: one round trip, or two where scripts are unknown.
 
-        Where the server answers a call with an error, that error stands in the place of its reply.
+        Where the server answers a call with an error, that error stands in the position of its reply.
         """
         replies: list[Any] = await self.run([_command(call) for call in calls], call=self._each, patience=patience)
         unknown = [index for index, reply in enumerate(replies) if _is_unknown(reply)]

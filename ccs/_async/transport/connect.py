@@ -10,7 +10,7 @@ from ccs._clock import ServerClock
 from ccs._compat import AsyncLock, async_acquired, async_call
 
 #| from ccs._compat import refuse_interrupter
-from ccs._core.names.endpoint import Endpoint
+from ccs._core.names.server_url import Endpoint
 from ccs._core.names.target import Target, parse_target, with_credentials
 from ccs._core.retry import Patience
 from ccs._protocol import fake_server

@@ -143,7 +143,7 @@ class _Pipeline:
         self._stats.add("bytes", len(packed))
 
     async def call(self, command: tuple[Argument, ...], patience: Patience) -> Any:
-        """Returns the reply to a command. A cancelled caller keeps its place in the queue."""
+        """Returns the reply to a command. A cancelled caller keeps its position in the queue."""
         if not self.connection.up:
             # Lost between its opening and its first command.
             raise Disconnected("the connection broke as it was opened", sent=False)

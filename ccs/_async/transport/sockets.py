@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable
 from typing import cast
 
-from ccs._core.names.endpoint import Endpoint
+from ccs._core.names.server_url import Endpoint
 from ccs._protocol.greeting import Greeting
 from ccs._protocol.replies import NOTHING_YET, reply_reader
 from ccs._protocol.sockets import tune

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from ccs._core.shown import shown
+from ccs._core.error_text import shown
 from ccs._core.times import Duration, seconds
 from ccs.errors import InvalidValue
 from ccs.types import Entry

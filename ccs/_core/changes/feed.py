@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from ccs._core.changes.mailbox import Mailbox
+from ccs._core.changes.watch_mailbox import Mailbox
 from ccs._core.commits.journal import JournalPage, Record
 
 __all__ = ["Feed"]

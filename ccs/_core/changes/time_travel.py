@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import NamedTuple
 
 from ccs._core.changes.record_changes import changes_of
-from ccs._core.checks import integer
 from ccs._core.commits.entry import RawEntry, parse_entry
 from ccs._core.commits.journal import Record, RecordOperation
 from ccs._core.names.pattern import Matcher
+from ccs._core.number_checks import integer
 from ccs._core.times import to_micros
 from ccs.types import Change
 

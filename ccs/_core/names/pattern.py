@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from ccs._core.error_text import shown
 from ccs._core.names.pattern_regex import is_literal, is_reserved, literal_start, regex_of, segment_regex
 from ccs._core.names.pattern_syntax import Plain, absolute, relative
-from ccs._core.shown import shown
 from ccs.errors import InvalidPattern
 
 __all__ = [

@@ -8,7 +8,7 @@ from os import PathLike, fsdecode
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from ccs._core.names.endpoint import Endpoint, parse_endpoint
+from ccs._core.names.server_url import Endpoint, parse_endpoint
 from ccs.errors import InvalidValue
 
 __all__ = ["Target", "parse_target", "with_credentials"]

@@ -8,7 +8,7 @@ from inspect import Parameter, Signature
 from string import Formatter
 from typing import Any, NamedTuple
 
-from ccs._core.shown import shown
+from ccs._core.error_text import shown
 from ccs.errors import InvalidValue
 
 __all__ = ["KeyTemplate", "KeyedCall", "asks_for_token"]

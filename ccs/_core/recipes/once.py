@@ -12,9 +12,9 @@ import hashlib
 import traceback
 from typing import Any, NamedTuple
 
-from ccs._core.checks import integer
 from ccs._core.codec import decode, encode
 from ccs._core.names.system_paths import system_path
+from ccs._core.number_checks import integer
 from ccs._core.times import Duration, seconds
 from ccs.errors import IdempotencyMismatch, RetriesExhausted
 from ccs.types import Entry

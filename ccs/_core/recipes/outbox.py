@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ccs._core.checks import integer
 from ccs._core.codec import encode
 from ccs._core.commits.commit import Crowded
 from ccs._core.commits.operations import Guard, Operation, fewer_below, set_op
+from ccs._core.error_text import shown
+from ccs._core.number_checks import integer
 from ccs._core.recipes.inbox import InboxPaths, inbox_paths
-from ccs._core.shown import shown
 from ccs._core.times import Duration, millis
 from ccs.errors import InboxFull, InvalidValue
 

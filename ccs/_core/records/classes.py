@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, get_args, get_type_hints
 from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
-from ccs._core.values.record_kinds import is_record_class
+from ccs._core.values.record_detection import is_record_class
 
 __all__ = ["READS_BY_NAME", "field_types", "is_hooked", "is_restored", "is_written_by_fields"]
 

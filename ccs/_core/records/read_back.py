@@ -7,10 +7,10 @@ from enum import Enum
 from types import NoneType
 from typing import Any, Final, NoReturn
 
-from ccs._core.records.content import parts
-from ccs._core.records.plans import Unsure, planned
+from ccs._core.records.record_content import parts
 from ccs._core.records.validation import read
-from ccs._core.values.record_kinds import is_record
+from ccs._core.records.write_plans import Unsure, planned
+from ccs._core.values.record_detection import is_record
 from ccs._core.values.refusals import Refused, advice, key_subscript, refuse
 from ccs._core.values.scalars import is_numpy_scalar
 from ccs._core.values.subclasses import BASES, attributes

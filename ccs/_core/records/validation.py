@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
+from ccs._core.error_text import shown
 from ccs._core.records.classes import READS_BY_NAME
-from ccs._core.shown import shown
 from ccs.errors import InvalidValue
 
 __all__ = ["read"]

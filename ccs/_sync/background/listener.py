@@ -16,10 +16,10 @@ from ccs._async.background.listener import Listener as AsyncListener
 from ccs._async.background.listener import Observer
 from ccs._async.transport.sockets import Socket
 from ccs._compat import interrupter_refused, refuse_interrupter
-from ccs._core.changes.mailbox import Mailbox
+from ccs._core.changes.watch_mailbox import Mailbox
 from ccs._core.commits.journal import JournalPage
 from ccs._core.names.target import Target
-from ccs._core.recipes.holdings import Holdings
+from ccs._core.recipes.held_entries import Holdings
 from ccs._core.recipes.lease import Lease
 from ccs._stats import Counters
 from ccs._sync.transport.connection import LEADS, LeadingSignal, LedConnection, OnLost, OnReply

@@ -7,11 +7,11 @@ from typing import Any
 
 from ccs._core.changes.record_changes import changes_of
 from ccs._core.changes.resuming import check_resume, check_since, follow
-from ccs._core.checks import integer
 from ccs._core.commits.journal import MALFORMED, Cursor, JournalPage, Record
 from ccs._core.names.pattern import Matcher
+from ccs._core.number_checks import integer
 from ccs._sync.changes.journal_backwards import newest_first
-from ccs._sync.handle import Place
+from ccs._sync.context_handle import Handle
 from ccs.errors import HistoryCompacted, HistoryDamaged
 from ccs.types import Change
 
@@ -23,11 +23,13 @@ _PAGE = 500
 class History:
     """One query of the history of a context."""
 
-    def __init__(self, place: Place, matcher: Matcher, since: int | None, until: int | None, limit: int | None) -> None:
+    def __init__(
+        self, handle: Handle, matcher: Matcher, since: int | None, until: int | None, limit: int | None
+    ) -> None:
         for name, value in (("since", since), ("until", until), ("limit", limit)):
             if value is not None:
                 integer(name, value, "a number that is not negative, or None")
-        self._place = place
+        self._handle = handle
         self._matcher = matcher
         self._since = since
         self._until = until
@@ -47,24 +49,24 @@ class History:
 
     def backwards(self) -> list[Change]:
         """Returns the changes, the newest first."""
-        for record in newest_first(self._place, self._since, self._until):
+        for record in newest_first(self._handle, self._since, self._until):
             self._add(record, backwards=True)
             if self._full:
                 break
         if self._since is not None:
             # The journal still holds `since` after the last read, so nothing was trimmed before it was read.
             page = self._look(self._since, 0)
-            check_since(self._since, page, self._place.address)
-            check_resume(Cursor(self._since), page, self._place.address)
+            check_since(self._since, page, self._handle.address)
+            check_resume(Cursor(self._since), page, self._handle.address)
         return self._changes[: self._limit]
 
     def _forwards(self) -> list[Change]:
         page = self._look(self._since or 0, 0)
-        check_since(self._since or 0, page, self._place.address)
+        check_since(self._since or 0, page, self._handle.address)
         cursor = Cursor(page.oldest if self._since is None else self._since)
         while not self._full:
             page = self._look(cursor.revision, _PAGE)
-            for record in follow(cursor, page, self._place.address):
+            for record in follow(cursor, page, self._handle.address):
                 if self._until is not None and record.revision > self._until:
                     return self._changes[: self._limit]
                 self._add(record)
@@ -79,11 +81,11 @@ class History:
 
     def _add(self, record: Record, backwards: bool = False) -> None:
         try:
-            changes: list[Any] = changes_of(record, self._place.address, self._matcher)
+            changes: list[Any] = changes_of(record, self._handle.address, self._matcher)
         except MALFORMED as error:
-            raise HistoryDamaged(self._place.address, record.revision) from error
+            raise HistoryDamaged(self._handle.address, record.revision) from error
         self._changes.extend(reversed(changes) if backwards else changes)
 
     def _look(self, cursor: int, count: int) -> JournalPage:
-        self._place.opening.ready()
-        return self._place.engine.look(self._place.address, cursor, count)
+        self._handle.opening.ready()
+        return self._handle.engine.look(self._handle.address, cursor, count)

@@ -16,19 +16,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from ccs._core.changes.backlog import Backlog
 from ccs._core.changes.ended_contexts import Ends
 from ccs._core.changes.record_changes import changes_of
 from ccs._core.changes.resuming import check_since, follow
-from ccs._core.checks import integer
+from ccs._core.changes.store_watch_backlog import Backlog
 from ccs._core.commits.journal import MALFORMED, Cursor, JournalPage, Record
+from ccs._core.error_text import shown
 from ccs._core.names.address import canonical
 from ccs._core.names.pattern import Matcher, compile_addresses
-from ccs._core.shown import shown
+from ccs._core.number_checks import integer
 from ccs._core.timers import Agenda
 from ccs._core.times import Duration, from_micros, from_millis, seconds
-from ccs._local import Local
 from ccs._log import logger
+from ccs._not_copyable import Local
 from ccs._sync.contexts import addresses
 from ccs._sync.engine import Engine
 from ccs.errors import (

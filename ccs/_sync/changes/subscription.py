@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ccs._compat import Caller, Gate, Worker, sleep
+from ccs._core.error_text import shown
 from ccs._core.retry import Patience
-from ccs._core.shown import shown
 from ccs._core.times import Duration, seconds
-from ccs._local import Local
 from ccs._log import logger
+from ccs._not_copyable import Local
 from ccs._stats import Counters
 from ccs.errors import CCSError, ContextGone, Unavailable
 from ccs.types import Change, Event

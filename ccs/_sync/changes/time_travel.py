@@ -7,81 +7,81 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from ccs._core.changes.time_travel import Moment, alive_at, net_changes, undo, without_due
-from ccs._core.commits.calls import entries_call, info_call
 from ccs._core.commits.entry import to_entry
 from ccs._core.commits.journal import Record
+from ccs._core.commits.script_calls import entries_call, info_call
 from ccs._core.names.pattern import Matcher
 from ccs._sync.changes.journal_backwards import newest_first
-from ccs._sync.handle import Place
+from ccs._sync.context_handle import Handle
 from ccs.errors import ContextGone, HistoryCompacted, InvalidValue
 from ccs.types import Change, Snapshot
 
 __all__ = ["diff", "snapshot_at"]
 
 
-def snapshot_at(place: Place, when: int | datetime, matcher: Matcher) -> Snapshot:
+def snapshot_at(handle: Handle, when: int | datetime, matcher: Matcher) -> Snapshot:
     """Returns the entries that matched right after the commit of a revision, or at a moment."""
     moment = Moment.of(when)
-    found = place.opening.call(entries_call(place.keys, matcher.selectors, matcher.matches, due=True))
-    _check_past(place, moment, found.revision)
+    found = handle.opening.call(entries_call(handle.keys, matcher.selectors, matcher.matches, due=True))
+    _check_past(handle, moment, found.revision)
     revision = found.revision
     now = found.now * 1000
     at = now
-    for record in _backwards(place, found.revision):
+    for record in _backwards(handle, found.revision):
         at = min(now, moment.stood(record))
         if moment.covers(record):
             break
         undo(found.entries, record, matcher)
         revision = record.previous
     else:
-        at = _check_reached(moment, revision, at, place.address)
+        at = _check_reached(moment, revision, at, handle.address)
     alive = alive_at(found.entries, at) if revision else {}
     return Snapshot({path: to_entry(path, alive[path]) for path in sorted(alive)}, revision)
 
 
-def diff(place: Place, since: int | datetime, until: int | datetime | None, matcher: Matcher) -> list[Change]:
+def diff(handle: Handle, since: int | datetime, until: int | datetime | None, matcher: Matcher) -> list[Change]:
     """Returns the net changes between two moments; `until=None` is now."""
     start = Moment.of(since)
     end = None if until is None else Moment.of(until)
-    records, began = _records_since(place, start)
+    records, began = _records_since(handle, start)
     counted = (without_due(each, began) for each in records if end is None or end.covers(each))
-    return net_changes(counted, place.address, matcher)
+    return net_changes(counted, handle.address, matcher)
 
 
-def _records_since(place: Place, start: Moment) -> tuple[list[Record], int]:
+def _records_since(handle: Handle, start: Moment) -> tuple[list[Record], int]:
     """Returns the records after a moment, the oldest first, and the time at which they begin, in microseconds."""
-    newest = place.opening.call(info_call(place.keys, place.address)).revision
-    _check_past(place, start, newest)
+    newest = handle.opening.call(info_call(handle.keys, handle.address)).revision
+    _check_past(handle, start, newest)
     records = []
     revision = newest
     began = 0
-    for record in _backwards(place, newest):
+    for record in _backwards(handle, newest):
         began = start.stood(record)
         if start.covers(record):
             break
         records.append(record)
         revision = record.previous
     else:
-        began = _check_reached(start, revision, began, place.address)
+        began = _check_reached(start, revision, began, handle.address)
     records.reverse()
     return records, began
 
 
-def _backwards(place: Place, newest: int) -> Iterator[Record]:
+def _backwards(handle: Handle, newest: int) -> Iterator[Record]:
     """Yields the records up to a revision, the newest first, as far as each one continues the one before it."""
     expected = newest
-    for record in newest_first(place, None, newest):
+    for record in newest_first(handle, None, newest):
         if record.revision != expected:
             return
         yield record
         expected = record.previous
 
 
-def _check_past(place: Place, moment: Moment, newest: int) -> None:
+def _check_past(handle: Handle, moment: Moment, newest: int) -> None:
     if moment.revision and not newest:
-        raise ContextGone(place.address)
+        raise ContextGone(handle.address)
     if moment.revision and moment.revision > newest:
-        raise InvalidValue(f"revision {moment.revision} is ahead of {place.address}, which is at {newest}")
+        raise InvalidValue(f"revision {moment.revision} is ahead of {handle.address}, which is at {newest}")
 
 
 def _check_reached(moment: Moment, previous: int, oldest: int, address: str) -> int:

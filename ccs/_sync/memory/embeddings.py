@@ -20,8 +20,8 @@ from ccs._core.commits.journal import MALFORMED
 from ccs._core.commits.operations import Guard, Operation, revision_guard, set_op
 from ccs._core.memory.records import EMBEDDED, EMBEDDINGS, kept_in, with_vector
 from ccs._core.memory.vectors import FLOAT_BYTES, pack, pack_all
-from ccs._sync.handle import Place
-from ccs._sync.memory.stored import batch
+from ccs._sync.context_handle import Handle
+from ccs._sync.memory.pages import batch
 from ccs._sync.optimistic import Race
 from ccs.errors import Conflict, InvalidValue, NoEmbedder
 
@@ -49,29 +49,29 @@ class _Agreed:
 class Embeddings:
     """Makes vectors for a context, and commits memories that have one."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
-        self._agreed = place.engine.shared(("dimension", place.address), _Agreed)
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+        self._agreed = handle.engine.shared(("dimension", handle.address), _Agreed)
 
     def __repr__(self) -> str:
-        return f"<Embeddings of {self._place.address}, {self._agreed.known}>"
+        return f"<Embeddings of {self._handle.address}, {self._agreed.known}>"
 
     def vector(self, text: str, embedding: Any = None) -> bytes:
         """Returns the packed vector of a text: the given one, or else one of the embedder; raises `NoEmbedder`."""
         if embedding is not None:
             return pack(embedding)
-        if self._place.engine.embed is None:
+        if self._handle.engine.embed is None:
             raise NoEmbedder
-        return pack_all(self._place.engine.embed([text]), 1)[0]
+        return pack_all(self._handle.engine.embed([text]), 1)[0]
 
     def prepare(self, value: dict[str, Any], text: str, embedding: Any, *, needed: bool = True) -> tuple[bytes, bytes]:
         """Returns the vector of a memory, and its value encoded with that vector.
 
         If no vector is `needed` and none can be made, the vector is empty.
         """
-        limit = self._place.engine.max_value_bytes
+        limit = self._handle.engine.max_value_bytes
         encode(value, limit)  # a value that is refused is not worth embedding
-        if embedding is None and not needed and self._place.engine.embed is None:
+        if embedding is None and not needed and self._handle.engine.embed is None:
             return b"", encode(value, limit)
         vector = self.vector(text, embedding)
         return vector, encode(with_vector(value, vector), limit)
@@ -83,7 +83,7 @@ class Embeddings:
     def commit(self, vector: bytes, operations: Sequence[Operation], guards: Sequence[Guard]) -> Applied:
         """Commits a memory with its vector, or an empty one; raises `InvalidValue` if others have another dimension."""
         if not vector:
-            return self._place.commit(operations, guards)
+            return self._handle.commit(operations, guards)
         width = len(vector) // FLOAT_BYTES
         race = Race("dimension of embeddings")
         while True:
@@ -121,7 +121,7 @@ class Embeddings:
         if self._has_others(width):
             if known.closed:
                 self._agree(known, known.size)
-            theirs = f"the others in {self._place.address} have {known.size}"
+            theirs = f"the others in {self._handle.address} have {known.size}"
             raise InvalidValue(
                 f"the embedding has {width} numbers, {theirs}: forget all of them, or call semantic.reembed"
             )
@@ -134,7 +134,7 @@ class Embeddings:
         for root in EMBEDDED:
             last: str | None = ""
             while last is not None:
-                entries, last = batch(self._place, root, last)
+                entries, last = batch(self._handle, root, last)
                 vectors = (kept_in(path, raw)[1] for path, raw in entries.items())
                 if any(vector and len(vector) != width * FLOAT_BYTES for vector in vectors):
                     return True
@@ -145,22 +145,22 @@ class Embeddings:
     ) -> Applied:
         agreeing = [] if known.is_for(width) else [_stating(width)]
         conditions = [*guards, revision_guard(EMBEDDINGS, known.revision)]
-        applied = self._place.commit([*operations, *agreeing], conditions)
+        applied = self._handle.commit([*operations, *agreeing], conditions)
         if agreeing:
             self._agreed.known = _Dimension(width, applied.revision)
         return applied
 
     def _agree(self, known: _Dimension, width: int, *, closed: bool = False) -> None:
         unchanged = revision_guard(EMBEDDINGS, known.revision)
-        applied = self._place.commit([_stating(width, closed=closed)], [unchanged])
+        applied = self._handle.commit([_stating(width, closed=closed)], [unchanged])
         self._agreed.known = _Dimension(width, applied.revision, closed)
 
     def _look(self) -> _Dimension:
-        raw = self._place.read(("HGET", self._place.keys.entries, EMBEDDINGS))
+        raw = self._handle.read(("HGET", self._handle.keys.entries, EMBEDDINGS))
         try:
             known = _dimension_in(parse_entry(raw)) if raw else _Dimension(0, 0)
         except MALFORMED:
-            self._place.check_format()
+            self._handle.check_format()
             raise
         self._agreed.known = known
         return known

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 from ccs._compat import Work
-from ccs._core.checks import integer
 from ccs._core.codec import decode
 from ccs._core.commits.entry import RawEntry
 from ccs._core.commits.operations import revision_guard
@@ -30,15 +29,16 @@ from ccs._core.memory.records import (
     stamp,
     text_of,
 )
-from ccs._core.memory.tables import Timeline
+from ccs._core.memory.search_tables import Timeline
 from ccs._core.names.system_paths import system_path
+from ccs._core.number_checks import integer
 from ccs._core.times import Duration, from_micros, millis
-from ccs._local import Local
+from ccs._not_copyable import Local
 from ccs._sync.entries import Entries
 from ccs._sync.memory.embeddings import Embeddings
+from ccs._sync.memory.pages import stored_at
 from ccs._sync.memory.retention import NewEpisode, keep, prune, removal
 from ccs._sync.memory.search_index import Index
-from ccs._sync.memory.stored import stored_at
 from ccs._sync.optimistic import Race
 from ccs.errors import Conflict
 from ccs.types import Episode, Match
@@ -57,11 +57,11 @@ class Episodic(Local):
     """
 
     def __init__(self, entries: Entries) -> None:
-        self._place = entries.place
-        self._embeddings = Embeddings(self._place)
+        self._handle = entries.handle
+        self._embeddings = Embeddings(self._handle)
 
     def __repr__(self) -> str:
-        return f"<Episodic memory of {self._place.address}>"
+        return f"<Episodic memory of {self._handle.address}>"
 
     def record(
         self,
@@ -93,8 +93,8 @@ class Episodic(Local):
             self._check_free(chosen)
         vector, raw = self._embeddings.prepare(value, description, embedding, needed=False)
         path = episode_path(self._now() if at is None else at, chosen)
-        keep(self._embeddings, self._place, NewEpisode.of(path, id, vector, raw, deadline), most)
-        self._place.expect(deadline)
+        keep(self._embeddings, self._handle, NewEpisode.of(path, id, vector, raw, deadline), most)
+        self._handle.expect(deadline)
         return chosen
 
     def recent(self, limit: int = 10, *, since: datetime | None = None) -> builtins.list[Episode]:
@@ -142,7 +142,7 @@ class Episodic(Local):
         while found := self._find(id):
             path, raw = found
             try:
-                self._place.commit(removal([path]), [revision_guard(path, raw.revision)])
+                self._handle.commit(removal([path]), [revision_guard(path, raw.revision)])
             except Conflict as conflict:
                 if conflict.path != path:
                     raise
@@ -183,22 +183,22 @@ class Episodic(Local):
             ['2 things']
         """
         work = None if summarize is None else Work(summarize)
-        return prune(self._embeddings, self._place, before, work)
+        return prune(self._embeddings, self._handle, before, work)
 
     def _shared(self) -> Index:
-        return self._place.engine.shared((EPISODES, self._place.address), self._index)
+        return self._handle.engine.shared((EPISODES, self._handle.address), self._index)
 
     def _index(self) -> Index:
-        return Index(self._place.engine, self._place.address, EPISODES, Timeline)
+        return Index(self._handle.engine, self._handle.address, EPISODES, Timeline)
 
     def _find(self, id: str) -> tuple[str, RawEntry] | None:
         """Returns the path of the episode of an id, and its entry; None if there is none."""
-        named = stored_at(self._place, system_path(EPISODE_IDS, id))
+        named = stored_at(self._handle, system_path(EPISODE_IDS, id))
         # Only an id that a caller gave has an entry with the path; a generated one is looked up in the copy.
         path = decode(named.value)["path"] if named else self._shared().ask(partial(_path_of, id))
         if path is None:
             return None
-        raw = stored_at(self._place, path)
+        raw = stored_at(self._handle, path)
         return None if raw is None else (path, raw)
 
     def _check_free(self, id: str) -> None:
@@ -209,7 +209,7 @@ class Episodic(Local):
             raise Conflict(path, 0, raw.version, raw.revision, raw.agent)
 
     def _now(self) -> datetime:
-        seconds, micros = self._place.opening.run(("TIME",))
+        seconds, micros = self._handle.opening.run(("TIME",))
         return from_micros(int(seconds) * 1_000_000 + int(micros))
 
 

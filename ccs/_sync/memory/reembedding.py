@@ -17,9 +17,9 @@ from ccs._core.commits.operations import revision_guard, set_op
 from ccs._core.memory.records import EMBEDDED, kept_in, reembedded, text_in
 from ccs._core.memory.vectors import pack_all
 from ccs._log import logger
-from ccs._sync.handle import Place
+from ccs._sync.context_handle import Handle
 from ccs._sync.memory.embeddings import Embeddings
-from ccs._sync.memory.stored import batch
+from ccs._sync.memory.pages import batch
 from ccs._sync.optimistic import Race
 from ccs.errors import Conflict
 
@@ -32,15 +32,15 @@ _AT_A_TIME = 64
 class Reembedding:
     """One run through all memories of a context."""
 
-    def __init__(self, embeddings: Embeddings, place: Place, embed: Work) -> None:
+    def __init__(self, embeddings: Embeddings, handle: Handle, embed: Work) -> None:
         self._embeddings = embeddings
-        self._place = place
+        self._handle = handle
         self._embed = embed
         self._vectors: dict[str, bytes] = {}
         self._settled = False
 
     def __repr__(self) -> str:
-        return f"<Reembedding of {self._place.address}>"
+        return f"<Reembedding of {self._handle.address}>"
 
     def run(self) -> int:
         """Gives a new vector to every memory that has one. Returns how many memories that were."""
@@ -50,7 +50,7 @@ class Reembedding:
             while last is not None:
                 count, last = self._embed_batch(root, last)
                 done += count
-                logger.info("embedded %d memories again in %s, now at %r", done, self._place.address, last)
+                logger.info("embedded %d memories again in %s, now at %r", done, self._handle.address, last)
         return done
 
     def _embed_batch(self, root: str, after: str) -> tuple[int, str | None]:
@@ -58,7 +58,7 @@ class Reembedding:
         race = Race("reembedding")
         self._vectors.clear()
         while True:
-            entries, last = batch(self._place, root, after, _AT_A_TIME)
+            entries, last = batch(self._handle, root, after, _AT_A_TIME)
             texts = _texts(entries)
             try:
                 self._commit(entries, texts)
@@ -78,7 +78,7 @@ class Reembedding:
         if not self._settled:  # only once: of two concurrent runs with different dimensions one must fail
             self._embeddings.settle(vector)
             self._settled = True
-        limit = self._place.engine.max_value_bytes
+        limit = self._handle.engine.max_value_bytes
         values = {path: encode(reembedded(entries[path], vectors[path]), limit) for path in texts}
         operations = [set_op(path, raw, keep_ttl=True) for path, raw in values.items()]
         guards = [revision_guard(path, entries[path].revision) for path in texts]

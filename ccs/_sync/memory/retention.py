@@ -35,9 +35,9 @@ from ccs._core.memory.records import (
     text_of,
 )
 from ccs._core.names.system_paths import system_path
-from ccs._sync.handle import Place
+from ccs._sync.context_handle import Handle
 from ccs._sync.memory.embeddings import Embeddings
-from ccs._sync.memory.stored import batch, page
+from ccs._sync.memory.pages import batch, page
 from ccs._sync.optimistic import Race
 from ccs.errors import Conflict
 
@@ -69,7 +69,7 @@ class NewEpisode(NamedTuple):
         return cls(path, vector, operations, guards)
 
 
-def keep(embeddings: Embeddings, place: Place, episode: NewEpisode, most: int | None) -> None:
+def keep(embeddings: Embeddings, handle: Handle, episode: NewEpisode, most: int | None) -> None:
     """Commits an episode, and in the same commit removes the earliest ones beyond `most`."""
     if most is None:
         embeddings.commit(episode.vector, episode.operations, episode.guards)
@@ -87,15 +87,15 @@ def keep(embeddings: Embeddings, place: Place, episode: NewEpisode, most: int | 
             race.lose(conflict)
         except Crowded:
             pass
-        operations, guards = _make_room(place, episode, most)
+        operations, guards = _make_room(handle, episode, most)
 
 
-def prune(embeddings: Embeddings, place: Place, before: datetime, summarize: Work | None) -> int:
+def prune(embeddings: Embeddings, handle: Handle, before: datetime, summarize: Work | None) -> int:
     """Removes the episodes before a moment, in one commit if they are summarized, else in several. Returns how many."""
     bound = _BELOW + stamp(before)
     pruned = 0
     race = Race("pruning")
-    while old := _earlier(place, bound, complete=summarize is not None):
+    while old := _earlier(handle, bound, complete=summarize is not None):
         summary = None if summarize is None else _summary(embeddings, before, old, summarize)
         try:
             _replace(embeddings, old, summary)
@@ -128,13 +128,13 @@ def _summary(embeddings: Embeddings, before: datetime, old: Stored, summarize: W
     return NewEpisode.of(episode_path(before, chosen), None, vector, raw, None)
 
 
-def _make_room(place: Place, episode: NewEpisode, most: int) -> tuple[list[Operation], list[Guard]]:
+def _make_room(handle: Handle, episode: NewEpisode, most: int) -> tuple[list[Operation], list[Guard]]:
     """Returns the operations and guards of a commit that adds an episode and removes the earliest ones beyond `most`.
 
     If the episode is itself too early, they do not add it; then there may be no operations at all.
     """
-    present = _present(place)
-    first = page(place, EPISODES, "", max(1, present + 1 - most))
+    present = _present(handle)
+    first = page(handle, EPISODES, "", max(1, present + 1 - most))
     leaving = sorted([*first.entries, episode.path])[: max(0, present + 1 - most)]
     removed = {path: first.entries[path] for path in leaving if path != episode.path}
     guards = [*episode.guards, fewer_below(_BELOW, present + 1)]
@@ -142,24 +142,24 @@ def _make_room(place: Place, episode: NewEpisode, most: int) -> tuple[list[Opera
     return [*(() if episode.path in leaving else episode.operations), *removal(removed)], guards
 
 
-def _present(place: Place) -> int:
+def _present(handle: Handle) -> int:
     """Returns how many episodes there are, after those that are due have expired."""
-    keys = place.keys
+    keys = handle.keys
     count = ("ZLEXCOUNT", keys.paths, f"[{_BELOW}", b"(" + _BELOW.encode() + b"\xff")
     # In this order: a count before another client sweeps would include episodes that have expired.
-    deadlines, present = place.opening.run_all([("ZCARD", keys.deadlines), count])
+    deadlines, present = handle.opening.run_all([("ZCARD", keys.deadlines), count])
     if deadlines:
-        place.commit([sweep_op()])
-        present = place.opening.run(count)
+        handle.commit([sweep_op()])
+        present = handle.opening.run(count)
     return int(present)
 
 
-def _earlier(place: Place, bound: str, *, complete: bool) -> Stored:
+def _earlier(handle: Handle, bound: str, *, complete: bool) -> Stored:
     """Returns the episodes whose paths come before the bound, in order: all of them, or a batch for one commit."""
     old: Stored = {}
     after: str | None = ""
     while after is not None and after < bound and (complete or not old):
-        found = batch(place, EPISODES, after)
+        found = batch(handle, EPISODES, after)
         old |= {path: raw for path, raw in found.entries.items() if path < bound}
         after = found.last
     return old

@@ -10,18 +10,18 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from ccs._compat import Caller
-from ccs._core.checks import integer
 from ccs._core.codec import decode, validate
 from ccs._core.commits.entry import parse_entry
 from ccs._core.commits.queries import last_of
+from ccs._core.error_text import shown
 from ccs._core.memory.scopes import MEMORY_SCOPES, changes_after, memory_event
 from ccs._core.names.address import check_path, id_of
-from ccs._core.shown import shown
+from ccs._core.number_checks import integer
 from ccs._core.times import Duration
-from ccs._local import Local
+from ccs._not_copyable import Local
 from ccs._sync.changes.subscription import ErrorCallback, ignored
 from ccs._sync.entries import Entries
-from ccs._sync.observing import pattern_list
+from ccs._sync.watching import pattern_list
 from ccs.errors import InvalidValue
 from ccs.types import Change, Entry, MemoryEvent
 
@@ -43,7 +43,7 @@ class Memory(Local):
         self._scopes = scopes
 
     def __repr__(self) -> str:
-        return f"<Memory of {', '.join(scope.place.address for scope in self._scopes.values())}>"
+        return f"<Memory of {', '.join(scope.handle.address for scope in self._scopes.values())}>"
 
     def set(self, key: str, value: Any, *, scope: str | None = None, ttl: Duration | None = None) -> Entry:
         """Stores a value under a key, which may be a path such as `customer/42/name`. Returns its entry.
@@ -146,13 +146,13 @@ class Memory(Local):
         return self._scopes[name]
 
     def _first(self, key: str, scope: str | None) -> bytes | None:
-        places = [entries.place for entries in self._named(scope).values()]
-        opening = places[0].opening
-        looks = [(("HGET", place.keys.entries, key), ("HGET", place.keys.meta, "state")) for place in places]
+        handles = [entries.handle for entries in self._named(scope).values()]
+        opening = handles[0].opening
+        looks = [(("HGET", handle.keys.entries, key), ("HGET", handle.keys.meta, "state")) for handle in handles]
         clock, *replies = opening.run_all([("TIME",), *chain.from_iterable(looks)])
         now = int(clock[0]) * 1000 + int(clock[1]) // 1000
-        for place, raw, state in zip(places, replies[::2], replies[1::2], strict=True):
-            last = last_of(state or b"0", place.address)
+        for handle, raw, state in zip(handles, replies[::2], replies[1::2], strict=True):
+            last = last_of(state or b"0", handle.address)
             if raw is None:
                 continue
             entry = parse_entry(raw)

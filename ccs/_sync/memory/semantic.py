@@ -10,21 +10,21 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ccs._compat import Work
-from ccs._core.checks import integer, real
 from ccs._core.codec import encode
 from ccs._core.commits.operations import Guard, Operation, revision_guard, set_op, version_guard
+from ccs._core.error_text import shown
 from ccs._core.memory.filters import having, some_of
 from ccs._core.memory.records import SEMANTIC, Kept, fact_of, fresh, kept_in, map_of, signed, text_of
-from ccs._core.memory.tables import Table
+from ccs._core.memory.search_tables import Table
 from ccs._core.names.system_paths import system_path
-from ccs._core.shown import shown
+from ccs._core.number_checks import integer, real
 from ccs._core.times import Duration, from_micros, millis, to_micros
-from ccs._local import Local
+from ccs._not_copyable import Local
 from ccs._sync.entries import Entries
 from ccs._sync.memory.embeddings import Embeddings
+from ccs._sync.memory.pages import forget, forget_matching, listed, stored_at
 from ccs._sync.memory.reembedding import Reembedding
 from ccs._sync.memory.search_index import Index
-from ccs._sync.memory.stored import forget, forget_matching, listed, stored_at
 from ccs._sync.optimistic import Race
 from ccs.errors import Conflict, InvalidValue, NoEmbedder
 from ccs.types import Entry, Fact, Match
@@ -49,11 +49,11 @@ class Semantic(Local):
 
     def __init__(self, entries: Entries) -> None:
         self._entries = entries
-        self._place = entries.place
-        self._embeddings = Embeddings(self._place)
+        self._handle = entries.handle
+        self._embeddings = Embeddings(self._handle)
 
     def __repr__(self) -> str:
-        return f"<Semantic memory of {self._place.address}>"
+        return f"<Semantic memory of {self._handle.address}>"
 
     def store(
         self,
@@ -95,7 +95,7 @@ class Semantic(Local):
             self._embeddings.commit(vector, [fact.operation], guards)
         else:
             self._supersede(supersedes, chosen, fact)
-        self._place.expect(deadline)
+        self._handle.expect(deadline)
         return chosen
 
     def query(
@@ -129,7 +129,7 @@ class Semantic(Local):
         least = -math.inf if min_score is None else real("min_score", min_score, "a number", -math.inf, math.inf)
         query = self._embeddings.query(text_or_embedding)
         accept = having(where)
-        index: Index = self._place.engine.shared((SEMANTIC, self._place.address), self._index)
+        index: Index = self._handle.engine.shared((SEMANTIC, self._handle.address), self._index)
 
         def nearest(table: Table, now: int) -> builtins.list[tuple[float, Kept]]:
             return table.nearest(query, count, now, accept)
@@ -140,7 +140,7 @@ class Semantic(Local):
     def get(self, id: str) -> Fact | None:
         """Returns the fact of an id, superseded or not; None if there is none."""
         path = system_path(SEMANTIC, id)
-        raw = stored_at(self._place, path)
+        raw = stored_at(self._handle, path)
         return None if raw is None else fact_of(kept_in(path, raw)[0])
 
     def forget(self, id: str) -> bool:
@@ -150,7 +150,7 @@ class Semantic(Local):
         >>> task.semantic.forget(id), task.semantic.forget(id), task.semantic.get(id)
         (True, False, None)
         """
-        return forget(self._place, system_path(SEMANTIC, id))
+        return forget(self._handle, system_path(SEMANTIC, id))
 
     def delete(self, id: str) -> bool:
         """As `forget`."""
@@ -169,7 +169,7 @@ class Semantic(Local):
             >>> [fact.content for fact in task.semantic.list()]
             ['Bob lives in Bonn']
         """
-        return forget_matching(self._place, SEMANTIC, some_of(where))
+        return forget_matching(self._handle, SEMANTIC, some_of(where))
 
     def list(
         self, *, where: Mapping[str, Any] | None = None, limit: int = 100, after: str | None = None
@@ -186,7 +186,7 @@ class Semantic(Local):
             >>> [fact.id for fact in first], [fact.id for fact in second]
             (['a', 'b'], ['c'])
         """
-        return [fact_of(kept) for kept in listed(self._place, SEMANTIC, limit, after, having(where))]
+        return [fact_of(kept) for kept in listed(self._handle, SEMANTIC, limit, after, having(where))]
 
     def reembed(self, embed: Callable[[builtins.list[str]], Any] | None = None) -> int:
         """Embeds all memories of this context again, with another model. Returns how many it embedded.
@@ -210,13 +210,13 @@ class Semantic(Local):
             >>> [match.content for match in task.semantic.query([15, 1, 2])]
             ['The sky is blue']
         """
-        work = self._place.engine.embed if embed is None else Work(embed)
+        work = self._handle.engine.embed if embed is None else Work(embed)
         if work is None:
             raise NoEmbedder
-        return Reembedding(self._embeddings, self._place, work).run()
+        return Reembedding(self._embeddings, self._handle, work).run()
 
     def _index(self) -> Index:
-        return Index(self._place.engine, self._place.address, SEMANTIC, Table)
+        return Index(self._handle.engine, self._handle.address, SEMANTIC, Table)
 
     def _supersede(self, target: str, by: str, fact: _New) -> None:
         path = system_path(SEMANTIC, target)

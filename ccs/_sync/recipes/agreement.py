@@ -32,7 +32,7 @@ class _Attendance(Picture):
 
 def agree(entries: Entries, ballot: Ballot) -> Decision:
     """Votes, unless this agent has voted before, and waits for the decision. Returns it; see `Context.agree`."""
-    place = entries.place
+    handle = entries.handle
     seen = set[str]()
 
     def decide(picture: Picture) -> Decision:
@@ -41,8 +41,8 @@ def agree(entries: Entries, ballot: Ballot) -> Decision:
             if isinstance(step, Decision):
                 return step
             # No deadline here: the time limit is an entry that expires by the server's clock, and that wakes all parties.
-            take_step(place, picture, step, None)
+            take_step(handle, picture, step, None)
 
     patience = time.monotonic() + ballot.timeout / 1000
     patterns = (f"{escape(ballot.root)}/**", EVERYBODY)
-    return act_on_picture(place, patterns, decide, patience, partial(_Attendance, seen))
+    return act_on_picture(handle, patterns, decide, patience, partial(_Attendance, seen))

@@ -21,9 +21,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ccs._compat import Worker
-from ccs._core.checks import listed
 from ccs._core.codec import encode
-from ccs._core.commits.calls import paths_call
 from ccs._core.commits.operations import (
     Guard,
     Operation,
@@ -34,13 +32,15 @@ from ccs._core.commits.operations import (
     set_op,
     version_guard,
 )
+from ccs._core.commits.script_calls import paths_call
+from ccs._core.number_checks import listed
 from ccs._core.recipes.claim import CLAIMS, Site, free_of, info_of, site_of
 from ccs._core.recipes.lease import Lease
 from ccs._core.times import Duration, millis, seconds
-from ccs._local import Local
 from ccs._log import logger
+from ccs._not_copyable import Local
+from ccs._sync.context_handle import Fence, Handle
 from ccs._sync.entries import Entries
-from ccs._sync.handle import Fence, Place
 from ccs._sync.reads import matcher_of
 from ccs._sync.recipes.claim_queue import Turns
 from ccs.errors import AlreadyClaimed, CCSError, ClaimLost, Conflict, ContextFinished, Misuse, Unavailable
@@ -81,7 +81,7 @@ class Claim(Local):
         note: Any = None,
     ) -> None:
         self._entries = entries
-        self._place = entries.place
+        self._handle = entries.handle
         self._fenced = fenced
         self._site = site_of(resource)
         self._ttl = seconds(ttl, "ttl", least=_SHORTEST)
@@ -94,7 +94,7 @@ class Claim(Local):
 
     def __repr__(self) -> str:
         token = f" with token {self._lease.revision}" if self._lease else ""
-        return f"<Claim on {self.resource!r} in {self._place.address} by {self._place.agent!r}, {self.state}{token}>"
+        return f"<Claim on {self.resource!r} in {self._handle.address} by {self._handle.agent!r}, {self.state}{token}>"
 
     @property
     def resource(self) -> str:
@@ -105,7 +105,7 @@ class Claim(Local):
     def state(self) -> str:
         """`new`, `waiting` to be acquired, `held`, `lost` or `released`."""
         if self._lease is not None and not self._released:
-            if self._place.opening.inherited:  # a forked child does not renew it, and the parent still holds it
+            if self._handle.opening.inherited:  # a forked child does not renew it, and the parent still holds it
                 return "lost"
             if self._lease.over:
                 return "released"
@@ -204,14 +204,14 @@ class Claim(Local):
         return True
 
     def _keep(self, lease: Lease) -> None:
-        self._place.hold(lease)
+        self._handle.hold(lease)
         self._own(lease)
 
     def _own(self, lease: Lease) -> None:
         """Makes this object the owner of the hold: if it is garbage collected, the background gives the hold back."""
         self._disown()
-        holding = self._place.holding(lease.path, lease.revision)
-        self._forgotten = weakref.finalize(self, self._place.holdings.note_forgotten, holding)
+        holding = self._handle.holding(lease.path, lease.revision)
+        self._forgotten = weakref.finalize(self, self._handle.holdings.note_forgotten, holding)
         self._forgotten.atexit = False
 
     def _disown(self) -> None:
@@ -220,7 +220,7 @@ class Claim(Local):
 
     def _let_go(self, lease: Lease) -> None:
         self._disown()
-        self._place.let_go(lease)
+        self._handle.let_go(lease)
 
     def _last_hold(self) -> Lease:
         if self._lease is None:
@@ -279,7 +279,7 @@ class Claim(Local):
             raise
 
     def _take_in_turn(self, deadline: float, attempt: str) -> Lease:
-        turns = Turns.of(self._place.engine, self._place.address, self._site)
+        turns = Turns.of(self._handle.engine, self._handle.address, self._site)
         while True:
             ticket = self._line_up(attempt)
             after = 0
@@ -292,7 +292,7 @@ class Claim(Local):
                             break  # the ticket has expired
                         after = conflict.revision  # the picture was out of date: look again
             finally:
-                self._place.let_go(ticket)
+                self._handle.let_go(ticket)
 
     def _take(self, attempt: str, ticket: Lease | None = None) -> Lease:
         free = version_guard(self._site.path, 0)
@@ -301,7 +301,7 @@ class Claim(Local):
         if ticket is not None:
             first = revision_guard(ticket.path, ticket.revision)
             also = [delete_op(ticket.path)]
-        value = {"holder": self._place.agent, "note": self._note, "id": attempt}
+        value = {"holder": self._handle.agent, "note": self._note, "id": attempt}
         lease = self._lend(self._site.path, value, self._term(), [free, first], also)
         if not lease.held(time.monotonic()):
             self._confirm(lease)
@@ -313,28 +313,28 @@ class Claim(Local):
         try:
             self._commit([renew_op(lease.path, millis(lease.ttl))], [revision_guard(lease.path, lease.revision)])
         except Conflict as conflict:
-            self._place.let_go(lease)
+            self._handle.let_go(lease)
             raise ClaimLost(self.resource) from conflict
         lease.renewed(sent, lease.ttl)
 
     def _line_up(self, attempt: str) -> Lease:
         path = self._site.ticket(attempt)
         # Noted before it exists, so that a store that is closed meanwhile gives it back too.
-        self._place.holding(path, None)
-        return self._lend(path, {"holder": self._place.agent}, self._term(_TICKET), [])
+        self._handle.holding(path, None)
+        return self._lend(path, {"holder": self._handle.agent}, self._term(_TICKET), [])
 
     def _lend(self, path: str, value: Any, ttl: float, guards: list[Guard], also: Sequence[Operation] = ()) -> Lease:
         """Writes an entry that expires after `ttl` seconds, and renews it from now on. Returns its lease."""
-        raw = encode(value, self._place.engine.max_value_bytes)
+        raw = encode(value, self._handle.engine.max_value_bytes)
         sent = time.monotonic()
-        applied = self._place.commit([set_op(path, raw, millis(ttl)), *also], guards)
+        applied = self._handle.commit([set_op(path, raw, millis(ttl)), *also], guards)
         lease = Lease(path, applied.revision, ttl, sent + ttl)
-        self._place.hold(lease)
+        self._handle.hold(lease)
         return lease
 
     def _term(self, most: float = float("inf")) -> float:
         """Returns the seconds of one lease: the ttl, bounded by the presence of the agent, and at most `most`."""
-        return min(self._place.term(self._ttl), most)
+        return min(self._handle.term(self._ttl), most)
 
     def _refusal(self) -> AlreadyClaimed:
         entry = self._entries.entry(self._site.path)
@@ -351,7 +351,7 @@ class Claim(Local):
             # Once this commit is applied, an earlier one that was still on its way is refused.
             ticket = self._site.ticket(attempt)
             self._commit([delete_op(ticket)], [])
-            self._place.holdings.remove(self._place.address, ticket, 0)
+            self._handle.holdings.remove(self._handle.address, ticket, 0)
             entry = self._entries.entry(self._site.path)
             if entry and entry.value["id"] == attempt:
                 self._commit([delete_op(entry.path)], [revision_guard(entry.path, entry.revision)])
@@ -359,20 +359,20 @@ class Claim(Local):
             logger.info("what is left of %r expires by itself: %s", self, error)
 
     def _commit(self, operations: list[Operation], guards: list[Guard]) -> None:
-        self._place.commit(operations, guards)
+        self._handle.commit(operations, guards)
 
 
-def break_claim(place: Place, resource: str) -> bool:
+def break_claim(handle: Handle, resource: str) -> bool:
     """Removes the claim on a resource, whoever holds it. Returns whether there was one."""
-    applied = place.commit([delete_op(site_of(resource).path)])
+    applied = handle.commit([delete_op(site_of(resource).path)])
     return bool(applied.result[0])
 
 
-def claim_any(place: Place, resources: Iterable[str], claim: Callable[[str], Claim]) -> Claim | None:
+def claim_any(handle: Handle, resources: Iterable[str], claim: Callable[[str], Claim]) -> Claim | None:
     """Takes a claim on the first resource that is free. Returns it; None if no resource is free."""
     wanted = listed("resources", resources, "a list of resources, or use claim for one")
     sites = [site_of(resource) for resource in wanted]
-    while free := _free(place, sites):
+    while free := _free(handle, sites):
         for site in free:
             candidate = claim(site.resource)
             if candidate.seize():
@@ -380,11 +380,11 @@ def claim_any(place: Place, resources: Iterable[str], claim: Callable[[str], Cla
     return None
 
 
-def _free(place: Place, sites: list[Site]) -> list[Site]:
+def _free(handle: Handle, sites: list[Site]) -> list[Site]:
     if not sites:
         return []
     selectors = (selector for site in sites for selector in site.selectors)
-    listed = place.opening.call(paths_call(place.keys, selectors))
+    listed = handle.opening.call(paths_call(handle.keys, selectors))
     return free_of(sites, listed.paths)
 
 

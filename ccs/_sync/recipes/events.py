@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 from ccs._core.codec import encode
 from ccs._core.commits.operations import event_op
 from ccs._core.names.address import check_writable
-from ccs._local import Local
+from ccs._not_copyable import Local
 from ccs._sync.changes.subscription import unchanged
 from ccs._sync.changes.watch_kinds import EventWatch
 from ccs._sync.entries import Entries
-from ccs._sync.observing import call_back, pattern_list
 from ccs._sync.reads import matcher_of
+from ccs._sync.watching import call_back, pattern_list
 from ccs.types import Event
 
 __all__ = ["EventBus", "EventErrorCallback", "event_watch", "on_event", "publish"]
@@ -26,17 +26,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def publish(entries: Entries, topic: str, data: Any) -> int:
     """Publishes an event, as a commit of its own. Returns its revision."""
-    place = entries.place
-    raw = encode(data, place.engine.max_value_bytes)
-    applied = place.commit([event_op(check_writable(topic), raw)])
+    handle = entries.handle
+    raw = encode(data, handle.engine.max_value_bytes)
+    applied = handle.commit([event_op(check_writable(topic), raw)])
     return applied.revision
 
 
 def event_watch(entries: Entries, patterns: tuple[str, ...], since: int | None) -> EventWatch:
     """Returns a watch of the events whose topics match, from the moment it is entered or after a revision."""
     matcher_of(patterns)  # raises InvalidPattern
-    place = entries.place
-    return EventWatch(place.engine, place.address, patterns or ("**",), since=since)
+    handle = entries.handle
+    return EventWatch(handle.engine, handle.address, patterns or ("**",), since=since)
 
 
 def on_event(
@@ -51,7 +51,7 @@ def on_event(
 
     def register(callback: F) -> F:
         watch = partial(event_watch, entries, wanted, since)
-        call_back(entries.place.engine, watch, callback, on_error, argument_of)
+        call_back(entries.handle.engine, watch, callback, on_error, argument_of)
         return callback
 
     return register
@@ -64,7 +64,7 @@ class EventBus(Local):
         self._entries = entries
 
     def __repr__(self) -> str:
-        return f"<EventBus of {self._entries.place.address}>"
+        return f"<EventBus of {self._entries.handle.address}>"
 
     def publish(self, topic: str, data: Any = None) -> int:
         """Publishes an event to all subscribers of the topic. Returns its revision."""

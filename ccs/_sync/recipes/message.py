@@ -14,7 +14,7 @@ from ccs._core.recipes.guarded_commit import GuardedCommit
 from ccs._core.recipes.inbox import Letter, acknowledging, burying, releasing
 from ccs._core.recipes.outbox import INBOX_LIMIT, Draft, Outbox, Posted
 from ccs._core.times import Duration, from_micros, millis, seconds
-from ccs._sync.handle import Place
+from ccs._sync.context_handle import Handle
 from ccs.errors import ClaimLost, Conflict, Misuse
 
 __all__ = ["Message", "message_of", "send"]
@@ -24,7 +24,7 @@ __all__ = ["Message", "message_of", "send"]
 class Delivery:
     """The delivery of a message: the context, the hold on the message, and how often it may be delivered."""
 
-    place: Place
+    handle: Handle
     held: Guard | None
     tries: int
     settled: bool = False
@@ -68,13 +68,13 @@ class Message(Letter):
         if self.attempts >= tries:
             return self._settle(burying(self, held))
         self._settle(releasing(self, held, wait))
-        return self._delivery.place.expect(wait or None)
+        return self._delivery.handle.expect(wait or None)
 
     def reply(self, content: Any, *, type: str = "reply", ttl: Duration | None = None) -> Message:
         """Sends an answer to the inbox named like the sender, with `reply_to` set. Returns it; raises as `send` does."""
         if not hasattr(self, "_delivery"):
             raise Misuse(f"{self._copied()}: use send(), with its sender as to and its id as reply_to")
-        return send(self._delivery.place, Draft(self.sender, content, type, self.id, ttl, INBOX_LIMIT))
+        return send(self._delivery.handle, Draft(self.sender, content, type, self.id, ttl, INBOX_LIMIT))
 
     def _hold(self) -> Guard:
         if not hasattr(self, "_delivery"):
@@ -91,7 +91,7 @@ class Message(Letter):
 
     def _settle(self, move: GuardedCommit) -> None:
         try:
-            self._delivery.place.commit(move.operations, move.guards)
+            self._delivery.handle.commit(move.operations, move.guards)
         except Conflict as conflict:
             name = f"message {self.id} to {self.to}"
             since = "was settled already, or has been delivered to somebody else since; nothing was changed: leave it"
@@ -99,29 +99,29 @@ class Message(Letter):
         self._delivery.settled = True
         held = self._delivery.held
         if held:
-            place = self._delivery.place
-            place.holdings.remove(place.address, self.paths.at("leases", self.id), held.expected)
+            handle = self._delivery.handle
+            handle.holdings.remove(handle.address, self.paths.at("leases", self.id), held.expected)
 
 
-def message_of(letter: Letter, place: Place, held: Guard | None = None, tries: int = 0) -> Message:
+def message_of(letter: Letter, handle: Handle, held: Guard | None = None, tries: int = 0) -> Message:
     """Returns the message that can be settled with the guard `held`, and delivered `tries` times (0: not again)."""
     known = {each.name: getattr(letter, each.name) for each in fields(Letter)}
     message = Message(**known)
-    object.__setattr__(message, "_delivery", Delivery(place, held, tries))
+    object.__setattr__(message, "_delivery", Delivery(handle, held, tries))
     return message
 
 
-def send(place: Place, draft: Draft) -> Message:
+def send(handle: Handle, draft: Draft) -> Message:
     """Sends one message, in a commit of its own. Returns it."""
-    outbox = Outbox(secrets.token_hex(8), place.engine.max_value_bytes)
+    outbox = Outbox(secrets.token_hex(8), handle.engine.max_value_bytes)
     posted = outbox.put(draft)
     try:
-        applied = place.commit([posted.operation], [posted.guard])
+        applied = handle.commit([posted.operation], [posted.guard])
     except Crowded as crowded:
-        place.expect(1)  # messages may have expired while no client was there to sweep them
+        handle.expect(1)  # messages may have expired while no client was there to sweep them
         raise outbox.refusal(crowded) from None
-    place.expect(posted.ttl)
-    return message_of(_letter(place.agent, draft, posted, applied), place)
+    handle.expect(posted.ttl)
+    return message_of(_letter(handle.agent, draft, posted, applied), handle)
 
 
 def _letter(sender: str, draft: Draft, posted: Posted, applied: Applied) -> Letter:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from ccs._compat import Work, shielded
 from ccs._core.codec import decode, encode, validate
 from ccs._core.commits.operations import delete_op, revision_guard, set_op
+from ccs._core.error_text import shown
 from ccs._core.names.pattern import escape
 from ccs._core.recipes.idempotency_keys import KeyTemplate, asks_for_token
 from ccs._core.recipes.lease import Lease
@@ -28,12 +29,11 @@ from ccs._core.recipes.once import (
     result_in,
     running,
 )
-from ccs._core.shown import shown
 from ccs._core.times import millis
 from ccs._log import logger
 from ccs._sync.changes.watch_kinds import Picture
+from ccs._sync.context_handle import Handle
 from ccs._sync.entries import Entries
-from ccs._sync.handle import Place
 from ccs._sync.recipes.waiting import act_on_picture
 from ccs.errors import CCSError, ClaimLost, Conflict, InvalidValue, RetriesExhausted
 from ccs.types import Entry
@@ -60,8 +60,8 @@ class Function:
 class Attempt:
     """One run: the leases that it holds, and the one commit that ends it."""
 
-    def __init__(self, place: Place, request: Request, begin: Begin) -> None:
-        self._place = place
+    def __init__(self, handle: Handle, request: Request, begin: Begin) -> None:
+        self._handle = handle
         self._request = request
         self._upon = begin
         self._leases: list[Lease] = []
@@ -79,9 +79,9 @@ class Attempt:
         keep = request.terms.keep
         record = encode(running(request, self._upon.attempt))
         run = encode({"attempt": self._upon.attempt})
-        term = self._place.term(lease)
+        term = self._handle.term(lease)
         sent = time.monotonic()
-        applied = self._place.commit(
+        applied = self._handle.commit(
             [set_op(request.record, record, millis(lease + keep)), set_op(request.run, run, millis(term))],
             [revision_guard(request.record, self._upon.revision), revision_guard(request.run, 0)],
         )
@@ -92,13 +92,13 @@ class Attempt:
             Lease(request.record, self.token, lease + keep, sent + lease + keep),
         ]
         for each in self._leases:
-            self._place.hold(each)
+            self._handle.hold(each)
         # If the store is closed before the run is settled, the next caller need not wait for the lease to expire.
-        self._place.holding(request.run, self.token)
+        self._handle.holding(request.run, self.token)
 
     def complete(self, result: Any) -> Any:
         """Stores the result and ends the run. Returns the result as others read it; raises `Conflict` if the run was lost."""
-        raw = encode(done(self._request, self._upon.attempt, result), self._place.engine.max_value_bytes)
+        raw = encode(done(self._request, self._upon.attempt, result), self._handle.engine.max_value_bytes)
         self._settle(raw)
         return decode(raw)["result"]
 
@@ -109,7 +109,7 @@ class Attempt:
     def _settle(self, raw: bytes) -> None:
         request = self._request
         try:
-            _conclude(self._place, request, raw, self.token)
+            _conclude(self._handle, request, raw, self.token)
         except Conflict:
             self._let_go()
             raise
@@ -117,7 +117,7 @@ class Attempt:
 
     def _let_go(self) -> None:
         while self._leases:
-            self._place.let_go(self._leases.pop())
+            self._handle.let_go(self._leases.pop())
 
     def give_up(self, error: BaseException) -> None:
         """Ends the run after an error. The caller gets that error, so a failure to end the run is only logged."""
@@ -138,7 +138,7 @@ class Once:
 
     def __init__(self, entries: Entries, function: Function, key: str, input: Any, terms: Terms) -> None:
         self._entries = entries
-        self._place = entries.place
+        self._handle = entries.handle
         self._function = function
         self._request = request_of(key, input, terms)
         self._patterns = (escape(self._request.record), escape(self._request.run))
@@ -178,7 +178,7 @@ class Once:
             return found
 
         try:
-            return act_on_picture(self._place, self._patterns, act, deadline or 0.0)
+            return act_on_picture(self._handle, self._patterns, act, deadline or 0.0)
         except TimeoutError:
             raise TimeoutError(f"another caller still runs {self._request.key!r} after {timeout:g} s") from None
 
@@ -193,14 +193,14 @@ class Once:
             return None
 
     def _begin(self, step: Begin) -> Attempt:
-        self._attempt = Attempt(self._place, self._request, step)
+        self._attempt = Attempt(self._handle, self._request, step)
         # Run to the end: a cancelled caller must not leave a lease behind that nobody knows of.
         shielded(self._attempt.begin)
         return self._attempt
 
     def _condemn(self, step: Condemn) -> NoReturn:
         raw = encode(failed(self._request, step.attempt, step.error))
-        _conclude(self._place, self._request, raw, step.revision)
+        _conclude(self._handle, self._request, raw, step.revision)
         raise RetriesExhausted(self._request.key, step.attempt, step.error)
 
     def _perform(self, attempt: Attempt, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
@@ -241,9 +241,9 @@ def idempotent(entries: Entries, template: str, terms: Terms) -> Callable[..., C
     return decorate
 
 
-def _conclude(place: Place, request: Request, raw: bytes, revision: int) -> None:
+def _conclude(handle: Handle, request: Request, raw: bytes, revision: int) -> None:
     """Writes the outcome of the run whose record has this revision, and ends its lease."""
     keep = millis(request.terms.keep)
     operations = [set_op(request.record, raw, keep), delete_op(request.run)]
-    place.commit(operations, [revision_guard(request.record, revision)])
-    place.expect(keep)
+    handle.commit(operations, [revision_guard(request.record, revision)])
+    handle.expect(keep)

@@ -12,8 +12,8 @@ from ccs._compat import sleep
 from ccs._core.recipes.guarded_commit import GuardedCommit
 from ccs._log import logger
 from ccs._sync.changes.watch_kinds import Picture
+from ccs._sync.context_handle import Handle
 from ccs._sync.engine import Engine
-from ccs._sync.handle import Place
 from ccs.errors import (
     Conflict,
     ContextFinished,
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 def act_on_picture(
-    place: Place,
+    handle: Handle,
     patterns: tuple[str, ...],
     act: Callable[[Picture], T],
     patience: float,
@@ -42,27 +42,27 @@ def act_on_picture(
     """Returns `act(picture)`. Draws a new picture if history has a gap, or after an outage before the time `patience`."""
     while True:
         try:
-            with draw(place.engine, place.address, patterns) as picture:
+            with draw(handle.engine, handle.address, patterns) as picture:
                 return act(picture)
         except (HistoryCompacted, HistoryDamaged, HistoryForked) as error:
-            logger.info("reading %s in %s again: %s", patterns[0], place.address, error)
+            logger.info("reading %s in %s again: %s", patterns[0], handle.address, error)
         except Unavailable as error:
             if time.monotonic() >= patience:
                 raise
-            logger.info("reading %s in %s again after an outage: %s", patterns[0], place.address, error)
+            logger.info("reading %s in %s again after an outage: %s", patterns[0], handle.address, error)
             sleep(_REST)
 
 
-def take_step(place: Place, picture: Picture, step: GuardedCommit | None, deadline: float | None) -> None:
+def take_step(handle: Handle, picture: Picture, step: GuardedCommit | None, deadline: float | None) -> None:
     """Commits a step, if there is one, and waits until the picture shows it, or the commit that was faster."""
     applied = None
     if step:
         try:
-            applied = place.commit(step.operations, step.guards)
+            applied = handle.commit(step.operations, step.guards)
         except Conflict:
             pass  # the picture will show the commit that was faster
         else:
-            place.expect(step.ttl)
+            handle.expect(step.ttl)
     _refreshed(picture, deadline)
     while applied and picture.revision < applied.revision:
         _refreshed(picture, deadline)

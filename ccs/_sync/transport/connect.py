@@ -8,7 +8,7 @@ import time
 
 from ccs._clock import ServerClock
 from ccs._compat import Lock, acquired, call, refuse_interrupter
-from ccs._core.names.endpoint import Endpoint
+from ccs._core.names.server_url import Endpoint
 from ccs._core.names.target import Target, parse_target, with_credentials
 from ccs._core.retry import Patience
 from ccs._protocol import fake_server

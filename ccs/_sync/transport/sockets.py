@@ -6,7 +6,7 @@ import socket
 import ssl
 import time
 
-from ccs._core.names.endpoint import Endpoint
+from ccs._core.names.server_url import Endpoint
 from ccs._protocol.greeting import Greeting
 from ccs._protocol.replies import NOTHING_YET, reply_reader
 from ccs._protocol.sockets import tune

@@ -19,7 +19,7 @@ from uuid import UUID
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 
 from ccs._core.records.classes import field_types, is_hooked, is_written_by_fields
-from ccs._core.values.record_kinds import is_record_class
+from ccs._core.values.record_detection import is_record_class
 from ccs._core.values.scalars import WRITERS, write_text
 
 __all__ = ["Unsure", "planned"]

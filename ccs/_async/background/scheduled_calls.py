@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ccs._async.transport.commands import Commands
-from ccs._core.commits.calls import Call
+from ccs._core.commits.script_calls import Call
 from ccs._core.retry import Patience
 from ccs._core.timers import Agenda
 from ccs._log import logger
 from ccs.errors import CCSError, Forbidden, UnknownFormat
 
-__all__ = ["Appointment", "Appointments", "Errand"]
+__all__ = ["Appointment", "Schedule", "ScheduledCall"]
 
 # How many operations are sent together. Seconds that they may take, since what is due next has to wait; and until a
 # retry.
@@ -33,7 +33,7 @@ Appointment = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class ScheduledCall:
     """A call of a script, and the function that gets its answer. `weight` counts single operations."""
 
     call: Call[Any]
@@ -41,7 +41,7 @@ class Errand:
     weight: int = 1
 
 
-class Appointments:
+class Schedule:
     """Runs appointments when they are due: `kinds` has a function for each kind, which returns the errands to run.
 
     It calls `refused` with the address of a context whose format this version does not know.
@@ -50,7 +50,7 @@ class Appointments:
     def __init__(
         self,
         commands: Commands,
-        kinds: dict[str, Callable[[str], Sequence[Errand]]],
+        kinds: dict[str, Callable[[str], Sequence[ScheduledCall]]],
         call_soon: Callable[..., object],
         refused: Callable[[str], object],
     ) -> None:
@@ -64,7 +64,7 @@ class Appointments:
         self._task: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
-        return f"<Appointments by {self._agenda!r}>"
+        return f"<Schedule by {self._agenda!r}>"
 
     def plan(self, kind: str, address: str, seconds: float) -> None:
         """Makes an appointment in so many seconds, unless there is an earlier one. Called from any thread."""
@@ -113,7 +113,7 @@ class Appointments:
         if failure:
             logger.warning("%d appointments failed, to be retried in a second: %s", len(due), failure)
 
-    def _errands(self, what: Appointment) -> Sequence[Errand]:
+    def _errands(self, what: Appointment) -> Sequence[ScheduledCall]:
         kind, address = what
         try:
             return self._kinds[kind](address)
@@ -121,7 +121,7 @@ class Appointments:
             self._failed(what, error)
             return ()
 
-    async def _travel(self, some: Sequence[tuple[Appointment, Errand]]) -> Exception | None:
+    async def _travel(self, some: Sequence[tuple[Appointment, ScheduledCall]]) -> Exception | None:
         patience = Patience(time.monotonic() + _PATIENCE)
         try:
             replies = await self._commands.calls([errand.call for _, errand in some], patience)
@@ -154,9 +154,9 @@ class Appointments:
         self._agenda.plan(what, time.monotonic() + _REST)
 
 
-def _loads(errands: Iterator[tuple[Appointment, Errand]]) -> Iterator[list[tuple[Appointment, Errand]]]:
+def _loads(errands: Iterator[tuple[Appointment, ScheduledCall]]) -> Iterator[list[tuple[Appointment, ScheduledCall]]]:
     """Splits errands into loads that are sent together, in order."""
-    load: list[tuple[Appointment, Errand]] = []
+    load: list[tuple[Appointment, ScheduledCall]] = []
     weight = 0
     for what, errand in errands:
         if load and weight + errand.weight > _WEIGHT:

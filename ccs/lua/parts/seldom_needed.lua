@@ -2,7 +2,7 @@
 local function make_parts()
     -- include packed_values
     -- include guards
-    -- include gathered
+    -- include send_in_pieces
     -- include lifetime
     return {
         compute = compute, agent_of = agent_of, unlooked = unlooked, refusal = refusal, may_vanish = may_vanish,

@@ -1,12 +1,12 @@
+# Generated from ccs/_async/batch_sender.py by scripts/twin. Do not edit.
 """How groups of commits reach one context, as batches of one client."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from ccs._async.opening import Opening
 from ccs._clock import shown_at
 from ccs._core.commits.batching import Group
 from ccs._core.commits.commit import (
@@ -23,16 +23,16 @@ from ccs._core.commits.commit import (
 )
 from ccs._core.names.keys import Keys
 from ccs._core.retry import Patience
-from ccs._protocol.faults import Disconnected, copy_of
 from ccs._protocol.scripts import COMMIT
+from ccs._sync.opening import Opening
 from ccs.errors import CCSError, Forbidden, Unavailable
 
-__all__ = ["Answers", "Batches"]
+__all__ = ["Answers", "BatchSender"]
 
 Answers = Sequence[Applied | Exception]
 
 
-class Batches:
+class BatchSender:
     """Sends groups of commits to one context. A context that does not exist begins with the settings `defaults`."""
 
     def __init__(self, opening: Opening, address: str, keys: Keys, defaults: Settings) -> None:
@@ -48,30 +48,27 @@ class Batches:
         self._head = "EVALSHA", COMMIT.digest, str(len(keys.all)), *keys.all
 
     def __repr__(self) -> str:
-        return f"<Batches to {self._address}>"
+        return f"<BatchSender to {self._address}>"
 
     @property
     def server(self) -> str:
         """Where the server is, without secrets."""
         return self._commands.address
 
-    async def ready(self, patience: Patience) -> None:
+    def ready(self, patience: Patience) -> None:
         """Waits until the store is open: before that there is no identity, and the server's clock is not known."""
-        await self._opening.ready(patience)
+        self._opening.ready(patience)
         self._client = self._opening.identity()
 
-    async def send(self, sending: Group[Any]) -> Sequence[Applied | CCSError]:
+    def send(self, sending: Group[Any]) -> Sequence[Applied | CCSError]:
         """The answers to a group, tried until its patience ends."""
-        # [async-only]
-        await self.ready(sending.patience)
-        # [/async-only]
         batch = Batch(sending.commits, self._client, sending.number)
         if sending.begun is None:
             sending.begun = self._clock.moment()
         else:
             # A clock that is seen after the first sending may have been set meanwhile.
             batch.latest = latest_for(shown_at(sending.begun))
-        reply = await self._commands.run(
+        reply = self._commands.run(
             self._command(batch),
             writes=True,
             patience=sending.patience,
@@ -80,31 +77,6 @@ class Batches:
         )
         return self._answers(batch, reply)
 
-    # [async-only]
-    def post(self, sending: Group[Any], on_answers: Callable[[Answers | None, bool], None]) -> bool:
-        """Sends a group at once and only once. Returns whether that was possible.
-
-        `on_answers(answers, sent)`: `answers` is None where there are none; `sent` is whether it may have been applied.
-        """
-        if not self._opening.is_ready():
-            return False
-        self._client = self._client or self._opening.identity()
-        batch = Batch(sending.commits, self._client, sending.number, sending.behind)
-        sending.begun = self._clock.moment()
-        posted = self._commands.post(self._command(batch), partial(self._posted, batch, on_answers))
-        sending.patience.sent = posted
-        return posted
-
-    def _posted(self, batch: Batch, on_answers: Callable[[Any, bool], None], reply: Any) -> None:
-        if not isinstance(reply, bytes) or not was_applied(reply):
-            return on_answers(None, isinstance(reply, Disconnected) and reply.sent)
-        try:
-            answers: Answers = self._parse(batch, reply)
-        except Exception as error:  # noqa: BLE001  # not swallowed: the callers that wait for the answers get it
-            answers = [copy_of(error) for _ in batch.commits]
-        return on_answers(answers, True)
-
-    # [/async-only]
     def _command(self, batch: Batch) -> tuple[Argument, ...]:
         return (*self._head, *commit_arguments(batch, self._keys, self._defaults))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from numbers import Real
 from typing import Any
 
-from ccs._core.shown import shown
+from ccs._core.error_text import shown
 from ccs.errors import InvalidValue
 
 __all__ = ["integer", "listed", "real"]

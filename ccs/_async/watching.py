@@ -13,13 +13,13 @@ from ccs._async.changes.subscription import Callback, ErrorCallback, GoneCallbac
 from ccs._async.changes.time_travel import diff, snapshot_at
 from ccs._async.changes.watch import Watch
 from ccs._async.changes.watch_kinds import EntryWatch
+from ccs._async.context_handle import Handle
 from ccs._async.engine import Engine
-from ccs._async.handle import Place
 from ccs._async.reads import matcher_of, typed
 from ccs._core.changes.conditions import holds, missed
+from ccs._core.error_text import shown
 from ccs._core.names.address import check_path
 from ccs._core.names.pattern import escape
-from ccs._core.shown import shown
 from ccs._core.times import Duration, seconds
 from ccs._log import logger
 from ccs.errors import HistoryCompacted, HistoryDamaged, HistoryForked, InvalidPattern, InvalidValue
@@ -33,7 +33,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Watches:
     """The watching part of a context."""
 
-    _place: Place
+    _handle: Handle
 
     def watch(
         self,
@@ -59,8 +59,8 @@ class Watches:
         """
         matcher_of(patterns)  # raises InvalidPattern
         return Watch(
-            self._place.engine,
-            self._place.address,
+            self._handle.engine,
+            self._handle.address,
             patterns or ("**",),
             since=since,
             initial=initial,
@@ -88,7 +88,7 @@ class Watches:
         delivered from its beginning. The subscription ends when the context is finished.
         """
         watch = partial(self.watch, *pattern_list(patterns), since=since, initial=initial)
-        return call_back(self._place.engine, watch, callback, on_error, on_gone=on_gone)
+        return call_back(self._handle.engine, watch, callback, on_error, on_gone=on_gone)
 
     def on_change(
         self,
@@ -129,20 +129,20 @@ class Watches:
             try:
                 return await self._wait_for(path, until, deadline, timeout, type)
             except (HistoryCompacted, HistoryDamaged, HistoryForked) as error:
-                logger.info("reading %s in %s again: %s", path, self._place.address, error)
+                logger.info("reading %s in %s again: %s", path, self._handle.address, error)
 
     async def _wait_for(
         self, path: str, until: Any, deadline: float | None, timeout: Duration | None, type: Any
     ) -> Entry:
-        place = self._place
-        async with EntryWatch(place.engine, place.address, (escape(check_path(path)),), initial=True) as entries:
+        handle = self._handle
+        async with EntryWatch(handle.engine, handle.address, (escape(check_path(path)),), initial=True) as entries:
             last: Entry | None = None
             while True:
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
                 try:
                     _, last = await entries.receive(timeout=left)
                 except TimeoutError:
-                    raise TimeoutError(missed(path, place.address, until, last, timeout)) from None
+                    raise TimeoutError(missed(path, handle.address, until, last, timeout)) from None
                 entry = None if last is None else typed(last, type)
                 if entry and holds(entry, until):
                     return entry
@@ -160,7 +160,7 @@ class Watches:
         At most `limit` of them, from the end that comes first. Raises `HistoryCompacted` if the journal no longer holds
         all changes since `since`; without `since`, it returns those that the journal holds.
         """
-        past = History(self._place, matcher_of(patterns), since, until, limit)
+        past = History(self._handle, matcher_of(patterns), since, until, limit)
         return await (past.backwards() if newest_first else past.forwards())
 
     async def at(self, when: int | datetime, *patterns: str) -> Snapshot:
@@ -174,7 +174,7 @@ class Watches:
             >>> (await task.at(first.revision))["status"].value
             'open'
         """
-        return await snapshot_at(self._place, when, matcher_of(patterns))
+        return await snapshot_at(self._handle, when, matcher_of(patterns))
 
     async def diff(self, since: int | datetime, *patterns: str, until: int | datetime | None = None) -> list[Change]:
         """Returns the net changes after `since` and up to `until` (None: now): at most one for each path.
@@ -188,7 +188,7 @@ class Watches:
             >>> [(change.path, change.previous, change.value) for change in await task.diff(start.revision)]
             [('status', 'open', 'closed')]
         """
-        return await diff(self._place, since, until, matcher_of(patterns))
+        return await diff(self._handle, since, until, matcher_of(patterns))
 
 
 def call_back(

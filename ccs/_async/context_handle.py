@@ -1,4 +1,3 @@
-# Generated from ccs/_async/handle.py by scripts/twin. Do not edit.
 """A handle on one context: what its reads, writes and watches need to know, and the one way to commit to it."""
 
 from __future__ import annotations
@@ -7,18 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ccs._async.engine import Engine, Route
+from ccs._async.opening import Opening
+from ccs._async.policy_commits import PolicyCommits
 from ccs._core.commits.commit import Applied, Argument, Commit, OtherPolicies, Settings
-from ccs._core.commits.layout import check_format
 from ccs._core.commits.operations import Guard, Operation
+from ccs._core.commits.storage_layout import check_format
 from ccs._core.names.keys import Keys
-from ccs._core.recipes.holdings import Holding, Holdings
+from ccs._core.recipes.held_entries import Holding, Holdings
 from ccs._core.recipes.lease import Lease
-from ccs._sync.engine import Engine, Route
-from ccs._sync.opening import Opening
-from ccs._sync.policy_commits import PolicyCommits
 from ccs.errors import ClaimLost, Conflict
 
-__all__ = ["Fence", "Place"]
+__all__ = ["Fence", "Handle"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class Fence:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Handle:
     """A context of a store, for one agent with its settings, perhaps behind fences."""
 
     engine: Engine
@@ -60,19 +59,21 @@ class Place:
         """Commits by the policies of the context."""
         return PolicyCommits(self.opening, self.route.group_commit, self.keys, self.engine.max_value_bytes)
 
-    def commit(self, operations: Sequence[Operation], guards: Sequence[Guard] = ()) -> Applied:
+    async def commit(self, operations: Sequence[Operation], guards: Sequence[Guard] = ()) -> Applied:
         """Makes one commit of the operations, if the guards hold, whatever the policies say: for what CCS itself writes.
 
         Raises the errors of the commit; `ClaimLost` if a fence does not hold.
         """
         commit = Commit(self.agent, operations, self._fenced(guards), self.given)
         try:
-            return self.route.group_commit.commit(commit)
+            return await self.route.group_commit.commit(commit)
         except Conflict as conflict:
             self._check_fences(conflict)
             raise
 
-    def write(self, operations: Sequence[Operation], guards: Sequence[Guard] = (), *, merging: bool = False) -> Applied:
+    async def write(
+        self, operations: Sequence[Operation], guards: Sequence[Guard] = (), *, merging: bool = False
+    ) -> Applied:
         """Makes one commit as `commit` does, bound by the policies of the context.
 
         With `merging`, maps that are set are merged where that is the policy.
@@ -83,10 +84,10 @@ class Place:
         try:
             if not group_commit.policies.rules:
                 try:  # the ordinary way; suppress() would cost half as much as all else here
-                    return group_commit.commit(asked)
+                    return await group_commit.commit(asked)
                 except OtherPolicies:
                     pass
-            return self.by_policy.commit(asked, merging=merging)
+            return await self.by_policy.commit(asked, merging=merging)
         except Conflict as conflict:
             self._check_fences(conflict)
             raise
@@ -99,23 +100,23 @@ class Place:
             if conflict.path == fence.guard.path:
                 raise ClaimLost(fence.resource) from conflict
 
-    def read(self, command: tuple[Argument, ...]) -> Any:
+    async def read(self, command: tuple[Argument, ...]) -> Any:
         """The reply to a command that reads one of its keys. Scripts look at the format themselves; here the first read does.
 
         `UnknownFormat` where a later version has written the context. A later format that changes entries marks each of
         them, so that none is taken for one of ours: it is enough to look once.
         """
         if self.route.format_known:
-            return self.opening.run(command)
-        reply, state = self.opening.run_all([command, ("HGET", self.keys.meta, "state")])
+            return await self.opening.run(command)
+        reply, state = await self.opening.run_all([command, ("HGET", self.keys.meta, "state")])
         if state is not None:
             check_format(state, self.address)
             self.route.format_known = True
         return reply
 
-    def check_format(self) -> None:
+    async def check_format(self) -> None:
         """Looks anew. For what was read and cannot be: `UnknownFormat` says why, else it is damaged."""
-        self.engine.look(self.address, 0, 0)
+        await self.engine.look(self.address, 0, 0)
 
     def expect(self, ttl: int | None) -> None:
         """Has the context swept when an entry with a ttl in milliseconds is due; None: it has no ttl."""
