@@ -312,8 +312,8 @@ def test_a_version_with_a_later_format_keeps_its_contexts_to_itself(
     """Given a version that has raised the number in the layout, then it works, and this one refuses what it writes."""
     other.change(
         "_core/commits/storage_layout.py",
-        f'FORMAT, NEEDS = {FORMAT}, "{NEEDS}"',
-        f'FORMAT, NEEDS = {FORMAT + 1}, "9.9"',
+        f'FORMAT = {FORMAT}\nNEEDS = "{NEEDS}"\n',
+        f'FORMAT = {FORMAT + 1}\nNEEDS = "9.9"\n',
     )
     other.start()
     assert other("task.set('a', 1, ttl=600).version") == 1

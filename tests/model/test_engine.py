@@ -344,7 +344,7 @@ class Machine(RuleBasedStateMachine):
     def size(self, journal: list[Any], held: list[bytes]) -> int:
         """About the bytes of some records, of which the last are held."""
         unheld = journal[: len(journal) - len(held)]
-        steps = [step for record in unheld for step in record.operations]
+        steps = [step for record in unheld for step in record.steps]
         return sum(map(len, held)) + 300 * len(unheld) + sum(400 + 2 * len(repr(step)) for step in steps)
 
     def compare(self) -> None:

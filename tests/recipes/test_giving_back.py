@@ -118,7 +118,7 @@ async def test_forgetting_a_lost_claim_takes_nothing_from_its_present_holder(sha
     """Given two claims of one store on a resource, when the first, which was broken, is forgotten, then the second is kept."""
     lost = await task.claim("a", ttl=TTL).acquire()
     await task.break_claim("a")
-    claim, marker = await task.claim("a", ttl=0.9).acquire(), await task.claim("marker", ttl=TTL).acquire()
+    claim, marker = await task.claim("a", ttl=scaled(2.7)).acquire(), await task.claim("marker", ttl=TTL).acquire()
     async with told("marker"):
         del lost, marker
         gc.collect()

@@ -93,10 +93,10 @@ def test_a_message_that_is_no_commit_is_a_reason_to_look_at_the_journal(
     with ccs.connect(valkey, namespace=namespace) as store, store.task("t").watch() as changes:
         listener = store.task("t").handle.engine.opening.listener._listener
         deliver, lost = listener._on_message, list[bytes]()
-        monkeypatch.setattr(listener._line, "_on_message", lambda kind, channel, raw: lost.append(raw))
+        monkeypatch.setattr(listener._pubsub, "_on_message", lambda kind, channel, raw: lost.append(raw))
         store.task("t").set("p", 1)
         eventually(lambda: lost)
-        monkeypatch.setattr(listener._line, "_on_message", deliver)
+        monkeypatch.setattr(listener._pubsub, "_on_message", deliver)
         publish(valkey, namespace, b"hello")
         assert changes.receive(timeout=scaled(10)).value == 1
 
@@ -206,7 +206,7 @@ def test_appointments_are_kept_whatever_one_of_them_meets(
 
     monkeypatch.setitem(listener._appointments._kinds, "check", fail)
     with task.watch("x") as changes:
-        listener._tell(listener.check_soon, "/tasks/t", 0.0)
+        listener._call_soon(listener.check_soon, "/tasks/t", 0.0)
         eventually(lambda: "nobody foresaw this" in caplog.text)
         task.set("x", 1, ttl=0.1)
         assert [changes.receive(timeout=scaled(10)).op for _ in range(2)] == ["set", "expire"]
