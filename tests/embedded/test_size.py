@@ -14,5 +14,5 @@ def test_a_small_context_takes_little_memory(folder: Path) -> None:
     with ccs.connect(folder) as store:
         task = store.task("t")
         task.set("status", "ready")
-        run, keys = task.place.opening.run, task.place.keys.all
+        run, keys = task.handle.opening.run, task.handle.keys.all
         assert sum(run(("MEMORY", "USAGE", key, "SAMPLES", "0")) or 0 for key in keys) < MOST

@@ -31,7 +31,7 @@ async def lapse(task: Any, presence: Any) -> None:
 async def die(presence: Any) -> None:
     """Stops renewing it, as if its process had been killed."""
     inner = getattr(presence, "blocking", presence)
-    inner._place.let_go(inner._lease)
+    inner._handle.let_go(inner._lease)
 
 
 async def test_an_agent_that_joined_is_a_member_until_it_leaves(task: Any) -> None:

@@ -47,7 +47,7 @@ class Machine(RuleBasedStateMachine):
         if self.living:
             presence = self.living.pop(index % len(self.living))
             assert presence._lease
-            presence._place.let_go(presence._lease)
+            presence._handle.let_go(presence._lease)
             expire(self.tasks[0], f"@members/{presence.id}")
             self.dead.append(presence)
 
@@ -58,7 +58,7 @@ class Machine(RuleBasedStateMachine):
             presence = self.living[index % len(self.living)]
             before, lease = presence.joined_at, presence._lease
             assert lease
-            presence._place.let_go(lease)
+            presence._handle.let_go(lease)
             expire(self.tasks[0], f"@members/{presence.id}")
             lease.lose()
             eventually(lambda: presence.joined and presence.joined_at != before)
@@ -70,7 +70,7 @@ class Machine(RuleBasedStateMachine):
             presence = self.living.pop(index % len(self.living))
             lease = presence._lease
             assert lease
-            presence._place.let_go(lease)
+            presence._handle.let_go(lease)
             expire(self.tasks[0], f"@members/{presence.id}")
             lease.lose()
             presence.leave()
