@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,14 +100,16 @@ class Handle:
             if conflict.path == fence.guard.path:
                 raise ClaimLost(fence.resource) from conflict
 
-    async def read(self, command: tuple[Argument, ...]) -> Any:
+    def read(self, command: tuple[Argument, ...]) -> Awaitable[Any]:
         """The reply to a command that reads one of its keys. Scripts look at the format themselves; here the first read does.
 
         `UnknownFormat` where a later version has written the context. A later format that changes entries marks each of
         them, so that none is taken for one of ours: it is enough to look once.
         """
-        if self.route.format_known:
-            return await self.opening.run(command)
+        # Not a coroutine: that would be one more frame for every read.
+        return self.opening.run(command) if self.route.format_known else self._read_first(command)
+
+    async def _read_first(self, command: tuple[Argument, ...]) -> Any:
         reply, state = await self.opening.run_all([command, ("HGET", self.keys.meta, "state")])
         if state is not None:
             check_format(state, self.address)

@@ -105,8 +105,10 @@ class Handle:
         `UnknownFormat` where a later version has written the context. A later format that changes entries marks each of
         them, so that none is taken for one of ours: it is enough to look once.
         """
-        if self.route.format_known:
-            return self.opening.run(command)
+        # Not a coroutine: that would be one more frame for every read.
+        return self.opening.run(command) if self.route.format_known else self._read_first(command)
+
+    def _read_first(self, command: tuple[Argument, ...]) -> Any:
         reply, state = self.opening.run_all([command, ("HGET", self.keys.meta, "state")])
         if state is not None:
             check_format(state, self.address)
