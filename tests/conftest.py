@@ -42,6 +42,20 @@ def pytest_pycollect_makeitem(obj: object) -> None:
         pytest.mark.anyio(obj)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs a test that asks for `target` on each kind of server; in short rounds on Valkey and one other kind.
+
+    The test's name decides on which. Where other versions of what we depend on are tried, it is on all kinds.
+    """
+    own = any("target" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if own or "target" not in metafunc.fixturenames:
+        return
+    left_out = ("redis", "memory")[crc32(metafunc.definition.nodeid.encode()) % 2]
+    everywhere = counts(False, True) or "CCS_TEST_VERSIONS" in os.environ
+    kinds = [kind for kind in KINDS if everywhere or kind != left_out]
+    metafunc.parametrize("target", kinds, indirect=True)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves out, in short rounds, what only combines a colour and a kind of server anew."""
     left_out = [item for item in items if not counts(_is_short(item), True)]
@@ -50,18 +64,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_short(item: pytest.Item) -> bool:
-    """Whether it belongs to the short rounds: in both colours, on Valkey, and on one of the other two kinds of server.
-
-    The test's name decides on which. Where other versions of what we depend on are tried, it is on both.
-    """
+    """Whether it belongs to the short rounds: each colour on the servers that are meant for it."""
     given = getattr(getattr(item, "callspec", None), "params", {})
-    if "target" not in given:
+    if "target" not in given or "open_store" not in given:
         return True
-    if "open_store" in given and (given["open_store"], given["target"]) not in SHORT:
-        return False
-    name = item.nodeid.partition("[")[0]
-    left_out = ("redis", "memory")[crc32(name.encode()) % 2]
-    return given["target"] != left_out or "CCS_TEST_VERSIONS" in os.environ
+    return (given["open_store"], given["target"]) in SHORT
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +93,7 @@ def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[
         server.stop()
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture
 def target(request: pytest.FixtureRequest, server_urls: Callable[[str], str]) -> str:
     """Each kind of server in turn. Isolated by `namespace`."""
     return server_urls(request.param)

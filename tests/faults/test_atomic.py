@@ -244,7 +244,7 @@ def cases() -> Iterator[tuple[str, bool, str]]:
     for number, (name, there, denial) in enumerate(
         (name, there, denial) for name in SITUATIONS for there in (True, False) for denial in DENIALS
     ):
-        if number % counts(3, 1) == 0:
+        if number % counts(4, 1) == 0:
             yield name, there, denial
 
 

@@ -448,7 +448,7 @@ def given_in(batch: Batch) -> Settings:
 @pytest.mark.parametrize("kind", ["valkey", "redis"])
 def test_the_script_does_what_the_model_does(kind: str, server_urls: Any) -> None:
     """Given any history, when anything is asked, then the model and the script agree on all that is left of it."""
-    run(Machine, server_urls(kind), counts(25, 3_000) if kind == "valkey" else counts(12, 500), counts(30, 60))
+    run(Machine, server_urls(kind), counts(18, 3_000) if kind == "valkey" else counts(8, 500), counts(30, 60))
 
 
 @pytest.mark.parametrize("kind", ["valkey", "redis"])
