@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ccs._async.context_handle import Fence, Handle
 from ccs._async.coordination import Coordination
@@ -103,5 +103,5 @@ class Context(Coordination):
         """Removes the context and everything in it at once; its watches raise `ContextGone`."""
         await self._handle.commit([drop_op()])
 
-    def _behind(self, fence: Fence) -> Context:
-        return Context(replace(self._handle, fences=(*self._handle.fences, fence)), self._store)
+    def _behind(self, fence: Fence) -> Self:
+        return type(self)(replace(self._handle, fences=(*self._handle.fences, fence)), self._store)

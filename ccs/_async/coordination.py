@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from ccs._async.changes.watch_kinds import EventWatch
 from ccs._async.context_handle import Fence
@@ -22,9 +22,6 @@ from ccs._core.recipes.once import terms_of
 from ccs._core.recipes.outbox import INBOX_LIMIT, Draft
 from ccs._core.times import Duration
 from ccs.types import ClaimInfo, Decision, Member
-
-if TYPE_CHECKING:
-    from ccs._async.context import Context
 
 __all__ = ["Coordination"]
 
@@ -318,6 +315,6 @@ class Coordination(Entries):
         """
         return await policies.policies(self)
 
-    def _behind(self, fence: Fence) -> Context:
+    def _behind(self, fence: Fence) -> Self:
         """Returns this context with one more fence, which guards all its commits."""
         raise NotImplementedError

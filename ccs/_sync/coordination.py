@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from ccs._core.recipes.agreement import ballot_of
 from ccs._core.recipes.once import terms_of
@@ -23,9 +23,6 @@ from ccs._sync.recipes.message import Message, send
 from ccs._sync.recipes.once import Function, Once, idempotent
 from ccs._sync.recipes.presence import Presence
 from ccs.types import ClaimInfo, Decision, Member
-
-if TYPE_CHECKING:
-    from ccs._sync.context import Context
 
 __all__ = ["Coordination"]
 
@@ -317,6 +314,6 @@ class Coordination(Entries):
         """
         return policies.policies(self)
 
-    def _behind(self, fence: Fence) -> Context:
+    def _behind(self, fence: Fence) -> Self:
         """Returns this context with one more fence, which guards all its commits."""
         raise NotImplementedError

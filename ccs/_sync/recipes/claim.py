@@ -73,7 +73,7 @@ class Claim(Local):
     def __init__(
         self,
         entries: Entries,
-        fenced: Callable[[Fence], Context],
+        fenced: Callable[[Fence], Any],
         resource: str,
         *,
         ttl: Duration = 30.0,
