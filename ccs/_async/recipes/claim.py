@@ -139,7 +139,9 @@ class Claim(Local):
 
         It keeps the claim object alive.
         """
-        return self._fenced(Fence(self.resource, revision_guard(self._site.path, self._last_hold().revision), self))
+        guard = revision_guard(self._site.path, self._last_hold().revision)
+        fenced: Context = self._fenced(Fence(self.resource, guard, self))
+        return fenced
 
     async def __aenter__(self) -> Claim:
         if self._adopted:
