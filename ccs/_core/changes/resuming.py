@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ccs._core.commits.journal import Cursor, JournalPage, Record
+from ccs._core.error_text import shown
+from ccs._core.names.address import canonical
+from ccs._core.number_checks import integer
 from ccs.errors import ContextGone, HistoryCompacted, HistoryDamaged, HistoryForked, InvalidValue
 
-__all__ = ["check_resume", "check_since", "follow"]
+__all__ = ["check_resume", "check_since", "checked_revisions", "follow"]
 
 
 def follow(cursor: Cursor, page: JournalPage, address: str) -> Iterator[Record]:
@@ -50,3 +53,13 @@ def check_resume(cursor: Cursor, page: JournalPage, address: str) -> None:
         raise HistoryCompacted(cursor.revision, page.oldest, address)
     elif not page.identity or cursor.identity not in (b"", page.identity):
         raise HistoryForked(cursor.revision, page.last, address)
+
+
+def checked_revisions(since: Mapping[str, int]) -> dict[str, int]:
+    """Returns the revisions by canonical address at which a store watch starts. Raises `InvalidValue` for anything else."""
+    if not isinstance(since, Mapping):
+        raise InvalidValue(f"since is {shown(since)}: give a mapping of address to revision, such as `revision`")
+    return {
+        canonical(address): integer(f"since of {address!r}", revision, "a revision, or 0 for everything")
+        for address, revision in since.items()
+    }

@@ -18,11 +18,9 @@ from typing import Any, Literal
 
 from ccs._core.changes.ended_contexts import Ends
 from ccs._core.changes.record_changes import changes_of
-from ccs._core.changes.resuming import check_since, follow
+from ccs._core.changes.resuming import check_since, checked_revisions, follow
 from ccs._core.changes.store_watch_backlog import Backlog
 from ccs._core.commits.journal import MALFORMED, Cursor, JournalPage, Record
-from ccs._core.error_text import shown
-from ccs._core.names.address import canonical
 from ccs._core.names.pattern import Matcher, compile_addresses
 from ccs._core.number_checks import integer
 from ccs._core.timers import Agenda
@@ -37,7 +35,6 @@ from ccs.errors import (
     HistoryCompacted,
     HistoryDamaged,
     HistoryForked,
-    InvalidValue,
     Misuse,
     UnknownFormat,
 )
@@ -81,7 +78,7 @@ class StoreWatch(Local):
         self._engine = engine
         self._patterns = patterns
         self._matcher = compile_addresses(patterns)
-        self._since = None if since is None else _checked(since)
+        self._since = None if since is None else checked_revisions(since)
         most = integer("buffer", buffer, "how many changes to hold")
         self._backlog = Backlog(most, integer("buffer_bytes", buffer_bytes, "how many bytes of changes to hold"))
         self._opening = engine.opening
@@ -392,12 +389,3 @@ class StoreWatch(Local):
         unread = error.revision if isinstance(error, HistoryDamaged) else 0
         goes_on = unread if unread > self._cursor(address).revision else page.last
         self._queue.append((error, (address, goes_on)))
-
-
-def _checked(since: Mapping[str, int]) -> dict[str, int]:
-    if not isinstance(since, Mapping):
-        raise InvalidValue(f"since is {shown(since)}: give a mapping of address to revision, such as `revision`")
-    return {
-        canonical(address): integer(f"since of {address!r}", revision, "a revision, or 0 for everything")
-        for address, revision in since.items()
-    }
