@@ -14,9 +14,9 @@ import pytest
 import redis
 
 from ccs._core.commits.commit import Batch, Commit, Settings, commit_arguments
+from ccs._core.commits.field_layout import COUNTS, ENTRY, EXTRAS, KEPT, LABEL, RECORD, STATE, TERMS
 from ccs._core.commits.operations import set_op, version_guard
 from ccs._core.commits.queries import info_keys, journal_arguments, journal_keys, read_arguments
-from ccs._core.commits.storage_layout import COUNTS, ENTRY, EXTRAS, KEPT, LABEL, RECORD, STATE, TERMS
 from ccs._core.names.keys import Keys, keys_of
 from ccs._core.names.pattern import Below
 from ccs._protocol.lua_source import SourceError, assemble

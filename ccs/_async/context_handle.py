@@ -10,8 +10,8 @@ from ccs._async.engine import Engine, Route
 from ccs._async.opening import Opening
 from ccs._async.policy_commits import PolicyCommits
 from ccs._core.commits.commit import Applied, Argument, Commit, OtherPolicies, Settings
+from ccs._core.commits.field_layout import check_format
 from ccs._core.commits.operations import Guard, Operation
-from ccs._core.commits.storage_layout import check_format
 from ccs._core.names.keys import Keys
 from ccs._core.recipes.held_entries import Holding, Holdings
 from ccs._core.recipes.lease import Lease

@@ -11,7 +11,7 @@ from typing import Any, TypedDict, Unpack
 from ccs._async.changes.store_watch import StoreWatch
 from ccs._async.context import Context
 from ccs._async.context_handle import Handle
-from ccs._async.contexts import describe
+from ccs._async.context_listing import describe
 from ccs._async.engine import Engine
 from ccs._async.memory.scopes import Memory
 from ccs._compat import AsyncWork

@@ -16,7 +16,7 @@ from ccs._async.changes.watch_kinds import EntryWatch
 from ccs._async.context_handle import Handle
 from ccs._async.engine import Engine
 from ccs._async.reads import matcher_of, typed
-from ccs._core.changes.conditions import holds, missed
+from ccs._core.changes.wait_conditions import holds, missed
 from ccs._core.error_text import shown
 from ccs._core.names.address import check_path
 from ccs._core.names.pattern import escape

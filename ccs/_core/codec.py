@@ -41,9 +41,9 @@ from typing import Any, Final
 from msgpack import ExtType, Packer, Timestamp, unpackb  # type: ignore[import-untyped]  # it ships no types
 
 from ccs._core.values.record_detection import is_record
-from ccs._core.values.refusals import Refused, key_subscript, refuse
 from ccs._core.values.scalars import READERS, WRITERS, is_numpy_scalar, numpy_number, write_integer, write_text
 from ccs._core.values.subclasses import BASES, as_base
+from ccs._core.values.unstorable import Refused, key_subscript, refuse
 from ccs.errors import EncodingError, ValueTooLarge
 
 __all__ = ["MAX_DEPTH", "decode", "encode", "validate"]

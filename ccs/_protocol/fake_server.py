@@ -15,8 +15,8 @@ from threading import get_ident
 from typing import Any
 
 from ccs._compat import calls_below, interrupter_refused
+from ccs._protocol.interrupt_safe_calls import uninterrupted
 from ccs._protocol.replies import ServerError, pack
-from ccs._protocol.uninterrupted import uninterrupted
 from ccs.errors import CCSError, Misuse, Unavailable
 
 __all__ = ["FakeConnection", "forget", "interrupts", "register"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ssl import SSLCertVerificationError
 from typing import Any, TypeVar
 
-from ccs._core.commits.storage_layout import FORMAT_ERROR, format_refused
+from ccs._core.commits.field_layout import FORMAT_ERROR, format_refused
 from ccs._core.names.keys import address_within
 from ccs._protocol.replies import InvalidReply, ServerError
 from ccs._protocol.rights import action_denied, is_denial, keys_named

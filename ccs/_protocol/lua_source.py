@@ -23,7 +23,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
-from ccs._core.commits.storage_layout import CONSTANTS, LAYOUTS, RECORD
+from ccs._core.commits.field_layout import CONSTANTS, LAYOUTS, RECORD
 
 __all__ = ["SourceError", "assemble"]
 

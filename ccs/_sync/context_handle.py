@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ccs._core.commits.commit import Applied, Argument, Commit, OtherPolicies, Settings
+from ccs._core.commits.field_layout import check_format
 from ccs._core.commits.operations import Guard, Operation
-from ccs._core.commits.storage_layout import check_format
 from ccs._core.names.keys import Keys
 from ccs._core.recipes.held_entries import Holding, Holdings
 from ccs._core.recipes.lease import Lease

@@ -23,7 +23,7 @@ from ccs._not_copyable import Local
 from ccs._sync.changes.store_watch import StoreWatch
 from ccs._sync.context import Context
 from ccs._sync.context_handle import Handle
-from ccs._sync.contexts import describe
+from ccs._sync.context_listing import describe
 from ccs._sync.engine import Engine
 from ccs._sync.memory.scopes import Memory
 from ccs.errors import InvalidValue

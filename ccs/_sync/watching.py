@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from ccs._core.changes.conditions import holds, missed
+from ccs._core.changes.wait_conditions import holds, missed
 from ccs._core.error_text import shown
 from ccs._core.names.address import check_path
 from ccs._core.names.pattern import escape

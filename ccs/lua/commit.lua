@@ -19,7 +19,7 @@
 --   X<command> <key, 0 = the channel>   the caller may not do that               T<key>   is of a wrong type
 --   An error with the code ${FORMAT_ERROR} refuses a context of another format.
 --
--- ccs/_core/commits/storage_layout.py says what stands where in a state, an entry, a label: ${entry.expiry} is a place from there.
+-- ccs/_core/commits/field_layout.py says what stands where in a state, an entry, a label: ${entry.expiry} is a place from there.
 --
 -- Invariants: `last` only grows and outlives the context; a record names the revision before it (0: the first); a due
 -- entry expires, in a commit of its own, before anything else sees it. The time of a context never goes back: it is that of
@@ -34,9 +34,9 @@ local call, may, sub, format, concat = redis.call, redis.acl_check_cmd, string.s
 local NONE, FINISHED, NO_POLICIES = '${entry.expiry = 0}', '${FINISHED}', '${terms.policies = 0}'
 local NOTHING_WRITTEN = '${counts.bytes = 0} ${counts.records = 0}'
 
--- include seldom_needed
+-- include on_demand
 
--- include opening
+-- include batch_start
 
 local last = state and sub(state, ${state.last}) or '0'
 local alive, finished, deadline, renewed_after, terms = call('XLEN', ${KEYS.journal}) > 0 and state, false, NONE, '', ''

@@ -11,7 +11,7 @@ import pytest
 from anyio import to_thread
 
 import ccs
-from ccs._async.transport import pubsub_connection
+from ccs._async.transport import subscription_connection
 from tests.embedded.players import ccs as inside
 from tests.embedded.players import clean_up, client, keepers, kill, mounted, servers
 from tests.support.colours import COLOURS, connect_in
@@ -77,7 +77,7 @@ async def test_a_full_disk_does_not_cut_the_subscriptions(
     folder: Path, colour: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Given a watch, when its heartbeat gets the error of the full disk, then it stays, and continues afterwards."""
-    monkeypatch.setattr(pubsub_connection, "HEARTBEAT", 0.05)
+    monkeypatch.setattr(subscription_connection, "HEARTBEAT", 0.05)
     async with connect_in(colour, str(folder)) as store:
         ctx = store.task("t")
         async with ctx.watch("after") as changes:

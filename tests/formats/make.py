@@ -13,7 +13,7 @@ from pathlib import Path
 import redis
 
 import ccs.aio
-from ccs._core.commits.storage_layout import FORMAT
+from ccs._core.commits.field_layout import FORMAT
 from tests.formats import data
 from tests.formats.contents import written
 from tests.formats.seen import seen

@@ -16,7 +16,7 @@ import redis
 
 import ccs
 import ccs.aio
-from ccs._core.commits.storage_layout import FORMAT, NEEDS, STATE
+from ccs._core.commits.field_layout import FORMAT, NEEDS, STATE
 from ccs._core.names.keys import Keys, keys_of
 from ccs._protocol.scripts import COMMIT
 from tests.support.waiting import scaled
@@ -311,7 +311,7 @@ def test_a_version_with_a_later_format_keeps_its_contexts_to_itself(
 ) -> None:
     """Given a version that has raised the number in the layout, then it works, and this one refuses what it writes."""
     other.change(
-        "_core/commits/storage_layout.py",
+        "_core/commits/field_layout.py",
         f'FORMAT = {FORMAT}\nNEEDS = "{NEEDS}"\n',
         f'FORMAT = {FORMAT + 1}\nNEEDS = "9.9"\n',
     )

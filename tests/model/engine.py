@@ -20,9 +20,9 @@ from ccs._core.commits.commit import (
     was_applied,
 )
 from ccs._core.commits.entry import RawEntry, parse_entry
+from ccs._core.commits.field_layout import STATE
 from ccs._core.commits.journal import Record, parse_record
 from ccs._core.commits.queries import info_keys, parse_found, parse_info, parse_listed, read_arguments
-from ccs._core.commits.storage_layout import STATE
 from ccs._core.names.keys import keys_of
 from ccs._core.names.pattern import Below
 from ccs._protocol.scripts import COMMIT, INFO, READ

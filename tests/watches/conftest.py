@@ -10,6 +10,10 @@ import pytest
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch, answer_within: Callable[[float], None]) -> None:
     """Heartbeats, resyncs and the time-outs of silent connections come sooner."""
-    for name in ("background.listener.SILENCE", "background.listener.RESYNC", "transport.pubsub_connection.HEARTBEAT"):
+    for name in (
+        "background.listener.SILENCE",
+        "background.listener.RESYNC",
+        "transport.subscription_connection.HEARTBEAT",
+    ):
         monkeypatch.setattr(f"ccs._async.{name}", 0.3)
     answer_within(1.0)

@@ -18,7 +18,7 @@ from ccs._async.transport.commands import Commands
 from ccs._async.transport.connect import Dialer
 from ccs._async.transport.connection import Plain
 from ccs._async.transport.pool import Pool
-from ccs._async.transport.pubsub_connection import PubSub
+from ccs._async.transport.subscription_connection import PubSub
 from ccs._compat import AsyncSignal, Lock, call
 from ccs._core.changes.feed import Feed
 from ccs._core.changes.watch_mailbox import Mailbox

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from ccs._async.contexts import addresses
+from ccs._async.context_listing import addresses
 from ccs._async.engine import Engine
 from ccs._core.changes.ended_contexts import Ends
 from ccs._core.changes.record_changes import changes_of

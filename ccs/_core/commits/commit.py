@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from ccs._core.codec import decode
 from ccs._core.commits.entry import RawEntry
+from ccs._core.commits.field_layout import COMMIT_LIMIT, ENTRY, EXTRAS, KEPT, LABEL
 from ccs._core.commits.operations import Guard, Operation
-from ccs._core.commits.storage_layout import COMMIT_LIMIT, ENTRY, EXTRAS, KEPT, LABEL
 from ccs._core.names.keys import KEY_NAMES, Keys
 from ccs.errors import CCSError, Conflict, ContextFinished, GuardKind, ValueTooLarge
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from ccs._core.codec import decode
-from ccs._core.commits.storage_layout import ENTRY
+from ccs._core.commits.field_layout import ENTRY
 from ccs._core.times import from_micros, from_millis
 from ccs.types import Entry
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ccs._core.codec import decode
-from ccs._core.commits.storage_layout import ENTRY, RECORD
+from ccs._core.commits.field_layout import ENTRY, RECORD
 from ccs.types import Operation
 
 __all__ = [

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ccs._core.codec import decode
 from ccs._core.commits.commit import Argument
 from ccs._core.commits.entry import RawEntry, parse_entry
-from ccs._core.commits.storage_layout import STATE, check_format
+from ccs._core.commits.field_layout import STATE, check_format
 from ccs._core.names.keys import Keys
 from ccs._core.names.pattern import Below, Exact
 from ccs._core.times import from_micros

@@ -11,9 +11,9 @@ from ccs._core.records.record_content import parts
 from ccs._core.records.validation import read
 from ccs._core.records.write_plans import Unsure, planned
 from ccs._core.values.record_detection import is_record
-from ccs._core.values.refusals import Refused, advice, key_subscript, refuse
 from ccs._core.values.scalars import is_numpy_scalar
 from ccs._core.values.subclasses import BASES, attributes
+from ccs._core.values.unstorable import Refused, advice, key_subscript, refuse
 
 __all__ = ["confirm"]
 

@@ -16,8 +16,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
-from ccs._core.values.refusals import Refused, refuse
 from ccs._core.values.subclasses import BASES, attributes
+from ccs._core.values.unstorable import Refused, refuse
 
 __all__ = ["content", "leaf_form", "parts"]
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from msgpack import ExtType  # type: ignore[import-untyped]  # it ships no types
 
-from ccs._core.values.refusals import Refused, refuse
+from ccs._core.values.unstorable import Refused, refuse
 
 __all__ = ["READERS", "WRITERS", "from_numpy", "is_numpy_scalar", "numpy_number", "write_integer", "write_text"]
 

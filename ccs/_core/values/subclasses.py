@@ -12,8 +12,8 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from ccs._core.values.refusals import Refused
 from ccs._core.values.scalars import WRITERS, write_integer, write_text
+from ccs._core.values.unstorable import Refused
 
 __all__ = ["BASES", "as_base", "attributes"]
 

@@ -27,7 +27,7 @@ from ccs._core.timers import Agenda
 from ccs._core.times import Duration, from_micros, from_millis, seconds
 from ccs._log import logger
 from ccs._not_copyable import Local
-from ccs._sync.contexts import addresses
+from ccs._sync.context_listing import addresses
 from ccs._sync.engine import Engine
 from ccs.errors import (
     CCSError,

@@ -1,4 +1,4 @@
-# Generated from ccs/_async/contexts.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/context_listing.py by scripts/twin. Do not edit.
 """Which contexts exist: a walk over the server's keys, for listings and for watches of the whole store."""
 
 from __future__ import annotations
