@@ -227,7 +227,7 @@ while place <= places do
                 may_create, may_remove, may_date = may_create or creates, may_remove or removes, may_date or dated
             end
         end
-        if answer then due, dues = false, nil else wrote = true end
+        if answer then due, dues, more = false, nil, to < places else wrote = true end
     end
 
     -- Settings take effect with the first commit of a batch that does something, never with one that is refused.
