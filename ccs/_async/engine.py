@@ -47,10 +47,6 @@ class Subscribed(Starting, Protocol):
     """A subscription, as far as the engine knows it."""
 
     @property
-    def is_settled(self) -> bool:
-        """Whether it is live, or never will be."""
-
-    @property
     def is_over(self) -> bool:
         """Whether it has ended."""
 
@@ -166,7 +162,7 @@ class Engine:
         for route in list(self._routes.values()):
             await route.group_commit.aclose()
         if opening.is_open:
-            await self._give_back_in_time(end)
+            await self._give_back_in_time(opening, end)
         await opening.end()
 
     async def reopen(self) -> None:
@@ -213,7 +209,7 @@ class Engine:
     #|     held = [] if opening.closed or opening.inherited else opening.listener.holdings.all()
     #|     if held:
     #|         opening.closed = True
-    #|         self._give_back(held, Patience(time.monotonic() + _FAREWELL))
+    #|         self._give_back(opening, held, Patience(time.monotonic() + _FAREWELL))
     #|
     async def _drain(self, until: float) -> None:
         for subscription in list(self.subscriptions):
@@ -233,25 +229,26 @@ class Engine:
             self.stats.add("undelivered", undelivered)
             logger.warning("the store at %s was closed before %d changes were delivered", self.address, undelivered)
 
-    async def _give_back_in_time(self, end: float) -> None:
-        if held := self.opening.listener.holdings.all():
+    async def _give_back_in_time(self, opening: Opening, end: float) -> None:
+        if held := opening.listener.holdings.all():
             left = max(_GIVING_BACK, end - time.monotonic())
-            giving = partial(self._give_back, held, Patience(time.monotonic() + left))
+            giving = partial(self._give_back, opening, held, Patience(time.monotonic() + left))
             await AsyncWorker("ccs farewell", giving).finish(left + _GIVING_BACK)
 
-    async def _give_back(self, held: Sequence[Holding], patience: Patience) -> None:
+    async def _give_back(self, opening: Opening, held: Sequence[Holding], patience: Patience) -> None:
         try:
-            await self._send_back(held, patience)
+            await self._send_back(opening, held, patience)
         except CCSError as error:
             logger.warning("could not give back %d entries, which will expire: %s", len(held), error)
 
     async def give_back(self, held: Sequence[Holding], patience: Patience) -> None:
         """Gives back what is held, in one round trip. What belongs to another holder by now is left alone."""
-        await self.opening.ready(patience)
-        await self._send_back(held, patience)
+        opening = self.opening
+        await opening.ready(patience)
+        await self._send_back(opening, held, patience)
 
-    async def _send_back(self, held: Sequence[Holding], patience: Patience) -> None:
-        commands = self.opening.commands
+    async def _send_back(self, opening: Opening, held: Sequence[Holding], patience: Patience) -> None:
+        commands = opening.commands
         calls = [
             commit_call(giving_back(some), self.keys(address), address, commands.forbidden)
             for address, some in grouped(held)
@@ -259,7 +256,7 @@ class Engine:
         for reply in await commands.calls(calls, patience):
             if isinstance(reply, Exception):
                 logger.warning("could not give back some entries, which will expire: %s", reply)
-        self.opening.listener.holdings.done_with(held)
+        opening.listener.holdings.done_with(held)
 
     def subscribe(self, subscription: Subscribed) -> bool:
         """Registers a subscription. Returns whether it starts now, not only when the store opens."""

@@ -25,7 +25,7 @@ builtin type is stored as that type, if it holds nothing more, and a numpy numbe
 
 Inside a record (a model, a dataclass or a named tuple) `type=` restores the types. So there an Enum member is stored as
 its value, and what msgpack cannot hold in the form that pydantic gives it in JSON. A record that `type=` would not
-restore is refused: `records.plans` knows most classes that it restores, and `records.read_back` tries the others.
+restore is refused: `records.write_plans` knows most classes that it restores, and `records.read_back` tries the others.
 The package `records` is loaded when the first record is written or read, since it loads pydantic.
 
 An ordinary value takes one run of the C packer. Only if that fails does `_plain` walk the value, to convert what is

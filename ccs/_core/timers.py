@@ -12,7 +12,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Agenda(Generic[K]):
-    """Schedule by key. Times are on whatever clock the caller uses."""
+    """Due times by key. Times are on whatever clock the caller uses."""
 
     def __init__(self) -> None:
         self._when: dict[K, float] = {}

@@ -17,15 +17,14 @@ from ccs._core.commits.commit import (
     Settings,
     commit_arguments,
     latest_for,
-    parse_answers,
-    refused_action,
     was_applied,
 )
+from ccs._core.commits.script_calls import answers_of
 from ccs._core.names.keys import Keys
 from ccs._core.retry import Patience
 from ccs._protocol.scripts import COMMIT
 from ccs._sync.opening import Opening
-from ccs.errors import CCSError, Forbidden, Unavailable
+from ccs.errors import CCSError, Unavailable
 
 __all__ = ["Answers", "BatchSender"]
 
@@ -99,13 +98,10 @@ class BatchSender:
 
     def _parse(self, batch: Batch, reply: bytes) -> Sequence[Applied | CCSError]:
         self._stats.add_batch(len(batch.commits))
-        answers = parse_answers(batch, self._address, reply, self._forbid)
+        answers = answers_of(batch, self._keys, self._address, reply, self._commands.forbidden)
         first = answers[0]
         if isinstance(first, Applied):
             known = self._clock.known_from <= first.at < self._clock.known_until
             if not known and first.revision == first.at:  # else the context is ahead of the clock
                 self._clock.see(first.at)
         return answers
-
-    def _forbid(self, refused: str) -> Forbidden:
-        return self._commands.forbidden(refused_action(refused, self._keys))

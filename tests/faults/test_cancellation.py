@@ -322,7 +322,7 @@ def interrupt(thread: threading.Thread) -> None:
 
 
 class Committer:
-    """Threads that commit through one gatherer, each its own numbers, and can be interrupted, once in each commit."""
+    """Threads that commit through one group commit, each its own numbers, and can be interrupted, once in each commit."""
 
     def __init__(self, dice: random.Random, count: int) -> None:
         self.server = FakeServer(dice)

@@ -2,7 +2,7 @@
 
 <revision> <version> <created µs> <updated µs> <expiry ms, 0 = none> <bytes of agent> <agent><value>
 
-`layout.ENTRY` says how many digits they have, so that scripts find and compare them as text.
+`field_layout.ENTRY` says how many digits they have, so that scripts find and compare them as text.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ from ccs.types import ContextInfo
 
 __all__ = [
     "Call",
+    "answers_of",
     "anything",
     "commit_call",
     "entries_call",
@@ -59,7 +60,7 @@ class Call(NamedTuple, Generic[T]):
 
 
 def anything(_: str) -> bool:
-    """PathTest every path."""
+    """Matches every path."""
     return True
 
 
@@ -96,12 +97,13 @@ def journal_call(keys: Keys, since: int, count: int) -> Call[JournalPage]:
 def commit_call(
     batch: Batch, keys: Keys, address: str, forbid: Callable[[str], CCSError]
 ) -> Call[list[Applied | CCSError]]:
-    """Makes the commits of a batch without an identity, in a context that exists.
+    """Makes the commits of a batch without an identity, in a context that exists. `forbid` as for `answers_of`."""
+    arguments = commit_arguments(batch, keys, _NO_SETTINGS)
+    return Call("commit", keys.all, arguments, lambda reply: answers_of(batch, keys, address, reply, forbid))
 
-    `forbid` makes the error for an action that the user may not do.
-    """
 
-    def parse(reply: bytes) -> list[Applied | CCSError]:
-        return parse_answers(batch, address, reply, lambda refused: forbid(refused_action(refused, keys)))
-
-    return Call("commit", keys.all, commit_arguments(batch, keys, _NO_SETTINGS), parse)
+def answers_of(
+    batch: Batch, keys: Keys, address: str, reply: bytes, forbid: Callable[[str], CCSError]
+) -> list[Applied | CCSError]:
+    """Returns the outcome of each commit of a batch. `forbid` makes the error for an action that the user may not do."""
+    return parse_answers(batch, address, reply, lambda refused: forbid(refused_action(refused, keys)))

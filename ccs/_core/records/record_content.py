@@ -1,7 +1,7 @@
 """The content of records: pydantic models, dataclasses and named tuples, which are read with `type=`.
 
 A record is stored as the map of its fields by name (a named tuple: as their list). Reading that as the record's class
-must give an equal record. If `plans` is sure of it, it writes the record. All others are written here, and `read_back`
+must give an equal record. If `write_plans` is sure of it, it writes the record. All others are written here, and `read_back`
 tests that they are read back equal.
 """
 
