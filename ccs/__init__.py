@@ -3,7 +3,11 @@
 This module blocks; `ccs.aio` has the same names for asyncio.
 """
 
+from ccs._core.briefing.briefing import Briefing, BriefingItem
 from ccs._core.names.pattern import escape
+from ccs._core.names.segments import segment, unsegment
+from ccs._core.recipes.activity import activity
+from ccs._core.tools.result import ToolResult
 from ccs._sync.changes.store_watch import StoreWatch
 from ccs._sync.changes.subscription import Subscription
 from ccs._sync.changes.watch import Watch
@@ -14,14 +18,20 @@ from ccs._sync.memory.procedural import Procedural
 from ccs._sync.memory.scopes import Memory
 from ccs._sync.memory.semantic import Semantic
 from ccs._sync.mirror import Mirror
+from ccs._sync.recipes.briefing import Reader
 from ccs._sync.recipes.claim import Claim
+from ccs._sync.recipes.claim_several import ClaimGroup
 from ccs._sync.recipes.events import EventBus
 from ccs._sync.recipes.inbox import Inbox
+from ccs._sync.recipes.job import Job
+from ccs._sync.recipes.jobs import Jobs
 from ccs._sync.recipes.message import Message
 from ccs._sync.recipes.presence import Presence
 from ccs._sync.store import Store, connect
+from ccs._sync.toolset import Toolset
 from ccs._sync.transaction import Transaction
 from ccs.errors import (
+    AdoptConflict,
     AlreadyClaimed,
     CCSError,
     ClaimLost,
@@ -42,6 +52,7 @@ from ccs.errors import (
     MissingExtra,
     Misuse,
     NoEmbedder,
+    NotDurable,
     ReservedPath,
     RetriesExhausted,
     StoreClosed,
@@ -52,27 +63,47 @@ from ccs.errors import (
     ValueTooLarge,
 )
 from ccs.types import (
+    Activity,
+    Adopted,
+    AgreementInfo,
+    BarrierInfo,
     Change,
     ClaimInfo,
     ContextInfo,
+    DeadJob,
     Decision,
+    Durability,
     Entry,
     Episode,
     Event,
     Fact,
+    Grant,
+    InboxInfo,
+    JobProgress,
     Match,
     Member,
     MemoryEvent,
+    MessageInfo,
+    Overview,
     Procedure,
+    RunInfo,
     Snapshot,
     StoreStats,
 )
 
 __all__ = [
+    "Activity",
+    "AdoptConflict",
+    "Adopted",
+    "AgreementInfo",
     "AlreadyClaimed",
+    "BarrierInfo",
+    "Briefing",
+    "BriefingItem",
     "CCSError",
     "Change",
     "Claim",
+    "ClaimGroup",
     "ClaimInfo",
     "ClaimLost",
     "Conflict",
@@ -80,7 +111,9 @@ __all__ = [
     "ContextFinished",
     "ContextGone",
     "ContextInfo",
+    "DeadJob",
     "Decision",
+    "Durability",
     "EncodingError",
     "Entry",
     "Episode",
@@ -90,30 +123,40 @@ __all__ = [
     "EventWatch",
     "Fact",
     "Forbidden",
+    "Grant",
     "HistoryCompacted",
     "HistoryDamaged",
     "HistoryForked",
     "IdempotencyMismatch",
     "Inbox",
     "InboxFull",
+    "InboxInfo",
     "InvalidPath",
     "InvalidPattern",
     "InvalidValue",
+    "Job",
+    "JobProgress",
+    "Jobs",
     "Match",
     "Member",
     "Memory",
     "MemoryEvent",
     "Message",
+    "MessageInfo",
     "Mirror",
     "MirrorFull",
     "MissingExtra",
     "Misuse",
     "NoEmbedder",
+    "NotDurable",
+    "Overview",
     "Presence",
     "Procedural",
     "Procedure",
+    "Reader",
     "ReservedPath",
     "RetriesExhausted",
+    "RunInfo",
     "Semantic",
     "Snapshot",
     "Store",
@@ -122,12 +165,17 @@ __all__ = [
     "StoreStats",
     "StoreWatch",
     "Subscription",
+    "ToolResult",
+    "Toolset",
     "Transaction",
     "Unavailable",
     "UnknownFormat",
     "UnsafeServer",
     "ValueTooLarge",
     "Watch",
+    "activity",
     "connect",
     "escape",
+    "segment",
+    "unsegment",
 ]

@@ -10,15 +10,25 @@ from ccs._async.memory.procedural import Procedural
 from ccs._async.memory.scopes import Memory
 from ccs._async.memory.semantic import Semantic
 from ccs._async.mirror import Mirror
+from ccs._async.recipes.briefing import Reader
 from ccs._async.recipes.claim import Claim
+from ccs._async.recipes.claim_several import ClaimGroup
 from ccs._async.recipes.events import EventBus
 from ccs._async.recipes.inbox import Inbox
+from ccs._async.recipes.job import Job
+from ccs._async.recipes.jobs import Jobs
 from ccs._async.recipes.message import Message
 from ccs._async.recipes.presence import Presence
 from ccs._async.store import Store, connect
+from ccs._async.toolset import Toolset
 from ccs._async.transaction import Transaction
+from ccs._core.briefing.briefing import Briefing, BriefingItem
 from ccs._core.names.pattern import escape
+from ccs._core.names.segments import segment, unsegment
+from ccs._core.recipes.activity import activity
+from ccs._core.tools.result import ToolResult
 from ccs.errors import (
+    AdoptConflict,
     AlreadyClaimed,
     CCSError,
     ClaimLost,
@@ -39,6 +49,7 @@ from ccs.errors import (
     MissingExtra,
     Misuse,
     NoEmbedder,
+    NotDurable,
     ReservedPath,
     RetriesExhausted,
     StoreClosed,
@@ -49,27 +60,47 @@ from ccs.errors import (
     ValueTooLarge,
 )
 from ccs.types import (
+    Activity,
+    Adopted,
+    AgreementInfo,
+    BarrierInfo,
     Change,
     ClaimInfo,
     ContextInfo,
+    DeadJob,
     Decision,
+    Durability,
     Entry,
     Episode,
     Event,
     Fact,
+    Grant,
+    InboxInfo,
+    JobProgress,
     Match,
     Member,
     MemoryEvent,
+    MessageInfo,
+    Overview,
     Procedure,
+    RunInfo,
     Snapshot,
     StoreStats,
 )
 
 __all__ = [
+    "Activity",
+    "AdoptConflict",
+    "Adopted",
+    "AgreementInfo",
     "AlreadyClaimed",
+    "BarrierInfo",
+    "Briefing",
+    "BriefingItem",
     "CCSError",
     "Change",
     "Claim",
+    "ClaimGroup",
     "ClaimInfo",
     "ClaimLost",
     "Conflict",
@@ -77,7 +108,9 @@ __all__ = [
     "ContextFinished",
     "ContextGone",
     "ContextInfo",
+    "DeadJob",
     "Decision",
+    "Durability",
     "EncodingError",
     "Entry",
     "Episode",
@@ -87,30 +120,40 @@ __all__ = [
     "EventWatch",
     "Fact",
     "Forbidden",
+    "Grant",
     "HistoryCompacted",
     "HistoryDamaged",
     "HistoryForked",
     "IdempotencyMismatch",
     "Inbox",
     "InboxFull",
+    "InboxInfo",
     "InvalidPath",
     "InvalidPattern",
     "InvalidValue",
+    "Job",
+    "JobProgress",
+    "Jobs",
     "Match",
     "Member",
     "Memory",
     "MemoryEvent",
     "Message",
+    "MessageInfo",
     "Mirror",
     "MirrorFull",
     "MissingExtra",
     "Misuse",
     "NoEmbedder",
+    "NotDurable",
+    "Overview",
     "Presence",
     "Procedural",
     "Procedure",
+    "Reader",
     "ReservedPath",
     "RetriesExhausted",
+    "RunInfo",
     "Semantic",
     "Snapshot",
     "Store",
@@ -119,12 +162,17 @@ __all__ = [
     "StoreStats",
     "StoreWatch",
     "Subscription",
+    "ToolResult",
+    "Toolset",
     "Transaction",
     "Unavailable",
     "UnknownFormat",
     "UnsafeServer",
     "ValueTooLarge",
     "Watch",
+    "activity",
     "connect",
     "escape",
+    "segment",
+    "unsegment",
 ]

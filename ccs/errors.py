@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, Literal, Self
 
 __all__ = [
+    "AdoptConflict",
     "AlreadyClaimed",
     "CCSError",
     "ClaimLost",
@@ -27,6 +28,7 @@ __all__ = [
     "MissingExtra",
     "Misuse",
     "NoEmbedder",
+    "NotDurable",
     "ReservedPath",
     "RetriesExhausted",
     "StoreClosed",
@@ -106,7 +108,10 @@ class ContextFinished(CCSError):
 
 
 class ContextGone(CCSError):
-    """The context was dropped or has expired: what was derived from it is no longer valid."""
+    """The context was dropped or has expired: what was derived from it is no longer valid.
+
+    A watch of the context ends with it. `store.watch` does not raise it, but delivers a change with `op="gone"`.
+    """
 
     def __init__(self, address: str) -> None:
         super().__init__(
@@ -248,18 +253,36 @@ class Unavailable(CCSError, ConnectionError):
 class Forbidden(CCSError, PermissionError):
     """The server at `address` does not let `user` do `action`: a right to a command, a key or a channel is missing."""
 
-    def __init__(self, address: str, user: str, action: str) -> None:
-        super().__init__(
-            f"{address} does not let the user {user!r} {action}; ask its operator to grant that (ACL SETUSER), or connect"
-            " as another user"
-        )
+    def __init__(self, address: str, user: str, action: str, hint: str = "") -> None:
+        ask = "ask its operator to grant that (ACL SETUSER), or connect as another user"
+        super().__init__(f"{address} does not let the user {user!r} {action}; {hint or ask}")
         self.address = address
         self.user = user
         self.action = action
 
 
+class NotDurable(CCSError):
+    """A commit was applied to the context at `address`, but is not known to be as durable as was asked.
+
+    It stands at `revision` (0 if it changed nothing), others can see it, and it may become as durable yet; only if servers
+    fail now it may be lost. Do not simply repeat it: read first. `disk` tells whether it is known to be on the disk of the
+    primary (None if that was not asked), and `replicas` how many replicas are known to have it.
+    """
+
+    def __init__(self, address: str, revision: int, disk: bool | None, replicas: int) -> None:
+        flushed = "" if disk is None else f"it is {'' if disk else 'not known to be '}on the disk of the primary, and "
+        super().__init__(
+            f"revision {revision} of {address} was applied, but not as durably as asked: {flushed}{replicas} replicas are"
+            " known to have it; read before you repeat it"
+        )
+        self.address = address
+        self.revision = revision
+        self.disk = disk
+        self.replicas = replicas
+
+
 class StoreFull(CCSError):
-    """The server has no room left (memory or disk). Nothing of the commit was applied. Delete, drop or enlarge."""
+    """The server has no room left (RAM or disk). Nothing of the commit was applied. Delete, drop or enlarge."""
 
 
 class UnsafeServer(CCSError):
@@ -289,18 +312,38 @@ class StoreClosed(CCSError):
     """The store was closed, or belongs to another process or event loop. Connect again."""
 
 
+class AdoptConflict(CCSError):
+    """These `paths` changed both in the fork at `address` and in the context that adopts it. Nothing was adopted.
+
+    Adopt again with `on_conflict="ours"`, `"theirs"` or a function that decides path by path.
+    """
+
+    def __init__(self, address: str, paths: Iterable[str]) -> None:
+        self.address = address
+        self.paths = tuple(paths)
+        named = ", ".join(map(repr, self.paths[:5]))
+        more = f" and {len(self.paths) - 5} more" if len(self.paths) > 5 else ""
+        super().__init__(
+            f"changed both in {address} and here since they parted: {named}{more}; nothing was adopted: adopt again with"
+            ' on_conflict="ours", "theirs" or a function, or other patterns'
+        )
+
+
 class AlreadyClaimed(CCSError):
     """The claim on `resource` is held by another agent: by `holder`, until `expires_at` unless it is renewed.
 
-    `holder` and `expires_at` are None if the claim is free, but others wait for it.
+    If all `slots` of it are held, these two are of the one that expires first. They are None if the claim, or a slot, is
+    free, but others wait for it.
     """
 
-    def __init__(self, resource: str, holder: str | None, expires_at: datetime | None) -> None:
-        held = f"is claimed by {holder!r} until {expires_at}" if holder else "is free, but others wait for it"
+    def __init__(self, resource: str, holder: str | None, expires_at: datetime | None, slots: int = 1) -> None:
+        first = f"has all its {slots} slots claimed, the first to expire by" if slots > 1 else "is claimed by"
+        held = f"{first} {holder!r} until {expires_at}" if holder else "is free, but others wait for it"
         super().__init__(f"{resource!r} {held}; take another one, or wait= for it")
         self.resource = resource
         self.holder = holder
         self.expires_at = expires_at
+        self.slots = slots
 
 
 class ClaimLost(CCSError):
@@ -325,11 +368,15 @@ class IdempotencyMismatch(CCSError):
 
 
 class RetriesExhausted(CCSError):
-    """All `attempts` at the work of an idempotency key have failed, the last one with `error`. It was not retried."""
+    """All `attempts` at the work of an idempotency key have failed, the last one with `error`. It was not retried.
+
+    To try again, use a new key, or forget the outcome of this one: `ctx.forget_once(key)`.
+    """
 
     def __init__(self, key: str, attempts: int, error: str) -> None:
         super().__init__(
-            f"{attempts} attempts at {key!r} failed, the last one with: {error}; use a new key to try again"
+            f"{attempts} attempts at {key!r} failed, the last one with: {error}; use a new key to try again, or"
+            " forget_once(key) first"
         )
         self.key = key
         self.attempts = attempts

@@ -138,26 +138,26 @@ def record(ctx: ccs.Context | ccs.aio.Context, *patterns: str, **options: Any) -
 
 @pytest.fixture
 def ccs_record() -> Callable[..., Recorder | AsyncRecorder]:
-    """The function `record`."""
+    """Gives the function `record`."""
     return record
 
 
 @pytest.fixture(scope="session")
 def ccs_server(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an embedded server that only these tests use. The server stops a little after they end."""
+    """Gives the folder of an embedded server that only these tests use. The server stops a little after they end."""
     return tmp_path_factory.mktemp("ccs")
 
 
 @pytest.fixture
 def ccs_store(ccs_server: Path) -> Iterator[ccs.Store]:
-    """An entered blocking store on a private real server, empty."""
+    """Gives an entered blocking store on a private real server, empty."""
     with ccs.connect(ccs_server, agent="test", namespace=f"test-{secrets.token_hex(6)}") as store:
         yield store
 
 
 @pytest.fixture
 async def ccs_aio_store(ccs_server: Path) -> AsyncIterator[ccs.aio.Store]:
-    """An entered asyncio store on a private real server, empty."""
+    """Gives an entered asyncio store on a private real server, empty."""
     from ccs import aio  # noqa: PLC0415 - few test runs ask for it, and all load this plugin
 
     async with aio.connect(ccs_server, agent="test", namespace=f"test-{secrets.token_hex(6)}") as store:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from ccs._async.durable_wait import DurableWait, Reached
 from ccs._async.opening import Opening
 from ccs._clock import shown_at
+from ccs._compat import async_sleep
 from ccs._core.commits.batching import Group
 from ccs._core.commits.commit import (
     TOO_LATE,
@@ -19,16 +21,21 @@ from ccs._core.commits.commit import (
     latest_for,
     was_applied,
 )
-from ccs._core.commits.script_calls import answers_of
+from ccs._core.commits.script_calls import Call, answers_of, confirm_call
 from ccs._core.names.keys import Keys
 from ccs._core.retry import Patience
+from ccs._log import logger
 from ccs._protocol.faults import Disconnected, copy_of
+from ccs._protocol.replies import ServerError
 from ccs._protocol.scripts import COMMIT
-from ccs.errors import CCSError, Unavailable
+from ccs.errors import CCSError, NotDurable, Unavailable
+from ccs.types import Durability
 
 __all__ = ["Answers", "BatchSender"]
 
 Answers = Sequence[Applied | Exception]
+
+_UNKNOWN = Reached(None, 0)
 
 
 class BatchSender:
@@ -60,7 +67,7 @@ class BatchSender:
         self._client = self._opening.identity()
 
     async def send(self, sending: Group[Any]) -> Sequence[Applied | CCSError]:
-        """The answers to a group, tried until its patience ends."""
+        """Sends a group until it is answered, or its patience ends. Returns the answers."""
         # [async-only]
         await self.ready(sending.patience)
         # [/async-only]
@@ -70,14 +77,69 @@ class BatchSender:
         else:
             # A clock that is seen after the first sending may have been set meanwhile.
             batch.latest = latest_for(shown_at(sending.begun))
-        reply = await self._commands.run(
-            self._command(batch),
+        return self._answers(batch, await self._run(self._command(batch), sending))
+
+    async def _run(self, command: tuple[Argument, ...], sending: Group[Any]) -> bytes:
+        wait: DurableWait | None = sending.wait
+        reply: bytes = await self._commands.run(
+            command,
+            travel=wait.travel if wait else None,
             writes=True,
             patience=sending.patience,
             text=COMMIT.text,
             again=partial(self._again, sending),
         )
-        return self._answers(batch, reply)
+        return reply
+
+    def waiting(self, sending: Group[Any], asked: Durability) -> DurableWait:
+        """Returns the wait of a group that has to be as safe as `asked`."""
+
+        def confirming(revision: int) -> Call[bool]:
+            return confirm_call(self._batch(sending), self._keys, revision)
+
+        return DurableWait(asked, self._commands.topology, confirming)
+
+    async def durable(self, sending: Group[Any], answers: Answers) -> Answers:
+        """Returns the answers to a group that was applied, once it is as safe as was asked.
+
+        In place of those that are not known to be, `NotDurable`. If an answer about that is lost, the group is sent again
+        under its number: where its server has lost it, it is applied anew, unless a later one was.
+        """
+        wait: DurableWait = sending.wait
+        wait.begin(max([answer.revision for answer in answers if isinstance(answer, Applied)], default=0))
+        sending.patience = Patience(wait.until)
+        reached = wait.nothing
+        try:
+            while not await self._asked(wait):
+                reply = await self._run(self._again(sending), sending)
+                answers = self._answers(self._batch(sending), reply) if was_applied(reply) else answers
+            reached = wait.reached
+        except CCSError as error:
+            logger.info("%s: it is not known what is durable: %s", self.server, error)
+        finally:
+            wait.drop()
+        return answers if reached.is_enough(wait.asked) else self.not_durable(answers, reached)
+
+    async def _asked(self, wait: DurableWait) -> bool:
+        """Returns whether what is durable is known, or it is too late to ask again."""
+        try:
+            await wait.finish()
+        except (Disconnected, ServerError) as error:
+            delay = wait.pause()
+            logger.info("%s: the answer about what is durable was lost: %s", self.server, error)
+            await async_sleep(delay or 0.0)
+            return delay is None
+        return True
+
+    def not_durable(self, answers: Answers, reached: Reached = _UNKNOWN) -> Answers:
+        """Returns the answers to commits that are not known to be as safe as was asked."""
+        return [
+            NotDurable(self._address, each.revision, *reached) if isinstance(each, Applied) else each
+            for each in answers
+        ]
+
+    def _batch(self, sending: Group[Any]) -> Batch:
+        return Batch(sending.commits, self._client, sending.number)
 
     # [async-only]
     def post(self, sending: Group[Any], on_answers: Callable[[Answers | None, bool], None]) -> bool:
@@ -105,10 +167,10 @@ class BatchSender:
 
     # [/async-only]
     def _command(self, batch: Batch) -> tuple[Argument, ...]:
-        return (*self._head, *commit_arguments(batch, self._keys, self._defaults))
+        return (*self._head, *commit_arguments(batch, self._keys, self._defaults, self._commands.topology.publish))
 
     def _again(self, sending: Group[Any]) -> tuple[Argument, ...]:
-        """The group once the server may have applied it: only while it would still know that."""
+        """Returns the arguments for a group that the server may have applied: valid only while it would still know that."""
         latest = None if sending.begun is None else latest_for(shown_at(sending.begun))
         return self._command(Batch(sending.commits, self._client, sending.number, latest=latest))
 

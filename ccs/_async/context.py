@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Self
 
 from ccs._async.context_handle import Fence, Handle
@@ -13,10 +14,25 @@ from ccs._async.memory.procedural import Procedural
 from ccs._async.memory.semantic import Semantic
 from ccs._async.mirror import Mirror
 from ccs._async.reads import matcher_of
+from ccs._async.recipes.briefing import Reader, brief, question_of
+from ccs._async.recipes.forks import OnConflict, adopt, fill
+from ccs._async.tool_calls import ToolCalls
+from ccs._async.toolset import Toolset, needs_of
+from ccs._async.watching import pattern_list
+from ccs._core.briefing.briefing import Briefing
+from ccs._core.briefing.fitting import paper_of
 from ccs._core.codec import encode
 from ccs._core.commits.operations import drop_op, finish_op
-from ccs._core.times import Duration, millis
-from ccs.types import Change
+from ccs._core.error_text import shown
+from ccs._core.names.address import address_of
+from ccs._core.names.pattern import escape
+from ccs._core.names.reach import narrowed
+from ccs._core.number_checks import integer
+from ccs._core.recipes.inbox import inbox_paths
+from ccs._core.times import Duration, millis, seconds
+from ccs._core.tools.definitions import offered
+from ccs.errors import InvalidValue
+from ccs.types import Adopted, Change, Durability
 
 if TYPE_CHECKING:
     from ccs._async.store import Store
@@ -36,7 +52,8 @@ class Context(Coordination):
         self._store = store
 
     def __repr__(self) -> str:
-        return f"<Context {self.address} as {self.agent!r}, acknowledged up to {self.last_revision}>"
+        view = "" if self._handle.reach is None else "a view of "
+        return f"<Context {view}{self.address} as {self.agent!r}, acknowledged up to {self.last_revision}>"
 
     @property
     def address(self) -> str:
@@ -50,13 +67,52 @@ class Context(Coordination):
 
     @property
     def store(self) -> Store:
-        """The store that this context belongs to."""
+        """The store that this context belongs to. A view raises `Forbidden`: the store reaches everything."""
+        if self._handle.reach is not None:
+            raise self._handle.beyond("use the store, which reaches everything")
         return self._store
+
+    def view(self, *, read: str | Sequence[str] = ("**",), write: str | Sequence[str] = ()) -> Self:
+        """Returns the same context, narrowed in this process to what matches: for code that is trusted less than you.
+
+        What the patterns do not show is not listed, watched or found, and it is `Forbidden` to name it, as is a write of
+        what does not match `write`. What matches `write` alone can be set and deleted, without a guard, but not read. Roots of
+        the system are named: `@claims/**` for claims, and so on. The same goes for all that comes from a view; a view of a
+        view never shows more. It cannot finish or drop its context, nor reach its store.
+
+            >>> revision = await task.set_many({"sources/a": 1, "plans/secret": 2})
+            >>> view = task.view(read="sources/**", write="notes/*")
+            >>> await view.paths(), (await view.set("notes/a", "read")).path
+            (['sources/a'], 'notes/a')
+            >>> try:
+            ...     await view.get("plans/secret")
+            ... except ccs.Forbidden as error:
+            ...     error.action
+            "read 'plans/secret'"
+        """
+        reach = narrowed(self._handle.reach, pattern_list(read), pattern_list(write))
+        return type(self)(replace(self._handle, reach=reach), self._store)
 
     @property
     def last_revision(self) -> int:
         """The newest revision that the server has acknowledged to this store for this context; 0 before the first."""
         return self._handle.route.group_commit.last_revision
+
+    def durable(self, *, disk: bool = True, replicas: int = 0, timeout: Duration = 5.0) -> Self:
+        """Returns the same context, whose commits return once they are safe: on the primary's disk, on so many replicas.
+
+        It waits at most `timeout` seconds after a commit was applied. Then, and where a failure leaves it unknown, it raises
+        `NotDurable`: the commit stands, and the error says what was reached. `UnsafeServer` if the server can do neither of
+        what `disk` needs: `appendfsync always`, or Redis 8 or newer with an append-only file. The embedded server is switched
+        to the former while a store is open that has made such a commit. With `disk=False` and no replicas, commits return as
+        soon as they are applied.
+
+            >>> safe = task.durable(replicas=1)
+            >>> safe.address == task.address
+            True
+        """
+        asked = Durability(disk, replicas, seconds(timeout, "timeout"))
+        return type(self)(self._handle.durable(asked), self._store)
 
     def mirror(
         self,
@@ -90,6 +146,128 @@ class Context(Coordination):
     def procedural(self) -> Procedural:
         """The procedural memory: how things are done, and how well that has worked."""
         return Procedural(self)
+
+    async def briefing(
+        self,
+        *patterns: str,
+        since: str | None = None,
+        max_tokens: int = 2000,
+        role: str | None = None,
+        own: bool = False,
+        pinned: Sequence[str] = (),
+        count: Callable[[str], int] | None = None,
+    ) -> Briefing:
+        """Returns what a model should read of the context, as Markdown of at most `max_tokens` tokens: `str(briefing)`.
+
+        Without `since` it tells the present state; with the `cursor` of an earlier briefing, what others have changed since
+        then, net for each path (`own=True`: this agent too). It also tells the unread messages of `role`, without
+        receiving them, the claims of others and those that this agent lost, the `pinned` paths, events, and who came and
+        went. Headlines come before values; what does not fit is counted, and left for the next page: while the
+        briefing is not `complete`, `since=briefing.cursor` goes on at the same moment. It costs what changed, not what there is.
+
+        Values stand in fences that they cannot leave. The same question about the same moment gives the same text. History
+        that is gone or was rewritten is told in the first line, followed by the present state. `count` counts the tokens of a
+        text; the default, a third of its bytes, is more than models count. Raises `InvalidValue` for a budget below 40,
+        and for a cursor of another context; `Forbidden` for a role or a pinned path that a view does not show.
+
+            >>> entry = await task.set("status", "data_ready")
+            >>> first = await task.briefing()
+            >>> entry = await store.context(task.address, agent="ann").set("sources/a", "a text")
+            >>> news = await task.briefing(since=first.cursor)
+            >>> [(item.path, item.agents) for item in news.items], news.complete
+            ([('sources/a', ('ann',))], True)
+        """
+        asked = question_of(self._handle, patterns, role, own, pinned, max_tokens, count)
+        return await brief(self._handle, asked, since)
+
+    def reader(self, name: str, role: str | None = None) -> Reader:
+        """Returns the reader of a name: its `briefing`s tell what came after the last one that it was given to `ack`.
+
+        Where it stands is kept in the context, so another process goes on there.
+
+            >>> entry = await store.context(task.address, agent="ann").set("status", "open")
+            >>> reader = task.reader("analyst")
+            >>> briefing = await reader.briefing()
+            >>> await reader.ack(briefing)
+            >>> bool(briefing), bool(await reader.briefing())
+            (True, False)
+        """
+        return Reader(self, name, role)
+
+    def tools(
+        self,
+        *,
+        role: str | None = None,
+        read: str | Sequence[str] = ("**",),
+        write: str | Sequence[str] = (),
+        allow_delete: bool = False,
+        max_tokens: int = 4000,
+        count: Callable[[str], int] | None = None,
+        only: Iterable[str] | None = None,
+    ) -> Toolset:
+        """Returns tools with which a model uses the context: definitions for function calling, and `call` for what it asks.
+
+        The model reads what matches `read`, writes what matches `write`, gets the messages of `role`, and claims what it may
+        read; it deletes only with `allow_delete`. It never chooses agent, context, patterns or budget. Tools that are
+        useless with these arguments, or are not among `only`, are not offered. An answer takes at most `max_tokens` tokens
+        by `count`, or by a third of its bytes, and says how to go on. Of a view, the tools reach no more than the view.
+
+            >>> tools = task.tools(role="analyst", write=["findings/**"])
+            >>> tools.names
+            ('briefing', 'list', 'read', 'history', 'wait', 'write', 'merge', 'claim', 'release', 'send', 'inbox')
+            >>> async with tools:
+            ...     result = await tools.call("write", {"path": "findings/a", "value": 1, "if_revision": 0})
+            >>> result.is_error, result.data["done"]
+            (False, True)
+        """
+        reads = pattern_list(read)
+        writes = pattern_list(write)
+        paper = paper_of(integer("max_tokens", max_tokens, "tokens of an answer, at least 100", 100), count)
+        there = needs_of(self._handle, reads, writes, role, allow_delete)
+        reader = role if "inboxes" in there else None
+        roots = ["@claims/**", "@members/*"]
+        if reader is not None:
+            roots.append(f"{escape(inbox_paths(reader).root)}/**")
+        told = replace(self._handle, reach=narrowed(self._handle.reach, [*reads, *roots], ()))
+        view = self.view(read=reads, write=writes)
+        calls = ToolCalls(self, view, told, paper, role=reader, readable=reads, writable=writes)
+        return Toolset(calls, offered(there, only), paper, reads, writes)
+
+    async def fork(self, id: str, *patterns: str, ttl: Duration | EllipsisType | None = ...) -> Context:
+        """Makes the task `/tasks/<id>` with a copy of the entries that match, all of one moment. Returns it.
+
+        For a hypothesis: work in the fork, then `adopt` what it found, or drop it. Deadlines are copied, entries of the system
+        (`@…`) are not. `ttl` is as for `store.task`. Raises `Conflict` if that task exists, `ValueTooLarge` for more than 16
+        MiB, `Forbidden` for a view; then there is no fork.
+
+            >>> entry = await task.set("price", 100)
+            >>> fork = await task.fork("q2-market-cheaper", "price", "sources/**")
+            >>> entry = await fork.set("price", 80)
+            >>> await task.get("price"), (await task.adopt(fork)).applied, await task.get("price")
+            (100, ('price',), 80)
+        """
+        fork = self._store.context(address_of("tasks", id), agent=self._handle.named, ttl=ttl)
+        await fill(self._handle, fork.handle, patterns)
+        return fork
+
+    async def adopt(self, fork: Context, *patterns: str, on_conflict: OnConflict = "raise") -> Adopted:
+        """Writes what a fork of this context has changed, in one commit. Returns what was applied.
+
+        Each path that matches is compared, by its value, with its state at the fork, or when it was last adopted. So adopting
+        again brings only what is new. A path that changed on both sides, to different values, is decided by `on_conflict`:
+        "raise" raises `AdoptConflict` and writes nothing, "ours" keeps what is here, "theirs" takes what is there. A function
+        `fn(path, base, ours, theirs)` returns the value; it may be called several times. A side that has no entry is None
+        to it; if one has none, returning None removes the path. It needs the history of the fork: `HistoryCompacted` if
+        that is too short.
+
+        If somebody writes one of the paths meanwhile, it reads again. Raises `InvalidValue` for what is not a fork of this
+        context, `ContextGone` for one that does not exist any more, else as `set` does.
+        """
+        if not isinstance(fork, Context):
+            raise InvalidValue(
+                f"the fork is {shown(fork)}: give the context that fork() returned, or one of its address"
+            )
+        return await adopt(self, fork.handle, patterns, on_conflict)
 
     async def finish(self, outcome: Any = None, *, keep: Duration = 3600) -> None:
         """Finishes the context: it stays readable for `keep` seconds, then it is gone.

@@ -2,83 +2,167 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
-from ccs._async.changes.watch_kinds import EventWatch
 from ccs._async.context_handle import Fence
-from ccs._async.entries import Entries
-from ccs._async.recipes import agreement, events, policies, presence
+from ccs._async.messaging import Messaging
+from ccs._async.recipes import agreement, policies, presence
 from ccs._async.recipes.barrier import Barrier
-from ccs._async.recipes.claim import Claim, break_claim, claim_any, claims_of
-from ccs._async.recipes.events import EventBus, EventErrorCallback
-from ccs._async.recipes.inbox import Inbox
-from ccs._async.recipes.message import Message, send
-from ccs._async.recipes.once import Function, Once, idempotent
+from ccs._async.recipes.claim import Claim, break_claim, claims_of
+from ccs._async.recipes.claim_several import ClaimGroup, claim_any
+from ccs._async.recipes.jobs import Jobs
+from ccs._async.recipes.once import Function, Once, forget_once, idempotent
+from ccs._async.recipes.overview import overview
 from ccs._async.recipes.presence import Presence
 from ccs._core.recipes.agreement import ballot_of
 from ccs._core.recipes.once import terms_of
-from ccs._core.recipes.outbox import INBOX_LIMIT, Draft
 from ccs._core.times import Duration
-from ccs.types import ClaimInfo, Decision, Member
+from ccs.types import ClaimInfo, Decision, Member, Overview
 
 __all__ = ["Coordination"]
 
-F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
-class Coordination(Entries):
+class Coordination(Messaging):
     """The coordinating half of a context.
 
     Recipes keep their state in entries below `@claims/`, `@once/`, `@inbox/` and so on. Snapshots, watches and histories
     show these entries to a caller that asks for them by name.
     """
 
-    def claim(self, resource: str, *, ttl: Duration = 30.0, wait: Duration = 0.0, note: Any = None) -> Claim:
+    def claim(
+        self,
+        resource: str,
+        *,
+        ttl: Duration = 30.0,
+        wait: Duration = 0.0,
+        note: Any = None,
+        slots: int = 1,
+        max_hold: Duration | None = None,
+        cancel: bool = False,
+    ) -> Claim:
         """Returns a claim on a resource, which may be any text: an exclusive hold, renewed until it is released.
 
         Entering or acquiring it takes it, or raises `AlreadyClaimed` after waiting in line for `wait` seconds: first come,
         first served, across processes. A claim expires within `ttl` seconds once its process dies or cannot reach the
         server; then `claim.lost` is true, and writes through `claim.context` raise `ClaimLost`. `note` is for others to
-        read.
+        read. Finishing the context ends its claims, which is no loss.
+
+        With `slots`, so many may hold it at a time, each with a token of its own; whoever claims it has to give the same
+        number (`InvalidValue` while slots are held with another one). After `max_hold` seconds it ends, however lively its
+        holder is. `cancel=True`, for asyncio only (else `InvalidValue`), cancels the body of the with block when the claim
+        is lost; the block then raises `ClaimLost`, unless the task was cancelled by others too. Such a block has to be
+        entered and left in one task (`Misuse`).
 
             >>> async with task.claim("sources/a", note="reading") as claim:
             ...     entry = await claim.context.set("sources/a", "read")
             ...     claim.held, claim.token < entry.revision, [info.resource for info in await task.claims()]
             (True, True, ['sources/a'])
         """
-        return Claim(self, self._behind, resource, ttl=ttl, wait=wait, note=note)
+        return Claim(
+            self,
+            self._behind,
+            resource,
+            ttl=ttl,
+            wait=wait,
+            note=note,
+            slots=slots,
+            max_hold=max_hold,
+            cancel=cancel,
+        )
 
-    async def claim_any(self, resources: Iterable[str], *, ttl: Duration = 30.0) -> Claim | None:
+    def claim_all(self, resources: Iterable[str], *, ttl: Duration = 30.0, wait: Duration = 0.0) -> ClaimGroup:
+        """Returns claims on several resources, to be entered: all are taken in one commit, or none.
+
+        Each is claimed as a whole, not one of its slots. If not all of them are free, it waits for up to `wait` seconds, in
+        the lines for all of them, then raises `AlreadyClaimed`, which names one that was not. Callers that want the same
+        resources never wait for each other, in whatever order they name them: one is before the other in every line. While
+        it waits, those behind it wait too.
+
+            >>> async with task.claim_all(["left fork", "right fork"], wait=5) as claims:
+            ...     [claim.resource for claim in claims], [info.resource for info in await task.claims("* fork")]
+            (['left fork', 'right fork'], ['left fork', 'right fork'])
+        """
+        return ClaimGroup(self, resources, partial(self.claim, ttl=ttl), ttl, wait)
+
+    async def claim_any(self, resources: Iterable[str], *, ttl: Duration = 30.0, wait: Duration = 0.0) -> Claim | None:
         """Takes a claim on the first resource that nobody holds or waits for. Returns it; None if no resource is free.
 
-        One commit takes it; the other resources are never held. A with block releases it at its end.
+        With `wait`, it waits in the lines for all of them, for so many seconds, and takes the first that comes free. One
+        commit takes it; the other resources are never held. A with block releases it at its end. It takes a resource as a
+        whole: if none is free, and slots of one are held, it raises `InvalidValue`.
 
             >>> if job := await task.claim_any(["jobs/1", "jobs/2"]):
             ...     async with job:
             ...         print(job.resource, await task.claim_any(["jobs/1"]))
             jobs/1 None
         """
-        return await claim_any(self._handle, resources, partial(self.claim, ttl=ttl))
+        return await claim_any(self, resources, partial(self.claim, ttl=ttl), ttl, wait)
 
     async def claims(self, *patterns: str) -> list[ClaimInfo]:
-        """Returns the claims held on resources whose names match, sorted by name; without a pattern, all claims."""
+        """Returns the claims on resources whose names match, sorted by name and token; without a pattern, all claims."""
         return await claims_of(self, patterns)
 
     async def break_claim(self, resource: str) -> bool:
-        """Ends the claim on a resource. Returns whether there was one. For operators: the holder may still be working.
+        """Ends the claim on a resource; of one with slots, all that are held. Returns whether there was one. For operators.
 
-        A waiting claim gets the resource at once. From then on, writes of the former holder through `claim.context` raise
-        `ClaimLost`; its `claim.lost` becomes true at the next renewal, within a third of the ttl. Its work in other systems
-        goes on, unless they check the fencing token.
+        The holder may still be working. A waiting claim gets the resource at once. From then on, writes of the former
+        holder through `claim.context` raise `ClaimLost`. Its `claim.lost` is true after such a write, or after the next
+        renewal, within a third of the ttl. Its work in other systems goes on, unless they check the fencing token.
 
             >>> claim = await task.claim("sources/a").acquire()
             >>> await task.break_claim("sources/a"), await task.break_claim("sources/a")
             (True, False)
         """
-        return await break_claim(self._handle, resource)
+        return await break_claim(self, resource)
 
+    def jobs(self, *patterns: str, ttl: Duration = 30.0, attempts: int = 3) -> Jobs:
+        """Returns the entries that match as jobs: iterate, and end each with `done(result)` or `failed(error, retry_in=)`.
+
+        Each job is taken by one worker at a time, under a claim on its path with that `ttl`, renewed while its process
+        lives; if that dies, another one takes the job. A job that was taken `attempts` times and never done is dead. Setting
+        its path makes a job, and setting it again a new one. All workers of a pool should give the same patterns and numbers.
+
+            >>> entry = await task.set("queue/a", {"pages": 120})
+            >>> async with task.jobs("queue/*") as jobs:
+            ...     async for job in jobs:
+            ...         await job.done(job.value["pages"] * 2)
+            ...         break
+            ...     await jobs.result("queue/a"), await jobs.progress()
+            (240, JobProgress(waiting=0, taken=0, done=1, dead=0))
+        """
+        return Jobs(self, partial(self.claim, ttl=ttl), patterns, ttl, attempts)
+
+    @overload
+    async def once(
+        self,
+        key: str,
+        fn: Callable[..., object],
+        *args: Any,
+        input: Any = None,
+        lease: Duration = 60.0,
+        keep: Duration = 86400.0,
+        attempts: int = 3,
+        timeout: Duration | None = None,
+        type: type[T],
+    ) -> T: ...
+    @overload
+    async def once(
+        self,
+        key: str,
+        fn: Callable[..., object],
+        *args: Any,
+        input: Any = None,
+        lease: Duration = 60.0,
+        keep: Duration = 86400.0,
+        attempts: int = 3,
+        timeout: Duration | None = None,
+        type: Any = None,
+    ) -> Any: ...
     async def once(
         self,
         key: str,
@@ -116,10 +200,47 @@ class Coordination(Entries):
         terms = terms_of(lease, keep, attempts, timeout, type)
         return await Once(self, Function(fn), key, input, terms).result(*args)
 
+    async def forget_once(self, key: str) -> bool:
+        """Forgets the outcome of a key, so that the next caller of `once` runs again. Returns whether there was one.
+
+        While a caller runs it, nothing is forgotten.
+
+            >>> await task.once("invoice/7", lambda: "sent")
+            'sent'
+            >>> await task.forget_once("invoice/7"), await task.once("invoice/7", lambda: "sent again")
+            (True, 'sent again')
+        """
+        return await forget_once(self._handle, key)
+
+    @overload
     def idempotent(
         self,
         key: str,
         *,
+        input: Iterable[str] | None = None,
+        lease: Duration = 60.0,
+        keep: Duration = 86400.0,
+        attempts: int = 3,
+        timeout: Duration | None = None,
+        type: type[T],
+    ) -> Callable[[Callable[..., object]], Callable[..., Awaitable[T]]]: ...
+    @overload
+    def idempotent(
+        self,
+        key: str,
+        *,
+        input: Iterable[str] | None = None,
+        lease: Duration = 60.0,
+        keep: Duration = 86400.0,
+        attempts: int = 3,
+        timeout: Duration | None = None,
+        type: Any = None,
+    ) -> Callable[[Callable[..., object]], Callable[..., Awaitable[Any]]]: ...
+    def idempotent(
+        self,
+        key: str,
+        *,
+        input: Iterable[str] | None = None,
         lease: Duration = 60.0,
         keep: Duration = 86400.0,
         attempts: int = 3,
@@ -130,6 +251,7 @@ class Coordination(Entries):
 
         The key may name attributes and items, as with `str.format`: `"charge/{order.id}"`. All arguments together are the
         `input`, so they must be storable, and a call with the same key and other arguments raises `IdempotencyMismatch`.
+        `input=("order", "amount")` names those that count. Of a method, the object (`self`) does not count.
 
             >>> @task.idempotent("charge/{order}")
             ... def charge(order, amount):
@@ -141,100 +263,7 @@ class Coordination(Entries):
                 ...
             ccs.errors.IdempotencyMismatch: the key 'charge/o-1' was used with another input; give this request a key of its own
         """
-        return idempotent(self, key, terms_of(lease, keep, attempts, timeout, type))
-
-    async def publish(self, topic: str, data: Any) -> int:
-        """Publishes an event: a commit that is journaled and delivered, but writes no entry. Returns its revision.
-
-        A topic has the form of a path. An event goes to every subscriber; to give work to one receiver, send a message.
-        Policies do not apply to events. Raises `ReservedPath` for a topic that begins with `@`, else as `set` does.
-
-            >>> since = await task.publish("data/ready", {"rows": 3})
-            >>> async with task.events("data/*", since=0) as events:
-            ...     event = await events.receive(timeout=10)
-            >>> event.topic, event.data, event.agent, event.revision == since
-            ('data/ready', {'rows': 3}, 'example', True)
-        """
-        return await events.publish(self, topic, data)
-
-    def events(self, *patterns: str, since: int | None = None) -> EventWatch:
-        """Returns a watch of the events whose topics match: each of them, in order and once, from the moment it is entered.
-
-        With `since`, it resumes after that revision, or from the beginning (0); entering raises `HistoryCompacted` if the
-        journal no longer holds it. It is used like a watch of changes, and ends as that does.
-        """
-        return events.event_watch(self, patterns, since)
-
-    def on_event(
-        self,
-        *patterns: str | Sequence[str],
-        since: int | None = None,
-        on_error: EventErrorCallback | None = None,
-    ) -> Callable[[F], F]:
-        """Subscribes the decorated function: `callback(event)` is called with every event whose topic matches, in order.
-
-        If the callback raises, `on_error(error, event)` is called and the next event is delivered. As `on_change`, it can
-        be used before the store is entered.
-
-            >>> @task.on_event("data/*")
-            ... async def react(event):
-            ...     await task.set("seen", event.data)
-            >>> revision = await task.publish("data/ready", 3)
-            >>> (await task.wait_for("seen", timeout=10)).value
-            3
-        """
-        return events.on_event(self, patterns, since, on_error)
-
-    @property
-    def bus(self) -> EventBus:
-        """The events of this context as a message bus: `await bus.publish(topic, data)`, `@bus.subscribe(topic)`.
-
-        >>> @task.bus.subscribe("data/ready")
-        ... async def react(data):
-        ...     await task.set("rows", data)
-        >>> revision = await task.bus.publish("data/ready", 3)
-        >>> (await task.wait_for("rows", timeout=10)).value
-        3
-        """
-        return EventBus(self)
-
-    async def send(
-        self,
-        to: str,
-        content: Any,
-        *,
-        type: str = "note",
-        reply_to: str | None = None,
-        ttl: Duration | None = None,
-        limit: int = INBOX_LIMIT,
-    ) -> Message:
-        """Sends a message to the inbox of a role, in one commit. Returns the message.
-
-        A role may be any text. The message stays unread until a receiver acknowledges it; with `ttl`, it expires after
-        that many seconds. `reply_to` is the id of the message that this one answers. Raises `InboxFull`, and sends
-        nothing, if the inbox holds `limit` unread messages.
-
-            >>> message = await task.send("analyst", {"read": "sources/a"}, type="task")
-            >>> [each.content for each in await task.inbox("analyst").unread()]
-            [{'read': 'sources/a'}]
-        """
-        return await send(self._handle, Draft(to, content, type, reply_to, ttl, limit))
-
-    def inbox(self, role: str, *, lease: Duration = 60.0, attempts: int = 5) -> Inbox:
-        """Returns the inbox of a role: iterate over it, or `receive` one by one, and `ack` each message when it is done.
-
-        Messages are delivered in the order of sending, each to one receiver of the role at a time. A message that is not
-        acknowledged within `lease` seconds is delivered again, before newer ones, so handling it must be repeatable. After
-        `attempts` deliveries it moves to the dead letters. All receivers of a role should give the same numbers.
-
-            >>> message = await task.send("analyst", "hello")
-            >>> async with task.inbox("analyst") as inbox:
-            ...     message = await inbox.receive(timeout=5)
-            ...     await message.ack()
-            >>> message.content, message.sender, message.attempts
-            ('hello', 'example', 1)
-        """
-        return Inbox(self, role, lease, attempts)
+        return idempotent(self, key, terms_of(lease, keep, attempts, timeout, type), input)
 
     def join(self, role: str | None = None, *, ttl: Duration = 15.0, meta: Any = None) -> Presence:
         """Returns a presence: while it is entered, this agent is one of the `members`. `meta` is any value.
@@ -286,6 +315,23 @@ class Coordination(Entries):
             >>> await task.barrier("warmed up", parties=1)
         """
         await Barrier(self, name, parties, timeout, ttl).wait()
+
+    async def overview(self, *kinds: str, when: int | datetime | None = None) -> Overview:
+        """Returns how the agents work together, read at one moment: now, or `when` (a revision or an aware datetime).
+
+        Kinds are "claims", "members", "inboxes", "runs", "agreements", "barriers" and "policies"; without any, all of them.
+        It only looks: no message is received. It reads all entries of these kinds, contents of messages included. Raises
+        `HistoryCompacted` if the journal does not reach back that far.
+
+            >>> message = await task.send("analyst", "read sources/a")
+            >>> async with task.claim("sources/a"):
+            ...     seen = await task.overview("claims", "inboxes")
+            >>> [(claim.resource, claim.holder, claim.waiting) for claim in seen.claims]
+            [('sources/a', 'example', ())]
+            >>> [(inbox.role, [message.content for message in inbox.unread]) for inbox in seen.inboxes]
+            [('analyst', ['read sources/a'])]
+        """
+        return await overview(self, kinds, when)
 
     async def set_policy(self, pattern: str, policy: str) -> int:
         """Sets a policy for writes to existing entries, by any agent. Returns the revision from which it applies.

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 from weakref import WeakSet, WeakValueDictionary
 
 from ccs._async.batch_sender import BatchSender
+from ccs._async.commit_route import Route
 from ccs._async.group_commit import GroupCommit
 from ccs._async.opening import Opening, Starting
 from ccs._async.transport.connect import resolve
@@ -29,8 +30,9 @@ from ccs._log import logger
 from ccs._protocol import fake_server
 from ccs._stats import Counters
 from ccs.errors import CCSError, StoreClosed
+from ccs.types import Durability
 
-__all__ = ["Engine", "Route"]
+__all__ = ["Engine"]
 
 # How many routes are kept that no context refers to.
 _REMEMBERED = 10_000
@@ -69,22 +71,6 @@ class Subscribed(Starting, Protocol):
         """Waits for its end."""
 
 
-class Route:
-    """How commits reach a context: its group commit of the present opening, and the settings that it begins with.
-
-    `format_known`: the context was found to be in a format that this version knows.
-    """
-
-    __slots__ = ("__weakref__", "defaults", "format_known", "group_commit", "opening")
-
-    opening: Opening
-    group_commit: GroupCommit
-
-    def __init__(self, defaults: Settings) -> None:
-        self.defaults = defaults
-        self.format_known = False
-
-
 class Replica(Protocol):
     """A mirror, as far as the engine knows it: this process keeps it up to date."""
 
@@ -99,13 +85,20 @@ class Engine:
     """
 
     def __init__(
-        self, target: Target, namespace: str, retry_for: float, max_value_bytes: int, embed: AsyncWork | None = None
+        self,
+        target: Target,
+        namespace: str,
+        retry_for: float,
+        max_value_bytes: int,
+        embed: AsyncWork | None = None,
+        durability: Durability | None = None,
     ) -> None:
         self.target = resolve(target)
         self.namespace = namespace
         self.retry_for = retry_for
         self.max_value_bytes = max_value_bytes
         self.embed = embed
+        self.durability = durability
         self.stats = Counters()
         # By identity, in order; a copy of a dict is taken in one step, so threads need no lock.
         self.subscriptions: dict[Subscribed, None] = {}
@@ -131,7 +124,7 @@ class Engine:
         return self.target.address
 
     async def aclose(self, drain: float = 0.0) -> None:
-        """Ends subscriptions, listener and connections. Whatever is used afterwards raises `StoreClosed`.
+        """Ends subscriptions, dispatcher and connections. Whatever is used afterwards raises `StoreClosed`.
 
         Changes that wait are delivered for up to `drain` seconds. What is held is given back. A forked child ends
         nothing: all that belongs to its parent.
@@ -151,9 +144,11 @@ class Engine:
         finally:
             # Again where it was cancelled: each step from here on may be repeated.
             opening.closed = True
-            opening.listener.end_leases()
+            opening.dispatcher.end_leases()
         if opening.is_open and not opening.replaced:
             await self._end_subscriptions(end)
+        for call in list(opening.last_calls):
+            await call.finished(max(0.0, end - time.monotonic()))
         async with opening.ending:
             if opening.must_end:
                 await self._end(opening, end)
@@ -201,12 +196,12 @@ class Engine:
                 self.subscriptions.pop(subscription, None)
 
     def _new_opening(self) -> Opening:
-        return Opening(self.target, self.namespace, self.retry_for, self.stats, self.subscriptions)
+        return Opening(self.target, self.namespace, self.retry_for, self.stats, self.subscriptions, self.durability)
 
     #| def leave(self) -> None:
     #|     """Gives back what is held, when the program ends without a close. No more than that: threads have ended."""
     #|     opening = self.opening
-    #|     held = [] if opening.closed or opening.inherited else opening.listener.holdings.all()
+    #|     held = [] if opening.closed or opening.inherited else opening.dispatcher.holdings.all()
     #|     if held:
     #|         opening.closed = True
     #|         self._give_back(opening, held, Patience(time.monotonic() + _FAREWELL))
@@ -230,7 +225,7 @@ class Engine:
             logger.warning("the store at %s was closed before %d changes were delivered", self.address, undelivered)
 
     async def _give_back_in_time(self, opening: Opening, end: float) -> None:
-        if held := opening.listener.holdings.all():
+        if held := opening.dispatcher.holdings.all():
             left = max(_GIVING_BACK, end - time.monotonic())
             giving = partial(self._give_back, opening, held, Patience(time.monotonic() + left))
             await AsyncWorker("ccs farewell", giving).finish(left + _GIVING_BACK)
@@ -250,13 +245,13 @@ class Engine:
     async def _send_back(self, opening: Opening, held: Sequence[Holding], patience: Patience) -> None:
         commands = opening.commands
         calls = [
-            commit_call(giving_back(some), self.keys(address), address, commands.forbidden)
+            commit_call(giving_back(some), self.keys(address), address, commands.forbidden, commands.topology.publish)
             for address, some in grouped(held)
         ]
         for reply in await commands.calls(calls, patience):
             if isinstance(reply, Exception):
                 logger.warning("could not give back some entries, which will expire: %s", reply)
-        opening.listener.holdings.done_with(held)
+        opening.dispatcher.holdings.done_with(held)
 
     def subscribe(self, subscription: Subscribed) -> bool:
         """Registers a subscription. Returns whether it starts now, not only when the store opens."""
@@ -270,7 +265,7 @@ class Engine:
         return self.opening.is_open
 
     def keys(self, address: str) -> Keys:
-        """The keys of a context."""
+        """Returns the keys of a context."""
         return keys_of(self.namespace, address)
 
     def route(self, address: str, defaults: Settings) -> Route:

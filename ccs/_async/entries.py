@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TypeVar, overload
 
 from ccs._async.context_handle import Handle
 from ccs._async.optimistic import Race
@@ -39,6 +39,16 @@ class Entries(Writes, Watches):
         """
         return Transaction(self)
 
+    # [async-only]
+    @overload
+    async def transact(
+        self, fn: Callable[[Transaction], Awaitable[T]], *, attempts: int | None = 10, timeout: Duration | None = None
+    ) -> T: ...
+    @overload
+    async def transact(
+        self, fn: Callable[[Transaction], T], *, attempts: int | None = 10, timeout: Duration | None = None
+    ) -> T: ...
+    # [/async-only]
     async def transact(
         self, fn: Callable[[Transaction], T], *, attempts: int | None = 10, timeout: Duration | None = None
     ) -> T:

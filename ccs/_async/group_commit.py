@@ -7,23 +7,29 @@ side waits. The second is applied only after the first; if the first fails, the 
 Ordinarily no task is needed: a batch is posted from the event loop, and its reply wakes the callers. If that fails, a
 task takes over, and retries until the batch is answered or patience ends. The blocking twin of this file is written by
 hand too: there the threads take turns at sending.
+
+A batch with durable commits goes over a connection of its own, and no other batch is in flight until it was applied: so
+there is one order. Then the next one is sent, those of its commits that need no more are answered, and a task waits
+until the others are durable.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from itertools import chain
+from typing import Any
 
 from ccs._async.batch_sender import Answers, BatchSender
 from ccs._compat import AsyncGate, async_here
-from ccs._core.commits.batching import Group, Waiting, group
+from ccs._core.commits.batching import Group, Waiting, group, one_durability
 from ccs._core.commits.commit import Applied, Commit
 from ccs._core.recipes.policies import NO_POLICIES
 from ccs._core.retry import Patience, Withdrawn
 from ccs._protocol.faults import copy_of
 from ccs.errors import CCSError, StoreClosed, Unavailable
+from ccs.types import Durability
 
 __all__ = ["GroupCommit"]
 
@@ -59,11 +65,13 @@ class GroupCommit:
         self._where: object = None
         self._waiting: list[Member] = []
         self._flying: dict[_Flight, Group[Member]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self._newest: _Flight | None = None
         self._before: _Flight | None = None
         self._parity = 0
         self._pump_is_due = self._alone = False
+        # Whether durable commits were ever made here; and whether a batch with some is in flight.
+        self._durably = self._apart = False
         self._watchdog: asyncio.TimerHandle | None = None
         self.last_revision = 0
         self.policies = NO_POLICIES
@@ -71,15 +79,20 @@ class GroupCommit:
     def __repr__(self) -> str:
         return f"<GroupCommit of {len(self._waiting)} commits, acknowledged up to {self.last_revision}>"
 
-    def commit(self, commit: Commit) -> Awaitable[Applied]:
-        """Returns what became of the commit, once the server has answered. Raises its errors."""
+    def commit(self, commit: Commit, durability: Durability | None = None) -> Awaitable[Applied]:
+        """Returns what became of the commit, once the server has answered. Raises its errors.
+
+        With `durability`, it is answered once it is as safe as that; else it is `NotDurable`.
+        """
         # Not a coroutine: that would be one more frame between the answer and the caller.
         loop = async_here()
         if loop is None or loop is not self._where:
             self._where = self._enter()
             loop = asyncio.get_running_loop()
         answer: asyncio.Future[Applied] = loop.create_future()
-        self._waiting.append(Waiting(commit, time.monotonic(), answer))
+        if durability is not None:
+            self._durably = True
+        self._waiting.append(Waiting(commit, time.monotonic(), answer, durability))
         if self._watchdog is None:
             self._watchdog = loop.call_later(self._retry_for + _LATE, self._give_up)
         if self._alone and not self._flying:
@@ -116,6 +129,9 @@ class GroupCommit:
             if self._before in self._flying:
                 # The server keeps two answers; a third batch would evict the one that a retry needs.
                 return
+            if self._flying and (self._apart or self._waiting[0].durability):
+                # Over another connection, they could overtake each other.
+                return
             sending, flight = self._next()
             if sending.members:
                 self._launch(sending, flight)
@@ -124,7 +140,13 @@ class GroupCommit:
         ahead = self._newest if self._newest in self._flying else None
         # Half of all: so that two groups of about one size take turns.
         on_its_way = len(self._flying[ahead].members) if ahead else 0
-        taken = group(self._waiting, (len(self._waiting) + on_its_way + 1) // 2)
+        waiting: Sequence[Member] = self._waiting
+        most = (len(waiting) + on_its_way + 1) // 2
+        asked = None
+        if self._durably:
+            waiting, asked = one_durability(waiting)
+            most = len(waiting) if asked else most
+        taken = group(waiting, most)
         self._waiting = self._waiting[len(taken) :]
         members = [waiting for waiting in taken if not waiting.answer.cancelled()]
         # A caller that was alone is likely to be alone again, and need not wait for others.
@@ -135,6 +157,8 @@ class GroupCommit:
         sending = Group(flight.number, members, ahead.number if ahead else None)
         # The patience of the last caller: the others give up by themselves.
         sending.patience.until = members[-1].since + self._retry_for if members else 0.0
+        if asked:
+            sending.wait = self._batch_sender.waiting(sending, asked)
         return sending, flight
 
     def _launch(self, sending: Group[Member], flight: _Flight) -> None:
@@ -142,6 +166,9 @@ class GroupCommit:
         self._before = self._newest
         self._newest = flight
         self._flying[flight] = sending
+        if sending.wait:
+            self._apart = True
+            return self._start(self._deliver_durably(sending, flight))
 
         def on_answers(answers: Answers | None, sent: bool) -> None:
             if answers is not None:
@@ -153,24 +180,44 @@ class GroupCommit:
 
         if not self._batch_sender.post(sending, on_answers):
             self._take_over(sending, flight, ahead)
+        return None
 
     def _take_over(self, sending: Group[Member], flight: _Flight, ahead: _Flight | None) -> None:
-        task = asyncio.create_task(self._deliver(sending, flight, ahead), name="ccs commit")
+        self._start(self._deliver(sending, flight, ahead))
+
+    def _start(self, delivery: Coroutine[Any, Any, object]) -> None:
+        task = asyncio.create_task(delivery, name="ccs commit")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _deliver(self, sending: Group[Member], flight: _Flight, ahead: _Flight | None) -> None:
+    async def _deliver_durably(self, sending: Group[Member], flight: _Flight) -> None:
+        answers = await self._deliver(sending, flight, None)
+        if not answers or not any(isinstance(answer, Applied) for answer in answers):
+            await sending.wait.leave()
+            return
+        try:
+            self._settle(sending, await self._batch_sender.durable(sending, answers))
+        except asyncio.CancelledError:
+            self._settle(sending, self._batch_sender.not_durable(answers))
+            raise
+        except Exception as error:  # noqa: BLE001  # not swallowed: the callers get it
+            self._settle(sending, [copy_of(error) for _ in sending.members])
+
+    async def _deliver(self, sending: Group[Member], flight: _Flight, ahead: _Flight | None) -> Answers:
+        answers: Answers = []
         try:
             if ahead is not None and ahead in self._flying:
                 ahead.landed = AsyncGate()
                 await ahead.landed.wait(None)
-            self._settle(sending, await self._answers(sending))
+            answers = await self._answers(sending)
+            self._settle(sending, answers, applied_only=bool(sending.wait))
         except CCSError as error:
             self._settle(sending, [copy_of(error) for _ in sending.members])
             self._fail_overdue(error)
         except Exception as error:  # noqa: BLE001  # not swallowed: the callers get it
             self._settle(sending, [copy_of(error) for _ in sending.members])
         self._land(flight)
+        return answers
 
     async def _answers(self, sending: Group[Member]) -> Answers:
         while True:
@@ -185,14 +232,19 @@ class GroupCommit:
 
     def _land(self, flight: _Flight) -> None:
         self._flying.pop(flight, None)
+        self._apart = False
         if flight.landed:
             flight.landed.open()
         self._pump()
 
-    def _settle(self, sending: Group[Member], answers: Answers) -> None:
+    def _settle(self, sending: Group[Member], answers: Answers, *, applied_only: bool = False) -> None:
+        """Answers the callers; with `applied_only` not those whose commits were applied, but have to be durable."""
         for waiting, answer in zip(sending.members, answers, strict=True):
-            if isinstance(answer, Applied) and answer.revision > self.last_revision:
-                self.last_revision = answer.revision
+            if isinstance(answer, Applied):
+                if answer.revision > self.last_revision:
+                    self.last_revision = answer.revision
+                if applied_only and waiting.durability:
+                    continue
             _deliver_answer(waiting.answer, answer)
 
     def _fail_overdue(self, error: CCSError) -> None:

@@ -77,6 +77,9 @@ class Mirror(Local, Mapping[str, Any]):
         self._watch: CommitWatch | None = None
         self._worker: AsyncWorker | None = None
         self._waiting: list[tuple[int, AsyncGate]] = []
+        # How often its entries have changed, how often `changed` has said so, and who waits for the next time.
+        self._changes = self._told = 0
+        self._expecting: list[AsyncGate] = []
         # The number of reconnects when history was last read, and the time of that, as a revision.
         self._looked = (0, 0)
         self._stale: CCSError | None = None
@@ -128,6 +131,7 @@ class Mirror(Local, Mapping[str, Any]):
             await self.aclose()
             raise
         self._failure = None
+        self._told = self._changes
         self._worker = AsyncWorker("ccs mirror", self._feed)
         return self
 
@@ -172,6 +176,42 @@ class Mirror(Local, Mapping[str, Any]):
                 return
             if late:
                 raise TimeoutError(f"{self!r} has not caught up with {revision} within {timeout} s")
+
+    async def changed(self, timeout: Duration | None = None) -> int:
+        """Waits until its entries have changed since it was entered or, later, since this method last returned.
+
+        So a caller that reads the mirror and then waits misses nothing. Several callers that wait are all woken; if each
+        waits in a loop, give each a mirror of its own. Returns the revision of the mirror. Raises `TimeoutError` after `timeout` seconds; `ContextFinished`, `StoreClosed` or
+        `Misuse` (the mirror was left) if nothing can change any more.
+
+            >>> async with task.mirror("sources/*") as sources:
+            ...     entry = await task.set("sources/a", 1)
+            ...     while "sources/a" not in sources:
+            ...         revision = await sources.changed(timeout=10)
+            ...     dict(sources)
+            {'sources/a': 1}
+        """
+        deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
+        told = self._told
+        while self._changes == told:
+            if self._state != "live":
+                self._raise_end()
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError(f"nothing has changed in {self!r} within {timeout} s")
+            await self._wait_for_change(told, deadline)
+        self._told = self._changes
+        return self.revision
+
+    async def _wait_for_change(self, told: int, deadline: float | None) -> None:
+        gate = AsyncGate()
+        self._expecting.append(gate)
+        try:
+            # Again, now that the gate is seen by the one that opens it.
+            if self._changes == told and self._state == "live":
+                await gate.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        finally:
+            with suppress(ValueError):
+                self._expecting.remove(gate)
 
     async def _reaches(self, revision: int, deadline: float | None) -> bool:
         """Waits for a while. Returns whether the mirror has reached the revision; raises if it no longer can."""
@@ -257,12 +297,14 @@ class Mirror(Local, Mapping[str, Any]):
         """Loads the present entries, at a revision of at least `since`. Returns the net changes."""
         handle = self._handle
         with_changes = self._call is not None
-        watch = CommitWatch(handle.engine, handle.address, self._patterns, self._progress, with_changes)
+        watch = CommitWatch(handle.engine, handle.address, self._patterns, self._progress, with_changes, handle.reach)
         await watch.__aenter__()
         self._watch = watch
+        # In this order: a watch stands before its present entries until they are handed out.
+        present = watch.present()
         revision = max(since, watch.revision)
         await self._look(revision)
-        pairs, changes = net(self._entries, watch.present(), handle.address, revision)
+        pairs, changes = net(self._entries, present, handle.address, revision)
         self._apply(pairs, revision)
         self._state = "live"
         handle.engine.remember(self)
@@ -270,7 +312,7 @@ class Mirror(Local, Mapping[str, Any]):
 
     async def _start_over(self, error: CCSError) -> None:
         logger.warning("%r is loaded again: %s", self, error)
-        # The old watch is closed last, so that the listener stays subscribed.
+        # The old watch is closed last, so that the dispatcher stays subscribed.
         old = self._watch
         try:
             # Revisions go on when a context ends; they fall only if the server has lost some.
@@ -291,12 +333,16 @@ class Mirror(Local, Mapping[str, Any]):
         return max(self.revision, last_of(state, self._handle.address) if state else 0)
 
     def _apply(self, pairs: Iterable[tuple[str, Entry | None]], revision: int) -> None:
+        changed = list(pairs)
         with self._lock:
-            for path, entry in pairs:
+            for path, entry in changed:
                 self._put(path, entry)
             if len(self._entries) > self._most:
                 raise MirrorFull(self._handle.address, self._most)
             self.revision = revision
+        if changed:
+            self._changes += 1
+            self._wake_expecting()
         self._wake(revision)
 
     def _put(self, path: str, entry: Entry | None) -> None:
@@ -313,10 +359,17 @@ class Mirror(Local, Mapping[str, Any]):
         self._wake(self.revision)
 
     def _wake(self, revision: int | None) -> None:
-        """Wakes the callers that wait for a revision up to this one; None wakes all."""
+        """Wakes the callers that wait for a revision up to this one; None wakes all that wait for anything."""
+        if revision is None:
+            self._wake_expecting()
         for wanted, gate in list(self._waiting):
             if revision is None or wanted <= revision:
                 gate.open()
+
+    def _wake_expecting(self) -> None:
+        while self._expecting:
+            with suppress(IndexError):  # another thread was faster
+                self._expecting.pop().open()
 
     async def _report(self, changes: Iterable[Change]) -> None:
         if self._call is None:

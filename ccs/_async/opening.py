@@ -1,4 +1,4 @@
-"""One opening of a store: its connections, its listener and its identity, from the first use until it is closed."""
+"""One opening of a store: its connections, its dispatcher and its identity, from the first use until it is closed."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from ccs._async.background.listener import Listener
+from ccs._async.background.commit_dispatcher import CommitDispatcher
+from ccs._async.durable_wait import DurableWait
 from ccs._async.transport.commands import Commands
-from ccs._async.transport.connect import Dialer
-from ccs._async.transport.pool import Pool
+from ccs._async.transport.topology import Topology
 from ccs._compat import AsyncLock, async_here, async_home, interrupter_refused
 from ccs._core.commits.commit import Argument
 from ccs._core.commits.script_calls import Call
 from ccs._core.names.target import Target
 from ccs._core.retry import Patience
 from ccs._protocol import fake_server
+from ccs._protocol.faults import Departed
 from ccs._stats import Counters
 from ccs.errors import StoreClosed, StoreFull, Unavailable
+from ccs.types import Durability
 
 __all__ = ["Opening", "Starting"]
 
@@ -39,6 +41,13 @@ class Starting(Protocol):
 
     async def settled(self, timeout: float) -> bool:
         """Waits until it is live or has failed; False if that took longer than `timeout` seconds."""
+
+
+class LastCall(Protocol):
+    """A callback that runs beside all else."""
+
+    async def finished(self, timeout: float) -> None:
+        """Waits for its end, at most `timeout` seconds."""
 
 
 class _Home(NamedTuple):
@@ -66,17 +75,21 @@ class Opening:
         retry_for: float,
         stats: Counters,
         subscriptions: Iterable[Starting],
+        durability: Durability | None = None,
     ) -> None:
         self._target = target
         self._subscriptions = subscriptions
+        self._durability = durability
         self.stats = stats
         # The patience is a multiple of it: the last attempt ends when the patience does.
         timeout = max(0.1, retry_for / max(1, math.ceil(retry_for / _ANSWER)))
-        pool = Pool(Dialer(target, timeout, retry_for), stats)
-        self.commands = Commands(pool, target.address, target.user, retry_for, stats)
-        self.listener = Listener(target, timeout, namespace, retry_for, stats)
+        topology = Topology(target, timeout, retry_for, stats)
+        self.commands = Commands(topology, target.address, target.user, retry_for, stats)
+        self.dispatcher = CommitDispatcher(target, timeout, namespace, retry_for, stats, topology)
         # The presences that are joined: each its context, its agent, and for how many seconds it is held at a time.
         self.presences: dict[object, tuple[str, str, float]] = {}
+        # Callbacks of lost claims that are running, for which a close waits.
+        self.last_calls: dict[LastCall, None] = {}
         # By identity, in order; a copy of a dict is taken in one step, so threads need no lock.
         self._starting: dict[Starting, None] = {}
         self.ending = AsyncLock()
@@ -115,19 +128,30 @@ class Opening:
         # Each caller with its own patience: attempts do not add up.
         with contextlib.suppress(StoreFull):  # a server whose disk is full answers so, and serves readers
             await self.commands.run(("PING",), patience=Patience(patience.until))
+        # What answered may have turned out to be a node of a Cluster.
+        self.commands.topology.adopt()
+        if self._durability:
+            await self._try_durability(self._durability, Patience(patience.until))
         async with self.lock:
             self.check()
             if self.is_open:
                 return
-            await self.listener.open()
+            await self.dispatcher.open()
             if self.closed:
                 # The store was closed meanwhile, by a caller that could not end what was only beginning.
-                await self.listener.aclose()
+                await self.dispatcher.aclose()
                 self.check()
             self.is_open = True
             for subscription in list(self._subscriptions):
                 self.start(subscription)
         await self._settle(patience)
+
+    async def _try_durability(self, asked: Durability, patience: Patience) -> None:
+        """Raises `UnsafeServer` if what all commits are to wait for can never be known of the server."""
+        wait = DurableWait(asked, self.commands.topology)
+        with contextlib.suppress(StoreFull):
+            await self.commands.run(("PING",), travel=wait.travel, patience=patience)
+        wait.drop()
 
     def start(self, subscription: Starting) -> None:
         """Starts a subscription; the next command waits until it is live."""
@@ -135,8 +159,8 @@ class Opening:
         subscription.start()
 
     async def end(self) -> None:
-        """Ends the listener and the connections."""
-        await self.listener.aclose()
+        """Ends the dispatcher and the connections."""
+        await self.dispatcher.aclose()
         await self.commands.aclose()
         fake_server.forget(self._target.location)
         self._ended = True
@@ -154,28 +178,28 @@ class Opening:
 
     # Commands, each sent once the store is open.
 
-    async def run(self, command: tuple[Argument, ...]) -> Any:
-        """The reply to a read."""
+    async def run(self, command: tuple[Argument, ...], near: str = "") -> Any:
+        """Sends a read, and returns the reply. One that names no key runs on the server where the key `near` is."""
         patience = self.commands.patience()
         if not self.is_ready():
             await self.ready(patience)
-        return await self.commands.run(command, patience=patience)
+        return await self.commands.run(command, near=near, patience=patience)
 
     async def run_all(self, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
-        """The replies to several reads, which travel together."""
+        """Sends several reads in one round trip, and returns the replies."""
         patience = self.commands.patience()
         await self.ready(patience)
         return await self.commands.run_all(commands, patience)
 
     async def call(self, call: Call[T]) -> T:
-        """What a script answers."""
+        """Calls a script, and returns what it answers."""
         patience = self.commands.patience()
         if not self.is_ready():
             await self.ready(patience)
         return await self.commands.call(call, patience)
 
     def is_ready(self) -> bool:
-        """Whether commands may be sent at once: the store is open, here, and its subscriptions are live."""
+        """Returns whether commands may be sent at once: the store is open, here, and its subscriptions are live."""
         # Every command asks: so this is `check`, written out.
         home = self._home
         if not self.is_open or self._starting or self.closed or home is None:
@@ -195,6 +219,19 @@ class Opening:
         if self._starting:
             await self._settle(patience)
 
+    async def ping(self) -> float:
+        """Returns the seconds of a round trip; in a Cluster, to the slowest of its primaries."""
+        await self.ready()
+        while True:
+            nodes = await self.commands.primaries()
+            sent = time.monotonic()
+            try:
+                with contextlib.suppress(StoreFull):  # as when it opens
+                    await self.commands.on_each(dict.fromkeys(nodes, ("PING",)))
+            except Departed:
+                continue  # its successor is asked
+            return time.monotonic() - sent
+
     # The process and the event loop that it belongs to.
 
     def enter(self) -> object:
@@ -211,9 +248,9 @@ class Opening:
         return None if self._in_memory else self._home.where
 
     def check(self) -> None:
-        """Raises `StoreClosed` where the store was closed, or belongs to another process or event loop.
+        """Raises `StoreClosed` if the store was closed, or belongs to another process or event loop.
 
-        `Misuse` for a signal handler or a finalizer on top of a call to a server in this process.
+        Raises `Misuse` for a signal handler or a finalizer on top of a call to a server in this process.
         """
         if self.replaced:
             raise StoreClosed(
@@ -227,17 +264,17 @@ class Opening:
             raise self.elsewhere()
 
     def is_here(self) -> bool:
-        """Whether it belongs to this process and event loop, or to nobody yet."""
+        """Returns whether it belongs to this process and event loop, or to nobody yet."""
         home = self._home
         return home is None or home.where == async_here()
 
     def elsewhere(self) -> StoreClosed:
-        """The error for a caller in another process or event loop."""
+        """Returns the error for a caller in another process or event loop."""
         where = "another process" if self.inherited else "another event loop"
         return StoreClosed(f"the store at {self._target.address} belongs to {where}; connect anew in this one")
 
     def identity(self) -> str:
-        """The name under which the server knows the commits of this opening. It is made by the first use."""
+        """Returns the name under which the server knows the commits of this opening. The first use makes it."""
         if self._home is None:
             raise StoreClosed(f"the store at {self._target.address} was never used here; nothing was written")
         return self._home.client

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container
 from dataclasses import replace
 
+from ccs._async.commit_route import DurableCommits
 from ccs._async.group_commit import GroupCommit
 from ccs._async.opening import Opening
 from ccs._async.optimistic import Race
@@ -23,12 +25,20 @@ class PolicyCommits:
     """Makes commits in one context by the policies that hold there.
 
     What is known of the policies is kept with the group commit, for all that write there. A merged value may take
-    `limit` bytes.
+    `limit` bytes. `check_shown` raises for a path that the caller may not see.
     """
 
-    __slots__ = ("_group_commit", "_keys", "_limit", "_opening")
+    __slots__ = ("_check_shown", "_group_commit", "_keys", "_limit", "_opening")
 
-    def __init__(self, opening: Opening, group_commit: GroupCommit, keys: Keys, limit: int) -> None:
+    def __init__(
+        self,
+        opening: Opening,
+        group_commit: GroupCommit | DurableCommits,
+        keys: Keys,
+        limit: int,
+        check_shown: Callable[[str], str],
+    ) -> None:
+        self._check_shown = check_shown
         self._opening = opening
         self._group_commit = group_commit
         self._keys = keys
@@ -39,15 +49,16 @@ class PolicyCommits:
         self._group_commit.policies = policies_in((await self._read(Below(f"{ROOT}/"))).entries)
         return self._group_commit.policies
 
-    async def commit(self, asked: Commit, *, merging: bool) -> Applied:
+    async def commit(self, asked: Commit, *, merging: bool, unmerged: Container[str] = ()) -> Applied:
         """Makes a commit by the policies. Tries again if they have changed, or if a value to merge with has.
 
-        With `merging`, maps that are set are merged where that is the policy. Raises `Conflict` where they forbid it.
+        With `merging`, maps that are set are merged where that is the policy, but for those at the paths `unmerged`. Raises
+        `Conflict` where the policies forbid it.
         """
         policies = self._group_commit.policies
         race = Race("commit")
         while True:
-            planned = await self._plan(policies, asked, merging)
+            planned = await self._plan(policies, asked, merging, unmerged)
             try:
                 applied = await self._group_commit.commit(planned.commit)
                 return replace(applied, merged=planned.merged)
@@ -59,8 +70,9 @@ class PolicyCommits:
                     raise planned.as_reported(conflict) from None
                 await race.lose(conflict)
 
-    async def _plan(self, policies: Policies, asked: Commit, merging: bool) -> Plan:
-        paths = to_merge(policies, asked) if merging and policies.rules else []
+    async def _plan(self, policies: Policies, asked: Commit, merging: bool, unmerged: Container[str]) -> Plan:
+        merged = to_merge(policies, asked) if merging and policies.rules else []
+        paths = [self._check_shown(path) for path in merged if path not in unmerged]
         found: dict[str, RawEntry] = (await self._read(*map(Exact, paths))).entries if paths else {}
         return plan(policies, asked, {path: found.get(path) for path in paths}, self._limit)
 

@@ -1,7 +1,19 @@
 """The colour pairs: each name with `Async` or `async_` has a blocking twin under the same name without it."""
 
+from ccs._compat.bodies import AsyncBody, Body
 from ccs._compat.callbacks import AsyncCaller, AsyncWork, Caller, Work, callable_of
-from ccs._compat.calls import async_call, async_maybe, async_shielded, async_sleep, call, maybe, shielded, sleep
+from ccs._compat.calls import (
+    async_call,
+    async_maybe,
+    async_shielded,
+    async_side_by_side,
+    async_sleep,
+    call,
+    maybe,
+    shielded,
+    side_by_side,
+    sleep,
+)
 from ccs._compat.locks import AsyncLock, Lock, acquired, async_acquired
 from ccs._compat.process_and_loop import async_here, async_home, here, home
 from ccs._compat.signal_interrupts import calls_below, interrupter_refused, refuse_interrupter
@@ -9,12 +21,14 @@ from ccs._compat.signals import AsyncGate, AsyncSignal, Gate, Signal
 from ccs._compat.workers import AsyncWorker, Worker
 
 __all__ = [
+    "AsyncBody",
     "AsyncCaller",
     "AsyncGate",
     "AsyncLock",
     "AsyncSignal",
     "AsyncWork",
     "AsyncWorker",
+    "Body",
     "Caller",
     "Gate",
     "Lock",
@@ -28,6 +42,7 @@ __all__ = [
     "async_home",
     "async_maybe",
     "async_shielded",
+    "async_side_by_side",
     "async_sleep",
     "call",
     "callable_of",
@@ -38,5 +53,6 @@ __all__ = [
     "maybe",
     "refuse_interrupter",
     "shielded",
+    "side_by_side",
     "sleep",
 ]

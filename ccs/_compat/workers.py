@@ -18,7 +18,7 @@ class Worker:
         self._thread.start()
 
     def current(self) -> bool:
-        """Whether the caller runs in this thread."""
+        """Returns whether the caller runs in this thread."""
         return threading.current_thread() is self._thread
 
     def finish(self, timeout: float) -> None:
@@ -33,7 +33,7 @@ class AsyncWorker:
         self._task = asyncio.get_running_loop().create_task(fn(), name=name)
 
     def current(self) -> bool:
-        """Whether the caller runs in this task."""
+        """Returns whether the caller runs in this task."""
         return asyncio.current_task() is self._task
 
     async def finish(self, timeout: float) -> None:

@@ -1,4 +1,4 @@
-"""Checks of arguments: numbers within bounds, and collections."""
+"""Checks of arguments: numbers within bounds, truth values, and collections."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from ccs._core.error_text import shown
 from ccs.errors import InvalidValue
 
-__all__ = ["integer", "listed", "real"]
+__all__ = ["flag", "integer", "listed", "real"]
 
 # The largest integer of a server.
 _MOST = 2**63 - 1
@@ -21,6 +21,13 @@ def listed(name: str, value: object, wanted: str) -> list[Any]:
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise InvalidValue(f"{name} is {shown(value)}: give {wanted}")
     return list(value)
+
+
+def flag(name: str, value: object) -> bool:
+    """Returns the value. Raises `InvalidValue` unless it is True or False."""
+    if not isinstance(value, bool):
+        raise InvalidValue(f"{name} is {shown(value)}: give True or False")
+    return value
 
 
 def integer(name: str, value: object, wanted: str, least: int = 0, most: float = _MOST) -> int:

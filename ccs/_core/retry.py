@@ -52,11 +52,11 @@ class Patience:
         return now >= self.until
 
 
-def backoff(attempt: int, dice: float) -> float:
-    """Returns the seconds to wait after failed attempt 0, 1, 2…: none at first, then up to one. `dice` is in [0, 1)."""
+def backoff(attempt: int, dice: float, most: float = _MOST) -> float:
+    """Returns the seconds to wait after failed attempt 0, 1, 2…: none at first, then up to `most`. `dice` is in [0, 1)."""
     if attempt == 0:
         return 0.0
-    return min(_MOST, _FIRST * 2.0 ** min(attempt, 10)) * (0.5 + dice / 2)
+    return min(most, _FIRST * 2.0 ** min(attempt, 10)) * (0.5 + dice / 2)
 
 
 def jitter(attempt: int, dice: float) -> float:

@@ -3,23 +3,43 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from typing import Protocol
 
 from ccs._core.names.server_url import Endpoint
 from ccs._protocol.replies import ServerError, pack
-from ccs._protocol.server_check import check_server
+from ccs._protocol.server_check import ServerFacts, check_server
 from ccs.errors import Unavailable
 
-__all__ = ["Greeting"]
+__all__ = ["Exchange", "Greeting"]
+
+
+class Exchange(Protocol):
+    """The first commands on a new connection, as bytes, and what takes their replies."""
+
+    packed: bytes
+
+    def take(self, reply: object) -> bool:
+        """Takes the next reply. Returns whether it was the last one; raises if the connection is of no use."""
 
 
 class Greeting:
-    """Logs in, if there are credentials, selects the database, and asks the server for its `INFO`."""
+    """Logs in, if there are credentials, selects the database, and asks the server for its `INFO`.
 
-    def __init__(self, endpoint: Endpoint, credentials: tuple[str, ...], address: str) -> None:
+    `judge` is called with what that tells. It raises for a server that is not the right one.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        credentials: tuple[str, ...],
+        address: str,
+        judge: Callable[[ServerFacts], object] = bool,
+    ) -> None:
         self._address = address
+        self._judge = judge
         self._unanswered = deque(_commands(endpoint, credentials))
         self.packed = b"".join(map(pack, self._unanswered))
-        self.info = b""
 
     def take(self, reply: object) -> bool:
         """Checks the next reply. Returns whether it was the last one.
@@ -30,8 +50,7 @@ class Greeting:
         if isinstance(reply, ServerError):
             raise reply
         if command[0] == "INFO":
-            check_server(reply, self._address)
-            self.info = reply if isinstance(reply, bytes) else b""
+            self._judge(check_server(reply, self._address))
         elif reply != b"OK":
             raise Unavailable(self._address, reason="no Redis or Valkey speaks there")
         return not self._unanswered

@@ -1,7 +1,7 @@
-"""Lua scripts out of their sources: the parts that a script includes, and the names of places that it uses.
+"""Assembles Lua scripts from their sources: puts in the parts that a script includes, and offsets for the names of fields.
 
 -- include guards           puts in `parts/guards.lua`, unless that is there already
-${entry.expiry}             63, 75: from where to where a field stands; `${kept.answers}`, the last one: 31
+${entry.expiry}             63, 75: the offsets of a field, its first and last character; `${kept.answers}`, to the end: 31
 ${start state.terms}        91: where it begins
 ${before entry.expiry}      1, 62: all that stands before it
 ${upto label.agent}         1, 8: all up to its end
@@ -42,7 +42,7 @@ class SourceError(Exception):
 
 
 def assemble(text: str, read: Read) -> str:
-    """The text of a script as the server gets it; `read` gives the source of a part, None where there is none.
+    """Returns the text of a script as the server gets it; `read` gives the source of a part, None if there is none.
 
     Raises `SourceError` for a part that is missing, includes itself or of which nothing is used, and for an unknown name.
     """
@@ -52,7 +52,7 @@ def assemble(text: str, read: Read) -> str:
         _check_used(name, part, joined)
     keys = _KEYS.search(joined)
     names = _numbered(keys[1]) if keys else {}
-    return _NAME.sub(lambda found: _place(found[1], names), joined)
+    return _NAME.sub(lambda found: _replacement(found[1], names), joined)
 
 
 def _join(text: str, read: Read, parts: dict[str, str], within: Sequence[str]) -> str:
@@ -72,7 +72,7 @@ def _join(text: str, read: Read, parts: dict[str, str], within: Sequence[str]) -
 
 
 def _check_used(name: str, part: str, joined: str) -> None:
-    """Something that a part defines is used outside of it; one that defines no function is used as it is."""
+    """Raises `SourceError` if the script uses nothing that the part defines. A part without functions is used as it is."""
     functions = _FUNCTION.findall(part)
     if functions and not any(joined.count(function) > part.count(function) for function in functions):
         raise SourceError(f"nothing of the part {name!r} is used")
@@ -82,7 +82,7 @@ def _numbered(declared: str) -> Mapping[str, str]:
     return {name: number for number, name in re.findall(r"(\d) ([a-z]+)", declared)}
 
 
-def _place(expression: str, keys: Mapping[str, str]) -> str:
+def _replacement(expression: str, keys: Mapping[str, str]) -> str:
     scope, _, name = expression.partition(".")
     if scope not in ("KEYS", "key"):
         return _named(expression)

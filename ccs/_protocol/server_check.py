@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-import re
+from typing import NamedTuple
 
 from ccs.errors import Unavailable, UnsafeServer
 
-__all__ = ["check_server", "time_of"]
+__all__ = ["ServerFacts", "check_server"]
 
 _OLDEST = {"valkey": (7, 2), "redis": (7, 0)}
 
 
-def check_server(info: object, address: str) -> None:
-    """Checks the reply of `INFO`.
+class ServerFacts(NamedTuple):
+    """What a server says of itself: whether it is part of a Cluster, whose replica it is ('': a primary), its time in µs."""
 
-    Raises `UnsafeServer` for a server that may evict keys, has 32 bits or is too old, and `Unavailable` for another reply.
+    is_cluster: bool
+    replica_of: str
+    time: int | None
+
+
+def check_server(info: object, address: str) -> ServerFacts:
+    """Checks the reply of `INFO`. Returns what it tells.
+
+    Raises `UnsafeServer` for a server that may evict keys, has 32 bits or is too old, and for a Sentinel; `Unavailable`
+    for another reply.
     """
     if not isinstance(info, bytes) or b"_version:" not in info:
         raise Unavailable(address, reason="no Redis or Valkey speaks there")
     facts = dict(line.split(":", 1) for line in info.decode("utf-8", "replace").splitlines() if ":" in line)
+    if "sentinel" in (facts.get("redis_mode"), facts.get("server_mode")):
+        raise UnsafeServer(
+            f"{address} is a Sentinel, which holds no data: write redis+sentinel://host:port/<name of the primary>"
+        )
     _check_version(facts, address)
     if facts.get("arch_bits", "64") != "64":
         raise UnsafeServer(f"{address} has {facts['arch_bits']} bits: revisions need a server of 64")
@@ -27,12 +40,11 @@ def check_server(info: object, address: str) -> None:
         raise UnsafeServer(
             f"{address} has maxmemory-policy {policy}: it may drop keys that others rely on; set it to noeviction"
         )
-
-
-def time_of(info: bytes) -> int | None:
-    """Returns the server's time in microseconds, by the reply of `INFO`; None if that does not hold it."""
-    found = re.search(rb"^server_time_usec:(\d+)", info, re.MULTILINE)
-    return int(found[1]) if found else None
+    replica_of = ""
+    if facts.get("role") == "slave":
+        replica_of = f"{facts.get('master_host', '?')}:{facts.get('master_port', '?')}"
+    micros = facts.get("server_time_usec", "")
+    return ServerFacts(facts.get("cluster_enabled") == "1", replica_of, int(micros) if micros.isdigit() else None)
 
 
 def _check_version(facts: dict[str, str], address: str) -> None:

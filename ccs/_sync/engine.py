@@ -26,12 +26,14 @@ from ccs._log import logger
 from ccs._protocol import fake_server
 from ccs._stats import Counters
 from ccs._sync.batch_sender import BatchSender
+from ccs._sync.commit_route import Route
 from ccs._sync.group_commit import GroupCommit
 from ccs._sync.opening import Opening, Starting
 from ccs._sync.transport.connect import resolve
 from ccs.errors import CCSError, StoreClosed
+from ccs.types import Durability
 
-__all__ = ["Engine", "Route"]
+__all__ = ["Engine"]
 
 # How many routes are kept that no context refers to.
 _REMEMBERED = 10_000
@@ -70,22 +72,6 @@ class Subscribed(Starting, Protocol):
         """Waits for its end."""
 
 
-class Route:
-    """How commits reach a context: its group commit of the present opening, and the settings that it begins with.
-
-    `format_known`: the context was found to be in a format that this version knows.
-    """
-
-    __slots__ = ("__weakref__", "defaults", "format_known", "group_commit", "opening")
-
-    opening: Opening
-    group_commit: GroupCommit
-
-    def __init__(self, defaults: Settings) -> None:
-        self.defaults = defaults
-        self.format_known = False
-
-
 class Replica(Protocol):
     """A mirror, as far as the engine knows it: this process keeps it up to date."""
 
@@ -100,13 +86,20 @@ class Engine:
     """
 
     def __init__(
-        self, target: Target, namespace: str, retry_for: float, max_value_bytes: int, embed: Work | None = None
+        self,
+        target: Target,
+        namespace: str,
+        retry_for: float,
+        max_value_bytes: int,
+        embed: Work | None = None,
+        durability: Durability | None = None,
     ) -> None:
         self.target = resolve(target)
         self.namespace = namespace
         self.retry_for = retry_for
         self.max_value_bytes = max_value_bytes
         self.embed = embed
+        self.durability = durability
         self.stats = Counters()
         # By identity, in order; a copy of a dict is taken in one step, so threads need no lock.
         self.subscriptions: dict[Subscribed, None] = {}
@@ -132,7 +125,7 @@ class Engine:
         return self.target.address
 
     def close(self, drain: float = 0.0) -> None:
-        """Ends subscriptions, listener and connections. Whatever is used afterwards raises `StoreClosed`.
+        """Ends subscriptions, dispatcher and connections. Whatever is used afterwards raises `StoreClosed`.
 
         Changes that wait are delivered for up to `drain` seconds. What is held is given back. A forked child ends
         nothing: all that belongs to its parent.
@@ -148,9 +141,11 @@ class Engine:
         finally:
             # Again where it was cancelled: each step from here on may be repeated.
             opening.closed = True
-            opening.listener.end_leases()
+            opening.dispatcher.end_leases()
         if opening.is_open and not opening.replaced:
             self._end_subscriptions(end)
+        for call in list(opening.last_calls):
+            call.finished(max(0.0, end - time.monotonic()))
         with opening.ending:
             if opening.must_end:
                 self._end(opening, end)
@@ -198,12 +193,12 @@ class Engine:
                 self.subscriptions.pop(subscription, None)
 
     def _new_opening(self) -> Opening:
-        return Opening(self.target, self.namespace, self.retry_for, self.stats, self.subscriptions)
+        return Opening(self.target, self.namespace, self.retry_for, self.stats, self.subscriptions, self.durability)
 
     def leave(self) -> None:
         """Gives back what is held, when the program ends without a close. No more than that: threads have ended."""
         opening = self.opening
-        held = [] if opening.closed or opening.inherited else opening.listener.holdings.all()
+        held = [] if opening.closed or opening.inherited else opening.dispatcher.holdings.all()
         if held:
             opening.closed = True
             self._give_back(opening, held, Patience(time.monotonic() + _FAREWELL))
@@ -227,7 +222,7 @@ class Engine:
             logger.warning("the store at %s was closed before %d changes were delivered", self.address, undelivered)
 
     def _give_back_in_time(self, opening: Opening, end: float) -> None:
-        if held := opening.listener.holdings.all():
+        if held := opening.dispatcher.holdings.all():
             left = max(_GIVING_BACK, end - time.monotonic())
             giving = partial(self._give_back, opening, held, Patience(time.monotonic() + left))
             Worker("ccs farewell", giving).finish(left + _GIVING_BACK)
@@ -247,13 +242,13 @@ class Engine:
     def _send_back(self, opening: Opening, held: Sequence[Holding], patience: Patience) -> None:
         commands = opening.commands
         calls = [
-            commit_call(giving_back(some), self.keys(address), address, commands.forbidden)
+            commit_call(giving_back(some), self.keys(address), address, commands.forbidden, commands.topology.publish)
             for address, some in grouped(held)
         ]
         for reply in commands.calls(calls, patience):
             if isinstance(reply, Exception):
                 logger.warning("could not give back some entries, which will expire: %s", reply)
-        opening.listener.holdings.done_with(held)
+        opening.dispatcher.holdings.done_with(held)
 
     def subscribe(self, subscription: Subscribed) -> bool:
         """Registers a subscription. Returns whether it starts now, not only when the store opens."""
@@ -267,7 +262,7 @@ class Engine:
         return self.opening.is_open
 
     def keys(self, address: str) -> Keys:
-        """The keys of a context."""
+        """Returns the keys of a context."""
         return keys_of(self.namespace, address)
 
     def route(self, address: str, defaults: Settings) -> Route:

@@ -13,6 +13,10 @@ that gives up is told whether its commit may have been applied.
 A signal handler or a finalizer may commit in the middle of a commit of its own thread. If both are to the same context,
 it would wait for itself, so it is refused. If not, it may lead, but not wait for a leader: that one may be waiting for a
 lock of the interrupted thread.
+
+A batch with durable commits goes over a connection of its own. Once it was applied, its members have their answers, and the
+next thread leads. One of those that asked for more then waits until the batch is durable, and wakes the others; if it is
+interrupted, another one does.
 """
 
 from __future__ import annotations
@@ -22,13 +26,14 @@ from collections.abc import Callable, Sequence
 from threading import Lock, get_ident
 
 from ccs._compat import calls_below, here, interrupter_refused
-from ccs._core.commits.batching import Group, group
+from ccs._core.commits.batching import Group, group, one_durability
 from ccs._core.commits.commit import Applied, Commit
 from ccs._core.recipes.policies import NO_POLICIES
 from ccs._core.retry import Patience, Withdrawn
 from ccs._protocol.faults import copy_of
 from ccs._sync.batch_sender import BatchSender
 from ccs.errors import CCSError, Misuse, Unavailable
+from ccs.types import Durability
 
 __all__ = ["GroupCommit"]
 
@@ -47,12 +52,15 @@ class _Caller:
     It waits for a bare lock, which is held until then: an interrupt inside an `Event` could leave it locked for ever.
     """
 
-    __slots__ = ("answer", "asleep", "commit", "since")
+    __slots__ = ("answer", "asleep", "commit", "confirmation", "durability", "since")
 
-    def __init__(self, commit: Commit, since: float) -> None:
+    def __init__(self, commit: Commit, since: float, durability: Durability | None) -> None:
         self.commit = commit
         self.since = since
+        self.durability = durability
         self.answer: Answer | None = None
+        # With which others it waits until its commit, which was applied, is durable.
+        self.confirmation: _Confirmation | None = None
         self.asleep: Lock | None = None
 
     def sleep(self) -> None:
@@ -69,6 +77,26 @@ class _Caller:
                 self.asleep.release()
             except RuntimeError:
                 pass  # another thread was faster
+
+
+class _Confirmation:
+    """What the durable commits of a batch that was applied wait for, together. `answers` are those of the whole batch."""
+
+    __slots__ = ("answers", "outcome", "sending", "turn")
+
+    def __init__(self, sending: Group[_Caller], answers: Sequence[Answer]) -> None:
+        self.sending = sending
+        self.answers = answers
+        self.outcome: dict[_Caller, Applied | Exception] = {}
+        # Held by the thread that waits for all.
+        self.turn = Lock()
+
+    def wake(self, *, only_one: bool = False) -> None:
+        for caller in self.sending.members:
+            if caller.confirmation is self and caller.asleep and caller.asleep.locked():
+                caller.wake()
+                if only_one:
+                    return
 
 
 # Python 3.13 does not cover the jump behind the `if` of a comprehension by the `with` around it: an interrupt there would
@@ -102,6 +130,8 @@ class GroupCommit:
         self._waiting: list[_Caller] = []
         self._unanswered: Group[_Caller] | None = None
         self._leader: _Caller | None = None
+        # Whether durable commits were ever made here.
+        self._durably = False
         self._lock = Lock()
         self.last_revision = 0
         self.policies = NO_POLICIES
@@ -109,8 +139,11 @@ class GroupCommit:
     def __repr__(self) -> str:
         return f"<GroupCommit of {len(self._waiting)} commits, acknowledged up to {self.last_revision}>"
 
-    def commit(self, commit: Commit) -> Applied:
-        """Returns what became of the commit, once the server has answered. Raises its errors."""
+    def commit(self, commit: Commit, durability: Durability | None = None) -> Applied:
+        """Returns what became of the commit, once the server has answered. Raises its errors.
+
+        With `durability`, it is answered once it is as safe as that; else it is `NotDurable`.
+        """
         since = time.monotonic()
         if here() != self._where:
             where = self._enter()
@@ -120,7 +153,9 @@ class GroupCommit:
         interrupts = thread in _inside and calls_below(self.commit, of_any=True) > 1
         if interrupts and (self._leader is not None or calls_below(self.commit) > 1):
             raise interrupter_refused()
-        caller = _Caller(commit, since)
+        caller = _Caller(commit, since, durability)
+        if durability is not None:
+            self._durably = True
         try:
             _inside.add(thread)
             with self._lock:
@@ -136,6 +171,10 @@ class GroupCommit:
                     self._send_next(caller.since + self._retry_for)
                 else:
                     caller.answer = self._in_vain(caller)
+        except BaseException:
+            if caller.confirmation:
+                caller.confirmation.wake()
+            raise
         finally:
             try:
                 self._leave(caller)
@@ -144,9 +183,12 @@ class GroupCommit:
                 raise
             if not interrupts:
                 _inside.discard(thread)
-        if isinstance(caller.answer, Applied):
-            return caller.answer
-        raise caller.answer
+        answer = self._confirmed(caller, caller.confirmation) if caller.confirmation else caller.answer
+        if isinstance(answer, Applied):
+            if answer.revision > self.last_revision:  # sent again to a server that had lost it, it may have another one
+                self.last_revision = answer.revision
+            return answer
+        raise answer
 
     def close(self) -> None:
         """Makes the next commit ask whether the store is open. There is no task to end: callers send."""
@@ -170,6 +212,8 @@ class GroupCommit:
             elif following is None and caller is not leaving:
                 following = caller
         if following is None:
+            if self._unanswered and self._unanswered.wait:
+                self._unanswered.wait.drop()
             self._unanswered = None
             self._waiting = []
         return following
@@ -195,9 +239,48 @@ class GroupCommit:
             return None
         except CCSError as error:
             return self._fail(sending, error)
-        self._settle(sending.members, answers)
+        if sending.wait:
+            self._settle_applied(sending, answers)
+        else:
+            self._settle(sending.members, answers)
         self._unanswered = None
         return None
+
+    def _settle_applied(self, sending: Group[_Caller], answers: Sequence[Answer]) -> None:
+        """Gives all their answers, but wakes only those that need no more, and one that waits for the rest."""
+        confirmation = _Confirmation(sending, answers)
+        sending.wait.begin()
+        for caller, answer in zip(sending.members, answers, strict=True):
+            if caller.durability and isinstance(answer, Applied):
+                caller.confirmation = confirmation
+        for caller, answer in zip(sending.members, answers, strict=True):
+            if caller.confirmation:
+                caller.answer = answer
+        self._settle(
+            [caller for caller in sending.members if not caller.confirmation],
+            [answer for caller, answer in zip(sending.members, answers, strict=True) if not caller.confirmation],
+        )
+        if not any(caller.confirmation for caller in sending.members):
+            sending.wait.leave()
+        elif self._leader and not self._leader.confirmation:
+            confirmation.wake(only_one=True)
+
+    def _confirmed(self, caller: _Caller, confirmation: _Confirmation) -> Applied | Exception:
+        """Returns the answer to a durable commit that was applied: the first thread that comes here waits for all."""
+        ours = False
+        try:
+            if not confirmation.outcome:
+                ours = confirmation.turn.acquire(timeout=confirmation.sending.wait.left() + _LATE)
+            if not confirmation.outcome:
+                sending = confirmation.sending
+                known = confirmation.answers
+                answers = self._batch_sender.durable(sending, known) if ours else self._batch_sender.not_durable(known)
+                confirmation.outcome.update(zip(sending.members, answers, strict=True))
+        finally:
+            if ours:
+                confirmation.turn.release()
+            confirmation.wake()
+        return confirmation.outcome[caller]
 
     def _fail(self, sending: Group[_Caller], error: CCSError) -> None:
         now = time.monotonic()
@@ -215,7 +298,14 @@ class GroupCommit:
         with self._lock:
             if len(self._waiting) > 1:
                 self._waiting = _unanswered(self._waiting)
-            self._unanswered = sending = Group(self._numbers(), group(self._waiting))
+            waiting: Sequence[_Caller] = self._waiting
+            asked = None
+            if self._durably:
+                waiting, asked = one_durability(waiting)
+            sending = Group(self._numbers(), group(waiting))
+            if asked:
+                sending.wait = self._batch_sender.waiting(sending, asked)
+            self._unanswered = sending
         return sending
 
     def _settle(self, members: Sequence[_Caller], answers: Sequence[Answer]) -> None:

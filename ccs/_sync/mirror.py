@@ -78,6 +78,9 @@ class Mirror(Local, Mapping[str, Any]):
         self._watch: CommitWatch | None = None
         self._worker: Worker | None = None
         self._waiting: list[tuple[int, Gate]] = []
+        # How often its entries have changed, how often `changed` has said so, and who waits for the next time.
+        self._changes = self._told = 0
+        self._expecting: list[Gate] = []
         # The number of reconnects when history was last read, and the time of that, as a revision.
         self._looked = (0, 0)
         self._stale: CCSError | None = None
@@ -129,6 +132,7 @@ class Mirror(Local, Mapping[str, Any]):
             self.close()
             raise
         self._failure = None
+        self._told = self._changes
         self._worker = Worker("ccs mirror", self._feed)
         return self
 
@@ -173,6 +177,42 @@ class Mirror(Local, Mapping[str, Any]):
                 return
             if late:
                 raise TimeoutError(f"{self!r} has not caught up with {revision} within {timeout} s")
+
+    def changed(self, timeout: Duration | None = None) -> int:
+        """Waits until its entries have changed since it was entered or, later, since this method last returned.
+
+        So a caller that reads the mirror and then waits misses nothing. Several callers that wait are all woken; if each
+        waits in a loop, give each a mirror of its own. Returns the revision of the mirror. Raises `TimeoutError` after `timeout` seconds; `ContextFinished`, `StoreClosed` or
+        `Misuse` (the mirror was left) if nothing can change any more.
+
+            >>> with task.mirror("sources/*") as sources:
+            ...     entry = task.set("sources/a", 1)
+            ...     while "sources/a" not in sources:
+            ...         revision = sources.changed(timeout=10)
+            ...     dict(sources)
+            {'sources/a': 1}
+        """
+        deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
+        told = self._told
+        while self._changes == told:
+            if self._state != "live":
+                self._raise_end()
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError(f"nothing has changed in {self!r} within {timeout} s")
+            self._wait_for_change(told, deadline)
+        self._told = self._changes
+        return self.revision
+
+    def _wait_for_change(self, told: int, deadline: float | None) -> None:
+        gate = Gate()
+        self._expecting.append(gate)
+        try:
+            # Again, now that the gate is seen by the one that opens it.
+            if self._changes == told and self._state == "live":
+                gate.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        finally:
+            with suppress(ValueError):
+                self._expecting.remove(gate)
 
     def _reaches(self, revision: int, deadline: float | None) -> bool:
         """Waits for a while. Returns whether the mirror has reached the revision; raises if it no longer can."""
@@ -258,12 +298,14 @@ class Mirror(Local, Mapping[str, Any]):
         """Loads the present entries, at a revision of at least `since`. Returns the net changes."""
         handle = self._handle
         with_changes = self._call is not None
-        watch = CommitWatch(handle.engine, handle.address, self._patterns, self._progress, with_changes)
+        watch = CommitWatch(handle.engine, handle.address, self._patterns, self._progress, with_changes, handle.reach)
         watch.__enter__()
         self._watch = watch
+        # In this order: a watch stands before its present entries until they are handed out.
+        present = watch.present()
         revision = max(since, watch.revision)
         self._look(revision)
-        pairs, changes = net(self._entries, watch.present(), handle.address, revision)
+        pairs, changes = net(self._entries, present, handle.address, revision)
         self._apply(pairs, revision)
         self._state = "live"
         handle.engine.remember(self)
@@ -271,7 +313,7 @@ class Mirror(Local, Mapping[str, Any]):
 
     def _start_over(self, error: CCSError) -> None:
         logger.warning("%r is loaded again: %s", self, error)
-        # The old watch is closed last, so that the listener stays subscribed.
+        # The old watch is closed last, so that the dispatcher stays subscribed.
         old = self._watch
         try:
             # Revisions go on when a context ends; they fall only if the server has lost some.
@@ -292,12 +334,16 @@ class Mirror(Local, Mapping[str, Any]):
         return max(self.revision, last_of(state, self._handle.address) if state else 0)
 
     def _apply(self, pairs: Iterable[tuple[str, Entry | None]], revision: int) -> None:
+        changed = list(pairs)
         with self._lock:
-            for path, entry in pairs:
+            for path, entry in changed:
                 self._put(path, entry)
             if len(self._entries) > self._most:
                 raise MirrorFull(self._handle.address, self._most)
             self.revision = revision
+        if changed:
+            self._changes += 1
+            self._wake_expecting()
         self._wake(revision)
 
     def _put(self, path: str, entry: Entry | None) -> None:
@@ -314,10 +360,17 @@ class Mirror(Local, Mapping[str, Any]):
         self._wake(self.revision)
 
     def _wake(self, revision: int | None) -> None:
-        """Wakes the callers that wait for a revision up to this one; None wakes all."""
+        """Wakes the callers that wait for a revision up to this one; None wakes all that wait for anything."""
+        if revision is None:
+            self._wake_expecting()
         for wanted, gate in list(self._waiting):
             if revision is None or wanted <= revision:
                 gate.open()
+
+    def _wake_expecting(self) -> None:
+        while self._expecting:
+            with suppress(IndexError):  # another thread was faster
+                self._expecting.pop().open()
 
     def _report(self, changes: Iterable[Change]) -> None:
         if self._call is None:

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any, TypeVar, overload
 
 from ccs._core.codec import decode, validate
-from ccs._core.commits.entry import RawEntry, parse_entry, to_entry, value_in
+from ccs._core.commits.entry import RawEntry, parse_entry, to_entry, typed, value_in
 from ccs._core.commits.journal import MALFORMED
 from ccs._core.commits.queries import Found, PathTest
 from ccs._core.commits.script_calls import Call, anything, entries_call, info_call, page_call, paths_call
@@ -22,7 +21,7 @@ from ccs._sync.context_handle import Handle
 from ccs.errors import InvalidPattern, InvalidValue
 from ccs.types import ContextInfo, Entry, Snapshot
 
-__all__ = ["Reads", "matcher_of", "typed"]
+__all__ = ["Reads", "matcher_of"]
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -60,6 +59,10 @@ class Reads(Local):
             value = None if entry is None else entry.value
         return default if value is None else _typed(value, type)
 
+    @overload
+    def get_many(self, paths: Iterable[str], *, type: type[T]) -> dict[str, T]: ...
+    @overload
+    def get_many(self, paths: Iterable[str], *, type: Any = None) -> dict[str, Any]: ...
     def get_many(self, paths: Iterable[str], *, type: Any = None) -> dict[str, Any]:
         """Returns the values of the paths that exist, by path, all read at one moment.
 
@@ -67,7 +70,8 @@ class Reads(Local):
         >>> task.get_many(["a", "b", "c"])
         {'a': 1, 'b': None}
         """
-        wanted = [check_path(path) for path in listed("paths", paths, "a list of paths, or use get for one")]
+        shown = self._handle.check_shown
+        wanted = [shown(check_path(path)) for path in listed("paths", paths, "a list of paths, or use get for one")]
         found = self._find([Exact(path) for path in wanted], anything)
         return {path: _typed(found.entries[path].value, type) for path in wanted if path in found.entries}
 
@@ -78,7 +82,7 @@ class Reads(Local):
 
     def exists(self, path: str) -> bool:
         """Returns whether there is an entry at a path."""
-        return bool(self._list([Exact(check_path(path))], anything))
+        return bool(self._list([Exact(self._handle.check_shown(check_path(path)))], anything))
 
     def paths(self, *patterns: str) -> list[str]:
         """Returns the paths that match any of the patterns, sorted; without a pattern, all paths.
@@ -87,7 +91,7 @@ class Reads(Local):
         >>> task.paths("sources/**"), task.paths("*/*/status", "status")
         (['sources/a', 'sources/b/status'], ['sources/b/status', 'status'])
         """
-        matcher = matcher_of(patterns)
+        matcher = self._matcher(patterns)
         return self._list(matcher.selectors, matcher.matches)
 
     def snapshot(self, *patterns: str) -> Snapshot:
@@ -100,7 +104,7 @@ class Reads(Local):
             >>> {path: entry.value for path, entry in snapshot.items()}, snapshot.revision == revision
             ({'a': 1, 'b': 2}, True)
         """
-        matcher = matcher_of(patterns)
+        matcher = self._matcher(patterns)
         found = self._find(matcher.selectors, matcher.matches)
         return Snapshot({path: to_entry(path, raw) for path, raw in sorted(found.entries.items())}, found.revision)
 
@@ -126,7 +130,7 @@ class Reads(Local):
         """
         if isinstance(page, bool) or not isinstance(page, int) or page < 1:
             raise InvalidValue(f"page is {shown(page)}: give how many entries to read at a time")
-        matcher = matcher_of(patterns)
+        matcher = self._matcher(patterns)
         for selector in sorted(matcher.selectors, key=_start):
             after: str | None = ""
             while after is not None:
@@ -155,8 +159,13 @@ class Reads(Local):
         return self._living(path) if entry.expiry else entry
 
     def _stored(self, path: str) -> bytes | None:
-        stored: bytes | None = self._handle.read(("HGET", self._handle.keys.entries, check_path(path)))
+        handle = self._handle
+        named = handle.check_shown(check_path(path))
+        stored: bytes | None = handle.read(("HGET", handle.keys.entries, named))
         return stored
+
+    def _matcher(self, patterns: tuple[str, ...]) -> Matcher:
+        return self._handle.shown(matcher_of(patterns))
 
     def _living(self, path: str) -> RawEntry | None:
         """Reads an entry that has a deadline by a script: only the server's clock decides whether that has passed."""
@@ -192,8 +201,3 @@ def _start(selector: Exact | Below) -> str:
 def _typed(raw: bytes, type: Any) -> Any:
     value = decode(raw)
     return value if type is None else validate(value, type)
-
-
-def typed(entry: Entry, type: Any) -> Entry:
-    """Returns the entry, its value validated if a `type` is given."""
-    return entry if type is None else replace(entry, value=validate(entry.value, type))

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from types import EllipsisType
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack, overload
 
 from ccs._compat import Work
 from ccs._core.commits.commit import Settings
@@ -20,6 +20,7 @@ from ccs._core.names.target import parse_target, with_credentials
 from ccs._core.number_checks import integer
 from ccs._core.times import Duration, millis, seconds
 from ccs._not_copyable import Local
+from ccs._sync import access
 from ccs._sync.changes.store_watch import StoreWatch
 from ccs._sync.context import Context
 from ccs._sync.context_handle import Handle
@@ -27,9 +28,12 @@ from ccs._sync.context_listing import describe
 from ccs._sync.engine import Engine
 from ccs._sync.memory.scopes import Memory
 from ccs.errors import InvalidValue
-from ccs.types import ContextInfo, Entry, StoreStats
+from ccs.types import ContextInfo, Durability, Entry, Grant, StoreStats
 
 __all__ = ["ContextSettings", "Store", "connect"]
+
+T = TypeVar("T")
+D = TypeVar("D")
 
 _POSITIVE = "an integer, at least 1"
 
@@ -48,6 +52,7 @@ def connect(
     max_value_bytes: int = 1_048_576,
     embed: Callable[[list[str]], Any] | None = None,
     credential_provider: Any = None,
+    durability: Durability | None = None,
 ) -> Store:
     """Returns a store on a server: that of a folder (`"./brain"`; by default the user's), of a URL, or `memory://`.
 
@@ -55,7 +60,8 @@ def connect(
     `Unavailable` after `retry_for` seconds (at most 300) without an answer. `embed` takes a list of texts and returns a
     vector for each, for memories that are searched by similarity; with asyncio it may be a coroutine function, and a plain
     one runs in a worker thread. `credential_provider` is one of redis-py's, or has its method `get_credentials` or
-    `get_credentials_async`, which is called for a user and a password whenever a connection is made.
+    `get_credentials_async`, which is called for a user and a password whenever a connection is made. `durability` says how
+    safe the commits of all contexts have to be before their calls return; see `Context.durable`.
 
         >>> import ccs
         >>> with ccs.connect("memory://", agent="gatherer") as store:
@@ -71,7 +77,7 @@ def connect(
     limit = _positive("max_value_bytes", max_value_bytes)
     work = None if embed is None else Work(embed)
     where = with_credentials(parse_target(target), credential_provider)
-    engine = Engine(where, check_namespace(namespace), patience, limit, work)
+    engine = Engine(where, check_namespace(namespace), patience, limit, work, _asked(durability))
     return Store(engine, None if agent is None else check_agent(agent))
 
 
@@ -125,7 +131,7 @@ class Store(Local):
         self.close()
 
     def close(self, drain: Duration = 1.0) -> None:
-        """Closes the store: ends subscriptions, listener and connections, within about a second.
+        """Closes the store: ends subscriptions and connections, within about a second.
 
         Before, for at most `drain` seconds, changes that wait are delivered to callbacks, which can still use the store;
         the rest is logged, and counted as `undelivered`. Claims, presences and messages that this store holds are given
@@ -181,7 +187,7 @@ class Store(Local):
             self._engine.keys(address),
             self._engine.route(address, defaults),
         )
-        return Context(handle, self)
+        return Context(handle.durable(self._engine.durability) if self._engine.durability else handle, self)
 
     def memory(
         self,
@@ -210,12 +216,19 @@ class Store(Local):
         """Returns the info of each context whose address matches, sorted by address; of at most `limit` of them.
 
         It scans all keys of the server, page by page, and reads hundreds of contexts in a round trip. A context that is
-        created or removed meanwhile may be listed or not.
+        created or removed meanwhile may be listed or not. Contexts that the pattern names, without a wildcard, are only
+        looked up.
         """
         if limit is not None:
             integer("limit", limit, "how many contexts to return at most")
         return describe(self._engine, compile_addresses((pattern,)), limit)
 
+    @overload
+    def get(self, path: str, default: D, *, type: type[T]) -> T | D: ...
+    @overload
+    def get(self, path: str, default: None = None, *, type: type[T]) -> T | None: ...
+    @overload
+    def get(self, path: str, default: Any = None, *, type: Any = None) -> Any: ...
     def get(self, path: str, default: Any = None, *, type: Any = None) -> Any:
         """Returns the value at an absolute path; see `Context.get`."""
         context, path = self._split(path)
@@ -254,10 +267,43 @@ class Store(Local):
         """Returns a watch of the changes that match in all contexts, also in new ones; in order within each context.
 
         Patterns are absolute: `/tasks/*/status`. The end of a context is a change with `op="gone"`; contexts that came and
-        went while the watch was disconnected are reported in a change with `op="missed"`. A history error is raised once
-        and carries the `address` of its context; the watch goes on.
+        went while the watch was disconnected, or whose last commits it did not receive, are reported in a change with
+        `op="missed"`. A history error is raised once
+        and carries the `address` of its context; the watch goes on. Patterns that name their contexts, such as
+        `/tasks/{a,b}/**`, cost nothing for other ones.
         """
         return StoreWatch(self._engine, patterns or ("/**",), since=since, buffer=buffer, buffer_bytes=buffer_bytes)
+
+    def grant(
+        self, user: str, *, read: Iterable[str] = (), write: Iterable[str] = (), password: str | None = None
+    ) -> Grant:
+        """Makes a user of the server who may read and write these contexts, and no others. Returns its grant.
+
+        Addresses may be globs of `*`, `**` and `{a,b}`: `/tasks/*`, `/tasks/team-*`; `write` implies `read`. The user is
+        made on every server, replicas too; an earlier grant of the same user is replaced. Without a `password` it gets a
+        random one, which only this grant's `url` has. What the user may not do is `Forbidden`; so is this, with the command
+        to hand on, to a caller who may not make users. Raises `Misuse` for a folder and for `memory://`, and `InvalidValue`
+        for a user that the server has already and that `grant` did not make.
+        """
+        return access.grant(self._engine, user, read, write, password)
+
+    def revoke(self, user: str) -> bool:
+        """Removes a user that `grant` has made, and ends its connections. Returns whether there was one."""
+        return access.revoke(self._engine, user)
+
+    def grants(self) -> list[Grant]:
+        """Returns the grants in this namespace, sorted by user, without their passwords."""
+        return access.grants(self._engine)
+
+    def ping(self) -> float:
+        """Returns the seconds that the server took to answer; in a Cluster, the slowest of its primaries.
+
+        Raises `Unavailable` after `retry_for` seconds without an answer.
+
+        >>> store.ping() < 10
+        True
+        """
+        return self._engine.opening.ping()
 
     def stats(self) -> StoreStats:
         """Returns counts of what this store has done since it was made."""
@@ -266,6 +312,12 @@ class Store(Local):
     def _split(self, path: str) -> tuple[Context, str]:
         address, inner = split_absolute(path)
         return self.context(address), inner
+
+
+def _asked(durability: Durability | None) -> Durability | None:
+    if durability is None or isinstance(durability, Durability):
+        return durability if durability and durability.waits else None
+    raise InvalidValue(f"durability is {shown(durability)}: give a ccs.Durability")
 
 
 def _ttl(ttl: Duration | EllipsisType | None) -> int | None:

@@ -3,32 +3,39 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
-from ccs._core.changes.wait_conditions import holds, missed
 from ccs._core.error_text import shown
-from ccs._core.names.address import check_path
-from ccs._core.names.pattern import escape
-from ccs._core.times import Duration, seconds
+from ccs._core.number_checks import listed
+from ccs._core.times import Duration
 from ccs._log import logger
 from ccs._sync.changes.history import History
-from ccs._sync.changes.subscription import Callback, ErrorCallback, GoneCallback, Subscription, unchanged
+from ccs._sync.changes.subscription import (
+    Callback,
+    CallbackWorker,
+    Cell,
+    ErrorCallback,
+    GoneCallback,
+    Subscription,
+    cell_of,
+    unchanged,
+)
 from ccs._sync.changes.time_travel import diff, snapshot_at
+from ccs._sync.changes.waiting import wait_for_count, wait_for_entries, wait_for_entry
 from ccs._sync.changes.watch import Watch
-from ccs._sync.changes.watch_kinds import EntryWatch
+from ccs._sync.changes.watch_kinds import Tail
 from ccs._sync.context_handle import Handle
 from ccs._sync.engine import Engine
-from ccs._sync.reads import matcher_of, typed
-from ccs.errors import HistoryCompacted, HistoryDamaged, HistoryForked, InvalidPattern, InvalidValue
-from ccs.types import Change, Entry, Snapshot
+from ccs._sync.reads import matcher_of
+from ccs.errors import InvalidPattern, InvalidValue
+from ccs.types import Change, Entry, Event, Snapshot
 
-__all__ = ["Watches", "call_back", "pattern_list"]
+__all__ = ["Watches", "call_back", "pattern_list", "wanted_patterns"]
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[[Change], object])
 
 
 class Watches:
@@ -36,19 +43,41 @@ class Watches:
 
     _handle: Handle
 
+    @overload
     def watch(
         self,
         *patterns: str,
-        since: int | None = None,
+        since: int | datetime | None = None,
         initial: bool = False,
         buffer: int = 1024,
         buffer_bytes: int = 8_388_608,
-    ) -> Watch:
+        events: Literal[False] = False,
+    ) -> Watch: ...
+    @overload
+    def watch(
+        self,
+        *patterns: str,
+        since: int | datetime | None = None,
+        initial: bool = False,
+        buffer: int = 1024,
+        buffer_bytes: int = 8_388_608,
+        events: Literal[True],
+    ) -> Watch[Change | Event]: ...
+    def watch(
+        self,
+        *patterns: str,
+        since: int | datetime | None = None,
+        initial: bool = False,
+        buffer: int = 1024,
+        buffer_bytes: int = 8_388_608,
+        events: bool = False,
+    ) -> Watch[Any]:
         """Returns a watch of the changes that match: each of them, in order and once, from the moment it is entered.
 
-        With `since`, it resumes after that revision, or from the beginning (0); entering raises `HistoryCompacted` if the
-        journal no longer holds it. `initial=True` yields the present entries first. A slow consumer costs memory only up
-        to `buffer` changes or `buffer_bytes` bytes; beyond that the watch reads on from the journal.
+        With `since`, it resumes after that revision or time (an aware datetime), or from the beginning (0); entering raises
+        `HistoryCompacted` if the journal no longer holds it. `initial=True` yields the present entries first. A slow
+        consumer costs RAM only up to `buffer` changes or `buffer_bytes` bytes; beyond that the watch reads on from the
+        journal. With `events=True` it also yields the events whose topics match, in order with the changes.
 
             >>> with task.watch("sources/**") as changes:
             ...     revision = task.set_many({"sources/a": 1, "elsewhere": 2, "sources/b": 3})
@@ -59,7 +88,8 @@ class Watches:
             sources/b 3
         """
         matcher_of(patterns)  # raises InvalidPattern
-        return Watch(
+        kind: type[Watch[Any]] = Tail if events else Watch
+        return kind(
             self._handle.engine,
             self._handle.address,
             patterns or ("**",),
@@ -67,6 +97,7 @@ class Watches:
             initial=initial,
             buffer=buffer,
             buffer_bytes=buffer_bytes,
+            reach=self._handle.reach,
         )
 
     def subscribe(
@@ -74,7 +105,7 @@ class Watches:
         patterns: str | Sequence[str],
         callback: Callback,
         *,
-        since: int | None = None,
+        since: int | datetime | None = None,
         initial: bool = False,
         on_error: ErrorCallback | None = None,
         on_gone: GoneCallback | None = None,
@@ -88,18 +119,21 @@ class Watches:
         was lost, `on_gone(address)` is called, or that is logged. A context that is created again at this address is
         delivered from its beginning. The subscription ends when the context is finished.
         """
-        watch = partial(self.watch, *pattern_list(patterns), since=since, initial=initial)
+        watch = partial(self.watch, *wanted_patterns(patterns), since=since, initial=initial)
         return call_back(self._handle.engine, watch, callback, on_error, on_gone=on_gone)
 
     def on_change(
         self,
         *patterns: str | Sequence[str],
-        since: int | None = None,
+        since: int | datetime | None = None,
         initial: bool = False,
         on_error: ErrorCallback | None = None,
         on_gone: GoneCallback | None = None,
     ) -> Callable[[F], F]:
         """Subscribes the decorated function; see `subscribe`.
+
+        If a function of the same name in `__main__` was decorated here before, with the same patterns, it is replaced: so a
+        cell of a notebook may be run again. That is logged.
 
         >>> @task.on_change("sources/*/status", "status")
         ... def react(change):
@@ -109,55 +143,94 @@ class Watches:
         >>> entry.value
         1
         """
-        wanted = [pattern for one in patterns for pattern in pattern_list(one)]
+        wanted = [pattern for one in patterns for pattern in wanted_patterns(one)]
 
         def register(callback: F) -> F:
-            self.subscribe(wanted, callback, since=since, initial=initial, on_error=on_error, on_gone=on_gone)
+            watch = partial(self.watch, *wanted, since=since, initial=initial)
+            cell = cell_of(callback, "changes", self._handle.address, *wanted)
+            call_back(self._handle.engine, watch, callback, on_error, on_gone=on_gone, cell=cell)
             return callback
 
         return register
 
-    def wait_for(self, path: str, until: Any = None, *, timeout: Duration | None = None, type: Any = None) -> Entry:
+    @overload
+    def wait_for(  # type: ignore[overload-overlap]  # a str is a collection of str too, but one path
+        self, path: str, until: Any = None, *, timeout: Duration | None = None, type: Any = None
+    ) -> Entry: ...
+    @overload
+    def wait_for(
+        self, path: Iterable[str], until: Any = None, *, timeout: Duration | None = None, type: Any = None
+    ) -> Snapshot: ...
+    def wait_for(
+        self, path: str | Iterable[str], until: Any = None, *, timeout: Duration | None = None, type: Any = None
+    ) -> Entry | Snapshot:
         """Waits until the path has an entry (`until=None`), has the value `until`, or `until(value)` is true.
 
-        Returns that entry; an entry that is there already counts. A value that came and went during an outage may be
-        missed. Raises `TimeoutError` after `timeout` seconds, `ContextFinished` or `ContextGone` once it cannot happen.
+        Returns that entry; an entry that is there already counts. Of several paths, all must have an entry, or the dict of
+        the values of those that have one must satisfy `until` (a function of it, or a dict that it is to equal); it returns
+        them, as they were at one moment. For a path that has no entry yet, `values[path]` is None; `path in values` tells.
+        A value that came and went during an outage may be missed. Raises `TimeoutError` after `timeout` seconds,
+        `ContextFinished` or `ContextGone` once it cannot happen.
+
+            >>> revision = task.set_many({"done/a": 2, "done/b": 3})
+            >>> found = task.wait_for(["done/a", "done/b"], lambda done: sum(done.values()) >= 5, timeout=10)
+            >>> found["done/a"].value, found.revision == revision
+            (2, True)
         """
-        deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
-        while True:
-            try:
-                return self._wait_for(path, until, deadline, timeout, type)
-            except (HistoryCompacted, HistoryDamaged, HistoryForked) as error:
-                logger.info("reading %s in %s again: %s", path, self._handle.address, error)
+        if isinstance(path, str):
+            return wait_for_entry(self._handle, path, until, timeout, type)
+        paths = listed("paths", path, "a path, or a list of them")
+        if not paths:
+            raise InvalidValue("there is no path to wait for: give at least one")
+        return wait_for_entries(self._handle, paths, until, timeout, type)
 
-    def _wait_for(self, path: str, until: Any, deadline: float | None, timeout: Duration | None, type: Any) -> Entry:
-        handle = self._handle
-        with EntryWatch(handle.engine, handle.address, (escape(check_path(path)),), initial=True) as entries:
-            last: Entry | None = None
-            while True:
-                left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                try:
-                    _, last = entries.receive(timeout=left)
-                except TimeoutError:
-                    raise TimeoutError(missed(path, handle.address, until, last, timeout)) from None
-                entry = None if last is None else typed(last, type)
-                if entry and holds(entry, until):
-                    return entry
+    def wait_for_count(self, pattern: str, n: int, *, timeout: Duration | None = None) -> int:
+        """Waits until at least `n` entries match the pattern. Returns how many do.
 
+        Raises `TimeoutError` after `timeout` seconds, `ContextFinished` or `ContextGone` once it cannot happen.
+
+            >>> revision = task.set_many({"sources/a": 1, "sources/b": 2})
+            >>> task.wait_for_count("sources/*", 2, timeout=10)
+            2
+        """
+        return wait_for_count(self._handle, pattern, matcher_of((pattern,)), n, timeout)
+
+    @overload
     def history(
         self,
         *patterns: str,
-        since: int | None = None,
-        until: int | None = None,
+        since: int | datetime | None = None,
+        until: int | datetime | None = None,
         limit: int | None = None,
         newest_first: bool = False,
-    ) -> list[Change]:
-        """Returns the changes that match, after the revision `since` and up to and including `until`, the oldest first.
+        events: Literal[False] = False,
+    ) -> list[Change]: ...
+    @overload
+    def history(
+        self,
+        *patterns: str,
+        since: int | datetime | None = None,
+        until: int | datetime | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+        events: Literal[True],
+    ) -> list[Change | Event]: ...
+    def history(
+        self,
+        *patterns: str,
+        since: int | datetime | None = None,
+        until: int | datetime | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+        events: bool = False,
+    ) -> list[Any]:
+        """Returns the changes that match, after `since` and up to and including `until`, the oldest first.
 
-        At most `limit` of them, from the end that comes first. Raises `HistoryCompacted` if the journal no longer holds
-        all changes since `since`; without `since`, it returns those that the journal holds.
+        Both are revisions or aware datetimes. At most `limit` of them, from the end that comes first. Raises
+        `HistoryCompacted` if the journal no longer holds all changes since `since`; without `since`, it returns those that
+        the journal holds. With `events=True`, events whose topics match are among them, in order.
         """
-        past = History(self._handle, matcher_of(patterns), since, until, limit)
+        past = History(self._handle, self._handle.shown(matcher_of(patterns)), since, until, limit, events)
         return past.backwards() if newest_first else past.forwards()
 
     def at(self, when: int | datetime, *patterns: str) -> Snapshot:
@@ -171,7 +244,7 @@ class Watches:
             >>> task.at(first.revision)["status"].value
             'open'
         """
-        return snapshot_at(self._handle, when, matcher_of(patterns))
+        return snapshot_at(self._handle, when, self._handle.shown(matcher_of(patterns)))
 
     def diff(self, since: int | datetime, *patterns: str, until: int | datetime | None = None) -> list[Change]:
         """Returns the net changes after `since` and up to `until` (None: now): at most one for each path.
@@ -185,34 +258,56 @@ class Watches:
             >>> [(change.path, change.previous, change.value) for change in task.diff(start.revision)]
             [('status', 'open', 'closed')]
         """
-        return diff(self._handle, since, until, matcher_of(patterns))
+        return diff(self._handle, since, until, self._handle.shown(matcher_of(patterns)))
 
 
 def call_back(
     engine: Engine,
-    watch: Callable[[], Watch],
+    watch: Callable[[], Watch[Any]],
     callback: Callable[..., object],
     on_error: Callable[..., object] | None,
     argument_of: Callable[[Any], object] = unchanged,
     *,
     on_gone: GoneCallback | None = None,
+    cell: Cell | None = None,
 ) -> Subscription:
     """Registers a subscription to what `watch()` returns; in the blocking colour it is live then, if the store is open.
 
-    The callback gets `argument_of(change)`, or `argument_of(event)`.
+    The callback gets `argument_of(change)`, or `argument_of(event)`. It replaces that of the same `cell`.
     """
     if not callable(callback):
-        raise InvalidValue(f"{shown(callback)} is not callable: give a function that takes a change")
-    subscription = Subscription(watch, callback, on_error, engine.stats, argument_of, on_gone)
-    if engine.subscribe(subscription):
-        subscription.ready(engine.retry_for)
-    return subscription
+        raise InvalidValue(
+            f"{shown(callback)} is not callable: give a function, which is called with one change, or event, at a time"
+        )
+    worker = CallbackWorker(watch, callback, on_error, engine.stats, argument_of, on_gone, cell)
+    if cell:
+        _cancel_former(engine, cell)
+    if engine.subscribe(worker):
+        worker.ready(engine.retry_for)
+    return Subscription(worker)
+
+
+def _cancel_former(engine: Engine, cell: Cell) -> None:
+    for former in list(engine.subscriptions):
+        if isinstance(former, CallbackWorker) and former.cell == cell and former.state != "cancelled":
+            former.cancel()
+            logger.warning("%s was decorated again: the function that had this name is called no more", cell[0])
 
 
 def pattern_list(patterns: str | Sequence[str]) -> list[str]:
     """Returns one pattern, or several, as a list; raises `InvalidPattern` for anything else."""
-    if callable(patterns) or not isinstance(patterns, Iterable):
+    if callable(patterns):
         raise InvalidPattern(
             f"{shown(patterns)} is not a pattern: the decorator takes some, as in @task.on_change('**')"
         )
+    if isinstance(patterns, (bytes, bytearray)) or not isinstance(patterns, Iterable):
+        raise InvalidPattern(f"{shown(patterns)} is not a pattern: give one, such as 'sources/*', or a list of them")
     return [patterns] if isinstance(patterns, str) else list(patterns)
+
+
+def wanted_patterns(patterns: str | Sequence[str]) -> list[str]:
+    """Returns one pattern, or several, as a list; raises `InvalidPattern` for anything else, and for none."""
+    wanted = pattern_list(patterns)
+    if not wanted:
+        raise InvalidPattern("there is no pattern in the list: give at least one, '**' for all")
+    return wanted

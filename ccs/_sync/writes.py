@@ -27,16 +27,14 @@ from ccs._core.error_text import shown
 from ccs._core.names.address import check_writable
 from ccs._core.number_checks import integer
 from ccs._core.times import Duration, from_micros, from_millis, millis
-from ccs._core.values.merge import merge_patch
-from ccs._core.values.scalars import from_numpy
+from ccs._core.values.edits import SMALL, added, appended, checked_bound, checked_patch, checked_step, merged, number
 from ccs._sync.optimistic import Race
-from ccs._sync.reads import Reads, matcher_of
+from ccs._sync.reads import Reads
 from ccs.errors import Conflict, InvalidPattern, InvalidValue
 from ccs.types import Entry
 
 __all__ = ["Writes"]
 
-_SMALL = 2**53
 # All commits of a batch have one time, which is also the creation time of the entries that they create.
 _moment = lru_cache(maxsize=64)(from_micros)
 
@@ -101,7 +99,7 @@ class Writes(Reads):
         """
         if not patterns:
             raise InvalidPattern("delete_matching got no pattern: give at least one; ** matches everything")
-        matcher = matcher_of(patterns)
+        matcher = self._matcher(patterns)
         race = self._race("delete_matching")
         removed = 0
         while True:
@@ -170,16 +168,9 @@ class Writes(Reads):
         >>> task.merge("settings", {"model": {"seed": None}, "lang": "en"}).value
         {'model': {'name': 'm1'}, 'lang': 'en'}
         """
-        plain = decode(self._encode(patch))
-        if not isinstance(plain, dict):
-            raise InvalidValue(f"a patch is a map, not {type(patch).__name__}")
-
-        def merged(value: Any) -> Any:
-            if not isinstance(value, dict):
-                raise InvalidValue(f"{shown(path)} holds {type(value).__name__}, not a map; set it instead")
-            return merge_patch(value, plain)
-
-        return self._replace(check_writable(path), merged, {}, self._race(f"merge into {path!r}"))
+        plain = checked_patch(decode(self._encode(patch)), patch)
+        race = self._race(f"merge into {path!r}")
+        return self._replace(check_writable(path), lambda value: merged(path, value, plain), {}, race)
 
     def increment(self, path: str, by: float = 1) -> int | float:
         """Adds to a number, or to 0 if there is no entry. Returns the new value. A deadline stays.
@@ -190,18 +181,16 @@ class Writes(Reads):
         (1, 42)
         """
         check_writable(path)
-        by = from_numpy(by)
-        if isinstance(by, bool) or not isinstance(by, (int, float)):
-            raise InvalidValue(f"{shown(path)} cannot be incremented by {shown(by)}: give a number")
-        if isinstance(by, int) and abs(by) < _SMALL:
+        by = checked_step(path, by)
+        if isinstance(by, int) and abs(by) < SMALL:
             try:
                 applied = self._handle.write([increment_op(path, int(by))])
                 return applied.result[3]
             except NotComputable:
                 pass
         race = self._race(f"increment of {path!r}")
-        entry = self._replace(path, lambda value: _sum(path, value, by), 0, race)
-        return _number(path, entry.value)
+        entry = self._replace(path, lambda value: added(path, value, by), 0, race)
+        return number(path, entry.value)
 
     def append(self, path: str, *items: Any, max_items: int | None = None) -> Entry:
         """Appends items to a list, or to a new one if there is no entry. Returns the entry. A deadline stays.
@@ -226,7 +215,7 @@ class Writes(Reads):
     def renew(self, path: str, ttl: Duration | None) -> bool:
         """Moves the deadline of an entry to `ttl` seconds from now, or removes it (None). Returns whether the entry exists.
 
-        It changes no revision and sends no event.
+        It is no commit: no revision changes, and no watch sees it.
         """
         deadline = None if ttl is None else millis(ttl)
         applied = self._handle.write([renew_op(check_writable(path), deadline, lasting=True)])
@@ -265,15 +254,10 @@ class Writes(Reads):
                 race.lose(conflict)
 
     def _append_bounded(self, path: str, encoded: list[bytes], most: int) -> Entry:
-        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-            raise InvalidValue(f"max_items is {shown(most)}: give how many to keep, at least one")
-
-        def appended(value: Any) -> Any:
-            if not isinstance(value, list):
-                raise InvalidValue(f"{shown(path)} holds {type(value).__name__}, not a list; set it instead")
-            return [*value, *map(decode, encoded)][-most:]
-
-        return self._replace(path, appended, [], self._race(f"append to {path!r}"))
+        kept = checked_bound(most)
+        items = [*map(decode, encoded)]
+        race = self._race(f"append to {path!r}")
+        return self._replace(path, lambda value: appended(path, value, items, kept), [], race)
 
     def _value_at(self, path: str, revision: int) -> bytes:
         """Returns the value that our commit gave to a path; others may have written it since."""
@@ -299,18 +283,3 @@ def _guards(path: str, if_version: int | None, if_revision: int | None) -> list[
 
 def _count(name: str, value: object) -> int:
     return integer(name, value, "the number that an entry carries, or 0 for no entry")
-
-
-def _sum(path: str, value: Any, by: float) -> int | float:
-    try:
-        return _number(path, value) + by
-    except OverflowError:
-        raise InvalidValue(
-            f"{shown(path)} holds an integer that is too large to add a fraction to; set it instead"
-        ) from None
-
-
-def _number(path: str, value: Any) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidValue(f"{shown(path)} holds {type(value).__name__}, not a number; set it instead")
-    return value

@@ -1,4 +1,4 @@
-"""The contents of a folder's `.ccs`: three lock files, the server's log and data, and two notes about the server.
+"""The contents of a folder's `.ccs`: four lock files, the server's log and data, and two notes about the server.
 
 The notes (the path of its socket, the version that wrote the data) are written atomically, under `server.lock` only, by
 the process that starts the server. All others read them, since environments differ between processes. A copy of the
@@ -62,6 +62,7 @@ class Home:
         self.server_lock = self.path / "server.lock"
         self.clients_lock = self.path / "clients.lock"
         self.keeper_lock = self.path / "keeper.lock"
+        self.flush_lock = self.path / "flush.lock"
         self.log = self.path / "server.log"
 
     def create(self) -> None:

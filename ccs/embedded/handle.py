@@ -51,6 +51,7 @@ class Embedded:
         self._mutex = threading.Lock()
         self._wanted = False
         self._clients: locks.Lock | None = None
+        self._flushing: locks.Lock | None = None
         self._socket: str | None = None
         self._started = 0
 
@@ -79,13 +80,27 @@ class Embedded:
                 path = self._try_ensure(deadline)
             return path
 
+    def keep_flushing(self, timeout: float) -> None:
+        """Has the keeper leave a server as it is that flushes each commit, until this is closed. Call it, then switch that on.
+
+        The keeper switches it off when no handle is left that has called this, however its process has ended. Idempotent.
+        Raises the same as `ensure`.
+        """
+        deadline = time.monotonic() + timeout
+        with self._explained():
+            while not self._try_keep_flushing():
+                if time.monotonic() >= deadline:
+                    raise Unavailable(str(self.folder), reason=held(self._home.flush_lock))
+                time.sleep(_POLL)
+
     def close(self) -> None:
         """Stops being a client. The keeper ends a server without clients. Idempotent."""
         with self._mutex:
             self._wanted = False
-            if self._clients:
-                self._clients.release()
-            self._clients = self._socket = None
+            for lock in (self._clients, self._flushing):
+                if lock:
+                    lock.release()
+            self._clients = self._flushing = self._socket = None
             self._home = Home(self.folder)
 
     def _try_ensure(self, deadline: float) -> str | None:
@@ -119,6 +134,22 @@ class Embedded:
                 self._home.create()
                 self._clients = locks.attempt(self._home.clients_lock, shared=True)
             return self._clients is not None
+
+    def _try_keep_flushing(self) -> bool:
+        with self._mutex:
+            if not self._wanted:
+                raise StoreClosed(f"{self.folder} is not open; open it again")
+            if self._flushing and self._flushing.is_current():
+                return True
+            lock = locks.attempt(self._home.flush_lock, shared=True)
+            if not lock:
+                return False
+            if self._flushing:
+                self._flushing.release()
+            self._flushing = lock
+            # What tells the keeper that there is something to switch off.
+            os.pwrite(lock.fileno(), b"1", 0)
+            return True
 
     def _follow(self, clients: locks.Lock) -> None:
         """Follows a folder that was moved, or begins anew at the old path if it was deleted."""

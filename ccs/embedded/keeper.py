@@ -12,6 +12,9 @@ SERVER_FD, on which `server.lock` is held, it starts the server; without, it tak
 - The keeper holds `clients.lock` exclusively from the decision to stop the server until the server is gone. So a client
   comes either before (and the server stays) or after (and it starts a new server and a new keeper: `keeper.lock` is
   released first).
+- A client that wants each commit on disk before its answer holds `flush.lock` shared, marks that file with a byte, and
+  switches the server to `appendfsync always`. The keeper switches back once it gets that lock exclusively: then nobody is
+  left who wants it, also if all were killed. Last it removes the mark.
 - It ends when its server does. While it has no connection it polls fast: a server that ends at start should be noticed
   soon, and one whose folder was deleted before the connection is made cannot be reached any more.
 """
@@ -99,6 +102,7 @@ class Keeper:
         self.link = self.link if self.link and _open(self.link) else self.connect()
         if not self.link and _lock(self.server):
             return True
+        self.stop_flushing()
         if not _lock(self.clients):
             self.idle_since = None
             return False
@@ -106,6 +110,17 @@ class Keeper:
             return True
         fcntl.flock(self.clients, fcntl.LOCK_UN)
         return False
+
+    def stop_flushing(self) -> None:
+        """Has the server flush once a second again, if nobody is left who wants each commit on disk."""
+        if not self.link or not _is_marked("flush.lock"):
+            return
+        flush = os.open("flush.lock", os.O_RDWR)
+        try:
+            if _lock(flush) and _ask(self.link, b"CONFIG SET appendfsync everysec").startswith(b"+OK"):
+                os.ftruncate(flush, 0)
+        finally:
+            os.close(flush)  # the lock goes with it
 
     def is_due(self, now: float) -> bool:
         """Returns whether there was no client for `linger` seconds, or none can come. Called while there is none."""
@@ -210,6 +225,12 @@ def _ask(link: socket.socket, command: bytes, timeout: float = 1.0) -> bytes:
         link.sendall(command + b"\r\n")
         return link.recv(512)
     return b""
+
+
+def _is_marked(name: str) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return os.stat(name).st_size > 0
+    return False
 
 
 def _is_at(fd: int, name: str) -> bool:

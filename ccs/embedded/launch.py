@@ -22,7 +22,7 @@ from ccs.embedded import binary, keeper, locks
 from ccs.embedded.folder import Home
 from ccs.errors import Misuse, Unavailable
 
-__all__ = ["Launch", "held"]
+__all__ = ["Launch", "answers", "held"]
 
 _logger = logging.getLogger("ccs")
 _POLL = 0.005
@@ -144,6 +144,12 @@ def _check_programs_can_start() -> None:
             " monkey.patch_all(os=False, signal=False, subprocess=False), have a program without gevent hold the folder"
             " open, or connect to a server by its URL"
         )
+
+
+def answers(home: Home) -> bool:
+    """Returns whether the folder's server answers now. Starts nothing."""
+    path = home.socket()
+    return path is not None and not _problem(path, home.identity(), 1.0)
 
 
 def held(path: Path) -> str:

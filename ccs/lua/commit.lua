@@ -14,12 +14,12 @@
 --   +<revision> <at>[ <result>]   applied; revision 0 where nothing changed; the result only of a single operation:
 --                                 s i a: <version> <created> <expiry>[ <value>]   d k: 1 or 0   w: <next deadline>
 --   !<guard> <version> <revision> <agent>   that guard failed       F   the context is finished
---   P<revision>   other policies hold by now: those of that revision
+--   P<revision>   other policies hold by now: those of that revision         T<key>   is of a wrong type
 --   L<size>   the commit is too large   V<size> <limit>   the value is (a)       N   not a small integer (i) or an array (a)
---   X<command> <key, 0 = the channel>   the caller may not do that               T<key>   is of a wrong type
+--   X<command> <key, 0 = the channel, 6 = that of births>   the caller may not do that      A<command>   the server has none
 --   An error with the code ${FORMAT_ERROR} refuses a context of another format.
 --
--- ccs/_core/commits/field_layout.py says what stands where in a state, an entry, a label: ${entry.expiry} is a place from there.
+-- ccs/_core/commits/field_layout.py has the fields of a state, an entry, a label: ${entry.expiry} becomes the offsets of one.
 --
 -- Invariants: `last` only grows and outlives the context; a record names the revision before it (0: the first); a due
 -- entry expires, in a commit of its own, before anything else sees it. The time of a context never goes back: it is that of
@@ -109,7 +109,14 @@ while place <= places do
     elseif kind == 'D' then
         if alive then steps, word, body[1], body[2], body[3] = 1, ' g 0 0 0', '', '', '' end
     else
-        for operation = from, to, 4 do
+        local first = from
+        if to - from > 255 and not seen then
+            local rest = ' ' .. at .. ' ' .. NONE .. sub(label, ${after label.index}) .. ' ' .. agent
+            part, words = part or make_parts(), words or {}
+            first, slots, size, creates, word = part.plain_sets(from, to, revision, at, rest, writes, body, words)
+            steps = slots / 3
+        end
+        for operation = first, to, 4 do
             local path, operand, before, expiry, after = ARGV[operation + 1], ARGV[operation + 2], '', '', false
             kind = ARGV[operation]
             if kind ~= 'e' and kind ~= 'p' then
@@ -235,7 +242,7 @@ while place <= places do
         touched = true
         if anew or renewed_after < at then part = part or make_parts() end
         if not alive then
-            terms = part.first_terms(ARGV[6], given, revision)
+            terms = part.first_terms(ARGV[6], given, revision, state, last)
             written, bytes, records, renewed_after = NOTHING_WRITTEN, 0, 0, ''
         elseif anew then
             terms, renewed_after = part.given_terms(terms, given), ''
@@ -316,7 +323,8 @@ while place <= places do
         end
         if kind == 'D' then
             told = part.tell(telling, told, last)
-            part.drop(revision, record)
+            part.drop(last, revision, record)
+            state = false
             may_create, unproven, created, removed, undated, timed = false, false, false, false, false, false
             alive, finished, anew, held, added, seen = false, false, true, 0, 0, false
             policies, renewed_after, terms = NO_POLICIES, '', ''
@@ -325,7 +333,7 @@ while place <= places do
                 -- In this order: a full server refuses to add, unless the script has removed something before.
                 call('HSET', ${KEYS.meta}, 'created', at)
                 call('HDEL', ${KEYS.meta}, 'finished', 'outcome')
-                alive, born = true, true
+                alive, born = true, record
             end
             written, bytes, records = '- -', bytes + #record, records + 1
             if more or told > 0 then
@@ -357,43 +365,6 @@ while place <= places do
     end
 end
 
-if answers then reply = concat(answers, '\n') end
-reply = reply .. outcome
-if told > 0 then
-    part = part or make_parts()
-    part.tell(telling, told, last)
-end
-if touched then
-    if records > sub(terms, ${terms.limits.records}) + 0 or bytes > sub(terms, ${terms.limits.bytes}) + 0 then
-        part = part or make_parts()
-        terms = part.trim(terms, bytes, records, last)
-    end
-    if born and bytes < 2000 then part.fit_journal() end
-    if fresh then part.expire_keys(deadline, ${key.entries}, ${key.meta}) end
-    if created or timed or removed or undated then
-        local flag = sub(terms, ${terms.expiring})
-        local expiring, dates_expiring = flag == 'e' or flag == 'b', flag == 'd' or flag == 'b'
-        if deadline ~= NONE and not fresh then
-            if created and (removed or not expiring) then part.expire_keys(deadline, ${key.entries}, ${key.paths}) end
-            if timed and (undated or not dates_expiring) then part.expire_keys(deadline, ${key.deadlines}, ${key.deadlines}) end
-        end
-        expiring, dates_expiring = created or expiring, not undated and (timed or dates_expiring)
-        if removed and expiring then
-            expiring = (not may or may('HLEN', ${KEYS.entries})) and call('HLEN', ${KEYS.entries}) > 0
-        end
-        flag = expiring and (dates_expiring and 'b' or 'e') or dates_expiring and 'd' or ' '
-        terms = flag .. sub(terms, ${after terms.expiring})
-    end
-    state = last .. format('${FORMAT_MARK}${digits counts.bytes} ${digits counts.records} ', bytes, records)
-        .. at .. ' ' .. deadline .. ' ' .. renewed_after .. terms
-    if ARGV[4] == '' then
-        call('HSET', ${KEYS.meta}, 'state', state)
-    else
-        call('HSET', ${KEYS.meta}, 'state', state, ARGV[4], number .. ' ' .. at .. ' ' .. reply)
-    end
-elseif ARGV[4] ~= '' and (alive or (part or make_parts()).may_vanish()) then
-    call('HSET', ${KEYS.meta}, ARGV[4], number .. ' ' .. at .. ' ' .. reply)
-    if not alive then call('PEXPIRE', ${KEYS.meta}, 600000) end
-end
-if sub(at, ${time.hundredths}) == '${time.hundredths = 0}' then (part or make_parts()).prune(at) end
+-- include batch_end
+
 return reply

@@ -5,22 +5,23 @@
 -- REPLY  time of the context in ms, then, '0' where there is none:
 --        first, last, deadline of the context, time it was finished, next deadline of an entry,
 --        revision before the oldest record; then the head of the record at the cursor ('' = none), records after it,
---        the outcome of a finished context, and the last revision of one that is gone, or that was dropped before this
---        one came into being, as far as it is known
+--        the outcome of a finished context; the last revision of one that is gone, or was before this one came into being,
+--        and the revision before that end, which is the same for one that has expired: as far as they are known
 --
 -- The script passes on what another program wrote into the journal: the client reports it.
 
 -- include read_moment
 
 local call = redis.call
-local meta = call('HMGET', ${KEYS.meta}, 'state', 'finished', 'outcome', 'dropped')
+local meta = call('HMGET', ${KEYS.meta}, 'state', 'finished', 'outcome', 'dropped', 'before')
 local state = meta[1]
 local refusal = unknown_format(state)
 if refusal then return refusal end
 local last, moment = moment_of(state)
 local now = string.format('%.0f', moment)
 if call('XLEN', ${KEYS.journal}) == 0 or not state then
-    return {now, '0', '0', '0', '0', '0', '0', '', {}, '', last}
+    local dropped = state and #state == #last
+    return {now, '0', '0', '0', '0', '0', '0', '', {}, '', last, dropped and (meta[5] or '0') or last}
 end
 
 local deadline, first = string.sub(state, ${state.deadline}), string.sub(state, ${state.terms.first})
@@ -50,4 +51,4 @@ while #page > 0 and #records < wanted and bytes < most_bytes do
         for field = 2, #item[2], 2 do take(item[2][field]) end
     end
 end
-return {now, first, last, deadline, meta[2] or '0', upcoming or '0', oldest, at, records, meta[3] or '', meta[4] or '0'}
+return {now, first, last, deadline, meta[2] or '0', upcoming or '0', oldest, at, records, meta[3] or '', meta[4] or '0', meta[5] or '0'}

@@ -1,7 +1,7 @@
-"""The appointments of a store's contexts: which calls the listener makes, and when.
+"""The schedule of a store: which calls the commit dispatcher makes for which contexts, and when.
 
 Calls that are due at one time are sent together: a thousand contexts with one lease each cost a few round trips, not a
-thousand. The blocking listener runs this class in its thread.
+thousand. The blocking dispatcher runs this class in its thread.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ccs._async.transport.commands import Commands
+from ccs._core.agenda import Agenda
 from ccs._core.commits.script_calls import Call
 from ccs._core.retry import Patience
-from ccs._core.timers import Agenda
 from ccs._log import logger
 from ccs.errors import CCSError, Forbidden, UnknownFormat
 

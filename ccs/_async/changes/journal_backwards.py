@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from ccs._async.changes.moments import parsed
 from ccs._async.context_handle import Handle
-from ccs._core.commits.journal import MALFORMED, Record, parse_record
-from ccs.errors import HistoryDamaged
+from ccs._core.commits.journal import Record
 
 __all__ = ["newest_first"]
 
@@ -24,7 +24,7 @@ async def newest_first(handle: Handle, since: int | None, until: int | None) -> 
         items = await handle.read(("XREVRANGE", handle.keys.journal, before, after, "COUNT", str(_PAGE)))
         for item, fields in items:
             for raw in reversed(fields[1::2]):
-                record = _parsed(raw, item, handle.address)
+                record = parsed(raw, item, handle.address)
                 if (since or 0) < record.revision and (until is None or record.revision <= until):
                     yield record
             before = f"({item.decode()}"
@@ -36,10 +36,3 @@ async def _end_of(handle: Handle, until: int) -> str:
     """Returns the id of the first item that ends with the revision `until` or a later one, or else the end."""
     items = await handle.read(("XRANGE", handle.keys.journal, f"{until}-0", "+", "COUNT", "1"))
     return items[0][0].decode() if items else "+"
-
-
-def _parsed(raw: bytes, item: bytes, address: str) -> Record:
-    try:
-        return parse_record(raw)
-    except MALFORMED as error:
-        raise HistoryDamaged(address, int(item.split(b"-")[0])) from error

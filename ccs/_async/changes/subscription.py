@@ -1,4 +1,7 @@
-"""A subscription: a callback that gets the changes of a watch, one after the other, in the background."""
+"""A subscription: a callback that gets the changes of a watch, one after the other, in the background.
+
+`Subscription` is what users hold; `CallbackWorker` does the work, and is what a store starts, pauses and ends.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,17 @@ from ccs._stats import Counters
 from ccs.errors import CCSError, ContextGone, Unavailable
 from ccs.types import Change, Event
 
-__all__ = ["Callback", "ErrorCallback", "GoneCallback", "Subscription", "ignored", "unchanged"]
+__all__ = [
+    "Callback",
+    "CallbackWorker",
+    "Cell",
+    "ErrorCallback",
+    "GoneCallback",
+    "Subscription",
+    "cell_of",
+    "ignored",
+    "unchanged",
+]
 
 # Seconds before the next try after an outage: a server that refuses at once would do so again.
 _REST = 0.5
@@ -24,6 +37,8 @@ Callback = Callable[[Change], object]
 ErrorCallback = Callable[[Exception, Change | None], object]
 GoneCallback = Callable[[str], object]
 Item = Change | Event
+Cell = tuple[object, ...]
+"""What a decorated function of `__main__` and its successor have in common, when a cell of a notebook is run again."""
 
 
 def unchanged(item: Any) -> object:
@@ -33,6 +48,13 @@ def unchanged(item: Any) -> object:
 
 def ignored(address: str) -> None:
     """Does nothing: the `on_gone` of callbacks that need not know."""
+
+
+def cell_of(callback: Callable[..., object], *where: object) -> Cell | None:
+    """Returns what marks a function that is decorated at a place; None unless it is a named one of `__main__` itself."""
+    name = getattr(callback, "__qualname__", "<")
+    named = getattr(callback, "__module__", None) == "__main__" and "<" not in name
+    return (name, *where) if named else None
 
 
 class Source(Protocol):
@@ -60,7 +82,7 @@ class Source(Protocol):
         """After `ContextGone`: goes on with the context that is created at this address next."""
 
 
-class Subscription(Local):
+class CallbackWorker(Local):
     """Calls back with each change or event of a watch, in order, also after a call that raised.
 
     It outlives its context: if that is created again, it is delivered from its beginning.
@@ -74,7 +96,9 @@ class Subscription(Local):
         stats: Counters,
         argument_of: Callable[[Any], object] = unchanged,
         on_gone: Callable[[str], object] | None = None,
+        cell: Cell | None = None,
     ) -> None:
+        self.cell = cell
         self._source = source
         self._callback = AsyncCaller(callback)
         self._argument_of = argument_of
@@ -99,7 +123,7 @@ class Subscription(Local):
 
     @property
     def state(self) -> str:
-        """`waiting` (for the store to be entered), `starting`, `live`, `paused` (the store is closed), `ended` (the context was finished), `failed` or `cancelled`."""
+        """As `Subscription.state`."""
         if self._cancelled or self._failure:
             return "cancelled" if self._cancelled else "failed"
         if self._paused or self._over:
@@ -117,7 +141,7 @@ class Subscription(Local):
         return self._stopped or self._over
 
     def cancel(self) -> None:
-        """Ends the subscription, after the callback that is running, if any. A callback may call it."""
+        """Ends it for good, after the callback that is running, if any."""
         self._cancelled = True
         self._stop()
 
@@ -127,12 +151,9 @@ class Subscription(Local):
         if self._worker is None:
             self._live.open()
 
-    async def ready(self, timeout: Duration = 5.0) -> None:
-        """Waits until it is live: every later commit is delivered. Raises `TimeoutError` after `timeout` seconds.
-
-        If the subscription has failed, it raises that error.
-        """
-        if not await self._live.wait(seconds(timeout, "timeout")):
+    async def ready(self, timeout: float) -> None:
+        """Waits until it is live, for at most `timeout` seconds. If it has failed, raises that error."""
+        if not await self._live.wait(timeout):
             raise TimeoutError(f"{self!r} is not live yet")
         if self._failure:
             raise self._failure
@@ -142,22 +163,22 @@ class Subscription(Local):
         return await self._live.wait(timeout)
 
     def start(self) -> None:
-        """Starts in the background. Internal: stores start their subscriptions."""
+        """Starts in the background."""
         if self._worker is None and not self._stopped:
             self._worker = AsyncWorker(f"ccs {self._name}", self._run)
 
     def begin_to_drain(self) -> None:
-        """Pauses it once it has delivered all that was committed by now. Internal: a store that closes calls it."""
+        """Pauses it once it has delivered all that was committed by now: the store is closing."""
         self._paused = self._paused or not self.is_over
         self._watch.end_when_idle()
 
     def pause(self) -> None:
-        """Ends it, after the callback that is running, until its store is entered again. Internal."""
+        """Ends it, after the callback that is running, until its store is entered again."""
         self._paused = self._paused or not self.is_over
         self._stop()
 
     def resume(self) -> bool:
-        """Prepares it to start again, from the commits made then. Returns whether it can be started. Internal."""
+        """Prepares it to start again, from the commits made then. Returns whether it can be started."""
         if not self._cancelled and (self._paused or not self._over):
             self._prepare()
         return not self.is_over
@@ -168,7 +189,7 @@ class Subscription(Local):
             await self._done.wait(timeout)
 
     async def undelivered(self, patience: Patience) -> int:
-        """Returns how many changes or events were never delivered. Internal: a store that has closed asks."""
+        """Returns how many changes or events were never delivered: the store has closed."""
         return await self._watch.undelivered(patience) if self._worker else 0
 
     async def finished(self, timeout: float) -> None:
@@ -251,3 +272,32 @@ class Subscription(Local):
             await self._on_error(error, item)
         except Exception:  # noqa: BLE001  # as for a callback
             logger.exception("on_error of %s failed itself", self._name)
+
+
+class Subscription(Local):
+    """Calls back with each change or event of a watch, in order, also after a call that raised.
+
+    It outlives its context: if that is created again, it is delivered from its beginning.
+    """
+
+    def __init__(self, worker: CallbackWorker) -> None:
+        self._worker = worker
+
+    def __repr__(self) -> str:
+        return repr(self._worker)
+
+    @property
+    def state(self) -> str:
+        """`waiting` (for the store to be entered), `starting`, `live`, `paused` (the store is closed), `ended` (the context was finished), `failed` or `cancelled`."""
+        return self._worker.state
+
+    def cancel(self) -> None:
+        """Ends the subscription, after the callback that is running, if any. A callback may call it."""
+        self._worker.cancel()
+
+    async def ready(self, timeout: Duration = 5.0) -> None:
+        """Waits until it is live: every later commit is delivered. Raises `TimeoutError` after `timeout` seconds.
+
+        If the subscription has failed, it raises that error.
+        """
+        await self._worker.ready(seconds(timeout, "timeout"))

@@ -11,6 +11,7 @@ from ccs._async.engine import Engine
 from ccs._core.changes.record_changes import changes_and_events_of, changes_of, events_of, written_by
 from ccs._core.commits.journal import Record
 from ccs._core.names.pattern import Matcher
+from ccs._core.names.reach import Reach
 from ccs._log import logger
 from ccs.errors import ContextGone
 from ccs.types import Change, Entry, Event
@@ -18,8 +19,13 @@ from ccs.types import Change, Entry, Event
 __all__ = ["CommitWatch", "Committed", "EntryWatch", "EventWatch", "Picture", "StoreTail", "Tail"]
 
 
-class EntryWatch(Watch):
+class EntryWatch(Watch[tuple[str, Entry | None]]):
     """A watch that yields paths, each with the entry that was written, or None if it was removed."""
+
+    @property
+    def revision(self) -> int:
+        """As for a watch; 0 until all present entries were handed out."""
+        return super().revision or 0
 
     def _present(self, entry: Entry) -> tuple[str, Entry]:
         return entry.path, entry
@@ -28,13 +34,13 @@ class EntryWatch(Watch):
         return written_by(record, self._matcher)
 
 
-class EventWatch(Watch):
+class EventWatch(Watch[Event]):
     """The events of a context whose topics match; used like a `Watch`, with the same guarantees.
 
     When the context ends, iterating goes on and waits until it is created again; `receive` raises `ContextGone`.
     """
 
-    async def __anext__(self) -> Any:
+    async def __anext__(self) -> Event:
         while True:
             try:
                 return await super().__anext__()
@@ -46,7 +52,7 @@ class EventWatch(Watch):
         return events_of(record, self._address, self._matcher)
 
 
-class Tail(Watch):
+class Tail(Watch[Change | Event]):
     """A watch that yields both changes and events."""
 
     def _changed(self, record: Record) -> Sequence[Change | Event]:
@@ -68,11 +74,11 @@ class Committed(NamedTuple):
     changes: list[Change]
 
 
-class CommitWatch(Watch):
+class CommitWatch(Watch[Committed]):
     """A watch that yields each commit in which something matches; `present` has the entries from before.
 
-    It calls `on_progress(revision)` when it has seen commits and has nothing to yield. With `with_changes` it also decodes
-    the values of the changes.
+    With `on_progress`, it calls `on_progress(revision)` when it has seen commits and has nothing to yield. With
+    `with_changes` it also decodes the values of the changes.
     """
 
     def __init__(
@@ -80,21 +86,28 @@ class CommitWatch(Watch):
         engine: Engine,
         address: str,
         patterns: tuple[str, ...],
-        on_progress: Callable[[int], None],
-        with_changes: bool,
+        on_progress: Callable[[int], None] | None = None,
+        with_changes: bool = False,
+        reach: Reach | None = None,
     ) -> None:
-        super().__init__(engine, address, patterns, initial=True)
+        super().__init__(engine, address, patterns, initial=True, reach=reach)
         self._on_progress = on_progress
         self._with_changes = with_changes
-        self._mailbox.eager = True
+        self._mailbox.eager = on_progress is not None
+
+    @property
+    def revision(self) -> int:
+        """As for a watch; 0 until all present entries were handed out."""
+        return super().revision or 0
 
     def present(self) -> list[Entry]:
         """Returns the entries that existed when the watch was entered."""
-        return [self._hand_out() for _ in range(len(self._queue))]
+        entries: list[Any] = [self._hand_out() for _ in range(len(self._queue))]
+        return entries
 
     def _advance(self) -> None:
         super()._advance()
-        if not self._queue:
+        if self._on_progress and not self._queue:
             self._on_progress(self._read.revision)
 
     def _present(self, entry: Entry) -> Entry:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ccs._async.context_handle import Handle
-from ccs._async.memory.pages import batch
+from ccs._async.memory.stored_memories import batch
 from ccs._async.optimistic import Race
 from ccs._core.codec import decode, encode
 from ccs._core.commits.commit import Applied
@@ -35,7 +35,7 @@ class _Dimension(NamedTuple):
     closed: bool = False
 
     def is_for(self, width: int) -> bool:
-        """Whether this is the dimension, and vectors can be added."""
+        """Returns whether this is the dimension, and vectors can be added."""
         return self.size == width and not self.closed
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from ccs._async.entries import Entries
 from ccs._async.memory.embeddings import Embeddings
-from ccs._async.memory.pages import stored_at
 from ccs._async.memory.retention import NewEpisode, keep, prune, removal
 from ccs._async.memory.search_index import Index
+from ccs._async.memory.stored_memories import stored_at
 from ccs._async.optimistic import Race
 from ccs._compat import AsyncWork
 from ccs._core.codec import decode
@@ -57,6 +57,7 @@ class Episodic(Local):
 
     def __init__(self, entries: Entries) -> None:
         self._handle = entries.handle
+        self._handle.require(f"{EPISODES}/**")
         self._embeddings = Embeddings(self._handle)
 
     def __repr__(self) -> str:
@@ -208,7 +209,7 @@ class Episodic(Local):
             raise Conflict(path, 0, raw.version, raw.revision, raw.agent)
 
     async def _now(self) -> datetime:
-        seconds, micros = await self._handle.opening.run(("TIME",))
+        seconds, micros = await self._handle.opening.run(("TIME",), near=self._handle.keys.meta)
         return from_micros(int(seconds) * 1_000_000 + int(micros))
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from ccs._async.entries import Entries
 from ccs._async.memory.embeddings import Embeddings
-from ccs._async.memory.pages import forget, listed, stored_at
 from ccs._async.memory.search_index import Index
+from ccs._async.memory.stored_memories import forget, listed, stored_at
 from ccs._async.optimistic import Race
 from ccs._core.codec import encode
 from ccs._core.commits.operations import revision_guard, set_op, version_guard
@@ -43,6 +43,7 @@ class Procedural(Local):
     def __init__(self, entries: Entries) -> None:
         self._entries = entries
         self._handle = entries.handle
+        self._handle.require(f"{PROCEDURES}/**")
         self._embeddings = Embeddings(self._handle)
 
     def __repr__(self) -> str:

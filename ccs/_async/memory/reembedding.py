@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from ccs._async.context_handle import Handle
 from ccs._async.memory.embeddings import Embeddings
-from ccs._async.memory.pages import batch
+from ccs._async.memory.stored_memories import batch
 from ccs._async.optimistic import Race
 from ccs._compat import AsyncWork
 from ccs._core.codec import encode

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ccs._async.context_handle import Handle
 from ccs._async.memory.embeddings import Embeddings
-from ccs._async.memory.pages import batch, page
+from ccs._async.memory.stored_memories import batch, page
 from ccs._async.optimistic import Race
 from ccs._compat import AsyncWork
 from ccs._core.codec import encode

@@ -6,15 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
-from ccs._async.changes.subscription import ErrorCallback, ignored
+from ccs._async.changes.subscription import ErrorCallback, cell_of, ignored
 from ccs._async.entries import Entries
-from ccs._async.watching import pattern_list
+from ccs._async.memory.stored_memories import stored_at
+from ccs._async.watching import call_back, wanted_patterns
 from ccs._compat import AsyncCaller
 from ccs._core.codec import decode, validate
 from ccs._core.commits.entry import parse_entry
-from ccs._core.commits.queries import last_of
+from ccs._core.commits.field_layout import check_format
 from ccs._core.error_text import shown
 from ccs._core.memory.scopes import MEMORY_SCOPES, changes_after, memory_event
 from ccs._core.names.address import check_path, id_of
@@ -26,7 +27,9 @@ from ccs.types import Change, Entry, MemoryEvent
 
 __all__ = ["Memory"]
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[[MemoryEvent], object])
+T = TypeVar("T")
+D = TypeVar("D")
 
 
 class Memory(Local):
@@ -55,6 +58,12 @@ class Memory(Local):
         """
         return await self._written(scope).set(key, value, ttl=ttl)
 
+    @overload
+    async def get(self, key: str, default: D, *, scope: str | None = None, type: type[T]) -> T | D: ...
+    @overload
+    async def get(self, key: str, default: None = None, *, scope: str | None = None, type: type[T]) -> T | None: ...
+    @overload
+    async def get(self, key: str, default: Any = None, *, scope: str | None = None, type: Any = None) -> Any: ...
     async def get(self, key: str, default: Any = None, *, scope: str | None = None, type: Any = None) -> Any:
         """Returns the value in the first scope that has the key, or in the one named; `default` if there is none."""
         raw = await self._first(check_path(key), scope)
@@ -85,9 +94,9 @@ class Memory(Local):
         since: int | datetime | None = None,
         limit: int | None = None,
     ) -> list[MemoryEvent]:
-        """Returns the events of the keys that match, the oldest first, at most `limit`; `on_change` gets the same events.
+        """Returns the changes of the keys that match, each as a `MemoryEvent`, the oldest first, at most `limit`.
 
-        They reach as far back as the journals, or, with `since`, begin after that revision or moment.
+        `on_change` gets the same. They reach as far back as the journals, or, with `since`, begin after that revision or moment.
         """
         if limit is not None:
             integer("limit", limit, "how many at most, or None")
@@ -102,7 +111,7 @@ class Memory(Local):
     ) -> Callable[[F], F]:
         """Subscribes the decorated function: it is called with a `MemoryEvent` for every change of a key that matches.
 
-        It gets the events of all scopes, or of the one named, in order within each. It can be used before the store is
+        It gets the changes in all scopes, or of the one named, in order within each. It can be used before the store is
         entered.
 
             >>> memory = store.memory(workflow="w1")
@@ -113,12 +122,16 @@ class Memory(Local):
             >>> (await store.task("w1").wait_for("seen", timeout=10)).value
             [['customer_7_sentiment', 'angry', None]]
         """
-        wanted = [pattern for one in patterns for pattern in pattern_list(one)] or ["**"]
+        wanted = [pattern for one in patterns for pattern in wanted_patterns(one)] or ["**"]
 
         def register(callback: F) -> F:
             call = AsyncCaller(callback)
             for name, entries in self._named(scope).items():
-                entries.subscribe(wanted, partial(_deliver, call, name), on_error=on_error, on_gone=ignored)
+                handle = entries.handle
+                watch = partial(entries.watch, *wanted)
+                cell = cell_of(callback, "memory", handle.address, *wanted)
+                deliver = partial(_deliver, call, name)
+                call_back(handle.engine, watch, deliver, on_error, on_gone=ignored, cell=cell)
             return callback
 
         return register
@@ -146,18 +159,17 @@ class Memory(Local):
 
     async def _first(self, key: str, scope: str | None) -> bytes | None:
         handles = [entries.handle for entries in self._named(scope).values()]
-        opening = handles[0].opening
         looks = [(("HGET", handle.keys.entries, key), ("HGET", handle.keys.meta, "state")) for handle in handles]
-        clock, *replies = await opening.run_all([("TIME",), *chain.from_iterable(looks)])
-        now = int(clock[0]) * 1000 + int(clock[1]) // 1000
+        replies = await handles[0].opening.run_all([*chain.from_iterable(looks)])
         for handle, raw, state in zip(handles, replies[::2], replies[1::2], strict=True):
-            last = last_of(state or b"0", handle.address)
+            check_format(state or b"0", handle.address)
             if raw is None:
                 continue
             entry = parse_entry(raw)
-            # The time of a context never goes back behind its last revision.
-            if not entry.due(max(now, last // 1000)):
-                return entry.value
+            # Whether a deadline has passed, only the clock of its server decides.
+            living = await stored_at(handle, key) if entry.expiry else entry
+            if living is not None:
+                return living.value
         return None
 
 

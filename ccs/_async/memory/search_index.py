@@ -21,7 +21,7 @@ from ccs._core.commits.queries import Found
 
 #| from ccs._compat import refuse_interrupter
 from ccs._core.commits.script_calls import page_call
-from ccs._core.memory.matrices import Matrices
+from ccs._core.memory.matrix_per_dimension import Matrices
 from ccs._core.memory.search_tables import Table
 from ccs._core.names.pattern import Below
 from ccs.errors import ContextGone, HistoryCompacted, HistoryDamaged, HistoryForked

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from ccs._async.entries import Entries
 from ccs._async.memory.embeddings import Embeddings
-from ccs._async.memory.pages import forget, forget_matching, listed, stored_at
 from ccs._async.memory.reembedding import Reembedding
 from ccs._async.memory.search_index import Index
+from ccs._async.memory.stored_memories import forget, forget_matching, listed, stored_at
 from ccs._async.optimistic import Race
 from ccs._compat import AsyncWork
 from ccs._core.codec import encode
@@ -49,6 +49,7 @@ class Semantic(Local):
     def __init__(self, entries: Entries) -> None:
         self._entries = entries
         self._handle = entries.handle
+        self._handle.require(f"{SEMANTIC}/**")
         self._embeddings = Embeddings(self._handle)
 
     def __repr__(self) -> str:
@@ -152,7 +153,7 @@ class Semantic(Local):
         return await forget(self._handle, system_path(SEMANTIC, id))
 
     async def delete(self, id: str) -> bool:
-        """As `forget`."""
+        """Forgets a fact, as `forget` does."""
         return await self.forget(id)
 
     async def delete_matching(self, where: Mapping[str, Any]) -> int:

@@ -1,65 +1,50 @@
 """Claims: exclusive, expiring holds with fencing tokens, given to waiting callers in the order in which they came.
 
-A caller without a ticket claims in one commit, provided no claim or ticket exists. A caller with a ticket claims once the
-claim is gone and no older ticket exists, in one commit that removes its ticket. Claims and tickets are leases, so those of
-a process that dies expire. To wait, all callers of a store share one picture of the claim and its tickets, which costs the
-server nothing.
-
-All that an acquisition writes carries its own random id. So if it is cancelled, or a reply is lost, its entries can be
-found and removed.
+Claims and tickets are leases, so those of a process that dies expire. To wait, all callers of a store share one picture of
+the claim and its tickets, which costs the server nothing. How a claim is taken is in `claim_taking.py`.
 """
 
 from __future__ import annotations
 
-import secrets
 import time
 import weakref
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from logging import DEBUG, WARNING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ccs._async.context_handle import Fence, Handle
+from ccs._async.context_handle import Fence, past_claim
 from ccs._async.entries import Entries
 from ccs._async.reads import matcher_of
-from ccs._async.recipes.claim_queue import Turns
-from ccs._compat import AsyncWorker
-from ccs._core.codec import encode
-from ccs._core.commits.operations import (
-    Guard,
-    Operation,
-    delete_op,
-    nothing_below,
-    renew_op,
-    revision_guard,
-    set_op,
-    version_guard,
-)
-from ccs._core.commits.script_calls import paths_call
-from ccs._core.number_checks import listed
-from ccs._core.recipes.claim import CLAIMS, Site, free_of, info_of, site_of
+from ccs._async.recipes.claim_loss import Ending, LossCallbacks
+from ccs._async.recipes.claim_taking import Take, Taking, Terms
+from ccs._compat import AsyncBody
+from ccs._core.commits.operations import delete_op, revision_guard
+from ccs._core.names.pattern import escape
+from ccs._core.number_checks import flag, integer
+from ccs._core.recipes.claim import CLAIMS, WAITING, Wish, infos_of, site_of
 from ccs._core.recipes.lease import Lease
-from ccs._core.times import Duration, millis, seconds
+from ccs._core.times import Duration, seconds
 from ccs._log import logger
 from ccs._not_copyable import Local
-from ccs.errors import AlreadyClaimed, CCSError, ClaimLost, Conflict, ContextFinished, Misuse, Unavailable
+from ccs.errors import CCSError, ClaimLost, Conflict, ContextFinished, Misuse
 from ccs.types import ClaimInfo
 
 if TYPE_CHECKING:
     from ccs._async.context import Context
 
-__all__ = ["Claim", "break_claim", "claim_any", "claims_of"]
+__all__ = ["Claim", "break_claim", "claims_of"]
 
-# Seconds of the shortest ttl of a claim, and of the longest ttl of a ticket.
+# Seconds of the shortest ttl of a claim.
 _SHORTEST = 0.01
-_TICKET = 10.0
-# Seconds for withdrawing an acquisition, and for that after the server has not answered in the caller's time.
-_PATIENCE = 1.0
-_AT_LAST = 0.2
+_MOST_SLOTS = 10_000
+
+F = TypeVar("F", bound=Callable[..., object])
 
 
 class Claim(Local):
-    """An exclusive hold on a resource, for `ttl` seconds at a time, renewed in the background while it is held.
+    """A hold on a resource, exclusive or on one of its slots, for `ttl` seconds at a time, renewed while it is held.
 
     Use it in a with block, or `acquire` and `release` it, from any task or thread; it can be used again afterwards. The
     hold belongs to this object: another claim of the same agent waits like any other.
@@ -78,16 +63,25 @@ class Claim(Local):
         ttl: Duration = 30.0,
         wait: Duration = 0.0,
         note: Any = None,
+        slots: int = 1,
+        max_hold: Duration | None = None,
+        cancel: bool = False,
     ) -> None:
         self._entries = entries
         self._handle = entries.handle
         self._fenced = fenced
-        self._site = site_of(resource)
-        self._ttl = seconds(ttl, "ttl", least=_SHORTEST)
+        held_by = "how many may hold it at a time, from 1 to 10,000"
+        self._wish = Wish((site_of(resource),), integer("slots", slots, held_by, 1, _MOST_SLOTS))
+        self._handle.require(*self._wish.sites[0].patterns)
+        most = float("inf") if max_hold is None else seconds(max_hold, "max_hold", least=_SHORTEST)
+        self._terms = Terms(seconds(ttl, "ttl", least=_SHORTEST), most, note)
         self._wait = seconds(wait, "wait")
-        self._note = note
+        self._body = AsyncBody(flag("cancel", cancel))
+        self._callbacks = LossCallbacks(self._handle.engine)
         self._lease: Lease | None = None
-        self._attempt = ""
+        self._opening = self._handle.opening
+        self._ending: Ending | None = None
+        self._taking: Taking | None = None
         self._released = self._acquiring = self._adopted = False
         self._forgotten: weakref.finalize[Any, Claim] | None = None
 
@@ -98,18 +92,25 @@ class Claim(Local):
     @property
     def resource(self) -> str:
         """The name of the resource."""
-        return self._site.resource
+        return self._wish.sites[0].resource
 
     @property
     def state(self) -> str:
-        """`new`, `waiting` to be acquired, `held`, `lost` or `released`."""
-        if self._lease is not None and not self._released:
+        """`new`, `waiting` to be acquired, `held`, `lost` or `released`.
+
+        It is `released` too once its store was closed, or its context finished: then nobody else can have it yet, or ever.
+        """
+        if self._lease is not None and not self._released and not (self._taking and self._taking.has_failed):
             if self._handle.opening.inherited:  # a forked child does not renew it, and the parent still holds it
                 return "lost"
             if self._lease.over:
                 return "released"
             return "held" if self._lease.held(time.monotonic()) else "lost"
-        return "waiting" if self._acquiring else "released" if self._released else "new"
+        if self._acquiring:
+            return "waiting"
+        if self._released:
+            return "lost" if self._ending and self._ending.lost else "released"
+        return "new"
 
     @property
     def held(self) -> bool:
@@ -121,12 +122,15 @@ class Claim(Local):
 
     @property
     def lost(self) -> bool:
-        """Whether it was acquired and has expired, or was taken away, before it was released."""
+        """Whether it was acquired and has expired, or was taken away, before it was released.
+
+        It stays so until it is taken again.
+        """
         return self.state == "lost"
 
     @property
     def token(self) -> int:
-        """The fencing token to give to other systems: a later hold on the resource has a larger one.
+        """The fencing token to give to other systems: a later hold on the resource, or on this slot, has a larger one.
 
         It is the revision of the commit that acquired the claim, and stays the same after the release. Raises `Misuse` if
         the claim was never acquired.
@@ -139,25 +143,45 @@ class Claim(Local):
 
         It keeps the claim object alive.
         """
-        guard = revision_guard(self._site.path, self._last_hold().revision)
-        fenced: Context = self._fenced(Fence(self.resource, guard, self))
+        lease = self._last_hold()
+        fenced: Context = self._fenced(Fence(self.resource, lease, self._opening, self))
         return fenced
 
     async def __aenter__(self) -> Claim:
         if self._adopted:
             self._adopted = False
-            return self
-        return await self.acquire()
+        else:
+            await self._acquire(self._wait)
+        if self._body.cancels:
+            self._body.enter()
+            self._watch()
+        return self
 
-    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        cancelled = False
+        try:
+            cancelled = self._body.leave(error)
+        finally:
+            lost = ClaimLost(self.resource) if cancelled else None
+            await self._leave(error if lost is None else lost)
+        if lost:
+            raise lost from error
+
+    async def _leave(self, error: BaseException | None) -> None:
+        """Releases it, if it is held. A failure is raised unless an `error` leaves the block, and told only once."""
         if self._released or self.state == "released":
             return
         try:
             await self.release()
         except ContextFinished:
             logger.debug("%r ended with its context", self)
+        except ClaimLost as failure:
+            if error is None:
+                raise
+            told = isinstance(error, ClaimLost) and error.resource == self.resource
+            logger.log(DEBUG if told else WARNING, "%r was not released: %s", self, failure)
         except CCSError as failure:
-            if kind is None:
+            if error is None:
                 raise
             logger.warning("%r was not released: %s", self, failure)
 
@@ -165,11 +189,12 @@ class Claim(Local):
         """Takes the claim, waiting in line for up to `timeout` seconds (None: the claim's own `wait`). Returns itself.
 
         Raises `AlreadyClaimed` if it does not get the claim by then. Waiting callers are served in the order in which they
-        came. After `Unavailable(maybe_applied=True)` the resource may stay claimed until the ttl has passed.
+        came. Raises `InvalidValue` if it is held with another number of `slots`, and `Misuse` with `cancel=True`, which
+        needs a with block. After `Unavailable(maybe_applied=True)` the resource may stay claimed until the ttl has passed.
         """
-        wait = self._wait if timeout is None else seconds(timeout, "timeout")
-        await self._obtain(partial(self._take_in_time, time.monotonic() + wait) if wait else self._take_at_once)
-        return self
+        if self._body.cancels:
+            raise Misuse(f"{self!r} has cancel=True, so it needs a body to cancel: use it in a with block")
+        return await self._acquire(self._wait if timeout is None else seconds(timeout, "timeout"))
 
     async def release(self) -> None:
         """Gives the claim back. Raises `ClaimLost`, and changes nothing, if it is no longer held."""
@@ -177,36 +202,138 @@ class Claim(Local):
         if self._released:
             raise ClaimLost(self.resource)
         try:
-            self._released = True
-            self._adopted = False
-            self._let_go(lease)
-            await self._commit([delete_op(lease.path)], [revision_guard(lease.path, lease.revision)])
+            self._end_hold(lease)
+            if self._is_past():
+                raise past_claim(self.resource)
+            if self._ending and self._ending.lapsed:
+                raise ClaimLost(self.resource)
+            await self._handle.commit([delete_op(lease.path)], [revision_guard(lease.path, lease.revision)])
         except Conflict as conflict:
+            self._lose()
             raise ClaimLost(self.resource) from conflict
         except Misuse:
             # Refused before anything was sent, so it is still held.
-            self._released = False
-            self._keep(lease)
+            self._hold_again(lease)
             raise
         except CCSError:
             raise
         except BaseException:
             self._let_go(lease)
-            await self._withdraw(self._attempt)
+            if self._taking:
+                await self._taking.withdraw()
             raise
+        finally:
+            self._end()
 
-    async def seize(self) -> bool:
-        """Takes the claim if it is free, for a with block that is entered later. Returns whether it did. Internal."""
+    def on_lost(self, callback: F) -> F:
+        """Has `callback(claim)` called once the claim is lost: at most once, and at once if it is lost already.
+
+        It is told when the claim was taken away, which shows at the next renewal (within a third of the ttl), or when its
+        deadline passes here without a renewal: then it stays lost, whatever comes later. A release is no loss. The callback
+        runs beside all else, a plain function in a thread; what it raises is logged. Returns the callback, so this is a
+        decorator too.
+        """
+        self._callbacks.add(callback)
+        if self._is_lost_for_good():
+            self._callbacks.call(self)
+        else:
+            self._watch()
+        return callback
+
+    async def wait_lost(self, timeout: Duration | None = None) -> bool:
+        """Waits for the end of the hold. Returns True once it is lost, False once it was released.
+
+        Raises `TimeoutError` if it is still held after `timeout` seconds, and `Misuse` if it was never acquired.
+        """
+        patience = None if timeout is None else seconds(timeout, "timeout")
+        self._last_hold()
+        ending = self._ending
+        if ending is None or self._is_lost_for_good():
+            return True
+        self._watch()
+        if self.held and not await ending.gate.wait(patience):
+            raise TimeoutError(f"{self.resource!r} is still claimed after {timeout} seconds")
+        return ending.lost
+
+    # The life of a hold. Those who take several claims in one commit use it too.
+
+    async def _acquire(self, wait: float) -> Claim:
+        taking = self._new_taking()
+        await self._obtain(taking, taking.within(wait))
+        return self
+
+    def _new_taking(self) -> Taking:
+        return Taking(self._entries, self._wish, self._terms)
+
+    async def _obtain(self, taking: Taking, take: Take) -> None:
+        self._check_free()
         try:
-            await self._obtain(self._take)
-        except Conflict:
-            return False
-        self._adopted = True
-        return True
+            self._acquiring = True
+            await self._give_up()
+            await taking.run(take, lambda leases: self._begin(leases[0], taking))
+        finally:
+            self._acquiring = False
 
-    def _keep(self, lease: Lease) -> None:
+    def _is_past(self) -> bool:
+        """Returns whether it was held in an earlier opening of the store, which has given it back."""
+        return self._opening is not self._handle.opening
+
+    def _check_free(self) -> None:
+        if self.held or self._acquiring:
+            raise Misuse(f"{self!r} is in use: release it first, or make another claim on the resource")
+
+    def _begin(self, lease: Lease, taking: Taking) -> None:
+        """Makes a lease the hold of this object."""
+        # In this order: an interrupt in between, or after it, withdraws the attempt, and the claim is not held.
+        self._taking = taking
+        self._opening = self._handle.opening
+        self._own(lease)
+        ending = Ending(lease)
+        lease.on_lost = partial(_lost, weakref.ref(self), lease)
+        lease.on_over = ending.gate.open
+        self._ending = ending
+        self._lease = lease
+        self._released = False
+        if lease.lost:  # before that
+            self._lose()
+        elif self._callbacks:
+            self._watch()
+
+    def _adopt(self) -> None:
+        """Has the next with block begin with the hold that exists."""
+        self._adopted = True
+
+    def _end_hold(self, lease: Lease) -> None:
+        self._released = True
+        self._adopted = False
+        self._let_go(lease)
+
+    def _end(self) -> None:
+        """Wakes those who wait for the end of the hold, once it was released."""
+        if self._released and self._ending:
+            self._ending.gate.open()
+
+    def _hold_again(self, lease: Lease) -> None:
+        self._released = False
         self._handle.hold(lease)
         self._own(lease)
+
+    def _watch(self) -> None:
+        """Has the end of the hold noticed by the clock here, also if no answer comes."""
+        if self._lease and self.held:
+            self._handle.opening.dispatcher.tell_loss(self._lease)
+
+    def _is_lost_for_good(self) -> bool:
+        """Returns whether it is lost. A renewal that is late does not bring it back, once a caller was told so."""
+        lost = self.lost
+        if lost and self._lease:
+            self._lease.lose()
+        return lost
+
+    def _lose(self) -> None:
+        """Tells all who want to know that the hold was lost."""
+        if self._ending and self._ending.lose():
+            self._callbacks.call(self)
 
     def _own(self, lease: Lease) -> None:
         """Makes this object the owner of the hold: if it is garbage collected, the background gives the hold back."""
@@ -228,171 +355,32 @@ class Claim(Local):
             raise Misuse(f"{self!r} was not acquired yet: use it in a with block, or acquire() it first")
         return self._lease
 
-    async def _obtain(self, take: Callable[[str], Awaitable[Lease]]) -> None:
-        if self.held or self._acquiring:
-            raise Misuse(f"{self!r} is in use: release it first, or make another claim on the resource")
-        attempt = secrets.token_hex(8)
-        try:
-            self._acquiring = True
-            await self._give_up()
-            lease = await take(attempt)
-            # In this order: an interrupt in between withdraws the attempt, and the claim is not held.
-            self._own(lease)
-            self._lease = lease
-            self._attempt = attempt
-            self._released = False
-        except (AlreadyClaimed, Conflict, Misuse):
-            raise
-        except Unavailable:
-            await self._withdraw(attempt, _AT_LAST)
-            raise
-        except BaseException:
-            await self._withdraw(attempt)
-            raise
-        finally:
-            self._acquiring = False
-
     async def _give_up(self) -> None:
         # A hold that seems lost may still exist on the server, where it would keep this claim waiting.
         if self._lease and not self._released:
             with suppress(ClaimLost):
                 await self.release()
 
-    async def _take_at_once(self, attempt: str) -> Lease:
-        while True:
-            try:
-                return await self._take(attempt)
-            except Conflict as conflict:
-                refusal = await self._refusal()
-                if refusal.holder or conflict.path != self._site.path:
-                    raise refusal from None
 
-    async def _take_in_time(self, deadline: float, attempt: str) -> Lease:
-        with suppress(Conflict):
-            return await self._take(attempt)
-        try:
-            return await self._take_in_turn(deadline, attempt)
-        except TimeoutError:
-            await self._withdraw(attempt)
-            raise await self._refusal() from None
-        except Misuse:
-            await self._withdraw(attempt)  # from the line
-            raise
-
-    async def _take_in_turn(self, deadline: float, attempt: str) -> Lease:
-        turns = Turns.of(self._handle.engine, self._handle.address, self._site)
-        while True:
-            ticket = await self._line_up(attempt)
-            after = 0
-            try:
-                while await turns.comes_up(ticket, after, deadline):
-                    try:
-                        return await self._take(attempt, ticket)
-                    except Conflict as conflict:
-                        if conflict.path == ticket.path:
-                            break  # the ticket has expired
-                        after = conflict.revision  # the picture was out of date: look again
-            finally:
-                self._handle.let_go(ticket)
-
-    async def _take(self, attempt: str, ticket: Lease | None = None) -> Lease:
-        free = version_guard(self._site.path, 0)
-        first = nothing_below(self._site.queue)
-        also = []
-        if ticket is not None:
-            first = revision_guard(ticket.path, ticket.revision)
-            also = [delete_op(ticket.path)]
-        value = {"holder": self._handle.agent, "note": self._note, "id": attempt}
-        lease = await self._lend(self._site.path, value, self._term(), [free, first], also)
-        if not lease.held(time.monotonic()):
-            await self._confirm(lease)
-        return lease
-
-    async def _confirm(self, lease: Lease) -> None:
-        """Renews a claim whose reply came so late that it may have expired; raises `ClaimLost` if it has."""
-        sent = time.monotonic()
-        try:
-            await self._commit([renew_op(lease.path, millis(lease.ttl))], [revision_guard(lease.path, lease.revision)])
-        except Conflict as conflict:
-            self._handle.let_go(lease)
-            raise ClaimLost(self.resource) from conflict
-        lease.renewed(sent, lease.ttl)
-
-    async def _line_up(self, attempt: str) -> Lease:
-        path = self._site.ticket(attempt)
-        # Noted before it exists, so that a store that is closed meanwhile gives it back too.
-        self._handle.holding(path, None)
-        return await self._lend(path, {"holder": self._handle.agent}, self._term(_TICKET), [])
-
-    async def _lend(
-        self, path: str, value: Any, ttl: float, guards: list[Guard], also: Sequence[Operation] = ()
-    ) -> Lease:
-        """Writes an entry that expires after `ttl` seconds, and renews it from now on. Returns its lease."""
-        raw = encode(value, self._handle.engine.max_value_bytes)
-        sent = time.monotonic()
-        applied = await self._handle.commit([set_op(path, raw, millis(ttl)), *also], guards)
-        lease = Lease(path, applied.revision, ttl, sent + ttl)
-        self._handle.hold(lease)
-        return lease
-
-    def _term(self, most: float = float("inf")) -> float:
-        """Returns the seconds of one lease: the ttl, bounded by the presence of the agent, and at most `most`."""
-        return min(self._handle.term(self._ttl), most)
-
-    async def _refusal(self) -> AlreadyClaimed:
-        entry = await self._entries.entry(self._site.path)
-        holder = entry.agent if entry else None
-        until = entry.expires_at if entry else None
-        return AlreadyClaimed(self.resource, holder, until)
-
-    async def _withdraw(self, attempt: str, patience: float = _PATIENCE) -> None:
-        # A worker, since a caller that was cancelled should not wait long, and may be cancelled again.
-        await AsyncWorker("ccs claim", partial(self._take_back, attempt)).finish(patience)
-
-    async def _take_back(self, attempt: str) -> None:
-        try:
-            # Once this commit is applied, an earlier one that was still on its way is refused.
-            ticket = self._site.ticket(attempt)
-            await self._commit([delete_op(ticket)], [])
-            self._handle.holdings.remove(self._handle.address, ticket, 0)
-            entry = await self._entries.entry(self._site.path)
-            if entry and entry.value["id"] == attempt:
-                await self._commit([delete_op(entry.path)], [revision_guard(entry.path, entry.revision)])
-        except CCSError as error:
-            logger.info("what is left of %r expires by itself: %s", self, error)
-
-    async def _commit(self, operations: list[Operation], guards: list[Guard]) -> None:
-        await self._handle.commit(operations, guards)
+def _lost(ref: weakref.ref[Claim], lease: Lease) -> None:
+    """Tells a claim, if it still exists, that its lease was lost. The dispatcher calls it, and must not keep the claim."""
+    claim = ref()
+    if claim and claim._lease is lease and not claim._released:
+        claim._handle.let_go(lease)
+        claim._body.cancel()
+        claim._lose()
 
 
-async def break_claim(handle: Handle, resource: str) -> bool:
-    """Removes the claim on a resource, whoever holds it. Returns whether there was one."""
-    applied = await handle.commit([delete_op(site_of(resource).path)])
-    return bool(applied.result[0])
-
-
-async def claim_any(handle: Handle, resources: Iterable[str], claim: Callable[[str], Claim]) -> Claim | None:
-    """Takes a claim on the first resource that is free. Returns it; None if no resource is free."""
-    wanted = listed("resources", resources, "a list of resources, or use claim for one")
-    sites = [site_of(resource) for resource in wanted]
-    while free := await _free(handle, sites):
-        for site in free:
-            candidate = claim(site.resource)
-            if await candidate.seize():
-                return candidate
-    return None
-
-
-async def _free(handle: Handle, sites: list[Site]) -> list[Site]:
-    if not sites:
-        return []
-    selectors = (selector for site in sites for selector in site.selectors)
-    listed = await handle.opening.call(paths_call(handle.keys, selectors))
-    return free_of(sites, listed.paths)
+async def break_claim(entries: Entries, resource: str) -> bool:
+    """Removes the claim on a resource, and on all its slots, whoever holds it. Returns whether there was one."""
+    site = site_of(resource)
+    slots = await entries.paths(f"{escape(site.slots)}*")
+    applied = await entries.handle.commit([delete_op(path) for path in (site.path, *slots)])
+    return bool(slots) or bool(applied.result[0])
 
 
 async def claims_of(entries: Entries, patterns: tuple[str, ...]) -> list[ClaimInfo]:
-    """Returns the claims on resources that match, sorted by resource; without a pattern, all claims."""
+    """Returns the claims on resources that match, sorted by resource and token; without a pattern, all claims."""
     matches = matcher_of(patterns).matches if patterns else lambda _: True
-    infos = map(info_of, (await entries.snapshot(f"{CLAIMS}/**")).values())
-    return sorted((info for info in infos if matches(info.resource)), key=lambda info: info.resource)
+    found = await entries.snapshot(f"{CLAIMS}/**", f"{WAITING}/**")
+    return [info for info in infos_of(found) if matches(info.resource)]

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from ccs._async.changes.subscription import unchanged
+from ccs._async.changes.subscription import Subscription, cell_of, unchanged
 from ccs._async.changes.watch_kinds import EventWatch
 from ccs._async.entries import Entries
 from ccs._async.reads import matcher_of
-from ccs._async.watching import call_back, pattern_list
+from ccs._async.watching import call_back, wanted_patterns
 from ccs._core.codec import encode
 from ccs._core.commits.operations import event_op
 from ccs._core.names.address import check_writable
 from ccs._not_copyable import Local
 from ccs.types import Event
 
-__all__ = ["EventBus", "EventErrorCallback", "event_watch", "on_event", "publish"]
+__all__ = ["EventBus", "EventErrorCallback", "event_watch", "on_event", "publish", "subscribe_events"]
 
 EventErrorCallback = Callable[[Exception, Event | None], object]
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[[Any], object])
 
 
 async def publish(entries: Entries, topic: str, data: Any) -> int:
@@ -31,26 +32,40 @@ async def publish(entries: Entries, topic: str, data: Any) -> int:
     return applied.revision
 
 
-def event_watch(entries: Entries, patterns: tuple[str, ...], since: int | None) -> EventWatch:
+def event_watch(entries: Entries, patterns: tuple[str, ...], since: int | datetime | None) -> EventWatch:
     """Returns a watch of the events whose topics match, from the moment it is entered or after a revision."""
     matcher_of(patterns)  # raises InvalidPattern
     handle = entries.handle
-    return EventWatch(handle.engine, handle.address, patterns or ("**",), since=since)
+    return EventWatch(handle.engine, handle.address, patterns or ("**",), since=since, reach=handle.reach)
+
+
+def subscribe_events(
+    entries: Entries,
+    topics: str | Sequence[str],
+    callback: Callable[[Event], object],
+    since: int | datetime | None,
+    on_error: EventErrorCallback | None,
+) -> Subscription:
+    """Calls `callback(event)` for each event whose topic matches. Returns the subscription."""
+    watch = partial(event_watch, entries, tuple(wanted_patterns(topics)), since)
+    return call_back(entries.handle.engine, watch, callback, on_error)
 
 
 def on_event(
     entries: Entries,
     patterns: Sequence[str | Sequence[str]],
-    since: int | None,
+    since: int | datetime | None,
     on_error: EventErrorCallback | None,
     argument_of: Callable[[Any], object] = unchanged,
 ) -> Callable[[F], F]:
     """Returns a decorator: the function is called with `argument_of(event)` for each event whose topic matches."""
-    wanted = tuple(pattern for one in patterns for pattern in pattern_list(one))
+    wanted = tuple(pattern for one in patterns for pattern in wanted_patterns(one))
 
     def register(callback: F) -> F:
+        handle = entries.handle
         watch = partial(event_watch, entries, wanted, since)
-        call_back(entries.handle.engine, watch, callback, on_error, argument_of)
+        cell = cell_of(callback, argument_of, handle.address, *wanted)
+        call_back(handle.engine, watch, callback, on_error, argument_of, cell=cell)
         return callback
 
     return register
@@ -70,7 +85,10 @@ class EventBus(Local):
         return await publish(self._entries, topic, data)
 
     def subscribe(
-        self, *topics: str | Sequence[str], since: int | None = None, on_error: EventErrorCallback | None = None
+        self,
+        *topics: str | Sequence[str],
+        since: int | datetime | None = None,
+        on_error: EventErrorCallback | None = None,
     ) -> Callable[[F], F]:
         """Subscribes the decorated function: `callback(data)` is called with the data of each event whose topic matches.
 

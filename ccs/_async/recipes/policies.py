@@ -26,6 +26,7 @@ async def set_policy(entries: Entries, pattern: str, policy: str) -> int:
 
 async def policies(entries: Entries) -> dict[str, str]:
     """Returns the policies by pattern, in the order in which they were set."""
+    entries.handle.require(f"{ROOT}/**")
     known = await entries.handle.by_policy.policies()
     return {rule.pattern: rule.policy for rule in reversed(known.rules)}
 

@@ -150,7 +150,7 @@ class Presence(Local):
             self._handle.let_go(lease)
 
     def _come_back(self) -> None:
-        # Called by the listener, which must not wait.
+        # Called by the dispatcher, which must not wait.
         if not self._left:
             self._return = AsyncWorker("ccs return", self._join_again)
 

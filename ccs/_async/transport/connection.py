@@ -73,8 +73,12 @@ class SocketConnection(asyncio.BufferedProtocol):
         self._view = memoryview(self._buffer)
         self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         transport.set_protocol(self)
-        self.write = transport.write
         self.up = True
+
+    def write(self, packed: bytes) -> None:
+        """Sends this, unless the transport has found that the connection is lost: it warns of more of them."""
+        if not self._transport.is_closing():
+            self._transport.write(packed)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Returns the buffer that the transport reads into."""

@@ -17,6 +17,8 @@ from typing import Any
 from ccs._async.transport.connect import Dialer
 from ccs._async.transport.connection import Connection, OnReply, open_connection
 from ccs._core.commits.commit import Argument
+from ccs._core.names.server_url import Endpoint
+from ccs._core.nodes.cluster_layout import Node
 from ccs._core.retry import Patience
 from ccs._protocol.faults import Disconnected, copy_of
 from ccs._protocol.replies import ServerError, pack
@@ -38,6 +40,7 @@ class Pool:
         self.clock = dialer.clock
         self._pipeline: _Pipeline | None = None
         self._dialing: asyncio.Task[_Pipeline] | None = None
+        self._dialed_at = 0.0
         self._opened = 0
         self._closed = False
 
@@ -45,6 +48,16 @@ class Pool:
         return (
             f"<Pool to {self._dialer.address}, {'up' if self._pipeline and self._pipeline.connection.up else 'down'}>"
         )
+
+    @property
+    def dialer(self) -> Dialer:
+        """What opens the connections."""
+        return self._dialer
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the connections lead to."""
+        return self._dialer.target.endpoint
 
     async def call(self, command: tuple[Argument, ...], patience: Patience) -> Any:
         """Returns the reply to one command. Raises `Disconnected` if there is none, `ServerError` if the server refuses."""
@@ -70,6 +83,24 @@ class Pool:
         self._pipeline.send(command, on_reply)
         return True
 
+    @property
+    def node(self) -> Node | None:
+        """Where the newest connection leads to."""
+        return self._dialer.node
+
+    def waits(self) -> float:
+        """Returns for how many seconds a command has waited for its reply, or for a connection, without any progress."""
+        if self._dialing:
+            return time.monotonic() - self._dialed_at
+        return self._pipeline.silence() if self._pipeline else 0.0
+
+    def renew(self, reason: str) -> None:
+        """Ends the connection, so that commands go over another one; those that wait are tried again."""
+        if self._dialing:
+            self._dialing.cancel()
+        if self._pipeline:
+            self._pipeline.connection.lose(ConnectionError(reason))
+
     async def aclose(self) -> None:
         """Closes the connection for good. Callers that wait get `Disconnected`, and `StoreClosed` if they try again."""
         self._closed = True
@@ -87,6 +118,7 @@ class Pool:
             raise StoreClosed(f"the store at {self._dialer.address} is closed; connect anew")
         if self._dialing is None:
             self._dialing = asyncio.create_task(self._dial(), name="ccs dial")
+            self._dialed_at = time.monotonic()
             # Retrieved here too: all its callers may have been cancelled.
             self._dialing.add_done_callback(lambda task: task.cancelled() or task.exception())
         dialing = self._dialing
@@ -94,7 +126,9 @@ class Pool:
         if not dialing.done():
             raise Disconnected("no connection could be opened in time", sent=False)
         if dialing.cancelled():
-            raise StoreClosed(f"the store at {self._dialer.address} was closed; connect anew")
+            if self._closed:
+                raise StoreClosed(f"the store at {self._dialer.address} was closed; connect anew")
+            raise Disconnected("another server has taken over meanwhile", sent=False)
         if error := dialing.exception():
             raise copy_of(error)
         return dialing.result()
@@ -178,6 +212,10 @@ class _Pipeline:
                 reply.cancel()
             raise
         return await asyncio.gather(*replies, return_exceptions=True)
+
+    def silence(self) -> float:
+        """Returns for how many seconds replies are due and none has come."""
+        return self._loop.time() - self._progress if self._waiting else 0.0
 
     def receive(self, reply: Any) -> None:
         """Takes a reply, which belongs to the caller that has waited longest."""

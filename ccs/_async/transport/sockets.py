@@ -9,18 +9,18 @@ from collections.abc import Awaitable
 from typing import cast
 
 from ccs._core.names.server_url import Endpoint
-from ccs._protocol.greeting import Greeting
+from ccs._protocol.greeting import Exchange
 from ccs._protocol.replies import NOTHING_YET, reply_reader
 from ccs._protocol.sockets import tune
 
-__all__ = ["Socket", "open_socket"]
+__all__ = ["Socket", "hang_up", "open_socket"]
 
 Socket = asyncio.Transport
 """An open socket."""
 
 
 async def open_socket(
-    endpoint: Endpoint, context: ssl.SSLContext | None, greeting: Greeting, timeout: float, most: float
+    endpoint: Endpoint, context: ssl.SSLContext | None, greeting: Exchange, timeout: float, most: float
 ) -> Socket:
     """Returns a connection to a server that was greeted. Raises what its answers mean, or an `OSError`.
 
@@ -35,6 +35,11 @@ async def open_socket(
     except BaseException:
         protocol.abort()
         raise
+
+
+def hang_up(socket: Socket) -> None:
+    """Closes an open socket."""
+    socket.abort()
 
 
 async def _within(timeout: float, doing: Awaitable[object]) -> None:
@@ -60,7 +65,7 @@ async def _connect(endpoint: Endpoint, context: ssl.SSLContext | None, protocol:
 class _Greeter(asyncio.Protocol):
     """Greets the server on a new connection; `greeted` is done when the server has answered as it should."""
 
-    def __init__(self, greeting: Greeting) -> None:
+    def __init__(self, greeting: Exchange) -> None:
         self._greeting = greeting
         self._reader = reply_reader()
         self._transport: Socket | None = None

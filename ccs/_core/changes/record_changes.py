@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from ccs._core.codec import decode
 from ccs._core.commits.entry import parse_entry, to_entry
-from ccs._core.commits.journal import EVENT, OPERATIONS, Record, RecordOperation
+from ccs._core.commits.journal import EVENT, OPERATIONS, Cursor, Record, RecordOperation
 from ccs._core.names.pattern import Matcher
 from ccs._core.times import from_micros
 from ccs.types import Change, Entry, Event
@@ -12,8 +15,10 @@ from ccs.types import Change, Entry, Event
 __all__ = [
     "changes_and_events_of",
     "changes_of",
+    "cursors_of",
     "events_of",
     "initial_change",
+    "outcome_in",
     "written_by",
 ]
 
@@ -99,3 +104,13 @@ def initial_change(entry: Entry, address: str) -> Change:
         agent=entry.agent,
         at=entry.updated_at,
     )
+
+
+def cursors_of(changes: Sequence[Any], last: Cursor) -> list[Cursor | None]:
+    """Returns the cursor to note with each change of a commit: only its last change completes it."""
+    return [None] * (len(changes) - 1) + [last] if changes else []
+
+
+def outcome_in(raw: bytes) -> Any:
+    """Returns the outcome with which a context was finished; None if it was not."""
+    return decode(raw) if raw else None

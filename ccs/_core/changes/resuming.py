@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 from ccs._core.commits.journal import Cursor, JournalPage, Record
 from ccs._core.error_text import shown
 from ccs._core.names.address import canonical
 from ccs._core.number_checks import integer
+from ccs._core.times import to_micros
 from ccs.errors import ContextGone, HistoryCompacted, HistoryDamaged, HistoryForked, InvalidValue
 
-__all__ = ["check_resume", "check_since", "checked_revisions", "follow"]
+__all__ = ["check_moment", "check_resume", "check_since", "checked_cursor", "checked_revisions", "follow"]
 
 
-def follow(cursor: Cursor, page: JournalPage, address: str) -> Iterator[Record]:
+def follow(cursor: Cursor, page: JournalPage, address: str, first: int = 0) -> Iterator[Record]:
     """Yields the records of a page that was read from a cursor, each the successor of the one before.
 
+    `first` is the first revision of the context that is followed, where it is known: a cursor at the beginning fits any.
     Raises `ContextGone`, `HistoryCompacted` or `HistoryForked` if history does not continue from the cursor, and
     `HistoryDamaged` after the last readable record, if there is more.
     """
     check_resume(cursor, page, address)
+    if first and page.first != first and not cursor.revision:
+        raise ContextGone(address)
     at = cursor.revision
     for record in page.records:
         if record.previous != at:
@@ -37,6 +42,22 @@ def check_since(since: int, page: JournalPage, address: str) -> None:
             f"since is {since}, which is ahead of the server's clock, so {address} has never had that revision: give the"
             " revision of a change, an entry or a watch, or 0"
         )
+
+
+def check_moment(when: datetime, page: JournalPage, address: str) -> None:
+    """Raises `InvalidValue` for a time that lies in the future."""
+    if to_micros(when) >= (page.now + 1) * 1000:
+        raise InvalidValue(
+            f"since is {when.isoformat()}, which is ahead of the server's clock at {address}: wait for it"
+        )
+
+
+def checked_cursor(since: int | datetime) -> int | datetime:
+    """Returns the revision or time after which a watch begins. Raises `InvalidValue` unless it is one, or is naive."""
+    if isinstance(since, datetime):
+        to_micros(since)
+        return since
+    return integer("since", since, "a revision, 0 for everything, or an aware datetime")
 
 
 def check_resume(cursor: Cursor, page: JournalPage, address: str) -> None:
@@ -58,7 +79,10 @@ def check_resume(cursor: Cursor, page: JournalPage, address: str) -> None:
 def checked_revisions(since: Mapping[str, int]) -> dict[str, int]:
     """Returns the revisions by canonical address at which a store watch starts. Raises `InvalidValue` for anything else."""
     if not isinstance(since, Mapping):
-        raise InvalidValue(f"since is {shown(since)}: give a mapping of address to revision, such as `revision`")
+        hint = "; of a time, ask each context: context.watch(since=…)" if isinstance(since, datetime) else ""
+        raise InvalidValue(
+            f"since is {shown(since)}: give a mapping of address to revision, such as `revision` of such a watch{hint}"
+        )
     return {
         canonical(address): integer(f"since of {address!r}", revision, "a revision, or 0 for everything")
         for address, revision in since.items()

@@ -1,6 +1,7 @@
-"""A backlog: the records of all contexts that wait between the listener and one store watch, bounded, without a lock.
+"""A backlog: what waits between the dispatcher and one store watch: the records of all contexts, bounded, and doubts.
 
-Only the listener puts records, and only the consumer takes them. Each attribute has one writer.
+Only the dispatcher puts records, in one thread at a time, and only the consumer takes them. Each attribute has one writer,
+so no lock is needed.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ class Backlog:
         self._limit = max(1, limit)
         self._limit_bytes = max(1, limit_bytes)
         self._records: deque[tuple[str, Record]] = deque()
+        self._doubted: deque[str] = deque()
         self._put_bytes = 0
         self._taken_bytes = 0
 
     def __repr__(self) -> str:
         return f"<Backlog of {len(self._records)} records>"
 
-    def __bool__(self) -> bool:
-        return bool(self._records)
+    def __len__(self) -> int:
+        return len(self._records)
 
     def put(self, address: str, record: Record) -> bool:
         """Adds a record. Returns False if there is no room for it; a single one always has room."""
@@ -42,3 +44,17 @@ class Backlog:
         address, record = self._records.popleft()
         self._taken_bytes += record.size
         return address, record
+
+    def doubt(self, address: str) -> None:
+        """Notes that records of a context may be missing: its journal has to be read."""
+        self._doubted.append(address)
+
+    @property
+    def doubted(self) -> tuple[str, ...]:
+        """The addresses that were noted."""
+        return tuple(self._doubted.copy())
+
+    def forget_doubts(self, count: int) -> None:
+        """Removes so many addresses, those that were noted first: after they were taken, so that no interrupt loses one."""
+        for _ in range(count):
+            self._doubted.popleft()

@@ -28,11 +28,11 @@ class Moment(NamedTuple):
     at: int
 
     @classmethod
-    def of(cls, when: int | datetime) -> Moment:
+    def of(cls, when: int | datetime, name: str = "the revision") -> Moment:
         """Returns the moment that a caller means. Raises `InvalidValue` unless it is a revision or an aware datetime."""
         if isinstance(when, datetime):
             return cls(None, to_micros(when))
-        revision = integer("the revision", when, "a revision, 0 for the beginning, or an aware datetime")
+        revision = integer(name, when, "a revision, 0 for the beginning, or an aware datetime")
         return cls(revision, 0)
 
     def covers(self, record: Record) -> bool:

@@ -11,8 +11,8 @@ from ccs._core.codec import decode
 from ccs._core.commits.entry import RawEntry
 from ccs._core.commits.field_layout import COMMIT_LIMIT, ENTRY, EXTRAS, KEPT, LABEL
 from ccs._core.commits.operations import Guard, Operation
-from ccs._core.names.keys import KEY_NAMES, Keys
-from ccs.errors import CCSError, Conflict, ContextFinished, GuardKind, ValueTooLarge
+from ccs._core.names.keys import BIRTHS, KEY_NAMES, Keys
+from ccs.errors import CCSError, Conflict, ContextFinished, GuardKind, UnsafeServer, ValueTooLarge
 
 __all__ = [
     "COMMIT_LIMIT",
@@ -26,11 +26,13 @@ __all__ = [
     "OtherPolicies",
     "Settings",
     "commit_arguments",
+    "confirm_arguments",
     "latest_for",
     "parse_answers",
     "refused_action",
     "removals",
     "was_applied",
+    "without_command",
 ]
 
 # Each is sent as up to four words, of which a server takes a million in a command.
@@ -153,14 +155,14 @@ class Applied:
     merged: bytes | None = None
 
 
-def removals(entries: Mapping[str, RawEntry]) -> Iterator[dict[str, RawEntry]]:
-    """The entries in steps, each of which can be removed by one commit."""
+def removals(entries: Mapping[str, RawEntry], limit: int = COMMIT_LIMIT) -> Iterator[dict[str, RawEntry]]:
+    """Yields the entries in portions, each of which one commit of at most `limit` bytes can remove."""
     step: dict[str, RawEntry] = {}
     size = _RECORD
     for path, raw in entries.items():
         adds = len(path.encode()) + len(raw.agent.encode()) + len(raw.value) + _ENTRY
         # Each is guarded too.
-        if step and (size + adds > COMMIT_LIMIT or 2 * len(step) + 2 > PARTS_LIMIT):
+        if step and (size + adds > limit or 2 * len(step) + 2 > PARTS_LIMIT):
             yield step
             step = {}
             size = _RECORD
@@ -171,7 +173,7 @@ def removals(entries: Mapping[str, RawEntry]) -> Iterator[dict[str, RawEntry]]:
 
 
 def commit_arguments(batch: Batch, keys: Keys, defaults: Settings, publish: str = "PUBLISH") -> list[Argument]:
-    """The script's ARGV for a batch; the last settings given in it win."""
+    """Returns the script's ARGV for a batch; the last settings given in it win."""
     identity = f"{batch.client or '-'} {batch.number:{_NUMBER}}"
     this, other = _slots(batch.client, batch.number % 2)
     given = _given(batch.commits)
@@ -189,9 +191,14 @@ def commit_arguments(batch: Batch, keys: Keys, defaults: Settings, publish: str 
     return flat
 
 
+def confirm_arguments(batch: Batch, revision: int) -> list[Argument]:
+    """Returns the ARGV of `confirm.lua` for a batch whose last commit has this revision, 0 if that is not known."""
+    return [_slots(batch.client, batch.number % 2)[0], f"{batch.number:{_NUMBER}}", batch.client, str(revision)]
+
+
 @lru_cache(maxsize=256)
 def _slots(client: str, parity: int) -> tuple[str, str]:
-    """The fields of meta with the answers to the batches of this parity, and of the other."""
+    """Returns the fields of meta with the answers to the batches of this parity, and of the other."""
     if not client:
         return "", ""
     return f"client:{client}:{parity}", f"client:{client}:{1 - parity}"
@@ -225,26 +232,28 @@ def _given(commits: Sequence[Commit]) -> Settings:
 
 
 def was_applied(reply: bytes) -> bool:
-    """Whether the answer to a batch tells what became of its commits: it came neither too late nor too early."""
+    """Returns whether the answer to a batch tells what became of its commits: it came neither too late nor too early."""
     return reply not in (b"stale", b"early", TOO_LATE)
 
 
 def refused_action(refused: str, keys: Keys) -> str:
-    """What the user may not do, by the script's `<command> <which key, 0 = the channel>`."""
+    """Returns what the user may not do, by the script's `<command> <which key, 0 and 6 are channels>`."""
     command, index = refused.split()
-    place = int(index)
-    return f"run {command} on {keys.all[place - 1]!r}" if place else f"run {command} on the channel {keys.channel!r}"
+    key = int(index)
+    if key in (0, 6):
+        return f"run {command} on the channel {keys.channel + (BIRTHS if key else '')!r}"
+    return f"run {command} on {keys.all[key - 1]!r}"
 
 
 def latest_for(begun: int | None) -> int | None:
-    """Until when a batch may be applied that was first sent at that time of the server: its answer is still there."""
+    """Returns until when a batch may be applied that was first sent at that time of the server: its answer is still there."""
     return None if begun is None else begun + _RETRIED
 
 
 def parse_answers(
     batch: Batch, address: str, reply: bytes, forbid: Callable[[str], CCSError] = CCSError
 ) -> list[Applied | CCSError]:
-    """What became of each commit of a batch, in order; `forbid` makes the error for a right that is missing."""
+    """Returns what became of each commit of a batch, in order; `forbid` makes the error for a right that is missing."""
     count = len(batch.commits)
     lines = reply.split(b"\n", count)
     outcome = lines.pop() if len(lines) > count else b""
@@ -256,6 +265,11 @@ def parse_answers(
         else _refusal(line[:1].decode(), line[1:].decode(), commit, address, outcome)
         for line, commit in zip(lines, batch.commits, strict=True)
     ]
+
+
+def without_command(server: str, command: str) -> UnsafeServer:
+    """Returns the error for a server that does not have a command."""
+    return UnsafeServer(f"{server} has no command {command}, or calls it otherwise (rename-command); CCS needs it")
 
 
 def _applied(line: bytes) -> Applied:
@@ -277,6 +291,8 @@ def _refusal(kind: str, rest: str, commit: Commit, address: str, outcome: bytes)
         return ValueTooLarge(size, limit)
     if kind == "N":
         return NotComputable(address)
+    if kind == "A":
+        return without_command(f"the server of {address}", rest)
     if kind == "T":
         return CCSError(
             f"{address} is not as ccs left it: its key {KEY_NAMES[int(rest) - 1]!r} holds something of another type, so"

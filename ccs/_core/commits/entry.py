@@ -7,23 +7,23 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, make_dataclass
+from dataclasses import fields, make_dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from ccs._core.codec import decode
+from ccs._core.codec import decode, validate
 from ccs._core.commits.field_layout import ENTRY
 from ccs._core.times import from_micros, from_millis
 from ccs.types import Entry
 
-__all__ = ["RawEntry", "new_entry", "parse_entry", "to_entry", "value_in"]
+__all__ = ["RawEntry", "new_entry", "parse_entry", "to_entry", "typed", "value_in"]
 
 # A frozen dataclass is made by object.__setattr__, field by field, which takes longer than all else here. A draft with
 # the same slots takes a fifth of that time. It then becomes an entry, as its layout in memory is the same.
 _Draft = make_dataclass("_Draft", [field.name for field in fields(Entry)], slots=True)
 
-_EXPIRY = ENTRY.place("expiry")
-_AGENT = ENTRY.place("agent").start
+_EXPIRY = ENTRY.slice_of("expiry")
+_AGENT = ENTRY.slice_of("agent").start
 _NO_EXPIRY = b"0" * ENTRY.width("expiry")
 
 
@@ -88,3 +88,8 @@ def to_entry(path: str, raw: RawEntry) -> Entry:
         from_micros(raw.updated),
         from_millis(raw.expiry) if raw.expiry else None,
     )
+
+
+def typed(entry: Entry, type: Any) -> Entry:
+    """Returns the entry, its value validated if a `type` is given."""
+    return entry if type is None else replace(entry, value=validate(entry.value, type))

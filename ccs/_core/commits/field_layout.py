@@ -1,10 +1,10 @@
-"""Where everything stands in what is stored and sent: written down once, for Lua, Python and the tests.
+"""The layout of all that is stored and sent, written down once, for Lua, Python and the tests.
 
 A layout is a template. `{name:16}` is a field of sixteen characters, `{name:other}` a field that has the layout `other`,
 and `{name}` is what is left. All else is literal. Revisions and times in µs have 16 digits (from the year 2001 to 2286),
-times in ms 13, versions 10: numbers of one width are found by their place and compared as text.
+times in ms 13, versions 10: numbers of one width are found by their offsets and compared as text.
 
-The Lua sources name these places: `${entry.expiry}` becomes `63, 75` (`ccs/_protocol/lua_source.py`).
+The Lua sources name the fields: `${entry.expiry}` becomes its offsets, `63, 75` (`ccs/_protocol/lua_source.py`).
 
 What changes here changes the format of contexts: raise `FORMAT`, so that older versions refuse what they would misread.
 
@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from string import Formatter
 
+from ccs._core.names.keys import BIRTHS
 from ccs.errors import UnknownFormat
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "NEEDS",
     "NEVER",
     "RECORD",
+    "SHARDED",
     "STATE",
     "TERMS",
     "Layout",
@@ -50,6 +52,9 @@ NEEDS = "0.1"
 FORMAT_ERROR = "CCSFORMAT"
 """The code of the error with which a script refuses another format; the mark in the state follows it."""
 
+SHARDED = "SPUBLISH"
+"""The command that publishes a commit in a Cluster, where other nodes do not hear it."""
+
 COMMIT_LIMIT = 16 * 1024 * 1024
 """How many bytes a commit may take in the journal."""
 
@@ -58,7 +63,7 @@ _MARKED = re.compile(r"/(\d+)/(\S+)")
 
 
 class Layout:
-    """The fields of a text by their places: `spans` has (first, last) of each, from 1 as in Lua; last None: to the end."""
+    """The fields of a text: `spans` has the offsets (first, last) of each, from 1 as in Lua; last None: to the end."""
 
     def __init__(self, template: str, **parts: Layout) -> None:
         self.spans: dict[str, tuple[int, int | None]] = {}
@@ -69,10 +74,10 @@ class Layout:
                 raise ValueError(f"{template!r} is no layout")
             self._pieces.append((literal, name))
             start = end + len(literal) + 1
-            end = self._place(name, start, parts.get(kind), int(kind) if kind.isdigit() else None)
+            end = self._add(name, start, parts.get(kind), int(kind) if kind.isdigit() else None)
         self.length = end
 
-    def _place(self, name: str, start: int, part: Layout | None, width: int | None) -> int | None:
+    def _add(self, name: str, start: int, part: Layout | None, width: int | None) -> int | None:
         if part:
             for inner, (first, last) in part.spans.items():
                 self.spans[f"{name}.{inner}"] = start + first - 1, last and start + last - 1
@@ -82,19 +87,19 @@ class Layout:
         return end
 
     def width(self, name: str) -> int:
-        """How many characters a field has."""
+        """Returns how many characters a field has."""
         first, last = self.spans[name]
         if last is None:
             raise ValueError(f"{name} has no width")
         return last - first + 1
 
-    def place(self, name: str) -> slice:
-        """Where a field stands in a text, from 0 as in Python."""
+    def slice_of(self, name: str) -> slice:
+        """Returns the slice of a text that is the field, from 0 as in Python."""
         first, last = self.spans[name]
         return slice(first - 1, last)
 
     def text(self, *values: int | str | None, blank: str = "-") -> str:
-        """The first fields with these values: numbers in all their digits, None as `blank` in each place."""
+        """Returns the first fields with these values: numbers in all their digits, None as so many `blank`s."""
         shown = [
             value
             if isinstance(value, str)
@@ -106,11 +111,11 @@ class Layout:
         return "".join(literal + each for (literal, _), each in zip(self._pieces, shown, strict=False))
 
     def parse(self, text: str) -> dict[str, str]:
-        """The fields of a text by name."""
-        return {name: text[self.place(name)] for name in self.spans}
+        """Returns the fields of a text by name."""
+        return {name: text[self.slice_of(name)] for name in self.spans}
 
     def pattern(self) -> str:
-        """A regular expression for a text whose fields are numbers."""
+        """Returns a regular expression for a text whose fields are numbers."""
         kinds = {name: rf"\d{{{last - first + 1}}}" if last else r"\d+" for name, (first, last) in self.spans.items()}
         return "".join(re.escape(literal) + kinds[name] for literal, name in self._pieces)
 
@@ -189,23 +194,25 @@ LAYOUTS = {
 }
 
 CONSTANTS = {
+    "BIRTHS": BIRTHS,
     "COMMIT_LIMIT": str(COMMIT_LIMIT),
     "FINISHED": FINISHED,
     "FORMAT_ERROR": FORMAT_ERROR,
     "FORMAT_MARK": _MARK,
     "NEVER": NEVER,
+    "SHARDED": SHARDED,
 }
-"""What the Lua sources use by name beside places."""
+"""The names that the Lua sources use beside those of fields."""
 
 
 def check_format(state: bytes, address: str) -> None:
     """Raises `UnknownFormat` for the state of a context whose format this version does not know."""
-    place = STATE.place("format")
-    if state[place] not in (_MARK.encode(), b""):
-        raise format_refused(address, state[place.start :].split(b" ", 1)[0].decode(errors="replace"))
+    mark = STATE.slice_of("format")
+    if state[mark] not in (_MARK.encode(), b""):
+        raise format_refused(address, state[mark.start :].split(b" ", 1)[0].decode(errors="replace"))
 
 
 def format_refused(address: str, mark: str) -> UnknownFormat:
-    """The error for a context with this mark in its state."""
+    """Returns the error for a context with this mark in its state."""
     found = _MARKED.fullmatch(mark)
     return UnknownFormat(address, int(found[1]), found[2]) if found else UnknownFormat(address, 0, "")

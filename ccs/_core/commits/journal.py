@@ -191,7 +191,8 @@ class JournalPage:
     """Part of a context's journal after a cursor, and what is needed to judge that cursor. Times in server milliseconds.
 
     It is `damaged` if its `records` are followed by something that is not a record. `ended` is the last revision of a
-    context that no longer exists, 0 if unknown (after ten minutes); for one that exists, that of a dropped predecessor.
+    context that no longer exists, 0 if unknown (after ten minutes); for one that exists, that of its predecessor. `before_end`
+    is the one before it, or the same if the context has expired; 0 if unknown.
     """
 
     now: int
@@ -206,6 +207,7 @@ class JournalPage:
     outcome: bytes
     damaged: bool
     ended: int
+    before_end: int
 
     @property
     def exists(self) -> bool:
@@ -230,6 +232,7 @@ def parse_page(reply: Sequence[Any]) -> JournalPage:
         outcome=reply[9],
         damaged=len(records) < len(reply[8]),
         ended=int(reply[10]),
+        before_end=int(reply[11]),
     )
 
 

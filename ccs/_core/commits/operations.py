@@ -41,22 +41,22 @@ class Guard(NamedTuple):
 
 
 def version_guard(path: str, version: int) -> Guard:
-    """The entry must have this version; 0: it must not exist."""
+    """Returns the guard that the entry has this version; 0: it does not exist."""
     return Guard("v", path, version)
 
 
 def revision_guard(path: str, revision: int) -> Guard:
-    """The entry must have this revision; 0: it must not exist."""
+    """Returns the guard that the entry has this revision; 0: it does not exist."""
     return Guard("r", path, revision)
 
 
 def nothing_below(prefix: str) -> Guard:
-    """No entry may exist below the prefix."""
+    """Returns the guard that no entry exists below the prefix."""
     return Guard("n", prefix, 0)
 
 
 def fewer_below(prefix: str, limit: int) -> Guard:
-    """Fewer entries than `limit` may exist below the prefix; else `Crowded`."""
+    """Returns the guard that fewer entries than `limit` exist below the prefix; else the commit is `Crowded`."""
     return Guard("c", prefix, limit)
 
 

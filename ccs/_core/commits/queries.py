@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 _PAGE_BYTES = 4 * 1024 * 1024
-_LAST = STATE.place("last")
+_LAST = STATE.slice_of("last")
 
 PathTest = Callable[[str], bool]
 

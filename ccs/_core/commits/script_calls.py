@@ -11,6 +11,7 @@ from ccs._core.commits.commit import (
     Batch,
     Settings,
     commit_arguments,
+    confirm_arguments,
     parse_answers,
     refused_action,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "answers_of",
     "anything",
     "commit_call",
+    "confirm_call",
     "entries_call",
     "info_call",
     "journal_call",
@@ -95,11 +97,19 @@ def journal_call(keys: Keys, since: int, count: int) -> Call[JournalPage]:
 
 
 def commit_call(
-    batch: Batch, keys: Keys, address: str, forbid: Callable[[str], CCSError]
+    batch: Batch, keys: Keys, address: str, forbid: Callable[[str], CCSError], publish: str
 ) -> Call[list[Applied | CCSError]]:
-    """Makes the commits of a batch without an identity, in a context that exists. `forbid` as for `answers_of`."""
-    arguments = commit_arguments(batch, keys, _NO_SETTINGS)
+    """Makes the commits of a batch without an identity, in a context that exists.
+
+    `forbid` is as for `answers_of`; `publish` is the command that publishes a commit.
+    """
+    arguments = commit_arguments(batch, keys, _NO_SETTINGS, publish)
     return Call("commit", keys.all, arguments, lambda reply: answers_of(batch, keys, address, reply, forbid))
+
+
+def confirm_call(batch: Batch, keys: Keys, revision: int) -> Call[bool]:
+    """Asks whether a batch still stands, whose last commit has this revision (0: not known). If so, it writes."""
+    return Call("confirm", (keys.journal, keys.meta), confirm_arguments(batch, revision), lambda reply: reply == 1)
 
 
 def answers_of(

@@ -1,4 +1,4 @@
-"""The scopes of memory, and the events of their changes."""
+"""The scopes of memory, and their changes as `MemoryEvent`s."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def scope_address(scope: str, id: object) -> str:
 
 
 def memory_event(change: Change, scope: str, scope_id: str) -> MemoryEvent:
-    """Returns a change of a context as an event of memory."""
+    """Returns a change of a context as a `MemoryEvent`."""
     return MemoryEvent(
         key=change.path,
         data=change.value,

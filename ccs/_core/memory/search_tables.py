@@ -9,7 +9,7 @@ from sys import maxsize
 
 from ccs._core.commits.entry import RawEntry
 from ccs._core.memory.filters import Accept
-from ccs._core.memory.matrices import Matrices
+from ccs._core.memory.matrix_per_dimension import Matrices
 from ccs._core.memory.records import Kept, episode_of, kept_in
 from ccs.types import Episode
 

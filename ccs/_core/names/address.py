@@ -46,6 +46,7 @@ _UNSAFE = re.compile(f"[%/{_CONTROL}]")
 _STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 _DOTS = {".": "%2E", "..": "%2E%2E"}
 
+_SEGMENT = "ccs.segment(text) makes one segment of any text"
 _FORMS = "an address is /tasks/<id>, /sessions/<id>, /actors/<id> or /global"
 
 
@@ -115,11 +116,11 @@ def check_agent(agent: str) -> str:
 
 
 def _check_closely(path: str) -> str:
-    text = _text(path, "path", InvalidPath)
+    text = _text(path, "path", InvalidPath, f"; {_SEGMENT}")
     problem = _problem(text)
     if problem:
-        raise InvalidPath(f"{shown(text)} is not a path: {problem}")
-    return _bounded(text, "path", MAX_PATH_BYTES, InvalidPath)
+        raise InvalidPath(f"{shown(text)} is not a path: {problem}; {_SEGMENT}")
+    return _bounded(text, "path", MAX_PATH_BYTES, InvalidPath, f"shorten it, or put a digest in it ({_SEGMENT})")
 
 
 def _problem(path: str) -> str | None:
@@ -174,21 +175,21 @@ def _percent(match: re.Match[str]) -> str:
 _Failure = type[InvalidPath] | type[InvalidValue]
 
 
-def _text(value: object, what: str, error: _Failure) -> str:
+def _text(value: object, what: str, error: _Failure, hint: str = "") -> str:
     """Returns a plain `str` of the same text: a subclass, such as a `StrEnum`, may print differently."""
     if not isinstance(value, str):
         raise error(f"the {what} must be a str, not {type(value).__name__} ({shown(value)}); pass its str")
     if not value:
-        raise error(f"the {what} is empty; give it a name")
+        raise error(f"the {what} is empty; give it a name{hint}")
     try:
         value.encode()
     except UnicodeEncodeError as cause:
-        raise error(f"the {what} {shown(value)} holds a lone surrogate, which UTF-8 cannot carry") from cause
+        raise error(f"the {what} {shown(value)} holds a lone surrogate, which UTF-8 cannot carry{hint}") from cause
     return str.__str__(value)
 
 
-def _bounded(text: str, what: str, limit: int, error: _Failure) -> str:
+def _bounded(text: str, what: str, limit: int, error: _Failure, hint: str = "shorten it") -> str:
     size = len(text.encode())
     if size > limit:
-        raise error(f"the {what} {shown(text)} takes {size} bytes, over the limit of {limit}; shorten it")
+        raise error(f"the {what} {shown(text)} takes {size} bytes, over the limit of {limit}; {hint}")
     return text

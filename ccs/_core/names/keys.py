@@ -14,18 +14,25 @@ from ccs._core.error_text import shown
 from ccs.errors import InvalidValue
 
 __all__ = [
+    "BIRTHS",
     "KEY_NAMES",
     "Keys",
     "address_of_key",
+    "address_of_notice",
     "address_within",
     "channel_glob",
     "check_namespace",
     "keys_of",
     "meta_glob",
+    "notice_glob",
+    "tag_of",
 ]
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 _META = ":meta"
+BIRTHS = ":new"
+"""What the channel of a context is followed by in the channel of the notice that the context came into being."""
+
 KEY_NAMES = ("entries", "paths", "deadlines", "journal", "meta")
 
 
@@ -56,9 +63,14 @@ def check_namespace(namespace: str) -> str:
 @lru_cache(maxsize=4096)
 def keys_of(namespace: str, address: str) -> Keys:
     """Returns the keys of the context at a canonical address."""
-    tag = "{" + f"{namespace}:{_escape(address)}" + "}"
+    tag = tag_of(namespace, address)
     entries, paths, deadlines, journal, meta = (f"{tag}:{name}" for name in KEY_NAMES)
     return Keys(entries, paths, deadlines, journal, meta, channel=tag)
+
+
+def tag_of(namespace: str, address: str) -> str:
+    """Returns what all keys of a context begin with, which is also the name of its channel."""
+    return "{" + f"{namespace}:{_escape(address)}" + "}"
 
 
 def address_of_key(namespace: str, key: str) -> str | None:
@@ -68,8 +80,13 @@ def address_of_key(namespace: str, key: str) -> str | None:
     return _unescape(tag[len(start) : -1]) if tag.startswith(start) and tag.endswith("}") else None
 
 
+def address_of_notice(namespace: str, channel: str) -> str | None:
+    """Returns the address of the context whose notice comes on this channel, or None for any other channel."""
+    return address_of_key(namespace, channel.removesuffix(BIRTHS)) if channel.endswith(BIRTHS) else None
+
+
 def address_within(key: str) -> str:
-    """The address of the context that any of its keys belongs to, whatever the namespace."""
+    """Returns the address of the context that a key belongs to, whatever the namespace."""
     return _unescape(key[1 : key.rfind("}")].partition(":")[2])
 
 
@@ -81,6 +98,11 @@ def meta_glob(namespace: str) -> str:
 def channel_glob(namespace: str) -> str:
     """Returns the server's glob for the channels of a namespace."""
     return "{" + namespace + ":/*}"
+
+
+def notice_glob(namespace: str) -> str:
+    """Returns the server's glob for the channels of a namespace on which a Cluster tells of new contexts."""
+    return channel_glob(namespace) + BIRTHS
 
 
 def _escape(address: str) -> str:

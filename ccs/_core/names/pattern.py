@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ccs._core.error_text import shown
-from ccs._core.names.pattern_regex import is_literal, is_reserved, literal_start, regex_of, segment_regex
-from ccs._core.names.pattern_syntax import Plain, absolute, relative
-from ccs.errors import InvalidPattern
+from ccs._core.names.address import GLOBAL, canonical
+from ccs._core.names.pattern_braces import Plain, absolute, relative
+from ccs._core.names.wildcards import is_literal, is_reserved, literal_start, regex_of, segment_regex
+from ccs.errors import InvalidPath, InvalidPattern
 
 __all__ = [
     "AddressMatcher",
@@ -69,18 +70,32 @@ class Matcher:
         self.matches = _predicate(self._plains)
         self.selectors = _selectors(self._plains)
 
+    def narrowed(self, shows: Callable[[str], bool] | None) -> Matcher:
+        """Returns a matcher of the same paths, as far as they are shown. None shows everything."""
+        if shows is None:
+            return self
+        matches = self.matches
+        narrow = Matcher(self._plains)
+        narrow.matches = lambda path: matches(path) and shows(path)
+        return narrow
+
     def __repr__(self) -> str:
         return f"Matcher({', '.join(repr('/'.join(plain)) for plain in self._plains)})"
 
 
 class AddressMatcher:
-    """Some absolute patterns: which contexts they name, and which paths inside of each."""
+    """Some absolute patterns: which contexts they name, and which paths inside of each.
 
-    __slots__ = ("_addresses", "_plains")
+    `named` are the addresses of the contexts; None if a wildcard stands for more of them.
+    """
+
+    __slots__ = ("_addresses", "_plains", "named")
 
     def __init__(self, plains: Iterable[Plain]) -> None:
         self._plains = tuple(sorted(set(plains)))
         self._addresses = Matcher(self._plains)
+        addresses = [_address_named(plain) for plain in self._plains]
+        self.named = None if None in addresses else tuple(dict.fromkeys(filter(None, addresses)))
 
     def matches_address(self, address: str) -> bool:
         """Returns whether a pattern, as the name of contexts, matches all of this (canonical) address."""
@@ -161,6 +176,15 @@ def _after(plain: Plain, segments: Plain) -> Iterator[Plain]:
         yield from _after(plain, segments[1:])
     elif plain and _segment_matcher(plain[0])(segments[0]):
         yield from _after(plain[1:], segments[1:])
+
+
+def _address_named(plain: Plain) -> str | None:
+    """Returns the address of the only context in which an absolute pattern can match; None if there may be others."""
+    text, literal = literal_start("/".join(plain[: 1 if plain[0] == GLOBAL[1:] else 2]))
+    try:
+        return canonical(f"/{text}") if literal else None
+    except InvalidPath:
+        return None
 
 
 @lru_cache(maxsize=1_024)

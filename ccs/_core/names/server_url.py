@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from ccs.errors import InvalidValue
 
-__all__ = ["Endpoint", "Tls", "parse_endpoint"]
+__all__ = ["Endpoint", "Tls", "at_node", "parse_endpoint", "parse_logins"]
 
 _VERIFIED = ("none", "optional", "required")
 # The numbers of the module ssl for TLS 1.0 to 1.3.
@@ -74,7 +74,29 @@ class Endpoint:
 def parse_endpoint(url: str) -> Endpoint:
     """Returns the server of a `redis://`, `rediss://` or `unix://` URL. Raises `InvalidValue`, which names the problem."""
     parts = urlsplit(url)
-    found = _options(parts.query)
+    return _endpoint(parts, _options(parts.query, _OPTIONS))
+
+
+def parse_logins(url: str) -> tuple[Endpoint, Endpoint]:
+    """Returns how to log in to a primary, and how to its Sentinels, which have no database and logins of their own.
+
+    Raises `InvalidValue`, which names the problem. `at_node` says where.
+    """
+    parts = urlsplit(url)
+    found = _options(parts.query, _OPTIONS | _SENTINEL_OPTIONS)
+    user = found.pop("sentinel_username", "")
+    password = found.pop("sentinel_password", "")
+    primary = _endpoint(parts, found)
+    return primary, replace(primary, user=user, password=password, db=0)
+
+
+def at_node(endpoint: Endpoint, node: str, port: int) -> Endpoint:
+    """Returns the endpoint at the node, which is text like `host:port`; at `port` if the text has none."""
+    parts = urlsplit(f"//{node}")
+    return replace(endpoint, host=_host(unquote(parts.hostname or "localhost")), port=parts.port or port)
+
+
+def _endpoint(parts: SplitResult, found: Mapping[str, Any]) -> Endpoint:
     options = {_OPTIONS[name][0]: value for name, value in found.items() if not name.startswith("ssl_")}
     tls = {_OPTIONS[name][0]: value for name, value in found.items() if name.startswith("ssl_")}
     if parts.username:
@@ -88,28 +110,28 @@ def parse_endpoint(url: str) -> Endpoint:
     if parts.scheme == "unix":
         return Endpoint(path=_plain("path", unquote(parts.path)), **options)
     options.setdefault("db", int(parts.path.strip("/") or 0))
-    return Endpoint(host=_host(unquote(parts.hostname or "localhost")), port=parts.port or 6379, **options)
+    return at_node(Endpoint(**options), parts.netloc.rpartition("@")[2], 6379)
 
 
-def _options(query: str) -> dict[str, Any]:
+def _options(query: str, known: Mapping[str, _Option]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name in _IGNORED:
             continue
-        if name not in _OPTIONS:
-            raise InvalidValue(_refusal(name))
+        if name not in known:
+            raise InvalidValue(_refusal(name, known))
         if name in found:
             raise InvalidValue(f"the option {name} is in the URL twice")
-        found[name] = _OPTIONS[name][1](name, value)
+        found[name] = known[name][1](name, value)
     return found
 
 
-def _refusal(name: str) -> str:
+def _refusal(name: str, known: Mapping[str, _Option]) -> str:
     if "ocsp" in name:
         return f"{name}: ccs asks no OCSP server; leave it out, or check certificates with ssl_ca_certs"
     # Only a name is shown: anything else may be part of a password.
     shown = name if re.fullmatch(r"[a-z_]{1,40}", name) else "one of its options"
-    return f"{shown} is not an option of a URL; the options are {', '.join(_OPTIONS)}"
+    return f"{shown} is not an option of a URL; the options are {', '.join(known)}"
 
 
 def _plain(name: str, value: str) -> str:
@@ -174,8 +196,9 @@ def _flags(name: str, value: str) -> tuple[str, ...]:
     return tuple(found[1].replace(",", " ").split())
 
 
-# Each option: the field that it sets, and how its value is parsed.
-_OPTIONS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
+# The field that an option sets, and how its value is parsed.
+_Option = tuple[str, Callable[[str, str], Any]]
+_OPTIONS: dict[str, _Option] = {
     "db": ("db", _number),
     "username": ("user", _plain),
     "password": ("password", _plain),
@@ -194,4 +217,9 @@ _OPTIONS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "ssl_ciphers": ("ciphers", _plain),
     "ssl_include_verify_flags": ("flags", _flags),
     "ssl_exclude_verify_flags": ("without_flags", _flags),
+}
+# Of the URL of Sentinels alone.
+_SENTINEL_OPTIONS: dict[str, _Option] = {
+    "sentinel_username": ("user", _plain),
+    "sentinel_password": ("password", _plain),
 }

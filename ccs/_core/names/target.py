@@ -6,22 +6,35 @@ import re
 from dataclasses import dataclass, field, replace
 from os import PathLike, fsdecode
 from typing import Any, Literal
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from ccs._core.names.server_url import Endpoint, parse_endpoint
+from ccs._core.names.server_url import Endpoint, at_node, parse_endpoint, parse_logins
 from ccs.errors import InvalidValue
 
-__all__ = ["Target", "parse_target", "with_credentials"]
+__all__ = ["Target", "login_url", "parse_target", "with_credentials"]
 
-Kind = Literal["default", "folder", "url", "memory"]
+Kind = Literal["default", "folder", "url", "memory", "cluster", "sentinel"]
 
-_SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss", "unix": "unix"}
+_OVER_TCP = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss"}
+_SCHEMES = {
+    **_OVER_TCP,
+    "unix": "unix",
+    **{f"{name}+{kind}": plain for kind in ("cluster", "sentinel") for name, plain in _OVER_TCP.items()},
+}
+# What follows the scheme, as errors say it: by scheme, or by what a scheme has after its `+`.
+_FORMS = {
+    "unix": "/path/of/socket",
+    "": "user:password@host:port/0",
+    "cluster": "user:password@host:port,host:port",
+    "sentinel": "user:password@host:port,host:port/name-of-primary/0",
+}
 # Text that begins like this is surely a folder.
 _FOLDER = re.compile(r"\.{1,2}(?:/|$)|~|/(?!/)")
 # Text that surely means a server, but is not a URL. As a folder's name it would hide the slip, and show the password.
 _SLIP = re.compile(
     r"""\s*(?:
-        (?:rediss?|valkeys?|unix|memory|https?|tcp|tls|ssl|file) (?: [\w+.\-]*\s*: | [^\w/]*// ) .*   # redis:/x redis//x
+        (?:rediss?|valkeys?|unix|memory|https?|tcp|tls|ssl|file)
+            (?: [\w+.\-]*\s*: | (?:\+\w+)? [^\w/]*// ) .*   # redis:/x redis//x redis+cluster//x
         | .*://.*                                       # a malformed scheme
         | .*:.*@.*                                      # user:password@host, with anything before and after it
         | (?://)? [^/]* @ [^/]* : \d+ .*                # password@host:6379
@@ -30,8 +43,23 @@ _SLIP = re.compile(
     )""",
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
+_SEVERAL = re.compile(rf"(?:{'|'.join(_OVER_TCP)})\+(?:cluster|sentinel)(?![\w+.\-])", re.IGNORECASE)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://(.*)", re.DOTALL)
+_COMMA = re.compile(r"(?:[^/?#]*@)?[^/?#@]*,[^/?#@]*(?:[/?#]|$)")
 _DATABASE = re.compile(r"/?|/[0-9]+/?")
+_NODE = r"(?!,) (?: \[ [^][/?#@,\s]+ ] | [^][/?#@,:\s]* ) (?: : [0-9]* )?"
+# What follows the scheme where there are several nodes. A login is one for all, so a second @ or a comma in it is a slip.
+_NODES = re.compile(
+    rf"""
+    (?P<login> (?: [^/?#@,]* @ )? )
+    (?P<nodes> {_NODE} (?: , (?=[^/?]) {_NODE} )* )
+    (?P<path> (?: / [^?#]* )? )
+    (?P<query> (?: \? .* )? )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+# A name with @ or : would rather be the end of a password that has a slash.
+_PRIMARY = re.compile(r"(/[^/@:\s]+)(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +67,8 @@ class Target:
     """A parsed target. `address` holds no secret.
 
     `location` is a folder, or a name in memory. A URL has an `endpoint`, and may have a provider of `credentials`.
+    A Cluster has `seeds`, the nodes that the URL names; `endpoint` is the first. With Sentinels, these are the `seeds`,
+    `primary` is the name by which they know the primary, and `endpoint` is how to log in there: they say where it is.
     """
 
     kind: Kind
@@ -46,6 +76,8 @@ class Target:
     address: str
     endpoint: Endpoint = field(default_factory=Endpoint)
     credentials: Any = field(default=None, repr=False)
+    seeds: tuple[Endpoint, ...] = ()
+    primary: str = ""
 
     @property
     def user(self) -> str:
@@ -69,9 +101,9 @@ def parse_target(target: str | PathLike[str] | None) -> Target:
     if found:
         return _url(found[1].lower(), found[2], text)
     if _SLIP.fullmatch(text):
-        raise InvalidValue(
-            "that looks like a server, not like a folder: write redis://user:password@host:port/0, or ./ before a folder"
-        )
+        meant = _SEVERAL.match(text)
+        form = _form(meant[0].lower() if meant else "redis")
+        raise InvalidValue(f"that looks like a server, not like a folder: write {form}, or ./ before a folder")
     return Target("folder", text, text)
 
 
@@ -91,14 +123,75 @@ def with_credentials(target: Target, provider: Any) -> Target:
     return replace(target, credentials=provider)
 
 
+def login_url(target: Target, user: str, password: str = "") -> str:
+    """Returns the URL by which a user logs in to the server of a target: without its options, such as those for TLS."""
+    scheme, _, rest = target.address.partition("://")
+    secret = f":{quote(password, safe='')}" if password else ""
+    return f"{scheme}://{quote(user, safe='')}{secret}@{rest}"
+
+
 def _url(scheme: str, rest: str, text: str) -> Target:
     if scheme == "memory":
         return Target("memory", rest, text)
     if scheme not in _SCHEMES:
         known = ", ".join(f"{name}://" for name in [*_SCHEMES, "memory"])
         raise InvalidValue(f"{scheme}:// is not a scheme of ccs: use one of {known}, or the path of a folder")
-    address = _without_secrets(scheme, text)
-    return Target("url", "", address, parse_endpoint(f"{_SCHEMES[scheme]}://{rest}"))
+    plain = _SCHEMES[scheme]
+    if scheme.endswith("+cluster"):
+        return _cluster(scheme, plain, rest)
+    if scheme.endswith("+sentinel"):
+        return _sentinel(scheme, plain, rest)
+    if scheme in _OVER_TCP and _COMMA.match(rest):
+        raise InvalidValue(f"{_malformed(scheme)}; with several nodes it is {_form(f'{scheme}+cluster')}")
+    return Target("url", "", _without_secrets(scheme, text), parse_endpoint(f"{plain}://{rest}"))
+
+
+def _cluster(scheme: str, plain: str, rest: str) -> Target:
+    login, nodes, path, query = _split(scheme, rest)
+    tail = _tail(scheme, login, path, query)
+    common = parse_endpoint(f"{plain}://{login}{path}{query}")
+    if common.db:
+        raise InvalidValue(f"a Cluster has no database {common.db}, only 0: leave the number out of the URL")
+    seeds = tuple(at_node(common, node, 6379) for node in nodes)
+    return Target("cluster", "", f"{scheme}://{','.join(nodes)}{tail}", seeds[0], seeds=seeds)
+
+
+def _sentinel(scheme: str, plain: str, rest: str) -> Target:
+    login, nodes, path, query = _split(scheme, rest)
+    found = _PRIMARY.fullmatch(path)
+    if not found:
+        raise _malformed(scheme)
+    shown, path = found.groups()
+    tail = _tail(scheme, login, path, query)
+    primary, sentinel = parse_logins(f"{plain}://{login}{path}{query}")
+    seeds = tuple(at_node(sentinel, node, 26379) for node in nodes)
+    address = f"{scheme}://{','.join(nodes)}{shown}{tail}"
+    return Target("sentinel", "", address, replace(primary, host="", port=0), seeds=seeds, primary=_name(shown[1:]))
+
+
+def _split(scheme: str, rest: str) -> tuple[str, list[str], str, str]:
+    found = _NODES.fullmatch(rest)
+    if not found:
+        raise _malformed(scheme)
+    nodes = found["nodes"].split(",")
+    for node in nodes:
+        _without_secrets(scheme, f"{scheme}://{node}")
+    return found["login"], nodes, found["path"], found["query"]
+
+
+def _tail(scheme: str, login: str, path: str, query: str) -> str:
+    # What an address shows after its nodes.
+    return _without_secrets(scheme, f"{scheme}://{login}{path}{query}").removeprefix(f"{scheme}://")
+
+
+def _name(text: str) -> str:
+    try:
+        name = unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        name = ""
+    if not name.isprintable() or not name:
+        raise InvalidValue("the name of the primary in the URL is not printable text")
+    return name
 
 
 def _without_secrets(scheme: str, text: str) -> str:
@@ -110,13 +203,20 @@ def _without_secrets(scheme: str, text: str) -> str:
     except ValueError:
         wrong = True
     if wrong:
-        raise InvalidValue(
-            f"this {scheme}:// URL does not parse: it is {scheme}://"
-            + ("/path/of/socket" if scheme == "unix" else "user:password@host:port/0")
-            + ", with special characters in the password percent-encoded"
-        )
+        raise _malformed(scheme)
     query = "&".join(f"{name}={value}" for name, value in items if name == "db")
     return f"{scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{query and f'?{query}'}"
+
+
+def _malformed(scheme: str) -> InvalidValue:
+    return InvalidValue(
+        f"this {scheme}:// URL does not parse: it is {_form(scheme)}"
+        ", with special characters in the password percent-encoded"
+    )
+
+
+def _form(scheme: str) -> str:
+    return f"{scheme}://{_FORMS.get(scheme) or _FORMS[scheme.partition('+')[2]]}"
 
 
 def _misplaced(scheme: str, netloc: str, path: str) -> bool:

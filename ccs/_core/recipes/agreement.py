@@ -17,7 +17,7 @@ from ccs._core.commits.operations import delete_op, set_op
 from ccs._core.error_text import shown
 from ccs._core.names.address import check_agent, check_path
 from ccs._core.names.system_paths import as_segment
-from ccs._core.number_checks import listed
+from ccs._core.number_checks import flag, listed
 from ccs._core.recipes.guarded_commit import GuardedCommit, unchanged
 from ccs._core.recipes.presence import agents_in
 from ccs._core.times import Duration, millis
@@ -70,8 +70,7 @@ def ballot_of(name: str, parties: Iterable[str], party: str, vote: bool, timeout
     named = tuple(sorted({check_agent(each) for each in listed("parties", parties, "a list of agents")}))
     if party not in named:
         raise InvalidValue(f"{shown(party)} is none of the parties {', '.join(map(repr, named))}: only they can agree")
-    if not isinstance(vote, bool):
-        raise InvalidValue(f"vote is {shown(vote)}: give True or False")
+    flag("vote", vote)
     ballot = Ballot(name, f"@agreements/{as_segment(name)}", named, party, vote, millis(timeout, "timeout"))
     check_path(max(ballot.decision, *map(ballot.vote_of, named), key=len))
     return ballot

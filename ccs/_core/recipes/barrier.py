@@ -20,7 +20,7 @@ from ccs._core.times import millis
 from ccs.errors import InvalidValue
 from ccs.types import Entry
 
-__all__ = ["Arrival", "arrival_at", "arrivals_in", "check_parties", "is_open", "next_action", "withdrawal"]
+__all__ = ["Arrival", "arrival_at", "check_parties", "count_with", "is_full", "is_open", "next_action", "withdrawal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +55,21 @@ def check_parties(arrival: Arrival, barrier: Entry | None) -> None:
         )
 
 
-def arrivals_in(entries: Mapping[str, Entry], arrival: Arrival) -> list[str]:
-    """Returns the paths of all arrivals at the barrier."""
-    return [path for path in entries if path != arrival.root]
+def is_full(entries: Mapping[str, Entry], root: str) -> bool:
+    """Returns whether a barrier is still closed although as many arrivals as it is for are there."""
+    barrier = entries.get(root)
+    return barrier is not None and not is_open(barrier) and len(entries) > barrier.value["parties"]
+
+
+def count_with(arrival: Arrival, entries: Mapping[str, Entry]) -> int:
+    """Returns how many parties have arrived, this one included."""
+    return len(entries) - (arrival.root in entries) + (arrival.path not in entries)
 
 
 def next_action(arrival: Arrival, entries: Mapping[str, Entry]) -> GuardedCommit | None:
     """Returns the commit that opens a closed barrier, or the one that arrives; None: wait."""
-    others = [path for path in arrivals_in(entries, arrival) if path != arrival.path]
-    if len(others) + 1 >= arrival.parties:
-        return _opening(arrival, entries, others)
+    if count_with(arrival, entries) >= arrival.parties:
+        return _opening(arrival, entries, [path for path in entries if path not in (arrival.root, arrival.path)])
     return None if arrival.path in entries else _arriving(arrival, entries)
 
 

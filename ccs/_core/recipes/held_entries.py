@@ -64,11 +64,11 @@ class Holdings:
         return bool(self._held)
 
     def note_forgotten(self, holding: Holding) -> None:
-        """Called by a finalizer: notes what its owner can no longer give back."""
+        """Notes what its owner can no longer give back. A finalizer calls it."""
         self._forgotten.append(holding)
 
     def note_left(self, owner: object) -> None:
-        """Called by a finalizer: notes that what this owner holds now is to be given back, not what it takes later."""
+        """Notes that what this owner holds now is to be given back, not what it takes later. A finalizer calls it."""
         self._forgotten.extend(self.owned_by(owner))
 
     def owned_by(self, owner: object) -> list[Holding]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import Parameter, Signature
 from string import Formatter
 from typing import Any, NamedTuple
 
 from ccs._core.error_text import shown
+from ccs._core.number_checks import listed
 from ccs.errors import InvalidValue
 
 __all__ = ["KeyTemplate", "KeyedCall", "asks_for_token"]
 
 TOKEN = "token"
+_RECEIVERS = ("self", "cls")
 
 
 def asks_for_token(fn: Callable[..., object]) -> bool:
@@ -26,16 +28,19 @@ def asks_for_token(fn: Callable[..., object]) -> bool:
 
 
 class KeyedCall(NamedTuple):
-    """The key of a call, and its arguments by name."""
+    """The key of a call, and those of its arguments, by name, that tell requests under one key apart."""
 
     key: str
-    arguments: dict[str, Any]
+    input: dict[str, Any]
 
 
 class KeyTemplate:
-    """A key with arguments of a function in it, such as `charge/{order_id}`."""
+    """A key with arguments of a function in it, such as `charge/{order_id}`.
 
-    def __init__(self, template: str, fn: Callable[..., object]) -> None:
+    `input` names the arguments that tell requests under one key apart; None: all, but for the object of a method.
+    """
+
+    def __init__(self, template: str, fn: Callable[..., object], input: Iterable[str] | None = None) -> None:
         self._template = template
         self.signature = _signature_of(fn)
         known = set(self.signature.parameters)
@@ -44,12 +49,27 @@ class KeyTemplate:
                 raise InvalidValue(
                     f"{{{field}}} in the key {shown(template)} is not a parameter of {shown(fn)}: name one of them"
                 )
+        receiver = _receiver(fn, self.signature)
+        self._input = [name for name in self.signature.parameters if name != receiver]
+        if input is not None:
+            self._input = listed("input", input, "a list of names of parameters")
+        for name in self._input:
+            if name not in known:
+                raise InvalidValue(f"{shown(name)} in input is not a parameter of {shown(fn)}: name one of them")
 
     def of(self, args: Sequence[Any], named: Mapping[str, Any]) -> KeyedCall:
         """Returns the key of a call. Raises `TypeError` for arguments that do not fit, as the function itself would."""
         bound = self.signature.bind(*args, **named)
         bound.apply_defaults()
-        return KeyedCall(self._template.format(**bound.arguments), dict(bound.arguments))
+        given = bound.arguments
+        return KeyedCall(self._template.format(**given), {name: given[name] for name in self._input})
+
+
+def _receiver(fn: Callable[..., object], signature: Signature) -> str | None:
+    """Returns the name of the parameter that is the object, or the class, if a function is written as a method."""
+    within, _, _ = getattr(fn, "__qualname__", "").rpartition(".")
+    first = next(iter(signature.parameters), None)
+    return first if within and not within.endswith("<locals>") and first in _RECEIVERS else None
 
 
 def _signature_of(fn: Callable[..., object]) -> Signature:

@@ -27,8 +27,8 @@ def _nothing() -> None: ...
 class Lease:
     """A hold on the entry at `path` of `revision`, for `ttl` seconds at a time, valid `until` (monotonic).
 
-    A listener renews it while it is registered there, but not past `limit`. It is `over` once its store is closed, which
-    gives back what is held.
+    A dispatcher renews it while it is registered there, but not past `limit`. It is `over` once its store is closed, which
+    gives back what is held, or its context is finished. It calls `on_lost` or `on_over`, once.
     """
 
     path: str
@@ -37,6 +37,7 @@ class Lease:
     until: float
     limit: float = float("inf")
     on_lost: Callable[[], object] = field(default=_nothing, repr=False)
+    on_over: Callable[[], object] = field(default=_nothing, repr=False)
     lost: bool = False
     over: bool = False
 
@@ -64,14 +65,21 @@ class Lease:
         return self.due <= now + self.ttl * _EARLY
 
     def renewed(self, sent: float, term: float) -> None:
-        """Notes that a renewal for `term` seconds, sent at `sent`, was acknowledged."""
-        self.until = max(self.until, sent + term)
+        """Notes that a renewal for `term` seconds, sent at `sent`, was acknowledged; too late if it was lost before."""
+        if not self.lost:
+            self.until = max(self.until, sent + term)
 
     def lose(self) -> None:
         """Marks it as lost: another may hold it by now. Calls `on_lost` the first time."""
         if not self.lost:
             self.lost = True
             self.on_lost()
+
+    def end(self) -> None:
+        """Marks it as over: nobody else can hold what it held. Calls `on_over` the first time."""
+        if not self.over:
+            self.over = True
+            self.on_over()
 
 
 class Leases:
@@ -105,7 +113,7 @@ class Leases:
         with self._lock:
             self._over = True
             for lease in self:
-                lease.over = True
+                lease.end()
 
     def remove(self, address: str, lease: Lease) -> None:
         """Removes a lease, if it is held."""

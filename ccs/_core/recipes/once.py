@@ -25,6 +25,7 @@ __all__ = [
     "Done",
     "Request",
     "Terms",
+    "contained",
     "decide",
     "digest",
     "done",
@@ -160,5 +161,9 @@ def failed(request: Request, attempt: int, error: str) -> dict[str, Any]:
 
 def reason(error: BaseException) -> str:
     """Returns any error as a few lines of text that can be stored."""
-    shown = "".join(traceback.format_exception_only(error)).strip()[:_LONGEST_REASON]
-    return shown.encode("utf-8", "backslashreplace").decode()
+    return contained("".join(traceback.format_exception_only(error)).strip())
+
+
+def contained(text: str) -> str:
+    """Returns a text as it can be stored: cut to 1,000 characters, with lone surrogates escaped."""
+    return text[:_LONGEST_REASON].encode("utf-8", "backslashreplace").decode()[:_LONGEST_REASON]

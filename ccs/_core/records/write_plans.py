@@ -213,7 +213,7 @@ def _fixed_tuple(writers: list[_Writer], cls: type) -> _Writer:
 
 
 def _union(choices: tuple[Any, ...]) -> _Writer | None:
-    """An optional type, or exact scalars: pydantic reads each as itself, except a Decimal before pydantic 2.8."""
+    """Returns the writer of an optional type, or of exact scalars: pydantic reads each as itself, except a Decimal before pydantic 2.8."""
     others = [choice for choice in choices if choice is not NoneType]
     if len(others) == 1:
         return _optional(_writer(others[0]))
@@ -285,7 +285,7 @@ def _any_scalar(value: Hashable) -> Any:
 
 
 def _any(value: Any) -> Any:
-    """Without a declared type, a value comes back as it is read without `type=`."""
+    """Returns a value without a declared type: it comes back as it is read without `type=`."""
     if type(value) is list:
         return [_any(item) for item in value]
     if type(value) is dict:

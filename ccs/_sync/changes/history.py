@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from ccs._core.changes.record_changes import changes_of
-from ccs._core.changes.resuming import check_resume, check_since, follow
+from ccs._core.changes.record_changes import changes_and_events_of, changes_of
+from ccs._core.changes.resuming import check_resume, check_since, checked_cursor, follow
+from ccs._core.changes.time_travel import Moment
 from ccs._core.commits.journal import MALFORMED, Cursor, JournalPage, Record
 from ccs._core.names.pattern import Matcher
 from ccs._core.number_checks import integer
 from ccs._sync.changes.journal_backwards import newest_first
+from ccs._sync.changes.moments import revision_at
 from ccs._sync.context_handle import Handle
 from ccs.errors import HistoryCompacted, HistoryDamaged
-from ccs.types import Change
 
 __all__ = ["History"]
 
@@ -24,20 +26,28 @@ class History:
     """One query of the history of a context."""
 
     def __init__(
-        self, handle: Handle, matcher: Matcher, since: int | None, until: int | None, limit: int | None
+        self,
+        handle: Handle,
+        matcher: Matcher,
+        since: int | datetime | None,
+        until: int | datetime | None,
+        limit: int | None,
+        events: bool = False,
     ) -> None:
-        for name, value in (("since", since), ("until", until), ("limit", limit)):
-            if value is not None:
-                integer(name, value, "a number that is not negative, or None")
+        if limit is not None:
+            integer("limit", limit, "a number that is not negative, or None")
         self._handle = handle
         self._matcher = matcher
-        self._since = since
-        self._until = until
+        self._begin = None if since is None else checked_cursor(since)
+        self._since: int | None = None
+        self._until = None if until is None else Moment.of(until, "until")
         self._limit = limit
-        self._changes: list[Change] = []
+        self._told = changes_and_events_of if events else changes_of
+        self._changes: list[Any] = []
 
-    def forwards(self) -> list[Change]:
+    def forwards(self) -> list[Any]:
         """Returns the changes, the oldest first."""
+        self._since = self._resolved()
         while True:
             try:
                 return self._forwards()
@@ -47,9 +57,12 @@ class History:
                     raise
                 self._changes = []
 
-    def backwards(self) -> list[Change]:
+    def backwards(self) -> list[Any]:
         """Returns the changes, the newest first."""
-        for record in newest_first(self._handle, self._since, self._until):
+        self._since = self._resolved()
+        for record in newest_first(self._handle, self._since, self._until and self._until.revision):
+            if self._is_too_late(record):
+                continue
             self._add(record, backwards=True)
             if self._full:
                 break
@@ -60,14 +73,21 @@ class History:
             check_resume(Cursor(self._since), page, self._handle.address)
         return self._changes[: self._limit]
 
-    def _forwards(self) -> list[Change]:
+    def _resolved(self) -> int | None:
+        """Returns the revision after which the changes begin, None for all that the journal holds."""
+        if not isinstance(self._begin, datetime):
+            return self._begin
+        self._handle.opening.ready()
+        return revision_at(self._handle.engine, self._handle.address, self._begin)
+
+    def _forwards(self) -> list[Any]:
         page = self._look(self._since or 0, 0)
         check_since(self._since or 0, page, self._handle.address)
         cursor = Cursor(page.oldest if self._since is None else self._since)
         while not self._full:
             page = self._look(cursor.revision, _PAGE)
             for record in follow(cursor, page, self._handle.address):
-                if self._until is not None and record.revision > self._until:
+                if self._is_too_late(record):
                     return self._changes[: self._limit]
                 self._add(record)
                 cursor = record.cursor
@@ -75,13 +95,16 @@ class History:
                 break
         return self._changes[: self._limit]
 
+    def _is_too_late(self, record: Record) -> bool:
+        return self._until is not None and not self._until.covers(record)
+
     @property
     def _full(self) -> bool:
         return self._limit is not None and len(self._changes) >= self._limit
 
     def _add(self, record: Record, backwards: bool = False) -> None:
         try:
-            changes: list[Any] = changes_of(record, self._handle.address, self._matcher)
+            changes: list[Any] = self._told(record, self._handle.address, self._matcher)
         except MALFORMED as error:
             raise HistoryDamaged(self._handle.address, record.revision) from error
         self._changes.extend(reversed(changes) if backwards else changes)

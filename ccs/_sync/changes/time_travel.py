@@ -7,20 +7,26 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from ccs._core.changes.time_travel import Moment, alive_at, net_changes, undo, without_due
-from ccs._core.commits.entry import to_entry
+from ccs._core.commits.entry import RawEntry, to_entry
 from ccs._core.commits.journal import Record
 from ccs._core.commits.script_calls import entries_call, info_call
 from ccs._core.names.pattern import Matcher
 from ccs._sync.changes.journal_backwards import newest_first
 from ccs._sync.context_handle import Handle
-from ccs.errors import ContextGone, HistoryCompacted, InvalidValue
+from ccs.errors import ContextGone, HistoryCompacted, HistoryForked, InvalidValue
 from ccs.types import Change, Snapshot
 
-__all__ = ["diff", "snapshot_at"]
+__all__ = ["diff", "entries_at", "snapshot_at"]
 
 
 def snapshot_at(handle: Handle, when: int | datetime, matcher: Matcher) -> Snapshot:
     """Returns the entries that matched right after the commit of a revision, or at a moment."""
+    alive, revision = entries_at(handle, when, matcher)
+    return Snapshot({path: to_entry(path, alive[path]) for path in sorted(alive)}, revision)
+
+
+def entries_at(handle: Handle, when: int | datetime, matcher: Matcher) -> tuple[dict[str, RawEntry], int]:
+    """Returns the same entries as they are stored, and the revision right after which they were alive."""
     moment = Moment.of(when)
     found = handle.opening.call(entries_call(handle.keys, matcher.selectors, matcher.matches, due=True))
     _check_past(handle, moment, found.revision)
@@ -35,8 +41,7 @@ def snapshot_at(handle: Handle, when: int | datetime, matcher: Matcher) -> Snaps
         revision = record.previous
     else:
         at = _check_reached(moment, revision, at, handle.address)
-    alive = alive_at(found.entries, at) if revision else {}
-    return Snapshot({path: to_entry(path, alive[path]) for path in sorted(alive)}, revision)
+    return (alive_at(found.entries, at) if revision else {}), revision
 
 
 def diff(handle: Handle, since: int | datetime, until: int | datetime | None, matcher: Matcher) -> list[Change]:
@@ -68,11 +73,11 @@ def _records_since(handle: Handle, start: Moment) -> tuple[list[Record], int]:
 
 
 def _backwards(handle: Handle, newest: int) -> Iterator[Record]:
-    """Yields the records up to a revision, the newest first, as far as each one continues the one before it."""
+    """Yields the records up to a revision, the newest first. Raises `HistoryForked` if one of them was lost meanwhile."""
     expected = newest
     for record in newest_first(handle, None, newest):
         if record.revision != expected:
-            return
+            raise HistoryForked(expected, record.revision, handle.address)
         yield record
         expected = record.previous
 

@@ -13,21 +13,23 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Self
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from ccs._core.changes.record_changes import changes_of, initial_change
-from ccs._core.changes.resuming import check_resume, check_since, follow
+from ccs._core.changes.record_changes import changes_of, cursors_of, initial_change, outcome_in
+from ccs._core.changes.resuming import check_resume, check_since, checked_cursor, follow
 from ccs._core.changes.watch_mailbox import Mailbox
-from ccs._core.codec import decode
 from ccs._core.commits.entry import to_entry
 from ccs._core.commits.journal import MALFORMED, Cursor, JournalPage, Record
 from ccs._core.commits.script_calls import entries_call
 from ccs._core.names.pattern import compile_patterns
+from ccs._core.names.reach import Reach
 from ccs._core.number_checks import integer
 from ccs._core.retry import Patience
 from ccs._core.times import Duration, seconds
 from ccs._log import logger
 from ccs._not_copyable import Local
+from ccs._sync.changes.moments import revision_at
 from ccs._sync.engine import Engine
 from ccs.errors import (
     CCSError,
@@ -39,7 +41,15 @@ from ccs.errors import (
     InvalidValue,
     Misuse,
 )
-from ccs.types import Entry
+from ccs.types import Change, Entry
+
+if TYPE_CHECKING:
+    import typing_extensions
+
+    # A `Watch` without a parameter is one of changes. (At run time, defaults come with Python 3.13.)
+    Item = typing_extensions.TypeVar("Item", default=Change)
+else:
+    Item = TypeVar("Item")
 
 __all__ = ["Watch"]
 
@@ -48,7 +58,7 @@ _PAGE = 256
 _ENDS = (ContextGone, HistoryCompacted, HistoryDamaged, HistoryForked)
 
 
-class Watch(Local):
+class Watch(Local, Generic[Item]):
     """The changes of a context that match some patterns; enter it, then iterate or `receive`.
 
     It goes live when it is entered: every commit acknowledged from then on is delivered, once and in order. It ends when
@@ -62,29 +72,29 @@ class Watch(Local):
         address: str,
         patterns: tuple[str, ...],
         *,
-        since: int | None = None,
+        since: int | datetime | None = None,
         initial: bool = False,
         buffer: int = 1024,
         buffer_bytes: int = 8_388_608,
+        reach: Reach | None = None,
     ) -> None:
         if initial and since is not None:
             raise InvalidValue("initial=True starts from the present: since cannot be given with it")
-        if since is not None:
-            integer("since", since, "a revision, or 0 for everything")
         self._engine = engine
         self._address = address
         self._patterns = patterns
-        self._matcher = compile_patterns(patterns)
-        self._since = since
-        self._initial = initial
+        self._matcher = compile_patterns(patterns).narrowed(reach.shows if reach else None)
+        self._since = None if since is None else checked_cursor(since)
+        # Whether present entries are still to be handed out.
+        self._initial = self._presents = initial
         self._opening = engine.opening
-        self._listener = engine.opening.listener
-        self._signal = self._listener.signal()
+        self._dispatcher = engine.opening.dispatcher
+        self._signal = self._dispatcher.signal()
         most = integer("buffer", buffer, "how many changes to hold")
         most_bytes = integer("buffer_bytes", buffer_bytes, "how many bytes of changes to hold")
         self._mailbox = Mailbox(self._matcher, max(1, most), max(1, most_bytes), self._signal.set)
-        self._queue: deque[tuple[Any, Cursor | None]] = deque()
-        self._read = self._handed = Cursor(since or 0)
+        self._queue: deque[tuple[Item, Cursor | None]] = deque()
+        self._read = self._handed = Cursor(since if isinstance(since, int) else 0)
         self._catching_up = self._entered = self._stopped = self._finished = False
         # A watch that is to end when it is idle reads the journal once more before it ends.
         self._ends_idle = self._looks_once_more = False
@@ -98,14 +108,18 @@ class Watch(Local):
         return f"<Watch of {', '.join(self._patterns)} in {self._address} at {self.revision}, {state}>"
 
     @property
-    def revision(self) -> int:
-        """The revision of the last commit that was handed out completely, or that does not match; resume with `since=`."""
-        return (self._handed if self._queue else self._passed()).revision
+    def revision(self) -> int | None:
+        """The revision of the last commit that was handed out completely, or that does not match; resume with `since=`.
+
+        With `initial=True` it is None before all present entries were handed out, or without any the first commit was made.
+        """
+        revision = (self._handed if self._queue else self._passed()).revision
+        return None if self._presents or (self._initial and not revision) else revision
 
     def __enter__(self) -> Self:
         if self._entered:
             raise Misuse("a watch is entered once; make another one")
-        self._check()
+        self._opening.check()
         self._entered = True
         # The store first: this opens one that was not entered.
         self._opening.ready()
@@ -118,13 +132,13 @@ class Watch(Local):
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> Item:
         change = self._next(None)
         if change is None:
             raise StopIteration
         return change
 
-    def receive(self, timeout: Duration | None = None) -> Any:
+    def receive(self, timeout: Duration | None = None) -> Item:
         """Waits for the next change and returns it. Raises `TimeoutError` after `timeout` seconds.
 
         Raises `ContextFinished` after the last change, and `Misuse` if the watch is not entered, or was closed; iterating
@@ -133,19 +147,19 @@ class Watch(Local):
         deadline = None if timeout is None else time.monotonic() + seconds(timeout, "timeout")
         return self._receive(deadline)
 
-    def _receive(self, deadline: float | None) -> Any:
+    def _receive(self, deadline: float | None) -> Item:
         change = self._next(deadline)
         if change is not None:
             return change
         if self._finished:
             raise ContextFinished(self._address, self._outcome)
-        self._check()
+        self._opening.check()
         raise Misuse("this watch was closed, so it receives nothing more; make another one, with since= its revision")
 
     def close(self) -> None:
         """Ends the watch, and drops the changes that wait in it."""
         self.stop()
-        self._listener.leave(self._address, self._mailbox)
+        self._dispatcher.leave(self._address, self._mailbox)
 
     def stop(self) -> None:
         """Ends the consumer, wherever it waits. Any task or callback may call it."""
@@ -188,6 +202,8 @@ class Watch(Local):
     def begin_again(self) -> None:
         """After `ContextGone`: goes on from the beginning of the next context at this address. Internal."""
         self._first_before = self._first
+        self._first = 0
+        self._presents = False
         self._read = self._handed = Cursor(0)
         self._finished = False
         self._catch_up()
@@ -198,7 +214,7 @@ class Watch(Local):
         """Goes live. Internal: users enter the watch."""
         self._entered = True
         patience = self._opening.commands.patience()
-        self._listener.join(self._address, self._mailbox)
+        self._dispatcher.join(self._address, self._mailbox)
         try:
             self._begin(patience)
         except BaseException:
@@ -208,17 +224,21 @@ class Watch(Local):
     def _begin(self, patience: Patience) -> None:
         if self._initial:
             self._take_snapshot(patience)
+        if isinstance(self._since, datetime):
+            revision = revision_at(self._engine, self._address, self._since, patience)
+            self._read = self._handed = Cursor(revision)
         page = self._engine.look(self._address, self._read.revision, 0, patience)
         if self._since is None and not self._initial:
             self._read = self._handed = Cursor(page.last)
         else:
-            check_since(self._since or 0, page, self._address)
+            check_since(self._read.revision, page, self._address)
             check_resume(self._read, page, self._address)
+        self._first = page.first
         if self._read.revision != page.last or self._since is not None:
             self._catch_up()
         self._finished = page.finished > 0 and page.last == self._read.revision
-        self._outcome = _outcome(page.outcome)
-        self._listener.anchor(self._address, page)
+        self._outcome = outcome_in(page.outcome)
+        self._dispatcher.anchor(self._address, page)
 
     def _take_snapshot(self, patience: Patience) -> None:
         keys = self._engine.keys(self._address)
@@ -227,20 +247,18 @@ class Watch(Local):
         entries = sorted(found.entries.items(), key=lambda item: (item[1].revision, item[0]))
         self._read = Cursor(found.revision)
         changes = [self._present(to_entry(path, raw)) for path, raw in entries]
-        self._queue.extend(zip(changes, _cursors(changes, self._read), strict=True))
+        self._queue.extend(zip(changes, cursors_of(changes, self._read), strict=True))
+        self._presents = bool(entries)
         if not entries:
             self._handed = self._read
 
-    def _check(self) -> None:
-        self._opening.check()
-
-    def _next(self, deadline: float | None) -> Any:
+    def _next(self, deadline: float | None) -> Item | None:
         if not self._entered:
             raise Misuse("this watch is not entered, so it receives nothing: use it in a with block")
         while True:
             if self._stopped:
                 return None
-            self._check()
+            self._opening.check()
             if self._queue:
                 return self._hand_out()
             if self._failure:
@@ -254,9 +272,11 @@ class Watch(Local):
                     return None
                 self._wait(deadline)
 
-    def _hand_out(self) -> Any:
+    def _hand_out(self) -> Item:
         change, cursor = self._queue.popleft()
-        self._handed = cursor or self._handed
+        if cursor:
+            self._handed = cursor
+            self._presents = False
         self._engine.stats.add("deliveries")
         return change
 
@@ -279,7 +299,7 @@ class Watch(Local):
         record = self._mailbox.first
         if self._catching_up:
             self._read_journal()
-        elif not self._mailbox.continues(self._read):
+        elif not self._mailbox.joins(self._read):
             self._catch_up()
         elif record:
             self._take(record)
@@ -317,7 +337,7 @@ class Watch(Local):
     def _read_journal(self) -> None:
         page = self._engine.look(self._address, self._read.revision, _PAGE)
         try:
-            for record in follow(self._read, page, self._address):
+            for record in follow(self._read, page, self._address, self._first):
                 self._expand(record)
         except _ENDS as error:
             return self._fail(error)
@@ -327,9 +347,9 @@ class Watch(Local):
     def _caught_up(self, page: JournalPage) -> None:
         self._catching_up = False
         self._finished = self._finished or page.finished > 0
-        self._outcome = _outcome(page.outcome)
+        self._outcome = outcome_in(page.outcome)
         self._engine.stats.add("resumes")
-        self._listener.anchor(self._address, page)
+        self._dispatcher.anchor(self._address, page)
 
     def _take(self, record: Record) -> None:
         if record.previous == 0 and record.revision == self._first_before:
@@ -348,10 +368,8 @@ class Watch(Local):
 
     def _fail(self, error: CCSError) -> None:
         """Ends the watch with an error, once all that was read is handed out."""
-        if isinstance(error, HistoryForked):
-            logger.error("%s: history has forked: %s", self._address, error)
-        if isinstance(error, HistoryDamaged):
-            logger.error("%s", error)
+        if isinstance(error, HistoryForked | HistoryDamaged):
+            logger.error("%s: %s", type(error).__name__, error)
         self._failure = error
 
     def _expand(self, record: Record) -> None:
@@ -362,15 +380,14 @@ class Watch(Local):
             raise ContextGone(self._address)
         try:
             changes = self._changed(record)
-            outcome = _outcome(record.operations[0].after) if record.finishes else self._outcome
+            outcome = outcome_in(record.operations[0].after) if record.finishes else self._outcome
         except MALFORMED as error:
             raise HistoryDamaged(self._address, record.revision) from error
         self._finished = record.finishes
         self._outcome = outcome
-        if record.previous == 0:
-            self._first = record.revision
+        self._first = self._first if record.previous else record.revision
         # In one call: an interrupt leaves all changes of the commit in the queue, or none.
-        self._queue.extend(zip(changes, _cursors(changes, record.cursor), strict=True))
+        self._queue.extend(zip(changes, cursors_of(changes, record.cursor), strict=True))
         self._read = record.cursor
         if not self._queue:
             self._handed = self._read
@@ -380,12 +397,3 @@ class Watch(Local):
 
     def _changed(self, record: Record) -> Sequence[Any]:
         return changes_of(record, self._address, self._matcher)
-
-
-def _cursors(changes: Sequence[Any], last: Cursor) -> list[Cursor | None]:
-    """Returns the cursor to note with each change of a commit: only its last change completes it."""
-    return [None] * (len(changes) - 1) + [last] if changes else []
-
-
-def _outcome(raw: bytes) -> Any:
-    return decode(raw) if raw else None

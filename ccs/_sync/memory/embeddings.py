@@ -21,7 +21,7 @@ from ccs._core.commits.operations import Guard, Operation, revision_guard, set_o
 from ccs._core.memory.records import EMBEDDED, EMBEDDINGS, kept_in, with_vector
 from ccs._core.memory.vectors import FLOAT_BYTES, pack, pack_all
 from ccs._sync.context_handle import Handle
-from ccs._sync.memory.pages import batch
+from ccs._sync.memory.stored_memories import batch
 from ccs._sync.optimistic import Race
 from ccs.errors import Conflict, InvalidValue, NoEmbedder
 
@@ -36,7 +36,7 @@ class _Dimension(NamedTuple):
     closed: bool = False
 
     def is_for(self, width: int) -> bool:
-        """Whether this is the dimension, and vectors can be added."""
+        """Returns whether this is the dimension, and vectors can be added."""
         return self.size == width and not self.closed
 
 

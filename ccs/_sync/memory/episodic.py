@@ -36,9 +36,9 @@ from ccs._core.times import Duration, from_micros, millis
 from ccs._not_copyable import Local
 from ccs._sync.entries import Entries
 from ccs._sync.memory.embeddings import Embeddings
-from ccs._sync.memory.pages import stored_at
 from ccs._sync.memory.retention import NewEpisode, keep, prune, removal
 from ccs._sync.memory.search_index import Index
+from ccs._sync.memory.stored_memories import stored_at
 from ccs._sync.optimistic import Race
 from ccs.errors import Conflict
 from ccs.types import Episode, Match
@@ -58,6 +58,7 @@ class Episodic(Local):
 
     def __init__(self, entries: Entries) -> None:
         self._handle = entries.handle
+        self._handle.require(f"{EPISODES}/**")
         self._embeddings = Embeddings(self._handle)
 
     def __repr__(self) -> str:
@@ -209,7 +210,7 @@ class Episodic(Local):
             raise Conflict(path, 0, raw.version, raw.revision, raw.agent)
 
     def _now(self) -> datetime:
-        seconds, micros = self._handle.opening.run(("TIME",))
+        seconds, micros = self._handle.opening.run(("TIME",), near=self._handle.keys.meta)
         return from_micros(int(seconds) * 1_000_000 + int(micros))
 
 

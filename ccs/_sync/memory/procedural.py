@@ -29,8 +29,8 @@ from ccs._core.number_checks import integer
 from ccs._not_copyable import Local
 from ccs._sync.entries import Entries
 from ccs._sync.memory.embeddings import Embeddings
-from ccs._sync.memory.pages import forget, listed, stored_at
 from ccs._sync.memory.search_index import Index
+from ccs._sync.memory.stored_memories import forget, listed, stored_at
 from ccs._sync.optimistic import Race
 from ccs.errors import Conflict, InvalidValue
 from ccs.types import Procedure
@@ -44,6 +44,7 @@ class Procedural(Local):
     def __init__(self, entries: Entries) -> None:
         self._entries = entries
         self._handle = entries.handle
+        self._handle.require(f"{PROCEDURES}/**")
         self._embeddings = Embeddings(self._handle)
 
     def __repr__(self) -> str:

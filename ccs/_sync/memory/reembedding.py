@@ -19,7 +19,7 @@ from ccs._core.memory.vectors import pack_all
 from ccs._log import logger
 from ccs._sync.context_handle import Handle
 from ccs._sync.memory.embeddings import Embeddings
-from ccs._sync.memory.pages import batch
+from ccs._sync.memory.stored_memories import batch
 from ccs._sync.optimistic import Race
 from ccs.errors import Conflict
 

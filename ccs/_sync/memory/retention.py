@@ -37,7 +37,7 @@ from ccs._core.memory.records import (
 from ccs._core.names.system_paths import system_path
 from ccs._sync.context_handle import Handle
 from ccs._sync.memory.embeddings import Embeddings
-from ccs._sync.memory.pages import batch, page
+from ccs._sync.memory.stored_memories import batch, page
 from ccs._sync.optimistic import Race
 from ccs.errors import Conflict
 

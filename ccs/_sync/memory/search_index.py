@@ -19,7 +19,7 @@ from ccs._core.commits.entry import RawEntry, parse_entry
 from ccs._core.commits.journal import MALFORMED, Cursor, Record, cursor_of
 from ccs._core.commits.queries import Found
 from ccs._core.commits.script_calls import page_call
-from ccs._core.memory.matrices import Matrices
+from ccs._core.memory.matrix_per_dimension import Matrices
 from ccs._core.memory.search_tables import Table
 from ccs._core.names.pattern import Below
 from ccs._sync.engine import Engine

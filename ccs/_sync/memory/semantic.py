@@ -22,9 +22,9 @@ from ccs._core.times import Duration, from_micros, millis, to_micros
 from ccs._not_copyable import Local
 from ccs._sync.entries import Entries
 from ccs._sync.memory.embeddings import Embeddings
-from ccs._sync.memory.pages import forget, forget_matching, listed, stored_at
 from ccs._sync.memory.reembedding import Reembedding
 from ccs._sync.memory.search_index import Index
+from ccs._sync.memory.stored_memories import forget, forget_matching, listed, stored_at
 from ccs._sync.optimistic import Race
 from ccs.errors import Conflict, InvalidValue, NoEmbedder
 from ccs.types import Entry, Fact, Match
@@ -50,6 +50,7 @@ class Semantic(Local):
     def __init__(self, entries: Entries) -> None:
         self._entries = entries
         self._handle = entries.handle
+        self._handle.require(f"{SEMANTIC}/**")
         self._embeddings = Embeddings(self._handle)
 
     def __repr__(self) -> str:
@@ -153,7 +154,7 @@ class Semantic(Local):
         return forget(self._handle, system_path(SEMANTIC, id))
 
     def delete(self, id: str) -> bool:
-        """As `forget`."""
+        """Forgets a fact, as `forget` does."""
         return self.forget(id)
 
     def delete_matching(self, where: Mapping[str, Any]) -> int:

@@ -5,18 +5,18 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
 
 from ccs._compat import shielded
 from ccs._core.names.pattern import escape
-from ccs._core.recipes.barrier import Arrival, arrival_at, arrivals_in, check_parties, is_open, next_action, withdrawal
+from ccs._core.recipes.barrier import Arrival, arrival_at, check_parties, count_with, is_open, next_action, withdrawal
+from ccs._core.recipes.guarded_commit import GuardedCommit
 from ccs._core.recipes.lease import Lease
 from ccs._core.times import Duration, seconds
 from ccs._log import logger
-from ccs._sync.changes.watch_kinds import Picture
 from ccs._sync.entries import Entries
 from ccs._sync.optimistic import Race
-from ccs._sync.recipes.waiting import act_on_picture, take_step
+from ccs._sync.recipes.crowd import Waiter
+from ccs._sync.recipes.gathering import Gathering
 from ccs.errors import CCSError, Conflict
 from ccs.types import Entry
 
@@ -32,8 +32,11 @@ class Barrier:
         self._timeout = seconds(timeout, "timeout")
         term = self._handle.term(seconds(ttl, "ttl", least=0.1))
         self._arrival: Arrival = arrival_at(name, secrets.token_hex(8), parties, term)
+        self._handle.require(escape(self._arrival.root), f"{escape(self._arrival.root)}/**")
         self._lease: Lease | None = None
         self._came = 1
+        # The revision that the last look was based on.
+        self._decided = 0
 
     def wait(self) -> None:
         """Waits until the barrier is open. If it raises, the arrival has been taken back."""
@@ -50,27 +53,52 @@ class Barrier:
             self._handle.forget(self._arrival.path)
 
     def _pass(self, deadline: float) -> None:
-        root = escape(self._arrival.root)
+        gathering = Gathering.of(self._handle.engine, self._handle.address, self._arrival.root)
+        waiter = Waiter(self._arrival.path)
+        try:
+            gathering.join(waiter)
+            while steps := gathering.wait(waiter, lambda: self._look(gathering, waiter), deadline):
+                self._take(steps[0], waiter)
+        finally:
+            gathering.leave(waiter)
 
-        def come(picture: Picture) -> None:
-            while True:
-                barrier = picture.entries.get(self._arrival.root)
-                check_parties(self._arrival, barrier)
-                if is_open(barrier):
-                    return
-                self._renew(picture.entries)
-                if self._arrival.path not in picture.entries:
-                    # Before the commit: if the store is closed meanwhile, it gives the arrival back all the same.
-                    self._handle.holding(self._arrival.path, None)
-                take_step(self._handle, picture, next_action(self._arrival, picture.entries), deadline)
+    def _take(self, step: GuardedCommit, waiter: Waiter) -> None:
+        try:
+            applied = self._handle.commit(step.operations, step.guards)
+        except Conflict:
+            waiter.after = self._decided + 1  # the picture will show the commit that was faster
+        else:
+            self._handle.expect(step.ttl)
+            waiter.after = applied.revision
 
-        act_on_picture(self._handle, (root, f"{root}/**"), come, deadline)
-
-    def _renew(self, entries: Mapping[str, Entry]) -> None:
-        """Renews the present arrival: a second one, if the process stood still until the first had expired."""
-        self._came = len({*arrivals_in(entries, self._arrival), self._arrival.path})
+    def _look(self, gathering: Gathering, waiter: Waiter) -> list[GuardedCommit] | None:
+        """Returns the step to commit next, none if the barrier is open; None: wait."""
+        # First, as another thread may be changing the entries.
+        self._decided = gathering.seen
+        entries = gathering.entries
+        barrier = entries.get(self._arrival.root)
+        check_parties(self._arrival, barrier)
+        if is_open(barrier):
+            return []
+        self._came = count_with(self._arrival, entries)
         entry = entries.get(self._arrival.path)
-        if entry and (self._lease is None or self._lease.revision != entry.revision):
+        if entry is None:
+            # Before the commit: if the store is closed meanwhile, it gives the arrival back all the same.
+            self._handle.holding(self._arrival.path, None)
+        else:
+            self._renew(entry)
+            if self._came < self._arrival.parties:
+                return None
+            opens_at = gathering.opens_at(self._arrival)
+            if time.monotonic() < opens_at:
+                waiter.until = opens_at
+                return None
+        step = next_action(self._arrival, dict(entries))
+        return [step] if step else None
+
+    def _renew(self, entry: Entry) -> None:
+        """Renews the present arrival: a second one, if the process stood still until the first had expired."""
+        if self._lease is None or self._lease.revision != entry.revision:
             self._let_go()
             # `until` is unused here; the picture decides.
             self._lease = Lease(entry.path, entry.revision, self._arrival.term, until=0.0)

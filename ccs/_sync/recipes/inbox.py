@@ -6,15 +6,13 @@ from __future__ import annotations
 import secrets
 import time
 import weakref
-from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from weakref import WeakKeyDictionary
 
 from ccs._compat import Worker, shielded
-from ccs._core.changes.watch_mailbox import Mailbox
 from ccs._core.commits.operations import delete_op, revision_guard
-from ccs._core.number_checks import integer
+from ccs._core.names.pattern import escape
+from ccs._core.number_checks import flag, integer
 from ccs._core.recipes.guarded_commit import GuardedCommit
 from ccs._core.recipes.inbox import (
     Desk,
@@ -27,85 +25,57 @@ from ccs._core.recipes.inbox import (
     inbox_paths,
     taking,
 )
-from ccs._core.recipes.lease import Lease
 from ccs._core.retry import Patience
 from ccs._core.times import Duration, millis, seconds
 from ccs._log import logger
 from ccs._not_copyable import Local
-from ccs._sync.changes.watch_kinds import Picture
 from ccs._sync.context_handle import Handle
-from ccs._sync.engine import Engine
 from ccs._sync.entries import Entries
+from ccs._sync.recipes.crowd import Waiter
 from ccs._sync.recipes.message import Message, message_of
+from ccs._sync.recipes.message_lease import MessageLease
+from ccs._sync.recipes.message_removal import acknowledge, purge
+from ccs._sync.recipes.shared_desk import Finding, SharedDesk
 from ccs.errors import (
     CCSError,
     ClaimLost,
     Conflict,
     ContextFinished,
     ContextGone,
-    HistoryCompacted,
-    HistoryDamaged,
-    HistoryForked,
     Misuse,
 )
 from ccs.types import Entry
 
 __all__ = ["Inbox"]
 
-# The mailboxes of inboxes that were garbage collected and not closed; they leave the listener when the next one opens.
-Orphans = deque[tuple[str, Mailbox]]
-_orphans: WeakKeyDictionary[Engine, Orphans] = WeakKeyDictionary()
 # Seconds for giving messages back; otherwise their leases expire later.
 _FAREWELL = 1.0
-
-
-class _View(Picture):
-    """The desk of one receiver, kept up to date."""
-
-    def __init__(self, handle: Handle, paths: InboxPaths) -> None:
-        super().__init__(handle.engine, handle.address, paths.patterns("messages", "deliveries", "leases"))
-        self.desk = Desk(paths, secrets.token_hex(8))
-
-    def belong_to(self, inbox: Inbox, orphans: Orphans) -> None:
-        """Adds its mailbox to `orphans` if the inbox is garbage collected and was not closed."""
-        # Not the view itself, which refers to the engine: that must stay collectable.
-        self._forgotten = weakref.finalize(inbox, orphans.append, (self._address, self._mailbox))
-        self._forgotten.atexit = False
-
-    def close(self) -> None:
-        """Closes the view."""
-        self._forgotten.detach()
-        super().close()
-
-    def refresh(self) -> None:
-        """Takes in the changes that have been received, without waiting for more."""
-        with suppress(TimeoutError):
-            while True:
-                self.changed(0.0)
-
-    def _put(self, path: str, entry: Entry | None) -> None:
-        self.desk.put(path, entry)
 
 
 class Inbox(Local):
     """The messages to one role: iterate, or `receive` one by one, and settle each with `ack` or `release`.
 
-    Messages are delivered in the order of sending, each to one receiver of the role at a time. A message that is not
-    acknowledged within `lease` seconds is delivered again, before newer ones; after `attempts` deliveries it moves to the
-    dead letters. An inbox has one consumer at a time, so give each receiver its own. Iterating ends when the context is
-    finished, or when the inbox is closed; if the context has ended, it goes on once that is created again.
+    Messages are delivered in the order of sending, those of a higher priority first, each to one receiver of the role at a
+    time. A message that is not acknowledged within `lease` seconds is delivered again, before newer ones; after `attempts`
+    deliveries it moves to the dead letters. With `renew`, the lease is renewed as long as the message object lives. An
+    inbox has one consumer at a time, so give each receiver its own. Iterating ends when the context is finished, or when
+    the inbox is closed; if the context has ended, it goes on once that is created again.
 
     Messages that were received and not settled are given back at once when a loop over the inbox ends, when its block is
     left, or when it or the store is closed. They can still be settled until another receiver takes them.
     """
 
-    def __init__(self, entries: Entries, role: str, lease: Duration, attempts: int) -> None:
+    def __init__(self, entries: Entries, role: str, lease: Duration, attempts: int, renew: bool = False) -> None:
         self._entries = entries
         self._handle = entries.handle
         self._paths = inbox_paths(role)
+        self._handle.require(f"{escape(self._paths.root)}/**")
         self._lease = millis(lease, "lease")
         self._tries = integer("attempts", attempts, "how often to deliver a message, at least once", 1)
-        self._view: _View | None = None
+        self._renew = flag("renew", renew)
+        # The desk that it shares with the other receivers in this store, while it listens, and what it is there.
+        self._desk: SharedDesk | None = None
+        self._receiver = Waiter(secrets.token_hex(8))
         self._closed = self._receiving = False
         # The owner of what it holds: not the inbox itself, which may be garbage collected before its messages.
         self._token = object()
@@ -113,7 +83,7 @@ class Inbox(Local):
         self._unsure: tuple[str, str] | None = None
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else f"{len(self._view.desk)} messages" if self._view else "not listening"
+        state = "closed" if self._closed else f"{self._desk.unread} messages" if self._desk else "not listening"
         return f"<Inbox of {self._paths.role!r} in {self._handle.address}, {state}>"
 
     def __enter__(self) -> Inbox:
@@ -156,11 +126,50 @@ class Inbox(Local):
                     if self._closed:  # while it waited
                         raise self._over() from None
                     raise
-                except (HistoryCompacted, HistoryDamaged, HistoryForked):  # only the present messages matter
-                    self._leave()
-                except (ContextFinished, ContextGone):
-                    self._leave()
-                    raise
+
+    def receive_many(self, n: int, timeout: Duration | None = None) -> list[Message]:
+        """Waits as `receive` does, then takes what else is free, up to `n` messages in all. Returns them, at least one.
+
+        Each is taken in a commit of its own. If the call is cancelled, the next ones deliver what it has taken.
+        """
+        most = integer("n", n, "how many messages to receive at most, at least one", 1)
+        messages = [self.receive(timeout)]
+        try:
+            while len(messages) < most:
+                messages.append(self.receive(timeout=0))
+        except (TimeoutError, CCSError) as error:
+            logger.debug("%r got %d of %d messages: %s", self, len(messages), most, error)
+        except BaseException:
+            if self._desk:
+                for message in messages:
+                    self._desk.hand_back(message.id)
+            raise
+        return messages
+
+    def ack(self, id: str, token: int) -> None:
+        """Acknowledges a message that was received here or in any other process, by its `id` and `token`.
+
+        Raises `ClaimLost`, and changes nothing, if it is settled already, or if another receiver has taken it since.
+
+            >>> message = task.send("analyst", "hello")
+            >>> with task.inbox("analyst") as inbox:
+            ...     message = inbox.receive(timeout=5)
+            ...     task.inbox("analyst").ack(message.id, message.token)
+            ...     inbox.count()
+            0
+        """
+        acknowledge(self._handle, self._paths, id, token)
+
+    def count(self) -> int:
+        """Returns how many messages are not acknowledged, also those that a receiver holds or that are delayed."""
+        return len(self._entries.paths(*self._paths.patterns("messages")))
+
+    def purge(self) -> int:
+        """Removes all messages that are not acknowledged, whoever holds them. Returns how many. Dead letters stay.
+
+        A receiver that holds one gets `ClaimLost` when it settles it. More than one commit can hold is removed in several.
+        """
+        return purge(self._handle, self._paths)
 
     def unread(self) -> list[Message]:
         """Returns all messages that are not acknowledged, in order, also those that a receiver holds."""
@@ -182,9 +191,9 @@ class Inbox(Local):
         """Closes the inbox: a waiting call ends, and the messages that it delivered and nobody settled are given back."""
         self._closed = True
         self._leave()
-        self.give_back()
+        self._give_back()
 
-    def give_back(self) -> None:
+    def _give_back(self) -> None:
         """Gives back the messages that it has delivered and nobody has settled: other receivers can get them at once."""
         try:
             self._learn()
@@ -211,13 +220,10 @@ class Inbox(Local):
             self._handle.commit([delete_op(self._paths.at("leases", by))])
         lease = self._entries.entry(self._paths.at("leases", message))
         if lease and lease.value["by"] == by:
-            self._note_held(message, lease.revision)
+            until = time.monotonic() + self._lease / 1000
+            self._handle.holding(lease.path, lease.revision, until, self._token)
         if self._unsure is unsure:  # if not, the next call is taking something by now
             self._unsure = None
-
-    def _note_held(self, id: str, revision: int) -> None:
-        until = time.monotonic() + self._lease / 1000
-        self._handle.holding(self._paths.at("leases", id), revision, until, self._token)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -230,66 +236,85 @@ class Inbox(Local):
             self._receiving = False
 
     def _next(self, deadline: float | None) -> Message:
-        view = self._listen()
+        desk = self._listen()
         while True:
-            view.refresh()
-            message = self._first(view)
+            found = desk.find(self._receiver, deadline)
+            message = self._accept(desk, found)
             if message:
                 return message
-            view.changed(deadline)
 
-    def _first(self, view: _View) -> Message | None:
-        found = view.desk.found()
-        if found:
+    def _accept(self, desk: SharedDesk, found: Finding) -> Message | None:
+        offer = found.offer
+        if found.held:
             self._unsure = None
-            return self._message(found, found.deliveries, found.seen)
-        while offer := view.desk.oldest():
-            if offer.deliveries >= self._tries:
-                self._win(view, offer, self._burying(offer))
-                continue
-            message = self._take(view, offer)
-            if message:
-                return message
+            return self._found(desk, offer)
+        try:
+            if offer.deliveries < self._tries:
+                return self._take(desk, offer)
+            self._win(desk, self._burying(offer))
+        except BaseException:
+            desk.put_back(offer.id)
+            raise
         return None
 
-    def _take(self, view: _View, offer: Offer) -> Message | None:
+    def _take(self, desk: SharedDesk, offer: Offer) -> Message | None:
         sent = time.monotonic()
         lease = self._lease / 1000
         term = self._handle.term(lease)
-        self._unsure = (offer.id, view.desk.token)
+        token = self._receiver.key
+        self._unsure = (offer.id, token)
         try:
-            revision = self._win(view, offer, taking(offer, view.desk.token, millis(term)))
+            revision = self._win(desk, taking(offer, token, millis(term)))
         except CCSError:
             raise
         except BaseException:
-            # The caller was cancelled or interrupted, and should not wait long.
+            # The caller was cancelled or interrupted, and should not wait long; nor should the message.
+            desk.put_back(offer.id)
             shielded(Worker("ccs inbox", self._learn_soon).finish, _FAREWELL)
             raise
         self._unsure = None
         if not revision:
             return None
-        if term < lease:
-            # Renewed while this agent is present; it ends with its entry, or when the whole lease has passed.
-            path = self._paths.at("leases", offer.id)
-            self._handle.hold(Lease(path, revision, term, sent + term, sent + lease))
-        self._handle.expect(millis(term))
-        view.desk.handed_out(offer.id, revision)
-        return self._message(offer, offer.deliveries + 1, revision)
+        desk.taken(offer.id, revision)
+        held = self._lease_of(offer, revision)
+        held.begin(sent, term)
+        return self._message(offer, offer.deliveries + 1, revision, held)
 
-    def _win(self, view: _View, offer: Offer, move: GuardedCommit) -> int:
-        """Returns the revision of the commit, or 0 if another receiver was faster; either way the message is taken."""
+    def _found(self, desk: SharedDesk, offer: Offer) -> Message | None:
+        """Returns a message that a cancelled call has taken; None if its lease has ended since."""
+        lease = self._lease_of(offer, offer.seen)
+        if not self._renew:
+            lease.begin(time.monotonic(), self._handle.term(self._lease / 1000))
+        elif not self._goes_on(desk, offer, lease):
+            return None
+        return self._message(offer, offer.deliveries, offer.seen, lease)
+
+    def _goes_on(self, desk: SharedDesk, offer: Offer, lease: MessageLease) -> bool:
+        try:
+            held = held_by_delivery(offer.letter(0), offer.seen)
+            return lease.prolong(self._lease / 1000, held)
+        except Conflict:
+            return False
+        except BaseException:
+            desk.hand_back(offer.id)
+            raise
+
+    def _lease_of(self, offer: Offer, revision: int) -> MessageLease:
+        path = self._paths.at("leases", offer.id)
+        return MessageLease(self._handle, path, revision, self._token, self._lease / 1000, self._renew)
+
+    def _win(self, desk: SharedDesk, move: GuardedCommit) -> int:
+        """Returns the revision of the commit, or 0 if another receiver was faster."""
         try:
             applied = self._handle.commit(move.operations, move.guards)
         except Conflict:
-            view.desk.set_aside(offer.id)
+            desk.lost()
             return 0
-        view.desk.set_aside(offer.id)
         return applied.revision
 
-    def _message(self, offer: Offer, attempts: int, revision: int) -> Message:
-        letter = offer.letter(attempts)
-        self._note_held(offer.id, revision)
-        return message_of(letter, self._handle, held_by_delivery(letter, revision), self._tries)
+    def _message(self, offer: Offer, attempts: int, revision: int, lease: MessageLease) -> Message:
+        letter = offer.letter(attempts, revision)
+        return message_of(letter, self._handle, held_by_delivery(letter, revision), self._tries, lease)
 
     def _burying(self, offer: Offer) -> GuardedCommit:
         letter = offer.letter(offer.deliveries)
@@ -304,32 +329,28 @@ class Inbox(Local):
                 with suppress(Conflict):  # another receiver has buried or taken it
                     self._handle.commit(move.operations, move.guards)
 
-    def _listen(self) -> _View:
-        view = self._view or (None if self._closed else self._open())
-        if view is None or self._closed:
+    def _listen(self) -> SharedDesk:
+        desk = self._desk or (None if self._closed else self._open())
+        if desk is None or self._closed:
             self._leave()
             raise self._over()
-        return view
+        return desk
 
     def _over(self) -> Misuse:
         return Misuse(f"this inbox of {self._paths.role!r} was closed; make another one")
 
-    def _open(self) -> _View:
-        engine = self._handle.engine
-        orphans = _orphans.setdefault(engine, deque())
-        view = _View(self._handle, self._paths)
-        view.belong_to(self, orphans)
-        view.__enter__()
-        self._view = view
-        while orphans:  # after entering, so that the listener stays subscribed to the context
-            engine.opening.listener.leave(*orphans.popleft())
-        return view
+    def _open(self) -> SharedDesk:
+        desk = SharedDesk.of(self._handle.engine, self._handle.address, self._paths)
+        desk.open(self._receiver, self._handle)
+        self._desk = desk
+        return desk
 
     def _leave(self) -> None:
-        view = self._view
-        self._view = None
-        if view:
-            view.close()
+        desk = self._desk
+        self._desk = None
+        if desk:
+            desk.dismiss(self._receiver, self._over())
+            desk.leave(self._receiver)
 
 
 class Deliveries:
@@ -351,11 +372,11 @@ class Deliveries:
 
     def close(self) -> None:
         """Gives the messages back at once."""
-        self._inbox.give_back()
+        self._inbox._give_back()
 
 
 def _desk_of(paths: InboxPaths, entries: Iterable[Entry]) -> Desk:
-    desk = Desk(paths)
+    desk = Desk(paths, {})
     for entry in entries:
         desk.put(entry.path, entry)
     return desk

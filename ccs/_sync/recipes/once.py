@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, NoReturn
 
@@ -13,6 +13,7 @@ from ccs._core.codec import decode, encode, validate
 from ccs._core.commits.operations import delete_op, revision_guard, set_op
 from ccs._core.error_text import shown
 from ccs._core.names.pattern import escape
+from ccs._core.names.system_paths import system_path
 from ccs._core.recipes.idempotency_keys import KeyTemplate, asks_for_token
 from ccs._core.recipes.lease import Lease
 from ccs._core.recipes.once import (
@@ -38,7 +39,7 @@ from ccs._sync.recipes.waiting import act_on_picture
 from ccs.errors import CCSError, ClaimLost, Conflict, InvalidValue, RetriesExhausted
 from ccs.types import Entry
 
-__all__ = ["Attempt", "Function", "Once", "idempotent"]
+__all__ = ["Attempt", "Function", "Once", "forget_once", "idempotent"]
 
 
 class Function:
@@ -143,6 +144,7 @@ class Once:
         self._request = request_of(key, input, terms)
         self._patterns = (escape(self._request.record), escape(self._request.run))
         self._attempt: Attempt | None = None
+        self._handle.require(*self._patterns)
 
     def result(self, *args: Any, **named: Any) -> Any:
         """Returns the result, whichever caller ran the function; see `Context.once`."""
@@ -223,17 +225,29 @@ class Once:
         return found.result
 
 
-def idempotent(entries: Entries, template: str, terms: Terms) -> Callable[..., Callable[..., Any]]:
+def forget_once(handle: Handle, key: str) -> bool:
+    """Removes the outcome of a key, unless it is being run. Returns whether there was one; see `Context.forget_once`."""
+    record = system_path("@once", key)
+    try:
+        applied = handle.commit([delete_op(record)], [revision_guard(system_path("@runs", key), 0)])
+    except Conflict:
+        return False
+    return applied.result == (1,)
+
+
+def idempotent(
+    entries: Entries, template: str, terms: Terms, input: Iterable[str] | None = None
+) -> Callable[..., Callable[..., Any]]:
     """Returns a decorator that runs a function once for each key; see `Context.idempotent`."""
 
     def decorate(fn: Callable[..., object]) -> Callable[..., Any]:
-        keys = KeyTemplate(template, fn)
+        keys = KeyTemplate(template, fn, input)
         function = Function(fn)
 
         @wraps(fn)
         def run_once(*args: Any, **named: Any) -> Any:
-            key, arguments = keys.of(args, named)
-            return Once(entries, function, key, arguments, terms).result(*args, **named)
+            key, wanted = keys.of(args, named)
+            return Once(entries, function, key, wanted, terms).result(*args, **named)
 
         run_once.__signature__ = keys.signature  # type: ignore[attr-defined]  # for inspect.signature
         return run_once

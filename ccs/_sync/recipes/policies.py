@@ -27,6 +27,7 @@ def set_policy(entries: Entries, pattern: str, policy: str) -> int:
 
 def policies(entries: Entries) -> dict[str, str]:
     """Returns the policies by pattern, in the order in which they were set."""
+    entries.handle.require(f"{ROOT}/**")
     known = entries.handle.by_policy.policies()
     return {rule.pattern: rule.policy for rule in reversed(known.rules)}
 

@@ -40,6 +40,7 @@ def act_on_picture(
     draw: Callable[[Engine, str, tuple[str, ...]], Picture] = Picture,
 ) -> T:
     """Returns `act(picture)`. Draws a new picture if history has a gap, or after an outage before the time `patience`."""
+    handle.require(*patterns)
     while True:
         try:
             with draw(handle.engine, handle.address, patterns) as picture:

@@ -1,7 +1,8 @@
 """The subscription connection of a blocking store. A thread that waits for a change reads it; otherwise the loop does.
 
-Written by hand. The thread that reads delivers the messages of all subscribers, and no other thread has to wake it: a
-change in another process is received in two thirds of the time. It stops reading after its own first message, and the
+Written by hand. The thread that reads delivers the messages of all subscribers, and no other thread has to wake it. With
+this, a change reaches a watch in four fifths of the time in the same process, and in six tenths from another process
+(medians of 300 changes, `LEADS` on and off, on one machine). It stops reading after its own first message, and the
 loop reads again, so whatever it does then holds up no other subscriber.
 
 Only one thread reads at a time: the one that holds `_reading`. The loop does not watch the socket itself but `_watched`,
@@ -119,7 +120,7 @@ class LedConnection(SocketConnection):
                     self._watched.modify(self._socket, _ONCE)
 
     def is_read_here(self) -> bool:
-        """Whether the caller interrupts a thread in the middle of a message."""
+        """Returns whether the caller interrupts a thread in the middle of a message."""
         return threading.get_ident() == self._reader_thread and calls_below(self._receive) > 0
 
     def stirs(self, timeout: float | None) -> bool:

@@ -8,7 +8,7 @@ local function agent_of(raw)
     return string.sub(raw, start, start + length - 1), start + length
 end
 
--- Checks the guards from one place in ARGV to another. Returns an answer if one does not hold; nil, a path and its raw
+-- Checks the guards from one index of ARGV to another. Returns an answer if one does not hold; nil, a path and its raw
 -- entry if one names an entry that is due; nil if all hold.
 local function obstacle(from, to, at, wrote)
     for place = from, to, 3 do

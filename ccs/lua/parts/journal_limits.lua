@@ -51,11 +51,12 @@ end
 
 -- Makes a small journal take less memory. A server allocates the first node of a stream in full, 4 kB; a copy takes just
 -- what it needs. The copy is made under the key of the deadlines. The journal stays as it is where that key exists, or where
--- the caller lacks the right.
+-- the caller lacks the right, or the server the command.
 local function fit_journal()
-    if may and may('COPY', ${KEYS.journal}, ${KEYS.deadlines}) and may('RENAME', ${KEYS.deadlines}, ${KEYS.journal})
-        and redis.call('COPY', ${KEYS.journal}, ${KEYS.deadlines}) == 1
-    then
+    if not may or lacks('COPY', ${key.journal}, ${KEYS.deadlines}) or lacks('RENAME', ${key.deadlines}, ${KEYS.journal}) then
+        return
+    end
+    if redis.call('COPY', ${KEYS.journal}, ${KEYS.deadlines}) == 1 then
         redis.call('RENAME', ${KEYS.deadlines}, ${KEYS.journal})
     end
 end

@@ -21,8 +21,10 @@ local function configure(settings, given, limits)
     return settings, limits_after(bytes_before, records_before, commits, bytes)
 end
 
--- Returns the terms of a new context, whose first commit has this revision.
-local function first_terms(defaults, given, revision)
+-- Returns the terms of a new context, whose first commit has this revision. Notes the end of one before that has expired: one
+-- that was dropped has left no more than a revision, and noted its end itself.
+local function first_terms(defaults, given, revision, state, last)
+    if state and #state > #last then redis.call('HSET', ${KEYS.meta}, 'dropped', last, 'before', last) end
     local settings, limits = configure(defaults, given)
     return ' ' .. limits .. ' ${terms.policies = 0} ' .. revision .. ' ' .. settings
 end
@@ -54,6 +56,13 @@ local function outlast(terms, expiry)
     return string.sub(terms, ${before terms.settings}) .. numbers .. ' ' .. expiry .. given
 end
 
+-- Ends the first batch of a context, whose journal has so many bytes. In a Cluster, all nodes are told that it has come into
+-- being, with its first record unless that is large: the channel of its commits is heard in its shard alone.
+local function announce(record, bytes)
+    if bytes < 2000 then fit_journal() end
+    if ARGV[2] == '${SHARDED}' then redis.call('PUBLISH', ARGV[1] .. '${BIRTHS}', #record < 4000 and record or '') end
+end
+
 -- Gives the keys from one to another the idle deadline, so that all go at one moment. Meta stays for ten minutes more, with
 -- nothing in it that can be read.
 local function expire_keys(deadline, from, to)
@@ -66,11 +75,11 @@ local function expire_keys(deadline, from, to)
     end
 end
 
--- Removes a context but for its last revision and the answers to batches, and publishes the record that says so.
-local function drop(revision, record)
+-- Removes a context but for its last revisions and the answers to batches, and publishes the record that says so.
+local function drop(last, revision, record)
     redis.call('UNLINK', ${KEYS.entries}, ${KEYS.paths}, ${KEYS.deadlines}, ${KEYS.journal})
     redis.call('HDEL', ${KEYS.meta}, 'created', 'finished', 'outcome')
-    redis.call('HSET', ${KEYS.meta}, 'state', revision, 'dropped', revision)
+    redis.call('HSET', ${KEYS.meta}, 'state', revision, 'dropped', revision, 'before', last)
     redis.call(ARGV[2], ARGV[1], record)
 end
 

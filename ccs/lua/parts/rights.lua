@@ -4,18 +4,25 @@
 -- wrong type, and where the caller lacks a right to the command, the key or the channel. It does not fail for want of
 -- memory, disk or replicas: the server asks for those only before the first write of a script. The script reads the types
 -- of keys, and asks acl_check_cmd for rights (fakeredis has no rights, and lacks it). The first write of a commit that
--- stands alone is not checked: if it fails, nothing was written.
+-- stands alone is not checked: if it fails, nothing was written. For a command that the server does not have, acl_check_cmd
+-- is an error, which is caught wherever something may have been written before.
 --
 -- Each command with its key, and what checks it:
+--   a birth     PUBLISH, in a Cluster: no_life
 --   always      HMGET 5, XLEN 4: the first of all      HGET 1: in the first commit of a batch (refusal)
 --   sets        ZADD 2, HSET 1       deletes  ZREM 2, HDEL 1       dated  ZADD 3, ZREM 3, PEXPIREAT 3: rights, refusal
 --   a commit    XADD 4, PUBLISH, HSET 5: rights                    life   PEXPIREAT, PERSIST, HDEL 5, UNLINK: no_life
 --   guards      ZRANGEBYLEX 2, ZLEXCOUNT 2                         sweeps ZRANGEBYSCORE 3, ZRANGE 3: unlooked
---   COPY 4 3, RENAME 3 4, XRANGE 4, XTRIM 4, HGETALL 5, HDEL 5 tidy up: a caller that may not use them leaves that to others
+--   COPY 4 3, RENAME 3 4, XRANGE 4, XTRIM 4, HGETALL 5, HDEL 5 tidy up: left to others by who may not use
+--   them, and left undone where the server has none of them
 
--- Returns an answer that names the right that the caller lacks, or nil.
+-- Returns an answer that names the command, or the right to it, that is lacking, or nil. Key 6 is the channel
+-- of births.
 local function lacks(command, i, ...)
-    if may and not may(command, KEYS[i], ...) then return 'X' .. command .. ' ' .. i end
+    if not may then return end
+    local known, allowed = pcall(may, command, KEYS[i] or ARGV[1] .. '${BIRTHS}', ...)
+    if not known then return 'A' .. command end
+    return not allowed and 'X' .. command .. ' ' .. i or nil
 end
 
 -- Returns an answer that names the key if it holds something else than this kind, or nil.
@@ -57,7 +64,8 @@ end
 
 -- Returns an answer if the script cannot begin, renew or end the life of a context, or nil.
 local function no_life(kind)
-    local refused = lacks('HDEL', ${key.meta}, '') or lacks('HGET', ${key.meta}, '') or lacks('PEXPIRE', ${key.meta}, '0')
+    local refused = ARGV[2] == '${SHARDED}' and lacks('PUBLISH', 6, '') or lacks('HDEL', ${key.meta}, '')
+        or lacks('HGET', ${key.meta}, '') or lacks('PEXPIRE', ${key.meta}, '0')
     for i = ${key.entries}, ${key.meta} do
         refused = refused or lacks('PEXPIREAT', i, '0') or lacks('PERSIST', i)
             or kind == 'D' and i < ${key.meta} and lacks('UNLINK', i)

@@ -1,4 +1,4 @@
-"""The syntax of patterns: expands the braces of one, and splits it into segments."""
+"""The braces of a pattern, expanded, and each of what it stands for, split into segments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# Generated from ccs/_async/memory/pages.py by scripts/twin. Do not edit.
+# Generated from ccs/_async/memory/stored_memories.py by scripts/twin. Do not edit.
 """Reading and removing memories on the server: one by its path, or page by page in the order of their paths."""
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""The meaning of plain patterns: the literal text of one, and its regular expression."""
+"""The wildcards: what each means, as a regular expression, and the literal text of a pattern that has none."""
 
 from __future__ import annotations
 
 import re
 from itertools import groupby
 
-from ccs._core.names.pattern_syntax import Plain
+from ccs._core.names.pattern_braces import Plain
 
-__all__ = ["is_literal", "is_reserved", "literal_start", "regex_of", "segment_regex"]
+__all__ = ["is_literal", "is_reserved", "literal_start", "regex_of", "segment_matches", "segment_regex"]
 
 _PIECE = re.compile(r"(?P<star>\*+)|(?P<one>\?)|\[(?P<negated>!?+)(?P<chars>\]?+[^\]]*+)\]|(?P<text>[^*?\[]+)")
 _RANGE = re.compile(r"(.)-(.)|(.)", re.DOTALL)
@@ -71,6 +71,11 @@ def segment_regex(segment: str) -> str:
         return parts[0]
     first, *middle, last = parts
     return f"(?>{first}{''.join(f'(?>[^/]*?{part})' for part in middle)}[^/]*{last}(?![^/]))"
+
+
+def segment_matches(segment: str, name: str) -> bool:
+    """Returns whether a segment of a plain pattern matches all of a name."""
+    return re.fullmatch(segment_regex(segment), name) is not None
 
 
 def _piece_regex(piece: re.Match[str]) -> str:

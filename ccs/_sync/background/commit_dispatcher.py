@@ -1,4 +1,4 @@
-"""The background listener, blocking: the asyncio one, in a thread with a loop of its own.
+"""The commit dispatcher of a store, blocking: the asyncio one, in a thread with an event loop of its own.
 
 Written by hand. It delivers into mailboxes, which are safe to share between threads.
 """
@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from ccs._async.background.listener import Listener as AsyncListener
-from ccs._async.background.listener import Observer
+from ccs._async.background.commit_dispatcher import CommitDispatcher as AsyncDispatcher
+from ccs._async.background.commit_dispatcher import Observer, OtherConnections
 from ccs._async.transport.sockets import Socket
 from ccs._compat import interrupter_refused, refuse_interrupter
 from ccs._core.changes.watch_mailbox import Mailbox
@@ -25,7 +25,7 @@ from ccs._stats import Counters
 from ccs._sync.transport.connection import LEADS, LeadingSignal, LedConnection, OnLost, OnReply
 from ccs.errors import Misuse, StoreClosed
 
-__all__ = ["Listener", "Observer"]
+__all__ = ["CommitDispatcher", "Observer"]
 
 T = TypeVar("T")
 
@@ -33,13 +33,21 @@ T = TypeVar("T")
 _LOOK = 1.0
 
 
-class Listener:
-    """Receives the commits of all contexts that are watched in this store, and runs their appointments."""
+class CommitDispatcher:
+    """Receives the commits of all contexts that are watched in this store, and makes their scheduled calls."""
 
-    def __init__(self, target: Target, timeout: float, namespace: str, retry_for: float, stats: Counters) -> None:
-        self._settings = target, timeout, namespace, retry_for, stats
+    def __init__(
+        self,
+        target: Target,
+        timeout: float,
+        namespace: str,
+        retry_for: float,
+        stats: Counters,
+        commands: OtherConnections,
+    ) -> None:
+        self._settings = target, timeout, namespace, retry_for, stats, commands
         self.holdings = Holdings()
-        self._listener: AsyncListener
+        self._dispatcher: AsyncDispatcher
         self._loop: asyncio.AbstractEventLoop
         self._end: asyncio.Event
         self._connection: LedConnection | None = None
@@ -49,7 +57,7 @@ class Listener:
         self._thread: threading.Thread | None = None
 
     def __repr__(self) -> str:
-        return repr(self._listener) if self._ready.is_set() else "<Listener, not started>"
+        return repr(self._dispatcher) if self._ready.is_set() else "<CommitDispatcher, not started>"
 
     def open(self) -> None:
         """Starts the thread. Raises `Misuse` in a handler that interrupts this: a thread can be started only once."""
@@ -57,7 +65,9 @@ class Listener:
         if (
             self._thread is None
         ):  # not earlier: since Python 3.13 a thread made before a fork cannot be started after it
-            self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="ccs listener", daemon=True)
+            self._thread = threading.Thread(
+                target=lambda: asyncio.run(self._main()), name="ccs dispatcher", daemon=True
+            )
         if self._thread.ident is None:  # else an earlier call was interrupted here
             self._thread.start()
         self._ready.wait()
@@ -71,64 +81,83 @@ class Listener:
             self._thread.join(1.0)
 
     def signal(self) -> LeadingSignal:
-        """Returns a signal for a consumer that this listener wakes. While it waits, it reads for all."""
+        """Returns a signal for a consumer that this dispatcher wakes. While it waits, it reads for all."""
         return LeadingSignal(lambda: self._connection)
 
     def join(self, address: str, mailbox: Mailbox) -> None:
         """Adds a watch of a context. When this returns, the mailbox gets every commit from then on."""
-        self._do(self._listener.join(address, mailbox))
+        self._do(self._dispatcher.join(address, mailbox))
 
     def leave(self, address: str, mailbox: Mailbox) -> None:
         """Removes a watch."""
-        self._part(self._listener.leave, address, mailbox)
+        self._part(self._dispatcher.leave, address, mailbox)
 
     def add_observer(self, watch: Observer) -> None:
         """Adds a watch of the whole store, which is live when this returns."""
-        self._do(self._listener.add_observer(watch))
+        self._do(self._dispatcher.add_observer(watch))
 
     def remove_observer(self, watch: Observer) -> None:
         """Removes a watch of the whole store."""
-        self._part(self._listener.remove_observer, watch)
+        self._part(self._dispatcher.remove_observer, watch)
+
+    def follow(self, watch: Observer, addresses: Iterable[str], seconds: float | None = None) -> None:
+        """Has a watch of the whole store get every commit of these contexts from now on.
+
+        Raises `Unavailable` if that is not so after so many seconds.
+        """
+        if not self._dispatcher.covers_all:
+            self._do(self._dispatcher.follow(watch, addresses, seconds))
+
+    def unfollow(self, watch: Observer, address: str) -> None:
+        """Ends `follow` for a context that is gone."""
+        self._call_soon(self._dispatcher.unfollow, watch, address)
 
     def anchor(self, address: str, page: JournalPage) -> None:
         """Takes a page of the journal, read after `join`: the revision of the context, and its deadlines."""
-        self._call_soon(self._listener.anchor, address, page)
+        self._call_soon(self._dispatcher.anchor, address, page)
 
     def expect(self, address: str, seconds: float) -> None:
         """Sweeps in so many seconds, when an entry will be due, so that its end becomes a commit."""
-        self._call_soon(self._listener.expect, address, seconds)
+        self._call_soon(self._dispatcher.expect, address, seconds)
 
     def check_soon(self, address: str, seconds: float) -> None:
         """Checks in so many seconds whether a context still exists."""
-        self._call_soon(self._listener.check_soon, address, seconds)
+        self._call_soon(self._dispatcher.check_soon, address, seconds)
 
     def hold(self, address: str, lease: Lease) -> None:
         """Renews a lease from now on, together with all others of its context, until it is lost or released."""
-        self._listener.register(address, lease)
-        if not self._listener.keeps(address, lease):
-            self._call_soon(self._listener.attend, address, lease)
+        self._dispatcher.register(address, lease)
+        if not self._dispatcher.keeps(address, lease):
+            self._call_soon(self._dispatcher.attend, address, lease)
 
     def tidy(self) -> None:
         """Gives back from now on, as long as something is held, what forgotten objects hold."""
-        self._listener.tidy()
+        self._dispatcher.tidy()
+
+    def tell_loss(self, lease: Lease) -> None:
+        """Has a lease know at its deadline that it was lost, also if no server answers."""
+        self._dispatcher.tell_loss(lease)
 
     def let_go(self, address: str, lease: Lease) -> None:
         """Stops renewing a lease."""
         if self._ready.is_set():  # else it is a lease of an earlier opening
-            self._listener.let_go(address, lease)
+            self._dispatcher.let_go(address, lease)
 
     def end_leases(self) -> None:
         """Ends all leases: their holders no longer rely on them."""
         if self._ready.is_set():
-            self._listener.end_leases()
+            self._dispatcher.end_leases()
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._end = asyncio.Event()
-        self._listener = AsyncListener(*self._settings, self._call_soon, self._led if LEADS else None, self.holdings)
+        self._dispatcher = AsyncDispatcher(
+            *self._settings, self._call_soon, self._led if LEADS else None, self.holdings
+        )
+        await self._dispatcher.open()
         self._ready.set()
         await self._end.wait()
-        await self._listener.aclose()
+        await self._dispatcher.aclose()
         self._connection = None
 
     def _led(self, transport: Socket, on_reply: OnReply, on_lost: OnLost) -> LedConnection:

@@ -1,0 +1,85 @@
+"""The loss of a claim: how a hold ended, and the calls of those who want to know that it was lost."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ccs._async.engine import Engine
+from ccs._compat import AsyncCaller, AsyncGate, AsyncWorker
+from ccs._core.recipes.lease import Lease
+from ccs._log import logger
+
+if TYPE_CHECKING:
+    from ccs._async.recipes.claim import Claim
+
+__all__ = ["Ending", "LossCallbacks"]
+
+
+class Ending:
+    """The end of one hold, for which callers wait. `lost` is final, whatever the server answers later."""
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self.gate = AsyncGate()
+        self.lost = False
+        # Whether it was lost by the clock here: then it is over on the server in a moment, if that can be reached at all.
+        self.lapsed = False
+
+    def lose(self) -> bool:
+        """Notes that it was lost. Returns whether that is news."""
+        if self.lost or self.gate.is_open:
+            return False
+        self.lapsed = time.monotonic() >= self._lease.until
+        self.lost = True
+        self.gate.open()
+        return True
+
+
+class LossCallbacks:
+    """The callbacks of a claim, each called at most once, beside all else."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._waiting: deque[AsyncCaller] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def add(self, callback: Callable[[Claim], object]) -> None:
+        """Adds a callback. Raises `InvalidValue` if it cannot be called, or has the other colour."""
+        self._waiting.append(AsyncCaller(callback))
+
+    def call(self, claim: Claim) -> None:
+        """Calls all that were added since the last time. It does not wait for them, but closing the store does."""
+        while self._waiting:
+            _Call(self._waiting.popleft(), claim, self._engine)
+
+
+class _Call:
+    """One call, in a task or a thread of its own."""
+
+    def __init__(self, callback: AsyncCaller, claim: Claim, engine: Engine) -> None:
+        self._callback = callback
+        self._claim = claim
+        self._stats = engine.stats
+        self._others = engine.opening.last_calls
+        self._others[self] = None
+        self._worker: AsyncWorker | None = None
+        self._worker = AsyncWorker("ccs claim lost", self._run)
+
+    async def finished(self, timeout: float) -> None:
+        """Waits for its end, for at most `timeout` seconds."""
+        if self._worker and not self._worker.current():
+            await self._worker.finish(timeout)
+
+    async def _run(self) -> None:
+        try:
+            await self._callback(self._claim)
+        except Exception:  # noqa: BLE001  # an error of the callback concerns nobody else
+            self._stats.add("callback_errors")
+            logger.exception("a callback of %r failed", self._claim)
+        finally:
+            self._others.pop(self, None)

@@ -1,0 +1,51 @@
+# Generated from ccs/_async/recipes/message_removal.py by scripts/twin. Do not edit.
+"""Removing messages from an inbox without receiving them there: by id and token, or all of them."""
+
+from __future__ import annotations
+
+from ccs._core.commits.commit import removals
+from ccs._core.commits.entry import RawEntry
+from ccs._core.commits.operations import revision_guard
+from ccs._core.commits.script_calls import entries_call
+from ccs._core.names.pattern import compile_patterns
+from ccs._core.number_checks import integer
+from ccs._core.recipes.inbox import REMOVAL_BYTES, InboxPaths, acknowledging, purging
+from ccs._sync.context_handle import Handle
+from ccs._sync.optimistic import Race
+from ccs._sync.recipes.message import taken_since
+from ccs.errors import Conflict
+
+__all__ = ["acknowledge", "purge"]
+
+
+def acknowledge(handle: Handle, paths: InboxPaths, id: str, token: int) -> None:
+    """Acknowledges a message that the delivery of the revision `token` gave to any process; see `Inbox.ack`."""
+    number = integer("token", token, "the token of a message that was received", 1)
+    move = acknowledging(paths, id, revision_guard(paths.at("deliveries", id), number))
+    try:
+        handle.commit(move.operations, move.guards)
+    except Conflict as conflict:
+        raise taken_since(paths.role, id) from conflict
+    handle.holdings.remove(handle.address, paths.at("leases", id), number)
+
+
+def purge(handle: Handle, paths: InboxPaths) -> int:
+    """Removes all messages, but no dead letters. Returns how many it removed; see `Inbox.purge`."""
+    race = Race("purge", patience=handle.engine.retry_for)
+    removed = 0
+    while True:
+        try:
+            for part in removals(_messages(handle, paths), REMOVAL_BYTES):
+                move = purging(paths, part)
+                handle.commit(move.operations, move.guards)
+                removed += len(part)
+        except Conflict as conflict:
+            race.lose(conflict)
+        else:
+            return removed
+
+
+def _messages(handle: Handle, paths: InboxPaths) -> dict[str, RawEntry]:
+    matcher = compile_patterns(paths.patterns("messages"))
+    found = handle.opening.call(entries_call(handle.keys, matcher.selectors, matcher.matches))
+    return found.entries
