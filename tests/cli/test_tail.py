@@ -21,12 +21,11 @@ import pytest
 import ccs
 from ccs import cli
 from ccs._sync.changes.watch_kinds import StoreTail
+from ccs.cli.change_lines import as_fields, as_text
+from ccs.cli.output import as_json
 from ccs.types import Change
 from tests.support.servers import PrivateServer, free_port
 from tests.support.waiting import eventually, scaled
-
-IMPATIENT = "import sys; from ccs import cli; cli._PATIENCE = 1.0; sys.exit(cli.main())"
-"""The command, but that it reports sooner a server that does not answer."""
 
 
 class Tail:
@@ -34,7 +33,7 @@ class Tail:
 
     def __init__(self, *arguments: str, **environment: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", IMPATIENT, *arguments],
+            [sys.executable, "-W", "error", "-m", "ccs.cli", "--retry-for", "1", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
@@ -113,9 +112,9 @@ def test_it_prints_changes_as_they_come(store: ccs.Store, tail: Callable[..., Ta
     lines = running.wait(3)
     assert all("  writer  " in line for line in lines)
     assert str(entry.revision) in lines[0]
-    assert lines[0].endswith("set /tasks/42/status = 'open'")
-    assert lines[1].endswith("set /tasks/42/status = {'a': [1, None]}  (was 'open')")
-    assert lines[2].endswith("delete /tasks/42/status  (was {'a': [1, None]})")
+    assert lines[0].endswith('set /tasks/42/status = "open"')
+    assert lines[1].endswith('set /tasks/42/status = {"a": [1, null]}  (was "open")')
+    assert lines[2].endswith('delete /tasks/42/status  (was {"a": [1, null]})')
 
 
 def test_since_zero_begins_at_the_beginning_and_a_pattern_chooses(store: ccs.Store, tail: Callable[..., Tail]) -> None:
@@ -170,8 +169,8 @@ def test_it_prints_events_in_order_with_the_changes(store: ccs.Store, tail: Call
     expected = [
         "set /tasks/42/data/x = 1",
         "set /tasks/42/data/y = 2",
-        "event /tasks/42/data/ready\\x1b[31m = {'rows': 3}",
-        "event /tasks/42/other = None",
+        'event /tasks/42/data/ready\\x1b[31m = {"rows": 3}',
+        "event /tasks/42/other = null",
     ]
     lines = tail("/tasks/42", "--since", "0").wait(4)
     assert [line.split("  ")[3] for line in lines] == expected
@@ -226,7 +225,7 @@ def test_it_ends_by_itself_with_the_context_it_follows(store: ccs.Store, tail: C
     assert one.end() == 0
     assert [line.split("  ")[3] for line in one.lines] == ["set /tasks/finished/last = 1"]
     dropped.drop()
-    assert other.end() == 1
+    assert other.end() == 3
     assert "dropped" in "".join(other.errors)
 
 
@@ -255,30 +254,30 @@ def test_a_reader_that_goes_away_ends_it_quietly(store: ccs.Store, valkey: str, 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "code", "says"),
     [
-        (["/tasks/*", "--since", "0"], "--since goes with one context"),
-        (["tasks/42"], "tasks/42"),
-        (["/nothing/42"], "/nothing/42"),
-        (["/tasks/42", "a[b"], "a[b"),
-        (["/tasks/42", "--since", "-1"], "-1"),
-        (["/tasks/42", "--since", "5"], "/tasks/42"),
+        (["/tasks/*", "--since", "0"], 2, "--since goes with one context"),
+        (["tasks/42"], 2, "tasks/42"),
+        (["/nothing/42"], 2, "/nothing/42"),
+        (["/tasks/42", "a[b"], 2, "a[b"),
+        (["/tasks/42", "--since", "5"], 3, "/tasks/42"),
     ],
 )
-def test_an_error_is_one_line(tail: Callable[..., Tail], arguments: list[str], says: str) -> None:
-    running = tail(*arguments)
-    assert running.end() == 1
-    assert len(running.errors) == 1
-    assert running.errors[0].startswith("ccs: ")
-    assert says in running.errors[0]
-    assert running.lines == []
+def test_an_error_is_one_line(
+    valkey: str, namespace: str, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, says: str
+) -> None:
+    assert cli.main(["tail", *arguments, "--store", valkey, "--namespace", namespace]) == code
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("ccs: ")
+    assert says in err
 
 
 def test_a_store_that_does_not_answer_is_an_error_that_names_it_without_its_password(
     tail: Callable[..., Tail],
 ) -> None:
     running = tail("/tasks/42", store=f"redis://:secret@127.0.0.1:{free_port()}")
-    assert running.end(30) == 1
+    assert running.end(30) == 5
     assert "127.0.0.1" in running.errors[-1]
     assert "unavailable" in running.errors[-1]
     assert "secret" not in "".join(running.errors)
@@ -286,23 +285,25 @@ def test_a_store_that_does_not_answer_is_an_error_that_names_it_without_its_pass
 
 @pytest.mark.parametrize("missing", ["nosuch", "nosuch/deep", "a-file"])
 def test_a_folder_without_a_store_is_reported_and_not_made(
-    tmp_path: Path, tail: Callable[..., Tail], missing: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], missing: str
 ) -> None:
     """Given a folder that may be misspelled, then the command reports it, with an exit code of its own, and makes nothing."""
     (tmp_path / "a-file").touch()
-    running = tail("/tasks/42", store=str(tmp_path / missing))
-    assert running.end() == 3
-    assert running.errors == [f"ccs: there is no store in {tmp_path / missing}"]
+    assert cli.main(["tail", "/tasks/42", "--store", str(tmp_path / missing)]) == 3
+    assert capsys.readouterr() == ("", f"ccs: there is no store in {tmp_path / missing}\n")
     assert os.listdir(tmp_path) == ["a-file"]
 
 
-def test_the_default_folder_without_a_store_is_reported_and_not_made(tmp_path: Path) -> None:
-    for home in ({"CCS_URL": "~/nosuch"}, {"CCS_URL": "", "XDG_DATA_HOME": str(tmp_path / "nosuch")}):
-        running = Tail("tail", "/tasks/42", HOME=str(tmp_path), **home)
-        assert running.end() == 3
-        assert running.errors[0].startswith(f"ccs: there is no store in {tmp_path / 'nosuch'}")
+def test_the_default_folder_without_a_store_is_reported_and_not_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "nosuch"))
+    for url in "~/nosuch", "":
+        monkeypatch.setenv("CCS_URL", url)
+        assert cli.main(["tail", "/tasks/42"]) == 3
+        assert capsys.readouterr().err.startswith(f"ccs: there is no store in {tmp_path / 'nosuch'}")
         assert os.listdir(tmp_path) == []
-        running.close()
 
 
 def test_a_folder_with_a_store_is_followed(tmp_path: Path, tail: Callable[..., Tail], namespace: str) -> None:
@@ -315,10 +316,10 @@ def test_it_prints_that_contexts_were_missed() -> None:
     """Given a gap, then a line says how many contexts came and went, and names some; or that it is not known."""
     at = datetime(2026, 1, 2, tzinfo=UTC)
     known = Change("", "", "missed", [f"/tasks/m{n}" for n in range(12)], None, False, 0, 0, "", at)
-    assert "missed 12 contexts that came and went: /tasks/m0, " in cli._as_text(known)
-    assert cli._as_text(known).endswith("/tasks/m9, …")
-    assert "missed an unknown number of contexts" in cli._as_text(replace(known, value=[]))
-    told = json.loads(cli._as_json(known))
+    assert "missed commits of 12 contexts that ended: /tasks/m0, " in as_text(known)
+    assert as_text(known).endswith("/tasks/m9, …")
+    assert "missed commits of an unknown number of contexts" in as_text(replace(known, value=[]))
+    told = json.loads(as_json(as_fields(known)))
     assert (told["op"], told["context"], len(told["value"])) == ("missed", "", 12)
 
 
@@ -353,7 +354,7 @@ def test_an_outage_does_not_end_it(own_server: PrivateServer, namespace: str, ta
         eventually(lambda: any("unavailable" in line for line in running.errors), 30, "the outage to be told")
         own_server.start()
         ctx.set("p", "after")
-        assert running.wait(1)[0].endswith("= 'after'")
+        assert running.wait(1)[0].endswith('= "after"')
 
 
 def test_the_default_store_is_that_of_the_environment(store: ccs.Store, valkey: str, namespace: str) -> None:
@@ -365,13 +366,9 @@ def test_the_default_store_is_that_of_the_environment(store: ccs.Store, valkey: 
         running.close()
 
 
-def test_it_prints_its_version_and_its_usage() -> None:
+def test_it_prints_its_version_and_its_usage(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, code, says in ((["--version"], 0, "0."), ([], 2, "usage"), (["tail", "--help"], 0, "ADDRESS")):
-        done = subprocess.run(
-            [sys.executable, "-c", "import sys; from ccs.cli import main; sys.exit(main())", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=scaled(20),
-        )
-        assert done.returncode == code
-        assert says in done.stdout + done.stderr
+        with pytest.raises(SystemExit) as ended:
+            cli.main(arguments)
+        assert ended.value.code == code
+        assert says in "".join(capsys.readouterr())
