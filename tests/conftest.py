@@ -1,18 +1,24 @@
-"""Servers and stores for all tests: the embedded Valkey always, Redis 7.0 where there is one, and fakeredis."""
+"""Servers and stores for all tests: the embedded Valkey always, Redis 7.0 where there is one, and fakeredis.
+
+A Cluster and Sentinels stand beside them; `tests/support/targets.py` says which test runs on what.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import gc
+import importlib
 import inspect
-import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from importlib import metadata
 from pathlib import Path
-from zlib import crc32
+from typing import Any
 
 import pytest
-from blockbuster import BlockBuster, blockbuster_ctx
+from blockbuster import BlockBuster
 
 import ccs
 import ccs._async.opening
@@ -20,18 +26,44 @@ import ccs._sync.opening
 import ccs.aio
 from tests.support.interrupts import alarms
 from tests.support.proxy import Proxy
+from tests.support.rounds import VERSIONS, Case, left_out
 from tests.support.servers import PrivateServer, binary_of
+from tests.support.targets import ASKED, kinds_of
+from tests.support.topologies import Cluster, Replicated, Sentinels, SharedTopologies
 from tests.support.waiting import counts, scaled
-
-KINDS = ("valkey", "redis", "memory")
-SHORT = {("asyncio", "valkey"), ("blocking", "redis"), ("blocking", "memory")}
-"""Of the colours and kinds that a test is multiplied by, in short rounds. In long ones, each with each."""
 
 
 def pytest_configure() -> None:
-    """A job in the background of a shell is told to ignore Ctrl-C, and hands that down; the tests press it."""
+    """Ctrl-C works, which a job in the background of a shell is told to ignore; versions of packages are read once.
+
+    redis-py reads its own for each connection, which takes longer than to connect.
+    """
+    metadata.version = functools.cache(metadata.version)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """The thousands of tests stay to the end: no collection of garbage looks through them, neither now nor later."""
+    gc.disable()
+    try:
+        _compile_a_share(session.config)
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _compile_a_share(config: pytest.Config) -> None:
+    """Of several workers each begins with other files: in a fresh clone, each would compile all of them at the same time."""
+    worker: dict[str, Any] = getattr(config, "workerinput", {"workerid": "gw0", "workercount": 1})
+    first, step = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+    places = [config.rootpath / arg.partition("::")[0] for arg in config.args]
+    files = [file for place in places for file in sorted(place.rglob("test_*.py"))]
+    for file in files[first::step] if step > 1 else []:
+        with contextlib.suppress(Exception, pytest.skip.Exception):  # to be told where it is collected
+            importlib.import_module(".".join(file.relative_to(config.rootpath).with_suffix("").parts))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -43,32 +75,27 @@ def pytest_pycollect_makeitem(obj: object) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Runs a test that asks for `target` on each kind of server; in short rounds on Valkey and one other kind.
-
-    The test's name decides on which. Where other versions of what we depend on are tried, it is on all kinds.
-    """
+    """Runs a test that asks for `target` on the kinds that are meant for it."""
     own = any("target" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
     if own or "target" not in metafunc.fixturenames:
         return
-    left_out = ("redis", "memory")[crc32(metafunc.definition.nodeid.encode()) % 2]
-    everywhere = counts(False, True) or "CCS_TEST_VERSIONS" in os.environ
-    kinds = [kind for kind in KINDS if everywhere or kind != left_out]
+    kinds = kinds_of(metafunc.definition.nodeid, everywhere=counts(VERSIONS, True))
     metafunc.parametrize("target", kinds, indirect=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out, in short rounds, what only combines a colour and a kind of server anew."""
-    left_out = [item for item in items if not counts(_is_short(item), True)]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if counts(_is_short(item), True)]
+    """Leaves out what is not on the kinds that are asked for; in short rounds, what only combines anew."""
+    asked = [item for item in items if not ASKED or _case(item).values.get("target") in ASKED]
+    dropped = counts(left_out([_case(item) for item in asked]), set())
+    kept = [item for item in asked if item.nodeid not in dropped]
+    stays = set(kept)
+    config.hook.pytest_deselected(items=[item for item in items if item not in stays])
+    items[:] = kept
 
 
-def _is_short(item: pytest.Item) -> bool:
-    """Whether it belongs to the short rounds: each colour on the servers that are meant for it."""
-    given = getattr(getattr(item, "callspec", None), "params", {})
-    if "target" not in given or "open_store" not in given:
-        return True
-    return (given["open_store"], given["target"]) in SHORT
+def _case(item: pytest.Item) -> Case:
+    given = getattr(item, "callspec", None)
+    return Case(item.nodeid, given.params if given else {})
 
 
 @pytest.fixture(scope="session")
@@ -77,13 +104,26 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
-    """The URL of a shared server of a kind, started when it is first asked for."""
+def shared_topologies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedTopologies]:
+    """One Cluster and so on for all tests of a process, each started when it is first asked for."""
+    with SharedTopologies(tmp_path_factory.mktemp("topologies")) as shared:
+        yield shared
+
+
+@pytest.fixture(scope="session")
+def server_urls(
+    tmp_path_factory: pytest.TempPathFactory, shared_topologies: SharedTopologies
+) -> Iterator[Callable[[str], str]]:
+    """The URL of a shared target of a kind, started when it is first asked for."""
     servers: dict[str, PrivateServer] = {}
 
     def url(kind: str) -> str:
         if kind == "memory":
             return f"memory://{secrets.token_hex(4)}"
+        if kind == "cluster":
+            return shared_topologies.get(Cluster).seeds_url
+        if kind == "sentinel":
+            return shared_topologies.get(Sentinels).url
         if kind not in servers:
             servers[kind] = PrivateServer(binary_of(kind), tmp_path_factory.mktemp(kind)).start()
         return servers[kind].url
@@ -94,8 +134,29 @@ def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[
 
 
 @pytest.fixture
+def cluster(shared_topologies: SharedTopologies) -> Iterator[Cluster]:
+    """A Cluster of three primaries with a replica each: empty, to be broken at will."""
+    with shared_topologies.lent(Cluster) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def sentinels(shared_topologies: SharedTopologies) -> Iterator[Sentinels]:
+    """A server with two replicas and three Sentinels: empty, to be broken at will."""
+    with shared_topologies.lent(Sentinels) as sentinels:
+        yield sentinels
+
+
+@pytest.fixture
+def replicated(shared_topologies: SharedTopologies) -> Iterator[Replicated]:
+    """A server with a replica: empty, to be broken at will."""
+    with shared_topologies.lent(Replicated) as replicated:
+        yield replicated
+
+
+@pytest.fixture
 def target(request: pytest.FixtureRequest, server_urls: Callable[[str], str]) -> str:
-    """Each kind of server in turn. Isolated by `namespace`."""
+    """Each kind of target in turn. Isolated by `namespace`."""
     return server_urls(request.param)
 
 
@@ -187,14 +248,21 @@ def proxy(valkey: str) -> Iterator[Proxy]:
         yield proxy
 
 
+@pytest.fixture(scope="session")
+def blocker() -> BlockBuster:
+    """Made once: to look up all that blocks takes longer than many a test."""
+    return BlockBuster("ccs")
+
+
 @pytest.fixture(autouse=True)
-def no_blocking_calls_on_the_loop(request: pytest.FixtureRequest) -> Iterator[BlockBuster | None]:
+def no_blocking_calls_on_the_loop(request: pytest.FixtureRequest, blocker: BlockBuster) -> Iterator[None]:
     """A blocking call on the event loop fails the test, in asyncio tests of the library."""
     if "anyio_backend" not in request.fixturenames or "memory" in request.node.name:
-        yield None
+        yield
         return
-    with blockbuster_ctx("ccs") as blocker:
-        yield blocker
+    blocker.activate()
+    yield
+    blocker.deactivate()
 
 
 @pytest.fixture

@@ -5,12 +5,11 @@ import importlib
 import inspect
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-
-import pytest
 
 import ccs
 import ccs.aio
@@ -22,18 +21,13 @@ FILES = {
     if path.name != "__main__.py"
 }
 
-each_module = pytest.mark.parametrize("name", FILES)
-each_package = pytest.mark.parametrize("name", [name for name, path in FILES.items() if path.name == "__init__.py"])
+MODULES = {name: importlib.import_module(name) for name in FILES}
 
 
 def body(name: str) -> list[ast.stmt]:
     """The statements of a module, its docstring left out."""
     tree = ast.parse(FILES[name].read_text("utf-8"))
     return tree.body[1:] if ast.get_docstring(tree) else tree.body
-
-
-def load(name: str) -> ModuleType:
-    return importlib.import_module(name)
 
 
 def exported(module: ModuleType) -> Iterator[tuple[str, Any]]:
@@ -71,47 +65,52 @@ def annotated(function: Callable[..., Any]) -> bool:
     return inspect.Signature.empty not in [*needed, signature.return_annotation]
 
 
-@each_module
-def test_a_module_with_content_lists_its_exports(name: str) -> None:
-    module = load(name)
-
-    assert hasattr(module, "__all__") or not body(name)
+def test_a_module_with_content_lists_its_exports() -> None:
+    assert [name for name, module in MODULES.items() if body(name) and not hasattr(module, "__all__")] == []
 
 
-@each_module
-def test_each_exported_name_exists_once_and_is_public(name: str) -> None:
-    module = load(name)
-    names = list(getattr(module, "__all__", ()))
+def test_each_exported_name_exists_once_and_is_public() -> None:
+    names = [f"{name}.{each}" for name, module in MODULES.items() for each in getattr(module, "__all__", ())]
 
-    assert [each for each in names if not hasattr(module, each)] == []
-    assert [each for each in names if each.startswith("_")] == []
-    assert len(names) == len(set(names))
+    assert [
+        f"{name}.{each}"
+        for name, module in MODULES.items()
+        for each in getattr(module, "__all__", ())
+        if not hasattr(module, each) or each.startswith("_")
+    ] == []
+    assert [name for name, count in Counter(names).items() if count > 1] == []
 
 
-@each_module
-def test_exports_are_documented(name: str) -> None:
-    module = load(name)
+def test_exports_are_documented() -> None:
     public = [
-        *((each, value) for each, value in exported(module) if inspect.isclass(value) or inspect.isfunction(value)),
-        *public_functions(module),
+        each
+        for module in MODULES.values()
+        for each in (
+            *((name, value) for name, value in exported(module) if inspect.isclass(value) or inspect.isfunction(value)),
+            *public_functions(module),
+        )
     ]
 
-    assert module.__doc__ or not body(name)
-    assert [each for each, value in public if not documented(value)] == []
+    assert [name for name, module in MODULES.items() if body(name) and not module.__doc__] == []
+    assert [name for name, value in public if not documented(value)] == []
 
 
-@each_module
-def test_exports_are_fully_annotated(name: str) -> None:
-    module = load(name)
+def test_exports_are_fully_annotated() -> None:
+    functions = [each for module in MODULES.values() for each in public_functions(module)]
 
-    assert [each for each, function in public_functions(module) if not annotated(function)] == []
+    assert [name for name, function in functions if not annotated(function)] == []
 
 
-@each_package
-def test_a_package_file_holds_only_re_exports(name: str) -> None:
-    others = [each for each in body(name) if not isinstance(each, ast.Import | ast.ImportFrom)]
+def test_a_package_file_holds_only_re_exports() -> None:
+    packages = [name for name, path in FILES.items() if path.name == "__init__.py"]
+    others = [
+        (name, ast.unparse(each))
+        for name in packages
+        for each in body(name)
+        if not isinstance(each, ast.Import | ast.ImportFrom)
+    ]
 
-    assert [ast.unparse(each) for each in others if not ast.unparse(each).startswith("__all__ = ")] == []
+    assert [(name, text) for name, text in others if not text.startswith("__all__ = ")] == []
 
 
 def test_the_two_faces_carry_the_same_names() -> None:

@@ -1,6 +1,6 @@
-"""Every Python snippet of the README runs, in order, as it stands; the shell commands that it names exist.
+"""Every Python snippet of the README runs, in order, as it stands, and so do those of each page in docs/, a program a page.
 
-So do those of each page in docs/, one program a page.
+The scripts, files and folders that the pages name exist, and their links lead somewhere.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,15 @@ SNIPPETS = PYTHON.findall(README)
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 PROGRAMS = {page.stem: "\n".join(PYTHON.findall(page.read_text("utf-8"))) for page in PAGES}
 TESTS = [snippet for snippet in SNIPPETS if snippet.startswith("def test_")]
+FOLDERS = ("ccs", "docs", "tests", "scripts", "examples", "benchmarks", "demo", ".ci")
+READ_BY_PEOPLE = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *PAGES]
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+FILE = r"[\w-]+\.(?:py|lua|md|txt|toml)"
+NAMED = re.compile(rf"(?:\.?[\w-]+/)*(?:{FILE}|\.?[\w-]+/)|(?:{'|'.join(map(re.escape, FOLDERS))})/[\w./-]+")
+NOT_THERE_YET = {"ccs/_async/recipes/first.py", "tests/recipes/test_first.py", "dist/", ".hypothesis/"}
+"""What a reader or a command makes."""
+NEEDS = {"mcp": "mcp"}
+"""What the snippets of a page need that is not installed for every kind of test."""
 
 
 def run(program: list[str], folder: Path) -> str:
@@ -39,6 +50,8 @@ def test_the_readme_runs_as_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", [page for page, program in PROGRAMS.items() if program])
 def test_the_snippets_of_a_page_run_as_they_are(page: str, tmp_path: Path) -> None:
+    if page in NEEDS and find_spec(NEEDS[page]) is None:
+        pytest.skip(f"{NEEDS[page]} is not installed")
     (tmp_path / "page.py").write_text(PROGRAMS[page], "utf-8")
     run([sys.executable, "-X", "dev", "-W", "error", "page.py"], tmp_path)
 
@@ -58,6 +71,38 @@ def test_scripts_and_examples_that_the_readme_names_exist() -> None:
     named = re.findall(r"scripts/\w+|examples/\w+\.py", README)
     assert len(named) >= 5
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@cache
+def existing() -> set[str]:
+    """Each file and folder by its path, and by every end of that: a page may leave out the first folders."""
+    found = set[str]()
+    folders = [ROOT / folder for folder in FOLDERS]
+    files = [path for path in ROOT.iterdir() if path.is_file()]
+    for path in [*files, *folders, *(path for folder in folders for path in folder.rglob("*"))]:
+        parts = path.relative_to(ROOT).parts
+        found.update("/".join(parts[start:]) + "/" * path.is_dir() for start in range(len(parts)))
+    return found
+
+
+def paths_named_in(page: Path) -> set[str]:
+    """What a page names as a file or folder: in its inline code, and in the boxes of its diagrams."""
+    text = page.read_text("utf-8")
+    diagrams = " ".join(body for language, body in FENCED.findall(text) if language == "mermaid")
+    code = re.findall(r"`([^`\s]+)[^`]*`", FENCED.sub("", text))
+    return {name for name in code if NAMED.fullmatch(name)} | set(re.findall(rf"(?:\w+/)+{FILE}", diagrams))
+
+
+@pytest.mark.parametrize("page", READ_BY_PEOPLE, ids=lambda page: page.stem)
+def test_every_file_and_folder_that_a_page_names_exists(page: Path) -> None:
+    there = existing()
+    missing = {name for name in paths_named_in(page) - NOT_THERE_YET if not {name, f"{name}/"} & there}
+    assert not missing
+
+
+def test_the_pages_name_files() -> None:
+    assert {"ccs/lua/", "scripts/twin"} <= paths_named_in(ROOT / "CONTRIBUTING.md")
+    assert {"_async/writes.py", "fake_server.py", "names/"} <= paths_named_in(ROOT / "docs" / "architecture.md")
 
 
 @pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *PAGES], ids=lambda page: page.stem)

@@ -3,10 +3,13 @@
 import subprocess
 import sys
 import token
+from contextlib import redirect_stderr, redirect_stdout
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
+from io import StringIO
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import pytest
 
@@ -24,11 +27,18 @@ def twin() -> ModuleType:
     return module
 
 
+class Done(NamedTuple):
+    """What a run of the generator came to."""
+
+    returncode: int
+    stderr: str
+
+
 class Tree:
     """A project with an asynchronous source and its twin."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, generator: ModuleType) -> None:
+        self.root, self.generator = root, generator
         for folder in ("ccs/_async", "ccs/_sync"):
             (root / folder).mkdir(parents=True)
 
@@ -39,9 +49,14 @@ class Tree:
     def read(self, name: str) -> str:
         return (self.root / "ccs" / name).read_text()
 
-    def twin(self, *options: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(SCRIPT), "--root", str(self.root), *options]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    def twin(self, *options: str) -> Done:
+        said = StringIO()
+        with redirect_stderr(said), redirect_stdout(None):
+            try:
+                returned = self.generator.main(["--root", str(self.root), *options])
+            except SystemExit as refused:  # with what Python would print
+                return Done(1, str(refused))
+        return Done(returned, said.getvalue())
 
     def complaints(self) -> list[str]:
         """What a check says, but for the rules that so small a tree cannot all use."""
@@ -50,8 +65,8 @@ class Tree:
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Tree:
-    return Tree(tmp_path)
+def tree(tmp_path: Path, twin: ModuleType) -> Tree:
+    return Tree(tmp_path, twin)
 
 
 def test_the_committed_twin_is_current() -> None:

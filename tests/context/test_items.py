@@ -6,7 +6,6 @@ import sys
 from typing import Any
 
 import pytest
-import redis
 from anyio import create_task_group
 
 import ccs
@@ -14,6 +13,7 @@ import ccs.aio
 from ccs._core.names.keys import keys_of
 from tests.context.probes import Open
 from tests.support.journal import raw_items
+from tests.support.targets import raw_client
 
 COMMITS = 90
 
@@ -96,8 +96,9 @@ async def test_batches_are_items_and_whole_items_are_trimmed(target: str, namesp
         first = await task.set("first", 1)
         for _ in range(6):
             await crowd(task, 60)
-        with redis.Redis.from_url(target) as client:
-            items = raw_items(client, keys_of(namespace, "/tasks/t").journal)
+        journal = keys_of(namespace, "/tasks/t").journal
+        with raw_client(target, journal) as client:
+            items = raw_items(client, journal)
         assert max(map(len, items)) > 10
         kept = sum(map(len, items))
         assert 50 <= kept <= 56 or kept - len(items[0]) < 50

@@ -17,7 +17,7 @@ from tests.support.colours import COLOURS, connect_in
 from tests.support.servers import PrivateServer
 from tests.support.waiting import aeventually, counts, scaled
 
-CONTEXTS = counts(600, 10_000)
+CONTEXTS = counts(300, 10_000)
 
 
 def sent(server: PrivateServer) -> int:
@@ -101,7 +101,7 @@ def test_steps_hold_everything_once_and_in_order() -> None:
     assert list(removals({})) == []
 
 
-WAITERS = counts(100, 500)
+WAITERS = counts(50, 500)
 
 
 async def in_line(task: Any, count: int) -> None:

@@ -143,6 +143,7 @@ async def test_the_fields_of_a_message_are_what_it_says(task: Any) -> None:
     sent = bare(await task.send("role", {"a": [1]}))
     told = dataclasses.asdict(sent)
     public = ["id", "sender", "to", "type", "content", "sent_at", "attempts", "reply_to", "revision"]
+    public += ["priority", "token"]
     assert list(told) == public
     assert told == {name: getattr(sent, name) for name in public}
 

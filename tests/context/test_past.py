@@ -7,9 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import redis
 
 import ccs
+from ccs._core.names.keys import keys_of
 from tests.context.probes import Open
+from tests.support.colours import COLOURS, connect_in
 from tests.support.waiting import aeventually
 
 PATHS = ["a", "a/b", "a/c", "d", "e/f/g"]
@@ -150,3 +153,19 @@ async def test_what_cannot_be_travelled_to_is_refused(task: Any) -> None:
             await task.at(wrong)
         with pytest.raises(ccs.InvalidValue):
             await task.diff(wrong)
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_a_commit_that_is_lost_while_the_past_is_read_is_a_fork(colour: str, valkey: str, namespace: str) -> None:
+    """Given a server that has lost its newest record since it told the revision, then no journal was compacted."""
+    async with connect_in(colour, valkey, namespace=namespace) as store:
+        task = store.task("t")
+        first = await task.set("a", 1)
+        await task.set("a", 2)
+        newest = await task.set("a", 3)
+        with redis.Redis.from_url(valkey) as server:
+            server.xdel(keys_of(namespace, "/tasks/t").journal, f"{newest.revision}-0")
+        for past in (task.at(first.revision), task.diff(first.revision)):
+            with pytest.raises(ccs.HistoryForked) as caught:
+                await past
+            assert (caught.value.since, caught.value.address) == (newest.revision, "/tasks/t")

@@ -182,6 +182,44 @@ async def test_claims_stay_dead(store: Any, task: Any) -> None:
         await claim.release()
 
 
+async def test_a_claim_that_the_close_could_not_give_back_stays_dead_too(store: Any, task: Any) -> None:
+    async with store:
+        claim = await task.claim("a", ttl=60).acquire()
+        fenced = claim.context
+        task.handle.holdings.remove(task.address, "@claims/a", claim.token)  # as if the server had been silent
+    async with store:
+        assert [info.token for info in await task.claims()] == [claim.token]
+        with pytest.raises(ccs.ClaimLost, match="opened anew"):
+            await fenced.set("guarded", 1)
+        with pytest.raises(ccs.ClaimLost, match="opened anew"):
+            await claim.release()
+        assert not await task.exists("guarded")
+        assert (claim.state, len(await task.claims())) == ("released", 1)
+        await task.break_claim("a")
+        await claim.acquire()
+        await claim.context.set("guarded", 2)
+        await claim.release()
+
+
+async def test_messages_and_jobs_of_before_cannot_be_settled(store: Any, task: Any) -> None:
+    async with store:
+        await task.send("r", "work")
+        await task.set("queue/a", 1)
+        message = await task.inbox("r", lease=60).receive(timeout=5)
+        job = await task.jobs("queue/*").take(timeout=5)
+    async with store:
+        for settle in (message.ack, message.release, lambda: message.extend(5)):
+            with pytest.raises(ccs.ClaimLost, match="opened anew"):
+                await settle()
+        for settle in (job.done, lambda: job.failed("no")):
+            with pytest.raises(ccs.ClaimLost, match="another worker"):
+                await settle()
+        assert await task.exists("queue/a")
+        again = await task.inbox("r", lease=60).receive(timeout=5)
+        assert (again.id, again.attempts) == (message.id, 2)
+        await again.ack()
+
+
 async def test_a_presence_stays_away(store: Any, task: Any) -> None:
     async with store:
         presence = task.join(ttl=TTL)
@@ -242,6 +280,32 @@ def test_it_is_opened_again_on_another_event_loop(target: str, namespace: str) -
 
     for value in range(3):
         asyncio.run(run(value))
+
+
+def test_a_store_of_a_module_works_in_one_run_after_another(target: str, namespace: str) -> None:
+    """Given a program that keeps its store, inboxes and claims in its module, when it runs twice, then each run is whole."""
+    store = ccs.aio.connect(target, agent="module", namespace=namespace)
+    seen: list[Any] = []
+
+    @store.task("t").on_event("n")
+    def note(event: ccs.Event) -> None:
+        seen.append(event.data)
+
+    async def main(run: int) -> float:
+        async with store:
+            task = store.task("t")
+            await task.publish("n", run)
+            await task.send("r", run)
+            async with task.inbox("r", renew=True) as inbox, await inbox.receive(timeout=scaled(10)) as message:
+                assert message.content == run
+            assert await task.once(f"key/{run}", lambda: run) == run
+            await aeventually(lambda: seen == list(range(run + 1)))
+            return await store.ping()
+
+    for run in range(3):
+        assert 0 < asyncio.run(main(run)) < scaled(10)
+        with pytest.raises(ccs.StoreClosed):
+            asyncio.run(store.ping())
 
 
 def test_in_a_forked_child_it_stays_closed(valkey: str, namespace: str) -> None:

@@ -6,5 +6,5 @@ from hypothesis import settings
 
 from tests.support.waiting import counts
 
-settings.register_profile("ours", max_examples=counts(80, 10_000), deadline=None)
+settings.register_profile("ours", max_examples=counts(40, 10_000), deadline=None)
 settings.load_profile("ours")

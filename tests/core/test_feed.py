@@ -37,6 +37,32 @@ def test_a_mailbox_continues_from_its_origin_or_later_but_not_from_before() -> N
     assert [box.continues(Cursor(EPOCH + at)) for at in (4, 5, 6, 8)] == [False, True, True, True]
 
 
+def test_a_cursor_that_is_no_commit_of_the_run_does_not_continue() -> None:
+    """Given messages of a server that has lost commits, then a cursor at one of these is not in the run, whatever its number."""
+    box = mailbox()
+    feed = feed_at(3, box)
+    for previous, revision in ((3, 5), (5, 8), (8, 9)):
+        assert feed.deliver(record(previous, revision))
+    assert [box.continues(Cursor(EPOCH + at)) for at in (3, 5, 9, 10)] == [True] * 4
+    assert [box.continues(Cursor(EPOCH + at)) for at in (2, 4, 6, 7)] == [False] * 4
+    assert not box.joins(Cursor(EPOCH + 7))
+    assert box.joins(Cursor(EPOCH + 5))
+    assert box.joins(Cursor(EPOCH + 9)), "one that went on with the run needs no look"
+    box.begin()
+    assert feed.deliver(record(9, 11))
+    assert not box.joins(Cursor(EPOCH + 10))
+
+
+def test_what_is_noted_for_a_consumer_that_does_not_come_is_bounded() -> None:
+    box = mailbox("b")
+    feed = feed_at(1, box)
+    for revision in range(2, 10_002):
+        assert feed.deliver(record(revision - 1, revision))
+    assert not box.behind
+    feed.deliver(record(10_001, 10_002))
+    assert box.behind
+
+
 def test_a_mailbox_that_begins_again_forgets_its_origin() -> None:
     """Given a gap, when the consumer begins again, then only a cursor that has read the journal up to it continues."""
     box = mailbox()

@@ -342,7 +342,7 @@ def inside(record: Any) -> dict[str, Any]:
 
 
 @given(records())
-@settings(max_examples=counts(120, 5_000), suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=counts(60, 5_000), suppress_health_check=list(HealthCheck), deadline=None)
 def test_a_stored_record_is_read_back_equal_with_its_type(record):
     try:
         raw = encode(record)
@@ -352,7 +352,7 @@ def test_a_stored_record_is_read_back_equal_with_its_type(record):
 
 
 @given(records())
-@settings(max_examples=counts(60, 2_000), suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=counts(30, 2_000), suppress_health_check=list(HealthCheck), deadline=None)
 def test_a_list_of_records_is_read_back_as_one(record):
     try:
         raw = encode([record])

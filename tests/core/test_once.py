@@ -64,7 +64,7 @@ def test_a_key_names_arguments_their_attributes_and_items() -> None:
     template = KeyTemplate("{{x}}/{order.real}/{cents:03}/{rest[0]}/{more[a]}/{note!r}", charge)
     call = template.of((7, 1, 2), {"a": 3})
     assert call.key == "{x}/7/001/2/3/'no {braces}'"
-    assert call.arguments == {"order": 7, "cents": 1, "rest": (2,), "note": "no {braces}", "more": {"a": 3}}
+    assert call.input == {"order": 7, "cents": 1, "rest": (2,), "note": "no {braces}", "more": {"a": 3}}
 
 
 def test_only_a_keyword_only_parameter_asks_for_the_token() -> None:

@@ -30,6 +30,8 @@ SLIPS = [
     "unix//tmp/redis.sock",
     "memory:x",
     "redis+cluster:/host",
+    "redis+cluster//:hunter2@host:6379",
+    "rediss+sentinel//host:26379/main",
     "http:/host",
     "https//host:6379",
     "tcp:host",
@@ -101,7 +103,7 @@ def test_a_slip_of_a_url_is_refused_and_its_secret_not_shown(
         for target in (text, None):
             monkeypatch.setenv("CCS_URL", text)
             with pytest.raises(
-                InvalidValue, match=r"write redis://user:password@host:port/0, or ./|not a scheme"
+                InvalidValue, match=r"write rediss?(\+\w+)?://user:password@host:port.*, or ./|not a scheme"
             ) as caught:
                 connect(target)
             assert SECRET not in str(caught.value) + repr(caught.value)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 import ccs
-from ccs._core.memory.matrices import Matrices
 from ccs._core.memory.matrix import Matrix
+from ccs._core.memory.matrix_per_dimension import Matrices
 from ccs._core.memory.vectors import pack, pack_all
 from tests.memory.minds import check_found, ranking
 from tests.support.waiting import counts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,12 +12,11 @@ import pytest
 import ccs
 from ccs._core.commits.operations import renew_op
 from demo.agents import MAX_LAPSED, Analyst, Reporter
-from demo.entries import CLAIMS, EVERYTHING, Card, Job, Role, Todo
+from demo.entries import CLAIMS, EVERYTHING, FINDINGS, Card, Job, Role, Todo
 from demo.findings import FileFindings
 from demo.report import SurveyReport, survey_alone
-from demo.worklist import Work
 
-WORK = Work("a.py", b"a.py", 0)
+DONE = "@jobs/results/files/a.py"
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def store() -> Iterator[ccs.Store]:
 @pytest.fixture
 def task(store: ccs.Store) -> ccs.Context:
     task = store.task("survey")
-    task.set("files/a.py/todo", Todo(raw=b"a.py"))
+    task.set("files/a.py", Todo(raw=b"a.py"))
     return task
 
 
@@ -47,21 +47,22 @@ def _analyst(task: ccs.Context, folder: Path, agent: str = "analyst-1") -> Analy
     return Analyst(task.store.task("survey", agent=agent), _job(task.store, folder, agent=agent))
 
 
-def test_work_that_is_done_is_committed_and_its_claim_released(task: ccs.Context, folder: Path) -> None:
+def _do_next(analyst: Analyst, patience: float) -> None:
+    """What the analyst does in its loop, once."""
+    with analyst.files_to_do() as jobs:
+        analyst._do(jobs.take(timeout=patience))
+
+
+def test_work_that_is_done_is_one_commit_with_its_claim(task: ccs.Context, folder: Path, patience: float) -> None:
     analyst = _analyst(task, folder)
-    analyst._do(WORK)
-    assert task.paths() == ["files/a.py/findings"]
+    _do_next(analyst, patience)
+    assert task.paths() == []
+    assert task.paths(FINDINGS) == [DONE]
     assert task.claims() == []
     assert (analyst.files, analyst.changes, analyst.lost) == (1, 4, 0)
-    findings, todo, _ = task.history(*EVERYTHING)[-3:]
-    assert findings.revision == todo.revision
-
-
-def test_a_file_is_taken_by_one_only(task: ccs.Context, folder: Path) -> None:
-    first, second = _analyst(task, folder), _analyst(task, folder, "analyst-2")
-    with first._claim(WORK):
-        second._do(WORK)
-    assert (second.files, second.changes, second.lost) == (0, 0, 1)
+    ending = task.history(*EVERYTHING)[-3:]
+    assert {change.path for change in ending} == {"files/a.py", "@claims/files/a.py", DONE}
+    assert len({change.revision for change in ending}) == 1
 
 
 def test_a_holder_that_was_away_too_long_counts_nothing(
@@ -71,18 +72,19 @@ def test_a_holder_that_was_away_too_long_counts_nothing(
     slow, heir = _analyst(task, folder), _analyst(task, folder, "analyst-2")
     measure_at_once = Analyst._measure
 
-    def measure_slowly(analyst: Analyst, work: Work) -> FileFindings:
+    def measure_slowly(analyst: Analyst, raw: bytes, lapsed: int) -> FileFindings:
         if analyst is slow:
             _let_lapse(task, patience)
-            heir._do(Work("a.py", b"a.py", 1))
-        return measure_at_once(analyst, work)
+            _do_next(heir, patience)
+        return measure_at_once(analyst, raw, lapsed)
 
     monkeypatch.setattr(Analyst, "_measure", measure_slowly)
-    slow._do(WORK)
-    entry = task.entry("files/a.py/findings")
+    _do_next(slow, patience)
+    entry = task.entry(DONE)
     assert entry is not None
     assert (entry.version, entry.agent) == (1, "analyst-2")
-    assert (slow.files, slow.lost, heir.files, heir.taken_over) == (0, 1, 1, 1)
+    assert (slow.files, slow.changes, slow.lost) == (0, 1, 1)
+    assert (heir.files, heir.changes, heir.taken_over) == (1, 4, 1)
 
 
 def _let_lapse(task: ccs.Context, patience: float) -> None:
@@ -92,26 +94,39 @@ def _let_lapse(task: ccs.Context, patience: float) -> None:
         assert changes.receive(timeout=patience).op == "expire"
 
 
-def test_a_file_that_was_done_meanwhile_is_let_go(task: ccs.Context, folder: Path) -> None:
-    _analyst(task, folder)._do(WORK)
-    late = _analyst(task, folder, "analyst-2")
-    late._do(WORK)
-    assert task.paths() == ["files/a.py/findings"]
-    assert task.claims() == []
-    assert (late.files, late.changes, late.lost) == (0, 2, 1)
+def test_a_file_that_several_analysts_died_on_is_given_up_with_a_finding(
+    task: ccs.Context, folder: Path, patience: float
+) -> None:
+    analyst = _analyst(task, folder)
+    with analyst.files_to_do() as jobs:
+        lost = []
+        for _ in range(MAX_LAPSED):
+            lost.append(jobs.take(timeout=patience))
+            _let_lapse(task, patience)
+    _do_next(analyst, patience)
+    assert task.get(DONE)["error"] == "given up after 3 analysts lost their claim on it"
 
 
-def test_a_file_that_several_analysts_died_on_is_given_up_with_a_finding(task: ccs.Context, folder: Path) -> None:
-    _analyst(task, folder)._do(Work("a.py", b"a.py", MAX_LAPSED))
-    assert task.get("files/a.py/findings")["error"] == "given up after 3 analysts lost their claim on it"
+def test_an_analyst_works_until_the_survey_is_reported(task: ccs.Context, folder: Path, patience: float) -> None:
+    working = threading.Thread(target=_analyst(task, folder).run)
+    working.start()
+    task.wait_for(DONE, timeout=patience)
+    task.set("status", "reported")
+    working.join(patience)
+    assert not working.is_alive()
+    card = Card.model_validate(task.get("agents/analyst-1"))
+    assert (card.done, card.files) == (True, 1)
+    _analyst(task, folder).run()  # late: it ends at once
 
 
-def test_a_swarm_of_one_after_the_other_reports_what_a_single_process_does(store: ccs.Store, folder: Path) -> None:
+def test_a_swarm_of_one_after_the_other_reports_what_a_single_process_does(
+    store: ccs.Store, folder: Path, patience: float
+) -> None:
     task = store.task("survey")
-    task.set_many({f"files/{name}/todo": Todo(raw=name.encode()) for name in ("a.py", "b.py")})
+    task.set_many({f"files/{name}": Todo(raw=name.encode()) for name in ("a.py", "b.py")})
     task.set("survey/listed", 2)
-    for name in ("a.py", "b.py"):
-        _analyst(task, folder)._do(Work(name, name.encode(), 0))
+    for _ in range(2):
+        _do_next(_analyst(task, folder), patience)
     reporter = Reporter(store.task("survey", agent="reporter"), _job(store, folder, "reporter", "reporter"))
     reporter.run()
     assert SurveyReport.model_validate(task.get("report/survey")) == survey_alone(folder)

@@ -1,4 +1,4 @@
-"""What is derived from changes: the work that is left, the board, the account of the feed, the pictures."""
+"""What is derived from changes: the board, the account of the feed, the pictures."""
 
 from __future__ import annotations
 
@@ -14,67 +14,20 @@ from demo.board import Audit, Board, progress
 from demo.live import picture
 from demo.measure import measure_source
 from demo.view import PlainView, choose_view
-from demo.worklist import Work, Worklist
 
 Make = Callable[..., Change]
 
 CARD = {"role": "analyst", "pid": 1}
 CLAIM = "@claims/files/a.py"
+DONE = "@jobs/results/files/a.py"
 
 
-def taken_by(agent: str, lapsed: int, place: str = "a.py") -> dict[str, Any]:
+def taken_by(agent: str) -> dict[str, Any]:
     """The value of a claim's entry."""
-    return {"holder": agent, "note": {"place": place, "lapsed": lapsed}, "id": "1"}
+    return {"holder": agent, "note": None, "id": "1"}
 
 
-TAKEN = taken_by("analyst-1", 0)
-SOON = 0.01
-
-
-def _fed(*changes: Change) -> Worklist:
-    worklist = Worklist("analyst-2")
-    for one in changes:
-        worklist.apply(one)
-    return worklist
-
-
-def test_a_new_file_is_work(change: Make) -> None:
-    worklist = _fed(change("files/a/b.py/todo", {"raw": b"a/b.py"}))
-    assert worklist.next(SOON) == Work("a/b.py", b"a/b.py", 0)
-
-
-def test_a_file_that_is_held_or_done_is_no_work(change: Make) -> None:
-    todo, taken = change("files/a.py/todo", {"raw": b"a.py"}), change(CLAIM, TAKEN)
-    held = _fed(todo, taken)
-    done = _fed(todo, taken, change("files/a.py/todo", op="delete"), change(CLAIM, op="delete", previous=TAKEN))
-    for worklist in (held, done):
-        with pytest.raises(TimeoutError, match="heard nothing"):
-            worklist.next(SOON)
-
-
-def test_a_file_whose_hold_has_lapsed_is_work_again_and_the_lapses_are_counted(change: Make) -> None:
-    todo, taken = change("files/a.py/todo", {"raw": b"a.py"}), change(CLAIM, TAKEN)
-    worklist = _fed(todo, taken, change(CLAIM, op="expire", previous=taken_by("analyst-1", 1)))
-    assert worklist.next(SOON) == Work("a.py", b"a.py", 2)
-
-
-def test_agents_reach_for_files_in_orders_of_their_own(change: Make) -> None:
-    changes = [change(f"files/{n}.py/todo", {"raw": b"x"}) for n in range(50)]
-    first, second = Worklist("analyst-1"), Worklist("analyst-2")
-    for one in changes:
-        first.apply(one)
-        second.apply(one)
-    orders = [[work.place for _ in changes if (work := worklist.next(SOON))] for worklist in (first, second)]
-    assert orders[0] != orders[1]
-    assert sorted(orders[0]) == sorted(orders[1])
-
-
-def test_the_work_ends_with_the_survey_or_with_the_error_that_ended_the_feed(change: Make) -> None:
-    assert _fed(change("status", "reported")).next(SOON) is None
-    broken = _fed()
-    broken.close(RuntimeError("the feed broke"))
-    with pytest.raises(RuntimeError, match="the feed broke"):
-        broken.next(SOON)
+TAKEN = taken_by("analyst-1")
 
 
 def _survey(change: Make) -> list[Change]:
@@ -82,14 +35,14 @@ def _survey(change: Make) -> list[Change]:
     return [
         change("agents/analyst-1", CARD),
         change("agents/analyst-2", CARD, agent="analyst-2"),
-        change("files/a.py/todo", {"raw": b"a.py"}, agent="surveyor"),
+        change("files/a.py", {"raw": b"a.py"}, agent="surveyor"),
         change("survey/listed", 1, agent="surveyor"),
         change(CLAIM, TAKEN),
         change(CLAIM, op="expire", previous=TAKEN),
-        change(CLAIM, taken_by("analyst-2", 1), agent="analyst-2"),
-        change("files/a.py/findings", findings, agent="analyst-2", revision=90),
-        change("files/a.py/todo", op="delete", agent="analyst-2", revision=90),
-        change(CLAIM, op="delete", agent="analyst-2", previous=taken_by("analyst-2", 1), revision=91),
+        change(CLAIM, taken_by("analyst-2"), agent="analyst-2"),
+        change(DONE, findings, agent="analyst-2", revision=90),
+        change("files/a.py", op="delete", agent="analyst-2", revision=90),
+        change(CLAIM, op="delete", agent="analyst-2", previous=taken_by("analyst-2"), revision=90),
         change("status", "reported", agent="reporter", revision=92),
     ]
 
@@ -108,7 +61,7 @@ def test_the_board_follows_a_survey_with_a_takeover(change: Make) -> None:
     assert board.lapsed_of == {"a.py": ["analyst-1"]}
     assert board.workers["analyst-2"].files == 1
     assert not board.audit.faults
-    assert (board.audit.changes, board.audit.commits, board.audit.expired) == (11, 10, 1)
+    assert (board.audit.changes, board.audit.commits, board.audit.expired) == (11, 9, 1)
     assert board.audit.agents == {"analyst-1": 2, "analyst-2": 5, "surveyor": 2, "reporter": 1}
 
 
@@ -126,7 +79,7 @@ def test_the_progress_tells_of_how_many_files_as_soon_as_it_is_known(change: Mak
 
 def test_a_file_counted_twice_is_a_fault(change: Make) -> None:
     changes = _survey(change)
-    board = _board([*changes, change("files/a.py/findings", changes[7].value, revision=99)])
+    board = _board([*changes, change(DONE, changes[7].value, revision=99)])
     assert board.audit.faults == ["a.py was counted twice"]
 
 
@@ -161,9 +114,7 @@ def test_the_plain_view_prints_news_and_progress(change: Make, capsys: pytest.Ca
 
 
 def test_the_live_picture_shows_names_as_they_are(change: Make) -> None:
-    board = _board(
-        [*_survey(change), change("@claims/files/[red]x.py", taken_by("analyst-1", 0, "[red]x.py"), revision=95)]
-    )
+    board = _board([*_survey(change), change("@claims/files/[red]x.py", taken_by("analyst-1"), revision=95)])
     board.note_killed("analyst-2", "a.py")
     said = _drawn(picture(board, 1.0))
     assert progress(board) in said

@@ -59,7 +59,7 @@ def test_the_swarm_reports_what_a_single_process_does_and_that_all_was_delivered
 def test_an_analyst_that_is_killed_has_its_file_taken_over_and_nothing_is_counted_twice(
     demo: Any, code_base: Path
 ) -> None:
-    told = demo(code_base, "--kill", "--hold", 1, "--pace", 0.05)
+    told = demo(code_base, "--kill", "--analysts", 2, "--hold", 1, "--pace", 0.03)
     outcome = told.outcome
     assert (told.code, outcome.problems) == (0, [])
     assert outcome.survey == survey_alone(code_base)
@@ -194,7 +194,7 @@ def test_the_swarm_does_not_outlive_a_demo_that_is_killed(under_way: subprocess.
 def test_an_analyst_that_dies_on_its_own_is_reported_and_the_survey_ends_without_it(
     code_base: Path, patience: float, surroundings: dict[str, str]
 ) -> None:
-    command = [sys.executable, "-m", "demo", str(code_base), "--pace", "0.1", "--hold", "0.5"]
+    command = [sys.executable, "-m", "demo", str(code_base), "--analysts", "2", "--pace", "0.05", "--hold", "0.5"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=surroundings) as process:
         assert process.stdout is not None
         assert any("the surveyor has listed" in line for line in process.stdout)
@@ -238,3 +238,20 @@ def test_a_process_that_crashes_is_reported_with_what_it_said(tmp_path: Path, pa
         (failure,) = swarm.failures()
     assert "analyst-1 ended with exit code 1: Traceback" in str(failure)
     assert swarm.is_hopeless()
+
+
+def test_with_ui_the_web_view_is_opened_on_the_swarm(
+    demo: Any, code_base: Path, tmp_path: Path, surroundings: dict[str, str]
+) -> None:
+    pytest.importorskip("uvicorn")
+    opened = tmp_path / "opened"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > "{opened}"\n')
+    browser.chmod(0o755)
+    surroundings["BROWSER"] = str(browser)
+    told = demo(code_base, "--ui", "--limit", 5)
+    assert told.code == 0
+    (said,) = [line for line in told.out.splitlines() if line.startswith("the web view: ")]
+    assert "?context=/tasks/survey-" in said
+    eventually(opened.exists, 10, "the browser to be opened")
+    assert opened.read_text().strip() == said.removeprefix("the web view: ")

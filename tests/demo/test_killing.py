@@ -14,7 +14,7 @@ import ccs
 from ccs.types import Change
 from demo.board import Audit, Board
 from demo.check import Evidence, judge
-from demo.entries import Job, Todo
+from demo.entries import Job
 from demo.killing import Killer, Victim
 from demo.measure import measure_source
 from demo.render import render
@@ -22,7 +22,7 @@ from demo.report import survey_alone
 from demo.swarm import Member, Swarm
 
 AGENT, HEIR, PLACE = "analyst-1", "analyst-2", "a.py"
-CLAIM, TODO, FINDINGS = f"@claims/files/{PLACE}", f"files/{PLACE}/todo", f"files/{PLACE}/findings"
+FILE, CLAIM, FINDINGS = f"files/{PLACE}", f"@claims/files/{PLACE}", f"@jobs/results/files/{PLACE}"
 Make = Callable[..., Change]
 
 
@@ -48,26 +48,21 @@ def killer(task: ccs.Context, member: Member, tmp_path: Path) -> Killer:
 
 
 def test_an_analyst_is_killed_while_it_is_at_work(task: ccs.Context, killer: Killer, member: Member) -> None:
-    task.set(TODO, Todo(raw=b"a.py"))
-    with task.claim(f"files/{PLACE}", note={"place": PLACE, "lapsed": 0}):
+    with task.claim(FILE):
         assert killer.strike([AGENT]) == Victim(AGENT, PLACE)
     assert member.killed
 
 
-def test_one_that_holds_a_file_that_it_has_finished_may_go_on(
-    task: ccs.Context, killer: Killer, member: Member, patience: float
-) -> None:
-    """Between the commit of the findings and the release of the claim there is nothing to take over."""
-    with task.claim(f"files/{PLACE}", note={"place": PLACE, "lapsed": 0}):
+def test_one_that_holds_no_file_may_go_on(task: ccs.Context, killer: Killer, member: Member, patience: float) -> None:
+    with task.store.task("survey", agent=HEIR).claim(FILE):
         assert killer.strike([AGENT]) is None
     member.process.communicate("go on", timeout=patience)
     assert member.process.returncode == 0
 
 
 def test_one_that_has_ended_is_no_victim(task: ccs.Context, killer: Killer, member: Member, patience: float) -> None:
-    task.set(TODO, Todo(raw=b"a.py"))
     member.process.communicate("end", timeout=patience)
-    with task.claim(f"files/{PLACE}", note={"place": PLACE, "lapsed": 0}):
+    with task.claim(FILE):
         assert killer.strike([AGENT]) is None
 
 
@@ -89,8 +84,7 @@ def test_a_file_that_nobody_took_over_is_a_problem(change: Make, tmp_path: Path)
 
 
 def _lapsed(change: Make, agent: str) -> Change:
-    taken = {"holder": agent, "note": {"place": PLACE, "lapsed": 0}, "id": "1"}
-    return change(CLAIM, op="expire", previous=taken)
+    return change(CLAIM, op="expire", previous={"holder": agent, "note": None, "id": "1"})
 
 
 def _verdict(change: Make, folder: Path, lapsed: list[Change], finisher: str) -> tuple[str | None, list[str]]:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ccs._core.recipes.claim import site_of
+from ccs._core.recipes.jobs import can_be_job, job_path
+from demo.entries import place_in
 from demo.listing import package_of, python_files, standard_library
 from demo.measure import measure
 from demo.names import cut, place_of, shown
@@ -69,10 +72,23 @@ def test_a_folder_that_cannot_be_listed_is_itself_an_entry_and_a_finding(bottoml
 
 
 def test_different_names_have_different_places_that_any_store_takes() -> None:
-    names = ["a.py", "a%.py", "a%25.py", "a\udcff.py", "a\n.py", "é.py", "x" * 2_000 + ".py", "d/" * 70 + "x.py"]
+    names = [
+        "a.py",
+        "a%.py",
+        "a%25.py",
+        "a\udcff.py",
+        "a\n.py",
+        "é.py",
+        "x" * 2_000 + ".py",
+        "\udcff" * 200,
+        "d/" * 70 + "x.py",
+    ]
     places = [place_of(shown(os.fsencode(name))) for name in names]
     assert len(set(places)) == len(names)
-    assert all(len(place.encode()) <= 900 and place.count("/") < 60 and place.isprintable() for place in places)
+    assert all(place.isprintable() and can_be_job(f"files/{place}") for place in places)
+    for place in places:
+        for path in (f"files/{place}", job_path("results", f"files/{place}"), site_of(f"files/{place}").path):
+            assert place_in(path) == place
 
 
 def test_the_package_of_a_folder(tmp_path: Path) -> None:

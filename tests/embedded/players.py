@@ -17,13 +17,14 @@ import pytest
 import redis
 
 from ccs.embedded import Embedded
-from ccs.embedded.locks import holders
+from ccs.embedded.locks import holders, tried
 from tests.support.waiting import scaled
 
 PATIENCE = scaled(20.0)
 
 _spawner = multiprocessing.get_context("forkserver")
-_spawner.set_forkserver_preload(["ccs.embedded", "redis"])
+# What each player would import by itself: the ten of a crowd took two seconds of a processor for that.
+_spawner.set_forkserver_preload(["ccs", "ccs.aio", __name__])
 
 
 def ccs(folder: Path, name: str) -> Path:
@@ -48,18 +49,26 @@ def server_pid(path: str) -> int:
 def servers(folder: Path) -> list[int]:
     """The server processes of `folder` by their command lines, whether or not they hold its lock."""
     wanted = os.fsencode(os.path.realpath(ccs(folder, "server.sock")))
-    return [pid for pid in _pids() if b"-server" in _cmdline(pid) and wanted in _cmdline(pid)]
+    return [pid for pid, line in _cmdlines() if b"-server" in line and wanted in line]
 
 
 def keepers(folder: Path) -> list[int]:
     wanted = os.fsencode(ccs(folder, ""))
-    return [pid for pid in _pids() if b"keeper.py" in _cmdline(pid) and wanted in _cmdline(pid)]
+    return [pid for pid, line in _cmdlines() if b"keeper.py" in line and wanted in line]
 
 
 def gone(folder: Path) -> bool:
     """Whether there is no server, no keeper, and no other holder of a lock."""
     locks = [ccs(folder, f"{name}.lock") for name in ("server", "clients", "keeper")]
-    return not (servers(folder) or keepers(folder) or any(map(holders, locks)))
+    return not (any(map(held, locks)) or servers(folder) or keepers(folder))
+
+
+def held(lock: Path) -> bool:
+    """Whether anybody holds the lock. Costs a system call, where `holders` looks at all files of all processes."""
+    if not lock.exists():
+        return False
+    with tried(lock) as own:
+        return own is None
 
 
 def alive(pid: int) -> bool:
@@ -74,7 +83,8 @@ def kill(pid: int) -> None:
 def clean_up(folder: Path) -> None:
     """Ends what the test started on `folder`: only processes that hold its locks or were started with its paths."""
     locks = [ccs(folder, f"{name}.lock") for name in ("keeper", "server")]
-    for pid in {*keepers(folder), *servers(folder), *(pid for lock in locks for pid in holders(lock))} - {os.getpid()}:
+    owners = {pid for lock in filter(held, locks) for pid in holders(lock)}
+    for pid in {*keepers(folder), *servers(folder), *owners} - {os.getpid()}:
         kill(pid)
 
 
@@ -200,13 +210,13 @@ def descriptors() -> set[int]:
     return {int(each) for each in os.listdir("/proc/self/fd")}
 
 
-def _pids() -> list[int]:
-    return [int(each) for each in os.listdir("/proc") if each.isdigit()]
+def _cmdlines() -> Iterator[tuple[int, bytes]]:
+    return ((int(each), _cmdline(int(each))) for each in os.listdir("/proc") if each.isdigit())
 
 
 def _cmdline(pid: int) -> bytes:
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    with suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+        return file.read()
     return b""
 
 

@@ -7,6 +7,7 @@ import itertools
 import os
 import resource
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from ccs.embedded.locks import attempt, holders
 from ccs.errors import Misuse, Unavailable, UnsafeServer
 from tests.embedded.players import PATIENCE, ccs, client, crowd, ensure, enter, gone, leave, run_id, server_pid, servers
 from tests.support.colours import COLOURS, connect_in
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, scaled
 
 LINGER = 0.1
 REDIS = shutil.which("redis-server")
@@ -193,7 +194,9 @@ def test_a_server_that_dies_at_start_is_retried_and_then_its_log_is_shown(
 
 def test_a_dying_server_is_given_up_on_time(folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CCS_SERVER_BIN", fake(root / "server", "Valkey server v=9.1.2", "echo bad luck; exit 1"))
-    assert "bad luck" in refused(folder, timeout=0.0).reason
+    began = time.monotonic()
+    assert "bad luck" in refused(folder, timeout=scaled(0.3)).reason
+    assert time.monotonic() - began < scaled(10)
 
 
 def test_a_server_whose_data_is_broken_shows_why(folder: Path) -> None:

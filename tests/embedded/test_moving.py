@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 
 from ccs.embedded import Embedded, binary
-from ccs.embedded.locks import holders
 from ccs.errors import Unavailable
-from tests.embedded.players import PATIENCE, client, gone, kill, run_id, server_pid
+from tests.embedded.players import PATIENCE, client, gone, held, kill, run_id, server_pid
 from tests.embedded.players import ccs as inside
 from tests.support.colours import COLOURS, connect_in
 from tests.support.waiting import eventually, scaled
@@ -129,7 +128,7 @@ def test_the_old_path_of_a_moved_folder_is_a_new_folder(place: Path, opened: Ope
     write(anew, "new")
     assert read(moved) == read(opened(place / "b")) == "moved"
     anew.close()
-    eventually(lambda: not holders(inside(place / "a", "server.lock")))
+    eventually(lambda: not held(inside(place / "a", "server.lock")))
     assert read(moved) == "moved"
     assert read(opened(place / "a")) == "new"
 

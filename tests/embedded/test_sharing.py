@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from pathlib import Path
@@ -25,6 +26,7 @@ from tests.embedded.players import (
     server_pid,
     servers,
 )
+from tests.support.colours import COLOURS, connect_in
 from tests.support.waiting import counts, eventually
 
 LINGER = 0.1
@@ -192,3 +194,12 @@ def test_data_is_kept_after_the_server_was_idle_and_gone(folder: Path) -> None:
             assert server.incr("lives") == expected
         handle.close()
         eventually(lambda: gone(folder))
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_a_closed_store_that_has_watched_lets_go_of_its_folder(colour: str, folder: Path) -> None:
+    async with connect_in(colour, folder) as store:
+        async with store.task("t").watch():
+            pass
+        assert await asyncio.to_thread(holders, ccs(folder, "clients.lock"))
+    assert not await asyncio.to_thread(holders, ccs(folder, "clients.lock"))

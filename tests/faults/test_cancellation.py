@@ -147,7 +147,7 @@ async def test_cancelling_random_calls_hurts_nobody_else(
             over = asyncio.Event()
             witnesses = [asyncio.create_task(witness(store.task("42"), index, over)) for index in range(10)]
             fates: Counter[str] = Counter()
-            for turn in range(counts(150, 2000)):
+            for turn in range(counts(75, 2000)):
                 tokens = [str(turn * 10 + index) for index in range(10)]
                 fates.update(await asyncio.gather(*(doom(victim(store, dice, token), dice) for token in tokens)))
                 assert not [each for each in witnesses if each.done()], "a witness has died"
@@ -156,8 +156,8 @@ async def test_cancelling_random_calls_hurts_nobody_else(
             assert fates["cancelled"] > 50
             assert fates["done"] > 20
             proxy.fault = faults(random.Random(chosen), 0.0, ("drop",))
-            assert not store._engine.opening.listener._feeds, "a cancelled watch has left its feed behind"
-            assert not store._engine.opening.listener._observers
+            assert not store._engine.opening.dispatcher._feeds, "a cancelled watch has left its feed behind"
+            assert not store._engine.opening.dispatcher._observers
             await aeventually(lambda: len(client.client_list()) - 1 <= 3, what="the connections of one store")
             running = tasks()
             assert running["ccs commit"] + running["ccs dial"] == 0
@@ -427,7 +427,7 @@ def test_interrupting_the_main_thread_leaves_the_store_usable_and_others_unharme
         for thread in threads:
             thread.start()
         interrupts, turn = 0, 0
-        while interrupts < counts(150, 3000):
+        while interrupts < counts(75, 3000):
             turn += 1
             calls: list[Callable[[], object]] = [
                 lambda turn=turn: task.set("mine", turn),

@@ -388,7 +388,7 @@ async def test_commits_that_were_gathered_but_never_sent_say_so(proxy: Proxy, na
         proxy.fault = once(b"", "hang", lambda: proxy.refuse(cut=False))
         began = time.monotonic()
         first = asyncio.ensure_future(task.set("first", 1))
-        await aeventually(lambda: store._engine.opening.commands._pool._pipeline._waiting)
+        await aeventually(lambda: store._engine.opening.commands.topology.only._pipeline._waiting)
         gathered = {f"gathered/{index}": asyncio.ensure_future(task.set(f"gathered/{index}", 1)) for index in range(20)}
         await asyncio.wait([first, *gathered.values()])
         took(began, 0.8)

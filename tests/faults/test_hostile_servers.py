@@ -553,7 +553,7 @@ async def test_tls_works_and_a_certificate_that_nobody_trusts_is_refused(tls: in
     await both(f"redis://localhost:{tls}", ccs.Unavailable, retry_for=0.5)
 
 
-def test_over_tls_the_listener_reads_for_waiting_threads(tls: int, certificate: Path) -> None:
+def test_over_tls_the_dispatcher_reads_for_waiting_threads(tls: int, certificate: Path) -> None:
     """Given a server that speaks TLS, when a thread waits, then no other reads what the transport has to decipher."""
     with ccs.connect(f"rediss://localhost:{tls}?ssl_ca_certs={certificate}/cert.pem") as store:
         with store.task("42").watch() as changes:
@@ -562,4 +562,4 @@ def test_over_tls_the_listener_reads_for_waiting_threads(tls: int, certificate: 
                 setter.start()
                 assert changes.receive(timeout=scaled(5)).value == number
                 setter.join()
-        assert store._engine.opening.listener._connection is None
+        assert store._engine.opening.dispatcher._connection is None

@@ -116,7 +116,7 @@ def test_a_signal_handler_is_refused_only_what_would_wait_for_its_own_thread(con
     done = Counter(n=0, m=0)
     neighbour = threading.Thread(target=write)
     neighbour.start()
-    done["n"] = busily(lambda: task.increment("n"), handler, counts(60, 2000))
+    done["n"] = busily(lambda: task.increment("n"), handler, counts(30, 2000))
     stop.set()
     neighbour.join()
     assert dict(done) == {"n": task.get("n"), "m": task.get("m")}
@@ -328,7 +328,7 @@ def test_what_a_handler_raises_in_memory_reaches_its_caller_as_it_is(error: type
         task = store.task("x")
         answered = raised = 0
         deadline = time.monotonic() + scaled(30)
-        while raised < counts(50, 1000):
+        while raised < counts(25, 1000):
             assert time.monotonic() < deadline
             try:
                 alarm(0.0003 + 0.0001 * (raised % 23))
@@ -352,7 +352,7 @@ def test_what_a_handler_raises_in_memory_leaves_an_asyncio_store_in_order() -> N
     loop.set_exception_handler(lambda _, context: told.append(context.get("exception") or context))
     told: list[Any] = []
     store = ccs.aio.connect("memory://", retry_for=scaled(20))
-    rounds = counts(100, 2000)
+    rounds = counts(50, 2000)
 
     task = store.task("x")
     got: list[Any] = []

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -47,6 +48,35 @@ def test_leaving_a_blocking_store_leaves_nothing_behind(
     assert not threads()
     eventually(lambda: clients() == 0)
     gc.collect()
+
+
+def test_a_thread_that_waits_for_a_server_that_hangs_sees_the_end_of_its_store_at_once(
+    own_server: PrivateServer, namespace: str
+) -> None:
+    store = ccs.connect(own_server.url, namespace=namespace)
+    task = store.task("42")
+    task.set("a", 1)
+    ended: list[float] = []
+
+    def read() -> None:
+        with pytest.raises(ccs.StoreClosed):
+            task.get("a")
+        ended.append(time.monotonic())
+
+    readers = [threading.Thread(target=read) for _ in range(5)]
+    own_server.pause()
+    try:
+        for reader in readers:
+            reader.start()
+        eventually(lambda: store._engine.opening.commands.topology.waits() > 0)
+        began = time.monotonic()
+        store.close()
+        for reader in readers:
+            reader.join(scaled(10))
+    finally:
+        own_server.resume()
+    assert len(ended) == 5
+    assert max(ended) - began < scaled(1.5)
 
 
 async def test_leaving_an_asyncio_store_leaves_nothing_behind(

@@ -21,7 +21,7 @@ from tests.support.colours import COLOURS, connect_in
 from tests.support.servers import PrivateServer
 from tests.support.waiting import counts, eventually, scaled
 
-PATIENCE, CALLERS = counts(0.7, 1.0), counts(120, 300)
+PATIENCE, CALLERS = counts(0.7, 1.0), counts(60, 300)
 CALLS: dict[str, Callable[[Any], Any]] = {
     "get": lambda task: task.get("a"),
     "set": lambda task: task.set("a", 2),

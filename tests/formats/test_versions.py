@@ -38,7 +38,7 @@ async def make_later(task: ccs.aio.Context) -> None:
     """Does what a later version would: it gives the context its own format."""
     place = task.handle
     state = await place.opening.run(("HGET", place.keys.meta, "state"))
-    last, rest = state[STATE.place("last")], state[STATE.place("format").stop :]
+    last, rest = state[STATE.slice_of("last")], state[STATE.slice_of("format").stop :]
     await place.opening.run(("HSET", place.keys.meta, "state", last + LATER.encode() + rest))
 
 

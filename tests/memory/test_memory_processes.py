@@ -71,7 +71,7 @@ def test_no_query_misses_a_memory_acknowledged_before_it(colour: str, url: str, 
     facts, events, failures, done = list[str](), list[str](), list[str](), threading.Event()
 
     def write(task: Any) -> None:
-        for i in range(counts(80, 1000)):
+        for i in range(counts(40, 1000)):
             facts.append(task.semantic.store(f"fact {i}"))
             events.append(task.episodic.record(f"event {i}"))
 
@@ -94,7 +94,7 @@ def test_no_query_misses_a_memory_acknowledged_before_it(colour: str, url: str, 
             thread.join()
         assert known(one.task("t")) == known(two.task("t")) == (set(facts), set(events))
     assert failures == []
-    assert len(facts) == 3 * counts(80, 1000)
+    assert len(facts) == 3 * counts(40, 1000)
 
 
 def test_a_killed_writer_loses_nothing_that_was_acknowledged(

@@ -175,7 +175,7 @@ async def test_one_read_of_all_scopes_is_one_round_trip(valkey: str, namespace: 
         memory = store.memory(**IDS)
         blocking = getattr(memory, "blocking", memory)
         asked: list[int] = []
-        link = next(iter(blocking._scopes.values())).handle.opening.commands._pool
+        link = next(iter(blocking._scopes.values())).handle.opening.commands.topology.only
         call_all = link.call_all
         link.call_all = lambda commands, patience: asked.append(len(commands)) or call_all(commands, patience)
         await memory.get("key")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import threading
 from collections.abc import Callable
@@ -33,6 +34,7 @@ def test_it_holds_what_is_there_and_what_comes(task: ccs.Context) -> None:
     task.set_many({"a/1": 1, "b": 2})
     with task.mirror("a/*") as view:
         assert dict(view) == {"a/1": 1}
+        assert view.revision == view.snapshot().revision == task.last_revision
         task.set("a/2", None)
         task.set("b", 3)
         task.delete("a/1")
@@ -79,7 +81,7 @@ def test_half_of_a_commit_is_never_seen(connect: Callable[..., ccs.Store]) -> No
 
         looking = threading.Thread(target=look)
         looking.start()
-        for i in range(counts(200, 5_000)):
+        for i in range(counts(100, 5_000)):
             writer.set_many({"a": i, "b": i})
         view.caught_up(writer.last_revision, timeout=scaled(10))
         over.set()
@@ -259,7 +261,7 @@ def test_after_lost_commits_it_shows_what_is_left(
             rewind(own_server, copy)
             eventually(lambda: view.reloads == 1, 20)
             assert view.snapshot() == kept == task.snapshot()
-    assert "forked" in caplog.text
+    assert "HistoryForked" in caplog.text
 
 
 async def test_entering_that_fails_leaves_nothing_behind(valkey: str, namespace: str) -> None:
@@ -318,3 +320,78 @@ def test_a_mirror_that_is_not_entered_says_so(store: ccs.Store) -> None:
             read()
     with view, pytest.raises(ccs.Misuse, match="entered once"):
         view.__enter__()
+
+
+# Waiting for the next change.
+
+
+def test_a_change_after_the_last_look_is_told_at_once_and_others_are_waited_for(
+    connect: Callable[..., ccs.Store],
+) -> None:
+    mine, other = connect().task("t"), connect("other").task("t")
+    other.set("a/1", 1)
+    with mine.mirror(*PATTERNS) as view:
+        with pytest.raises(TimeoutError, match="nothing has changed"):
+            view.changed(timeout=0.01)
+        entry = other.set("a/1", 2)
+        view.caught_up(entry.revision, timeout=scaled(5))
+        assert view.changed(timeout=scaled(5)) == entry.revision
+        other.set("elsewhere", 1)
+        view.caught_up(other.last_revision, timeout=scaled(5))
+        with pytest.raises(TimeoutError):
+            view.changed(timeout=0.01)
+        waiting = threading.Timer(0.05, other.delete, ["a/1"])
+        waiting.start()
+        assert view.changed(timeout=scaled(5)) == view.revision
+        assert dict(view) == {}
+        waiting.join()
+        other.finish()
+        with pytest.raises(ccs.ContextFinished):
+            view.changed(timeout=scaled(5))
+    with pytest.raises(ccs.Misuse, match="not entered"):
+        mine.mirror("a/*").changed()
+
+
+def test_a_reader_that_waits_in_a_loop_misses_nothing(connect: Callable[..., ccs.Store]) -> None:
+    """Given a reader that looks and then waits, when another agent counts up meanwhile, then it sees the last number."""
+    mine, other, last = connect().task("t"), connect("other").task("t"), counts(30, 3000)
+    seen = []
+    with mine.mirror("n") as view:
+        writing = threading.Thread(target=lambda: [other.set("n", number + 1) for number in range(last)])
+        writing.start()
+        while view.get("n", 0) < last:
+            view.changed(timeout=scaled(20))
+            seen.append(view["n"])
+        writing.join()
+    assert seen == sorted(seen)
+    assert seen[-1] == last
+
+
+async def test_all_who_wait_are_woken_and_leaving_ends_their_wait(astore: ccs.aio.Store) -> None:
+    task = astore.task("t")
+    async with task.mirror("a") as view:
+        waits = [asyncio.ensure_future(view.changed()) for _ in range(5)]
+        cancelled = asyncio.ensure_future(view.changed())
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        entry = await task.set("a", 1)
+        assert await bounded(asyncio.gather(*waits)) == [entry.revision] * 5
+        left = asyncio.ensure_future(view.changed())
+        await asyncio.sleep(0)
+    with pytest.raises(ccs.Misuse, match="was left"):
+        await bounded(left)
+    assert cancelled.cancelled()
+    assert not view._expecting
+
+
+def test_a_reload_is_a_change_if_anything_differs(task: ccs.Context) -> None:
+    """Given a context that is dropped, when it comes into being again, then whoever waits is told of both."""
+    task.set("a/1", 1)
+    with task.mirror("a/*") as view:
+        task.drop()
+        while dict(view):
+            view.changed(timeout=scaled(10))
+        task.set("a/2", 2)
+        while not dict(view):
+            view.changed(timeout=scaled(10))
+        assert dict(view) == {"a/2": 2}

@@ -7,7 +7,8 @@ anything else sees it), G10 (the keys go at one moment), G12 (agents and times).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -21,6 +22,7 @@ from ccs._core.commits.commit import Batch, Commit, Settings, latest_for
 from ccs._core.commits.journal import parse_record
 from ccs._core.commits.operations import (
     Guard,
+    Operation,
     append_op,
     delete_op,
     drop_op,
@@ -217,7 +219,7 @@ class Machine(RuleBasedStateMachine):
     def send_too_late(self, data: st.DataObject, asked: Any) -> None:
         client = self.sent[-1].client
         number = data.draw(st.integers(1, self.numbers[client] - 1))
-        if number not in {batch.number for batch in self.sent if batch.client == client}:
+        if (client, number) not in self.begun:
             self.sent.append(Batch([self.commit(*asked)], client, number))
             self.check(self.sent[-1])
 
@@ -400,6 +402,20 @@ class Machine(RuleBasedStateMachine):
         assert (info.created_at, info.updated_at) == (from_micros(model.created), from_micros(model.updated))
 
 
+def plain(path: str) -> Operation:
+    return set_op(path, encode(len(path)))
+
+
+MIXED: dict[str, Callable[[str], Operation]] = {
+    "dated": lambda path: set_op(path, encode(2), 1_500),
+    "kept": lambda path: set_op(path, encode(3), keep_ttl=True),
+    "counted": lambda path: increment_op(path, 1),
+    "told": lambda path: event_op(path, b"told"),
+    "renewed": lambda path: renew_op(path, 900),
+    "deleted": delete_op,
+}
+
+
 class Large(Machine):
     """Commits and batches of sizes around every limit: what Lua unpacks, half and a third of it, a group of one client."""
 
@@ -422,6 +438,15 @@ class Large(Machine):
             given, [*(increment_op(path, 1) for path in paths[::2]), *(event_op(path, b"") for path in paths)]
         )
         self.commit_of(given, [delete_op(path) for path in paths])
+
+    @rule(count=st.sampled_from([63, 64, 65, 200, 4_001]), seed=st.integers(0, 1_000_000))
+    def write_mixed(self, count: int, seed: int) -> None:
+        """Plain sets, and among them something else here and there, over entries with and without a deadline."""
+        draw = random.Random(seed)
+        paths = draw.sample(range(4_500), count)
+        kinds = draw.choices(["plain", *MIXED], weights=[draw.choice([20, 400, 9_000])] + [1] * len(MIXED), k=count)
+        operations = [MIXED.get(kind, plain)(f"many/{path}") for kind, path in zip(kinds, paths, strict=True)]
+        self.commit_of(Settings(None, None, None), operations)
 
     @rule(count=st.sampled_from([255, 256, 511, 512]), each=st.sampled_from([1, 8, 16]))
     def send_many(self, count: int, each: int) -> None:

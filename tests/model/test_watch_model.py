@@ -18,7 +18,7 @@ STEPS = COMMITS * 3 + ["deliver"] * 9 + ["take"] * 5 + ["live", "since", "since"
 RARE = ["lose", "check", "reconnect"]
 MEANWHILE = [*COMMITS, "deliver", "deliver", "deliver"]
 
-SEEDS = range(counts(60, 20_000))
+SEEDS = range(counts(30, 20_000))
 
 
 class Watcher:

@@ -33,7 +33,7 @@ def raw_record(previous: int, revision: int, path: str, value: object) -> bytes:
 
 
 class World:
-    """The journal of one context, the channel to one store, and what its listener does."""
+    """The journal of one context, the channel to one store, and what its dispatcher does."""
 
     def __init__(self) -> None:
         self.journal: list[bytes] = []
@@ -70,7 +70,7 @@ class World:
             self.oldest = self.records.pop(0).revision
 
     def reconnect(self) -> None:
-        """What was on its way is lost, and the listener knows: it will look, but messages may come first."""
+        """What was on its way is lost, and the dispatcher knows: it will look, but messages may come first."""
         self.on_the_way.clear()
         self.feed.doubt()
 
@@ -98,7 +98,7 @@ class World:
         first = self.began if held else 0
         now = EPOCH // 1000 + 1_000_000 + self.clock  # later than all revisions
         numbers = (now, first, self.last, 0, 0, 0, self.oldest)
-        return parse_page([*map(str, numbers), here.split(b"\n")[0], after[:count], b"", 0])
+        return parse_page([*map(str, numbers), here.split(b"\n")[0], after[:count], b"", 0, 0])
 
 
 class Engine:
@@ -120,7 +120,7 @@ class Opening:
     """What a watch needs of the opening of its store, and of the commands there."""
 
     def __init__(self, world: World) -> None:
-        self.listener = Listener(world)
+        self.dispatcher = CommitDispatcher(world)
         self.commands = self
 
     async def ready(self) -> None:
@@ -134,8 +134,8 @@ class Opening:
         return Patience(float("inf"))
 
 
-class Listener:
-    """What a watch needs of the listener."""
+class CommitDispatcher:
+    """What a watch needs of the dispatcher."""
 
     def __init__(self, world: World) -> None:
         self._world = world

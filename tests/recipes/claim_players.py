@@ -85,3 +85,33 @@ def wait_in_line(url: str, namespace: str, ttl: float) -> None:
         store.task("t").claim(RESOURCE, ttl=ttl, wait=60),
     ):
         eventually(lambda: False, 60)
+
+
+def hold_several(url: str, namespace: str, ttl: float) -> None:
+    """Holds two resources and a slot of a third, until it is killed."""
+    with ccs.connect(url, namespace=namespace, agent="holder") as store:
+        task = store.task("t")
+        with task.claim_all(["x", "y"], ttl=ttl), task.claim("z", slots=2, ttl=ttl):
+            task.set("pid", os.getpid())
+            eventually(lambda: False, 60)
+
+
+def wait_for_several(url: str, namespace: str, ttl: float) -> None:
+    """Waits for resources in the lines of all of them, until it is killed."""
+    with (
+        ccs.connect(url, namespace=namespace, agent="a waiter") as store,
+        store.task("t").claim_all(["y", "x"], ttl=ttl, wait=60),
+    ):
+        eventually(lambda: False, 60)
+
+
+def be_told(url: str, namespace: str, ttl: float) -> list[bool]:
+    """Holds a claim until it is told that the claim was lost. Returns what it then believes, told in both ways."""
+    with ccs.connect(url, namespace=namespace, agent="the first") as store:
+        task, told = store.task("t"), list[bool]()
+        claim = task.claim(RESOURCE, ttl=ttl).acquire()
+        claim.on_lost(lambda lost: told.append(lost.lost))
+        task.set("pid", os.getpid())
+        lost = claim.wait_lost(timeout=60)
+        eventually(lambda: told)
+        return [lost, *told]

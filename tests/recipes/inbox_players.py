@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import ccs
 from tests.support.waiting import scaled
@@ -38,6 +39,15 @@ def hold(url: str, namespace: str, lease: float) -> str:
     return "acknowledged"
 
 
+def hang(url: str, namespace: str, lease: float) -> None:
+    """Receives one message, renews its lease, and never acknowledges it."""
+    with ccs.connect(url, namespace=namespace, agent=str(os.getpid())) as store:
+        task = store.task("t")
+        with task.inbox("r", lease=lease, renew=True) as inbox, inbox.receive(timeout=scaled(10)) as message:
+            task.set("hanging", message.id)
+            time.sleep(scaled(60))
+
+
 def echo(url: str, namespace: str) -> None:
     """Answers each message, until the context is finished."""
     with ccs.connect(url, namespace=namespace, agent="echo") as store:
@@ -47,3 +57,25 @@ def echo(url: str, namespace: str) -> None:
             for message in inbox:
                 message.reply(message.content)
                 message.ack()
+
+
+def work_in_threads(url: str, namespace: str, lease: float, threads: int) -> list[int]:
+    """Receives and acknowledges in many threads of one store until the context is finished; the contents."""
+    with ccs.connect(url, namespace=namespace, agent=str(os.getpid())) as store:
+        task = store.task("t")
+
+        def receive() -> list[int]:
+            done = []
+            with task.inbox("r", lease=lease, attempts=1000) as inbox:
+                for message in inbox:
+                    try:
+                        message.ack()
+                    except (ccs.ClaimLost, ccs.ContextFinished):
+                        continue  # this process stood still for too long
+                    done.append(message.content)
+            return done
+
+        with ThreadPoolExecutor(threads) as pool:
+            running = [pool.submit(receive) for _ in range(threads)]
+            task.set(f"ready/{os.getpid()}", True)
+            return [content for each in running for content in each.result()]

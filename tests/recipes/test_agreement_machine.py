@@ -147,7 +147,7 @@ def test_whatever_the_parties_do_there_is_one_decision(valkey: str, namespace: s
         run_state_machine_as_test(  # type: ignore[no-untyped-call]
             Machine,
             settings=settings(
-                max_examples=counts(40, 2000),
+                max_examples=counts(20, 2000),
                 stateful_step_count=25,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),

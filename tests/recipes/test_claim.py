@@ -13,7 +13,7 @@ import ccs
 from ccs._core.codec import encode
 from ccs._core.commits.operations import delete_op, set_op
 from ccs._core.names.pattern import compile_patterns
-from ccs._core.recipes.claim import site_of
+from ccs._core.recipes.claim import Lines, Wish, site_of
 from tests.context.probes import Open
 from tests.recipes.holds import HOSTILE, expire, in_line, lapse, nothing_left, plain, queue_up, tickets, whole
 from tests.recipes.work import commit
@@ -275,11 +275,13 @@ async def test_a_waiter_whose_ticket_expired_lines_up_again(task: Any, other: An
 
 async def test_an_expired_ticket_gets_nothing(task: Any) -> None:
     """Given a waiter that was stopped at its turn, when it goes on after its ticket has expired, then it gets nothing."""
-    claim = plain(task.claim("a"))
-    ticket = await whole(task, claim._line_up, "late")
-    await expire(task, ticket.path)
+    taking = plain(task.claim("a"))._new_taking()
+    tickets = await whole(task, taking.line_up)
+    (path,) = tickets
+    lines = Lines([site_of("a")], [await task.entry(path)])
+    await expire(task, path)
     with pytest.raises(ccs.Conflict):
-        await whole(task, claim._take, "late", ticket)
+        await whole(task, taking.in_turn, Wish((site_of("a"),)).choose(lines, taking.attempt), tickets)
     assert await nothing_left(task)
 
 
@@ -374,6 +376,7 @@ def test_no_site_is_within_another() -> None:
             site.path,
             site.ticket("next"),
         ]
+        assert not compile_patterns(site.patterns[2:]).matches(site.path)
 
 
 @pytest.mark.parametrize("resource", ["", None, 7, "x" * 2000, "lone \ud800", "/".join("y" * 100)])
@@ -404,7 +407,7 @@ async def test_a_note_that_cannot_be_stored_claims_nothing(task: Any) -> None:
 
 
 async def test_a_claim_shows_its_state(task: Any, other: Any) -> None:
-    claim = task.claim("a", ttl=0.2)
+    claim = task.claim("a")
     assert "<Claim on 'a' in /tasks/t by 'test', new>" in repr(claim)
     async with claim:
         assert f"'test', held with token {claim.token}>" in repr(claim)
@@ -414,7 +417,7 @@ async def test_a_claim_shows_its_state(task: Any, other: Any) -> None:
         assert "'other', waiting>" in repr(waiting)
     assert f"released with token {claim.token}>" in repr(claim)
     await (await bounded(got, 10)).release()
-    await claim.acquire()
-    await lapse(task, claim)
-    await aeventually(lambda: claim.lost)
-    assert f"lost with token {claim.token}>" in repr(claim)
+    short = await task.claim("a", ttl=0.2).acquire()
+    await lapse(task, short)
+    await aeventually(lambda: short.lost)
+    assert f"lost with token {short.token}>" in repr(short)

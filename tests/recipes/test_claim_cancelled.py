@@ -39,7 +39,7 @@ async def after_delay(seconds: float, attempt: Any) -> bool:
 
 
 def leases(store: Any) -> list[Any]:
-    return list(store._engine.opening.listener._leases)
+    return list(store._engine.opening.dispatcher._leases)
 
 
 async def test_cancelled_at_any_turn_an_acquisition_leaves_nothing(valkey: str, namespace: str) -> None:

@@ -15,9 +15,10 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, multipl
 
 import ccs
 from ccs._core.commits.operations import renew_op
-from ccs._core.recipes.claim import first_of, site_of
+from ccs._core.recipes.claim import Lines, Wish, site_of
 from ccs._core.recipes.lease import Lease
 from ccs._sync.recipes.claim import Claim
+from ccs._sync.recipes.claim_taking import Taking
 from ccs.types import Entry
 from tests.support.waiting import counts, eventually
 
@@ -42,9 +43,9 @@ class Ticket:
 
     task: ccs.Context
     resource: str
-    attempt: str
+    taking: Taking
     lease: Lease
-    seen: dict[str, Entry]
+    seen: list[Entry]
 
 
 class Machine(RuleBasedStateMachine):
@@ -92,16 +93,17 @@ class Machine(RuleBasedStateMachine):
 
     @rule(target=tickets, agent=agents, resource=resources)
     def line_up(self, agent: int, resource: str) -> Ticket:
-        task, attempt = self.tasks[agent], f"{next(names)}"
-        ticket = Ticket(task, resource, attempt, task.claim(resource)._line_up(attempt), {})
+        task = self.tasks[agent]
+        taking = task.claim(resource)._new_taking()
+        (lease,) = taking.line_up().values()
+        ticket = Ticket(task, resource, taking, lease, [])
         self.lines[resource].queue.append(ticket)
         self.look(ticket)
         return ticket
 
     @rule(ticket=tickets)
     def look(self, ticket: Ticket) -> None:
-        snapshot = self.tasks[0].snapshot(*site_of(ticket.resource).patterns)
-        ticket.seen = dict(sorted(snapshot.items(), key=lambda item: item[1].revision))
+        ticket.seen = list(self.tasks[0].snapshot(*site_of(ticket.resource).patterns).values())
 
     @rule(target=holds, ticket=tickets)
     def look_and_step_up(self, ticket: Ticket) -> Any:
@@ -112,12 +114,13 @@ class Machine(RuleBasedStateMachine):
     def step_up(self, ticket: Ticket) -> Any:
         """Acts on the picture that it has seen, which may be old."""
         line, site = self.lines[ticket.resource], site_of(ticket.resource)
-        if first_of(ticket.seen, site) != ticket.lease.path:
+        chances = Wish((site,)).choose(Lines([site], ticket.seen), ticket.taking.attempt)
+        if not chances:
             return multiple()
         allowed = ticket in line.queue and not line.holder
         claim = ticket.task.claim(ticket.resource)
         try:
-            claim._obtain(lambda attempt: claim._take(attempt, ticket.lease))
+            claim._obtain(ticket.taking, lambda: ticket.taking.in_turn(chances, {ticket.lease.path: ticket.lease}))
         except ccs.Conflict:
             assert not allowed
             return multiple()
@@ -130,7 +133,7 @@ class Machine(RuleBasedStateMachine):
         if ticket in self.lines[ticket.resource].queue:
             self.lines[ticket.resource].queue.remove(ticket)
             ticket.task.handle.let_go(ticket.lease)
-            ticket.task.claim(ticket.resource)._withdraw(ticket.attempt)
+            ticket.taking.withdraw()
 
     @rule(ticket=tickets)
     def ticket_lapses(self, ticket: Ticket) -> None:

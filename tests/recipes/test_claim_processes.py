@@ -13,9 +13,18 @@ import pytest
 import ccs
 import ccs.aio
 from tests.embedded.players import crowd
-from tests.recipes.claim_players import RESOURCE, count_up, forget, hold, wait_in_line
+from tests.recipes.claim_players import (
+    RESOURCE,
+    be_told,
+    count_up,
+    forget,
+    hold,
+    hold_several,
+    wait_for_several,
+    wait_in_line,
+)
 from tests.recipes.holds import in_line, tickets
-from tests.support.waiting import bounded, counts, eventually
+from tests.support.waiting import bounded, counts, eventually, scaled
 
 
 @pytest.fixture
@@ -125,3 +134,32 @@ async def test_a_waiter_that_is_killed_leaves_the_line_within_its_ttl(valkey: st
         lapsed = next(change for change in changes if change.op == "expire")
         assert (lapsed.path, done) == (dead, ["next"])
         assert next(change.path for change in changes if change.revision > lapsed.revision) == f"@claims/{RESOURCE}"
+
+
+def test_what_a_killed_process_held_or_waited_for_goes_to_those_behind_it(
+    valkey: str, namespace: str, task: Any
+) -> None:
+    with crowd(2) as (holder, waiter):
+        holder.begin(hold_several, valkey, namespace, scaled(1.0))
+        eventually(lambda: task.get("pid") == holder.pid)
+        before = max(info.token for info in task.claims())
+        waiter.begin(wait_for_several, valkey, namespace, scaled(1.0))
+        eventually(lambda: len(task.paths("@waiting/**")) == 2)
+        holder.kill()
+        waiter.kill()
+        with task.claim_all(["x", "y"], wait=30) as claims, task.claim("z", slots=1, wait=30) as third:
+            assert min(claim.token for claim in (*claims, third)) > before
+            assert all(claim.held for claim in claims)
+    assert task.paths("@claims/**", "@waiting/**") == []
+
+
+def test_a_process_that_was_stopped_past_its_ttl_is_told_when_it_goes_on(
+    valkey: str, namespace: str, task: Any
+) -> None:
+    with crowd(1) as (holder,):
+        holder.begin(be_told, valkey, namespace, scaled(0.8))
+        eventually(lambda: task.get("pid") == holder.pid)
+        os.kill(holder.pid, signal.SIGSTOP)
+        with task.claim(RESOURCE, wait=20):
+            os.kill(holder.pid, signal.SIGCONT)
+            assert holder.result() == [True, True]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +12,8 @@ import pytest
 import ccs
 import ccs.aio
 from tests.context.probes import Open, unchanged
+from tests.embedded.players import crowd
+from tests.support.colours import Awaited
 from tests.support.journal import check_consistent
 from tests.support.proxy import Proxy, once
 from tests.support.servers import PrivateServer
@@ -441,13 +442,11 @@ def test_a_thousand_events_of_five_processes_are_delivered_once_and_in_order(val
         task = store.task("t")
         for each in heard:
             task.on_event("from/*")(each.append)
-        context = multiprocessing.get_context("spawn")
-        processes = [context.Process(target=_publish, args=(valkey, namespace, who, count)) for who in range(5)]
-        for process in processes:
-            process.start()
-        for process in processes:
-            process.join(scaled(60))
-            assert process.exitcode == 0
+        with crowd(5) as players:
+            for who, player in enumerate(players):
+                player.begin(_publish, valkey, namespace, who, count)
+            for player in players:
+                player.result()
         eventually(lambda: all(len(each) >= 5 * count for each in heard), 20)
         with task.events(since=0) as events:
             journal = [events.receive(timeout=scaled(10)) for _ in range(5 * count)]
@@ -484,3 +483,52 @@ def test_one_subscriber_may_be_closed_while_others_go_on(store: ccs.Store) -> No
     thread.join(scaled(10))
     eventually(lambda: len(heard) == 10)
     assert heard == [*range(10)]
+
+
+# Subscriptions to events.
+
+
+async def test_a_subscription_to_events_gets_each_in_order_until_it_is_cancelled(task: Any) -> None:
+    """G13: also after a call that raised."""
+    seen, errors = list[Any](), list[Any]()
+
+    def react(event: ccs.Event) -> None:
+        seen.append((event.topic, event.data))
+        if event.data == 0:
+            raise ZeroDivisionError
+
+    subscription = await subscribed(task, ["data/*", "news"], react, on_error=lambda *given: errors.append(given))
+    for topic, data in (("data/x", 0), ("data/x/y", 1), ("news", None), ("other", 2)):
+        await task.publish(topic, data)
+    await task.publish("news")
+    await aeventually(lambda: len(seen) == 3)
+    assert seen == [("data/x", 0), ("news", None), ("news", None)]
+    ((error, event),) = errors
+    assert (type(error), event.topic) == (ZeroDivisionError, "data/x")
+    subscription.cancel()
+    assert subscription.state == "cancelled"
+    async with task.transaction() as tx:
+        tx.publish("news")
+    late = await subscribed(task, "news", lambda event: seen.append(event.revision), since=0)
+    await aeventually(lambda: len(seen) == 6)
+    assert seen[-1] == tx.revision
+    late.cancel()
+    for wrong, text in (
+        (7, "7 is not a pattern: give one"),
+        ("[", "is not closed"),
+        ([], "at least one"),
+        (b"n", "is not a pattern"),
+    ):
+        with pytest.raises(ccs.InvalidPattern, match=text):
+            await subscribed(task, wrong, react)
+    with pytest.raises(ccs.InvalidValue, match="one change, or event"):
+        await subscribed(task, "n", 3)
+
+
+async def subscribed(task: Any, *given: Any, **options: Any) -> Any:
+    """A live subscription of either colour."""
+    subscription = task.subscribe_events(*given, **options)
+    if isinstance(task, Awaited):
+        return await subscription
+    await subscription.ready(timeout=scaled(5))
+    return subscription

@@ -188,7 +188,9 @@ def test_a_thousand_claims_forgotten_in_a_loop_while_a_signal_collects_garbage_a
             eventually(lambda: len(warned) >= 1000)
         assert len({str(warning.message) for warning in warned}) == 1000
         assert (
-            store._engine.opening.listener.holdings.all() == store._engine.opening.listener.holdings.forgotten() == []
+            store._engine.opening.dispatcher.holdings.all()
+            == store._engine.opening.dispatcher.holdings.forgotten()
+            == []
         )
 
 
@@ -199,7 +201,7 @@ async def test_a_claim_that_is_forgotten_by_another_thread_inside_our_locks_hang
     claim = await task.claim("a", ttl=TTL).acquire()
     held = [plain(claim)]
     del claim
-    leases = getattr(engine.opening.listener, "_listener", engine.opening.listener)._leases
+    leases = getattr(engine.opening.dispatcher, "_dispatcher", engine.opening.dispatcher)._leases
 
     def forget() -> None:
         with leases._lock, engine._sharing:
@@ -482,7 +484,7 @@ async def test_nothing_is_held_of_runs_and_barriers_that_are_over(shared: Any, t
     with pytest.raises(TimeoutError):
         await task.barrier("c", parties=2, timeout=0.05)
     await asyncio.gather(*(task.barrier("d", parties=2, timeout=PATIENCE) for _ in range(2)))
-    assert engine.opening.listener.holdings.all() == []
+    assert engine.opening.dispatcher.holdings.all() == []
 
 
 @pytest.mark.parametrize("colour", COLOURS)

@@ -74,7 +74,7 @@ async def test_two_receivers_never_hold_the_same_message(open_store: Open) -> No
 
 async def test_receivers_that_race_get_each_message_once(open_store: Open) -> None:
     stores = [await open_store(f"agent {index}") for index in range(3)]
-    count, got = counts(60, 2000), list[int]()
+    count, got = counts(30, 2000), list[int]()
 
     async def work(task: Any) -> None:
         async for message in task.inbox("r"):

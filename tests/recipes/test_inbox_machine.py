@@ -1,6 +1,7 @@
 """Inboxes against a model: no message is lost, or delivered after its ack; in order, to one at a time, for all its attempts.
 
-Agents send, receive, acknowledge, release, pause past their leases and die, in any order. Leases are long; where one
+Agents send (with priorities, delays and ids of their own), receive, acknowledge, release, prolong, recall, purge, pause past
+their leases and die, in any order. Leases are long; where one
 is to expire, its deadline is moved to now, so that the server ends it and the test does not wait.
 """
 
@@ -34,6 +35,8 @@ class Sent:
     """
 
     content: int
+    message: ccs.Message | None = None
+    priority: int = 0
     deliveries: int = 0
     leased: bool = False
     current: ccs.Message | None = None
@@ -42,10 +45,15 @@ class Sent:
 
 @dataclass
 class Model:
-    """The messages in order, and the dead letters."""
+    """The messages in the order of their contents, and the dead letters."""
 
-    unread: list[Sent] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
     dead: list[Sent] = field(default_factory=list)
+
+    @property
+    def unread(self) -> list[Sent]:
+        """The messages as they are received."""
+        return sorted(self.sent, key=lambda sent: (-sent.priority, sent.content))
 
     def deliver(self) -> Sent | None:
         """Returns the next message, after burying those that were delivered too often."""
@@ -58,7 +66,7 @@ class Model:
 
     def bury(self, sent: Sent) -> None:
         sent.current = None
-        self.unread.remove(sent)
+        self.sent.remove(sent)
         self.dead.append(sent)
 
     def sorted_dead(self) -> list[Sent]:
@@ -82,18 +90,88 @@ def machine_for(url: str) -> type[RuleBasedStateMachine]:
         def teardown(self) -> None:
             self.stack.close()
 
-        @rule(agent=st.sampled_from(AGENTS), count=st.integers(1, 3), together=st.booleans())
-        def send(self, agent: str, count: int, together: bool) -> None:
-            contents = list(range(self.count, self.count + count))
+        @rule(
+            agent=st.sampled_from(AGENTS),
+            count=st.integers(1, 3),
+            priority=st.sampled_from([0, 0, 0, 2, -1]),
+            delayed=st.booleans(),
+            named=st.booleans(),
+            together=st.booleans(),
+        )
+        def send(self, agent: str, count: int, priority: int, *, delayed: bool, named: bool, together: bool) -> None:
+            contents = range(self.count, self.count + count)
             self.count += count
-            self.model.unread += [Sent(content) for content in contents]
+            options: list[dict[str, Any]] = [
+                {"priority": priority, "delay": 600 if delayed else None, "id": f"id/{each}" if named else None}
+                for each in contents
+            ]
+            new = [Sent(each, priority=priority, leased=delayed) for each in contents]
+            self.model.sent += new
             if not together:
-                for content in contents:
-                    self.tasks[agent].send(ROLE, content)
+                for sent, given in zip(new, options, strict=True):
+                    sent.message = self.tasks[agent].send(ROLE, sent.content, **given)
                 return
             with self.tasks[agent].transaction() as tx:
-                for content in contents:
-                    tx.send(ROLE, content)
+                for sent, given in zip(new, options, strict=True):
+                    tx.send(ROLE, sent.content, **given)
+
+        @precondition(lambda self: any(each.message for each in self.model.sent))
+        @rule(data=st.data())
+        def send_again(self, data: st.DataObject) -> None:
+            """A given id is sent once; any other message is a new one."""
+            sent = data.draw(st.sampled_from([each for each in self.model.sent if each.message]))
+            assert sent.message
+            if sent.message.id != f"id/{sent.content}":
+                return
+            again = self.task.send(ROLE, "something else", id=sent.message.id)
+            assert (again.id, again.content, again.revision) == (sent.message.id, sent.content, sent.message.revision)
+
+        @precondition(lambda self: any(each.message for each in self.model.sent))
+        @rule(data=st.data())
+        def recall(self, data: st.DataObject) -> None:
+            sent = data.draw(st.sampled_from([each for each in self.model.sent if each.message]))
+            assert sent.message
+            if sent.message.recall():
+                assert sent.current is None or not sent.leased, "a receiver has it"
+                sent.current = None
+                self.model.sent.remove(sent)
+            else:
+                assert sent.leased
+                assert sent.current, "nobody has it"
+
+        @rule(sure=st.integers(0, 4))
+        def purge(self, sure: int) -> None:
+            if sure:
+                return
+            assert self.task.inbox(ROLE).purge() == len(self.model.sent)
+            for sent in self.model.sent:
+                sent.current = None
+            self.model.sent = []
+
+        @precondition(lambda self: self.deliveries)
+        @rule(data=st.data())
+        def extend(self, data: st.DataObject) -> None:
+            sent, message = data.draw(st.sampled_from(self.deliveries))
+            if sent.current is message and sent.leased:
+                return message.extend(1200)
+            with pytest.raises(ccs.ClaimLost):
+                message.extend(1200)
+            return None
+
+        @precondition(lambda self: self.deliveries)
+        @rule(data=st.data(), agent=st.sampled_from(AGENTS))
+        def ack_elsewhere(self, data: st.DataObject, agent: str) -> None:
+            """By its id and token, through another inbox."""
+            sent, message = data.draw(st.sampled_from(self.deliveries))
+            assert message.token
+            inbox = self.tasks[agent].inbox(ROLE)
+            if sent.current is message:
+                inbox.ack(message.id, message.token)
+                sent.current = None
+                return self.model.sent.remove(sent)
+            with pytest.raises(ccs.ClaimLost):
+                inbox.ack(message.id, message.token)
+            return None
 
         @rule(agent=st.sampled_from(AGENTS))
         def receive(self, agent: str) -> None:
@@ -114,7 +192,7 @@ def machine_for(url: str) -> type[RuleBasedStateMachine]:
         def ack(self, data: st.DataObject) -> None:
             sent, message = data.draw(st.sampled_from(self.deliveries))
             if self.settle(sent, message, message.ack):
-                self.model.unread.remove(sent)
+                self.model.sent.remove(sent)
 
         @precondition(lambda self: self.deliveries)
         @rule(data=st.data(), delayed=st.booleans())
@@ -167,6 +245,7 @@ def machine_for(url: str) -> type[RuleBasedStateMachine]:
         def what_is_unread_is_known(self) -> None:
             found = [(each.content, each.attempts) for each in self.task.inbox(ROLE).unread()]
             assert found == [(sent.content, sent.deliveries) for sent in self.model.unread]
+            assert self.task.inbox(ROLE).count() == len(found)
 
         @invariant()
         def nothing_else_is_left(self) -> None:
@@ -180,14 +259,14 @@ def machine_for(url: str) -> type[RuleBasedStateMachine]:
 
 def heard(inbox: Any) -> int:
     """The revision up to which an inbox has received everything."""
-    view = inbox._view
+    view = inbox._desk.view
     return int(max(view._mailbox.seen.revision, view._read.revision))
 
 
 def test_an_inbox_does_as_its_model_does(valkey: str) -> None:
     quick = settings(
         max_examples=counts(25, 1000),
-        stateful_step_count=counts(40, 80),
+        stateful_step_count=counts(20, 80),
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )

@@ -6,13 +6,14 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 import ccs
+from ccs._core.recipes.inbox import inbox_paths
 from tests.embedded.players import crowd
-from tests.recipes.inbox_players import echo, hold, work
+from tests.recipes.inbox_players import echo, hang, hold, work, work_in_threads
 from tests.support.waiting import counts, eventually, scaled
 
 
@@ -25,7 +26,7 @@ def task(valkey: str, namespace: str) -> Iterator[ccs.Context]:
 def test_every_message_is_acknowledged_once_although_a_receiver_is_killed(
     valkey: str, namespace: str, task: ccs.Context
 ) -> None:
-    count = counts(200, 5000)
+    count = counts(100, 5000)
     with crowd(3) as (victim, *others):
         victim.begin(work, valkey, namespace, 0.5, 10)
         for index in range(count // 2):
@@ -50,6 +51,36 @@ def test_every_message_is_acknowledged_once_although_a_receiver_is_killed(
     assert leased[1].at - leased[0].at >= timedelta(seconds=0.5)
 
 
+def test_a_renewed_lease_outlives_its_length_and_ends_with_its_process(
+    valkey: str, namespace: str, task: ccs.Context
+) -> None:
+    sent, lease = task.send("r", 1), scaled(0.4)
+    path = inbox_paths("r").at("leases", sent.id)
+    with crowd(1) as (player,):
+        player.begin(hang, valkey, namespace, lease)
+        eventually(lambda: task.get("hanging") == sent.id)
+        held = task.entry(path)
+        assert held
+        eventually(lambda: ends_at(task, path) > held.created_at + timedelta(seconds=3 * lease))
+        assert [change.op for change in task.history(path)] == ["set"]
+        player.kill()
+        last = ends_at(task, path)
+        with task.inbox("r") as inbox:
+            message = inbox.receive(timeout=scaled(10))
+            assert (message.id, message.attempts) == (sent.id, 2)
+            taken = task.history(path)[-1]
+            assert timedelta() <= taken.at - last < timedelta(seconds=scaled(2))
+            message.ack()
+
+
+def ends_at(task: ccs.Context, path: str) -> datetime:
+    """When a lease ends, as the server has it."""
+    lease = task.entry(path)
+    assert lease
+    assert lease.expires_at
+    return lease.expires_at
+
+
 def test_a_receiver_that_was_stopped_past_its_lease_cannot_acknowledge(
     valkey: str, namespace: str, task: ccs.Context
 ) -> None:
@@ -68,6 +99,32 @@ def test_a_receiver_that_was_stopped_past_its_lease_cannot_acknowledge(
         assert stopped.result() == "lost"
     message.ack()
     assert task.inbox("r").unread() == []
+
+
+def test_messages_reach_other_receivers_when_a_process_that_is_woken_is_stopped_or_killed(
+    valkey: str, namespace: str, task: ccs.Context
+) -> None:
+    count = counts(75, 2000)
+    with crowd(4) as players:
+        for player in players:
+            player.begin(work_in_threads, valkey, namespace, 0.5, 8)
+        eventually(lambda: len(task.paths("ready/*")) == len(players))
+        killed, stopped, *others = players
+        for index in range(count):
+            if index == count // 3:
+                os.kill(stopped.pid, signal.SIGSTOP)
+            if index == count // 2:
+                killed.kill()
+            task.send("r", index)
+        try:
+            eventually(lambda: not task.inbox("r").unread(), 30, "all messages to be acknowledged")
+        finally:
+            os.kill(stopped.pid, signal.SIGCONT)
+        task.finish()
+        done = [content for player in (stopped, *others) for content in player.result()]
+    assert len(done) == len(set(done)), "a message was acknowledged twice"
+    gone = [change for change in task.history("@inbox/r/%-/messages/*") if change.op != "set"]
+    assert sorted(change.previous["content"] for change in gone) == list(range(count))
 
 
 def test_a_conversation_of_two_processes(valkey: str, namespace: str, task: ccs.Context) -> None:

@@ -23,7 +23,7 @@ from tests.support.waiting import aeventually, bounded
 async def waiting(inbox: Any) -> asyncio.Future[Any]:
     """Starts a receiver, and waits until it waits. Returns its future."""
     receiver = asyncio.ensure_future(inbox.receive(timeout=PATIENCE))
-    await aeventually(lambda: inbox._view or receiver.done(), what="the receiver to wait")
+    await aeventually(lambda: inbox._desk or receiver.done(), what="the receiver to wait")
     return receiver
 
 
@@ -131,8 +131,8 @@ async def test_inboxes_that_were_never_closed_are_left_when_the_next_one_is_open
     for index in range(8):
         await task.send("r", index)
         assert (await task.inbox("r").receive(timeout=PATIENCE)).content == index
-    listener = task.handle.engine.opening.listener
-    (feed,) = getattr(listener, "_listener", listener)._feeds.values()
+    dispatcher = task.handle.engine.opening.dispatcher
+    (feed,) = getattr(dispatcher, "_dispatcher", dispatcher)._feeds.values()
     gc.collect()
     async with task.inbox("r"):
         assert len(feed.mailboxes) == 1
@@ -267,7 +267,7 @@ async def test_a_hundred_waiting_receivers_cost_the_server_nothing_and_one_messa
         task = store.task("t")
         inboxes = [task.inbox("r") for _ in range(100)]
         receivers = [asyncio.ensure_future(inbox.receive()) for inbox in inboxes]
-        await aeventually(lambda: all(inbox._view for inbox in inboxes))
+        await aeventually(lambda: all(inbox._desk for inbox in inboxes))
         before = commands()
         await asyncio.sleep(1)  # the time in which whoever polled would be seen
         assert commands() - before <= 5  # a heartbeat, a look at the deadlines, our own two

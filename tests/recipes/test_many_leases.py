@@ -10,7 +10,7 @@ import ccs
 import ccs.aio
 from tests.support.waiting import aeventually, counts, eventually, scaled
 
-MANY = counts(400, 2_000)
+MANY = counts(200, 2_000)
 
 
 def shown(claims: list[Any]) -> int:

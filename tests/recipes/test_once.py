@@ -469,3 +469,72 @@ async def test_a_stored_result_costs_one_read(task: Any, monkeypatch: pytest.Mon
     assert await task.once("k", Work("never")) == "fine"
     assert len(asked) == 1
     assert task.handle.engine.stats.frozen().commits == commits
+
+
+# --- Forgetting -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_key_that_is_forgotten_is_run_again(open_store: Open) -> None:
+    mine, other = (await open_store("me")).task("t"), (await open_store("other")).task("t")
+    work = Work("first", "second")
+    assert not await mine.forget_once("k")
+    assert await mine.once("k", work, input=1) == "first"
+    assert await other.forget_once("k")
+    assert not await other.forget_once("k")
+    assert await mine.once("k", work, input=2) == "second"
+    assert work.runs == 2
+
+
+async def test_failures_that_used_up_all_attempts_are_forgotten_too(task: Any) -> None:
+    work = Work(ValueError("no"), "yes")
+    for error in (ValueError, ccs.RetriesExhausted):
+        with pytest.raises(error):
+            await task.once("k", work, attempts=1)
+    assert await task.forget_once("k")
+    assert await task.once("k", work, attempts=1) == "yes"
+
+
+async def test_what_is_being_run_is_not_forgotten(open_store: Open) -> None:
+    mine, other = (await open_store("me")).task("t"), (await open_store("other")).task("t")
+    work = Work("done")
+    work.gate.clear()
+    running = asyncio.ensure_future(mine.once("k", work))
+    await work.begun()
+    before = await other.revision()
+    assert not await other.forget_once("k")
+    assert await other.revision() == before
+    work.gate.set()
+    assert await bounded(running) == "done"
+    assert await other.once("k", work) == "done"
+    assert work.runs == 1
+
+
+async def test_a_run_that_was_lost_and_forgotten_overwrites_nothing(task: Any, open_store: Open) -> None:
+    late, work = Work("late"), Work("new")
+    late.gate.clear()
+    running = asyncio.ensure_future(task.once("k", late))
+    await late.begun()
+    await stall(task, "k")
+    other = (await open_store("other")).task("t")
+    assert await other.forget_once("k")
+    assert await other.once("k", work) == "new"
+    late.gate.set()
+    assert await bounded(running) == "new"
+
+
+async def test_forgetting_while_callers_come_never_runs_two_at_one_time(open_store: Open) -> None:
+    """`Work` fails if it is run beside itself."""
+    tasks = [(await open_store(f"agent {index}")).task("t") for index in range(3)]
+    work, forgotten = Work("done"), 0
+
+    async def call(task: Any) -> None:
+        for _ in range(counts(6, 100)):
+            assert await task.once("k", work) == "done"
+
+    async def forget() -> None:
+        nonlocal forgotten
+        for _ in range(counts(6, 100)):
+            forgotten += await tasks[0].forget_once("k")
+
+    await bounded(asyncio.gather(*map(call, tasks), forget()), 30)
+    assert 1 <= work.runs <= forgotten + 1

@@ -91,7 +91,7 @@ async def test_a_cancelled_run_has_failed_and_the_next_caller_runs_at_once(atask
     await cancel(atask.once("k", forever, lease=3600), begun)
     assert await bounded(second[0]) == "fine"
     assert (await state(atask, "k") or {})["attempts"] == 2
-    assert not atask.handle.engine.opening.listener._leases
+    assert not atask.handle.engine.opening.dispatcher._leases
     assert "once" not in repr(tasks())
 
 
@@ -109,7 +109,7 @@ async def test_a_plain_function_whose_caller_is_cancelled_goes_on_and_its_result
     await cancel(atask.once("k", work, lease=3600), begun)
     assert work.gate.is_set(), "the caller was cancelled after the end of the function"
     assert await atask.once("k", Work("never")) == "fine"
-    assert not atask.handle.engine.opening.listener._leases
+    assert not atask.handle.engine.opening.dispatcher._leases
 
 
 async def test_a_plain_function_that_fails_after_its_caller_was_cancelled_has_failed(atask: Any) -> None:
@@ -132,9 +132,9 @@ async def test_a_caller_that_is_cancelled_while_waiting_leaves_nothing_behind(at
     work.gate.clear()
     running = asyncio.ensure_future(atask.once("k", work))
     await work.begun()
-    listener = atask.handle.engine.opening.listener
-    await cancel(atask.once("k", Work("never")), lambda: aeventually(lambda: listener._feeds))
-    assert not listener._feeds
+    dispatcher = atask.handle.engine.opening.dispatcher
+    await cancel(atask.once("k", Work("never")), lambda: aeventually(lambda: dispatcher._feeds))
+    assert not dispatcher._feeds
     work.gate.set()
     assert await bounded(running) == "fine"
 
@@ -154,7 +154,7 @@ async def test_whenever_a_caller_is_cancelled_no_lease_stays(atask: Any) -> None
         caller.cancel()
         await asyncio.wait([caller])
         fates.add("cancelled" if caller.cancelled() else caller.result())
-        assert not atask.handle.engine.opening.listener._leases
+        assert not atask.handle.engine.opening.dispatcher._leases
         assert await bounded(atask.once(f"k{steps}", work)) == "fine"
     assert "cancelled" in fates
 
@@ -278,3 +278,80 @@ def test_arguments_that_cannot_be_stored_are_refused_before_anything_runs(store:
     with pytest.raises(ccs.EncodingError):
         decorated(object())
     assert work.runs == 0
+
+
+def test_only_the_arguments_that_are_named_tell_requests_apart(store: ccs.Store) -> None:
+    task, calls = store.task("t"), []
+
+    @task.idempotent("charge/{order}", input=("order", "amount"))
+    def charge(order: str, amount: int, connection: object) -> int:
+        calls.append(connection)
+        return amount
+
+    assert charge("a", 10, object()) == charge("a", 10, object()) == 10
+    with pytest.raises(ccs.IdempotencyMismatch):
+        charge("a", 11, calls[0])
+    assert len(calls) == 1
+    free = task.idempotent("free/{order}", input=())(lambda order, amount: amount)
+    assert free("a", 10) == free("a", 11) == 10
+    for wrong in ("order", ("order", "amont"), 7):
+        with pytest.raises(ccs.InvalidValue, match="input"):
+            task.idempotent("k", input=wrong)(lambda order: order)  # type: ignore[arg-type]  # on purpose
+
+
+class Till:
+    """Takes money; not storable itself."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.orders: list[str] = []
+
+
+def test_methods_run_once_whatever_their_object(store: ccs.Store) -> None:
+    task = store.task("t")
+
+    class Counted(Till):
+        @task.idempotent("method/{order}")
+        def charge(self, order: str, *, token: int) -> str:
+            self.orders.append(order)
+            return f"{order} at {self.name}, {token > 0}"
+
+        @task.idempotent("own/{self.name}/{order}")
+        def charge_here(self, order: str) -> str:
+            return f"{order} at {self.name}"
+
+        @classmethod
+        @task.idempotent("class/{order}")
+        def refund(cls, order: str) -> str:
+            return f"{order} by {cls.__name__}"
+
+        @staticmethod
+        @task.idempotent("static")
+        def look(order: str) -> str:
+            return order
+
+    first, second = Counted("north"), Counted("south")
+    assert first.charge("a") == second.charge("a") == Counted.charge(second, "a") == "a at north, True"
+    assert first.orders + second.orders == ["a"]
+    assert (first.charge_here("a"), second.charge_here("a")) == ("a at north", "a at south")
+    assert (first.refund("a"), Counted.refund("a")) == ("a by Counted", "a by Counted")
+    assert Counted.look("a") == first.look("a") == "a"
+    with pytest.raises(ccs.IdempotencyMismatch):
+        first.look("b")
+    with pytest.raises(ccs.EncodingError):
+        task.idempotent("k")(lambda self: self.name)(first)
+
+
+async def test_a_coroutine_method_runs_once(atask: Any) -> None:
+    class Counted(Till):
+        @atask.idempotent("charge/{order}")
+        async def charge(self, order: str) -> str:
+            self.orders.append(order)
+            return self.name
+
+    first, second = Counted("north"), Counted("south")
+    assert await asyncio.gather(first.charge("a"), second.charge("a"), first.charge("a")) in (
+        ["north"] * 3,
+        ["south"] * 3,
+    )
+    assert len(first.orders + second.orders) == 1

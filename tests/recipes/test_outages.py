@@ -103,6 +103,8 @@ async def test_a_waiter_with_a_timeout_waits_on_through_a_longer_outage(both: Bo
         async with play(task, other) as seat:
             waiter = asyncio.ensure_future(seat.wait(0, scaled(20)))
             await seated(task, other, seat)
+            if play in (agreeing, meeting):  # the reply has come too
+                await aeventually(lambda: task.last_revision)
             proxy.refuse()
             since = time.monotonic()
             await aeventually(lambda: time.monotonic() - since > 3 * IMPATIENT)

@@ -16,8 +16,8 @@ import ccs.aio
 from ccs._core.codec import decode
 from ccs._core.commits.entry import parse_entry
 from ccs._core.commits.journal import Record, RecordOperation
-from ccs._core.commits.operations import revision_guard
 from ccs._core.names.pattern import compile_patterns
+from ccs._core.recipes.lease import Lease
 from ccs._sync.context_handle import Fence
 from ccs._sync.entries import Entries
 from tests.context.probes import WRITES, Open, gone, unchanged
@@ -169,7 +169,7 @@ async def test_policies_do_not_apply_to_entries_of_the_system(task: Any) -> None
 def test_the_holder_of_a_claim_that_is_lost_learns_that_first(store: ccs.Store) -> None:
     task = store.task("t")
     task.set("a", {"x": 1})
-    fence = Fence("r", revision_guard("@claims/r", 5))
+    fence = Fence("r", Lease("@claims/r", 5, ttl=30, until=float("inf")), task.handle.opening)
     fenced = Entries(replace(task.handle, fences=(fence,)))
     for policy in "last-write-wins", "reject", "merge", "write-once":
         task.set_policy("**", policy)

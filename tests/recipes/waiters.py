@@ -31,7 +31,7 @@ async def receiving(task: Any, other: Any) -> AsyncIterator[Seat]:
         async with task.inbox("r") as inbox:
             return (await inbox.receive(timeout=timeout)).content
 
-    yield Seat(wait)
+    yield Seat(wait, shared=True)
     await other.send("r", "hello")
 
 
@@ -78,7 +78,7 @@ async def agreeing(task: Any, other: Any, voters: int = 1) -> AsyncIterator[Seat
 
 @asynccontextmanager
 async def meeting(task: Any, other: Any, parties: int = 1) -> AsyncIterator[Seat]:
-    yield Seat(lambda _, timeout: task.barrier("b", parties=parties + 1, timeout=timeout), "@barriers/b/*")
+    yield Seat(lambda _, timeout: task.barrier("b", parties=parties + 1, timeout=timeout), "@barriers/b/*", shared=True)
     await other.barrier("b", parties=parties + 1, timeout=PATIENCE)
 
 
@@ -95,6 +95,6 @@ async def seated(task: Any, other: Any, seat: Seat, count: int = 1) -> None:
 
 def listening(task: Any) -> int:
     """Returns how many waiters of this store are subscribed to the context, once the first has seen the present state."""
-    listener = task.handle.engine.opening.listener
-    feed = getattr(listener, "_listener", listener)._feeds.get(task.address)
+    dispatcher = task.handle.engine.opening.dispatcher
+    feed = getattr(dispatcher, "_dispatcher", dispatcher)._feeds.get(task.address)
     return len(feed.mailboxes) if feed and feed.last is not None else 0

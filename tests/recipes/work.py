@@ -50,7 +50,7 @@ async def commit(task: Any, *commits: Any) -> Any:
 
 async def stall(task: Any, key: str) -> None:
     """Lets the lease of the run of a key expire, as if its process had been stopped: not renewed, and due."""
-    # The blocking listener is told of them a moment after they were taken.
+    # The blocking dispatcher is told of them a moment after they were taken.
     await aeventually(lambda: len(leases_of(task, key)) == 2, what="the runner to hold its leases")
     for lease in leases_of(task, key):
         task.handle.let_go(lease)
@@ -62,8 +62,8 @@ async def stall(task: Any, key: str) -> None:
 
 def leases_of(task: Any, key: str) -> list[Any]:
     """Returns the leases of a run that are renewed: of the run, and of its record."""
-    listener = task.handle.engine.opening.listener
-    leases = getattr(listener, "_listener", listener)._leases.of(task.address)
+    dispatcher = task.handle.engine.opening.dispatcher
+    leases = getattr(dispatcher, "_dispatcher", dispatcher)._leases.of(task.address)
     return [lease for lease in leases if lease.path in (f"@runs/{key}", f"@once/{key}")]
 
 

@@ -15,8 +15,25 @@ import ccs.aio
 COLOURS = ("blocking", "asyncio")
 PLAIN = {
     "Store": {"task", "session", "actor", "global_context", "context", "memory", "watch", "stats"},
-    "Context": {"transaction", "watch", "scan", "events", "inbox", "claim", "join"},
-    "Transaction": {"set", "delete", "publish", "send"},
+    "Context": {
+        "transaction",
+        "watch",
+        "scan",
+        "events",
+        "inbox",
+        "claim",
+        "claim_all",
+        "jobs",
+        "join",
+        "durable",
+        "view",
+        "reader",
+        "tools",
+    },
+    "Claim": {"on_lost"},
+    "Message": {"keep"},
+    "Toolset": {"schemas", "openai", "anthropic"},
+    "Transaction": {"set", "delete", "publish", "send", "increment", "append", "merge", "renew"},
 }
 """What is called without `await` in both colours."""
 
@@ -53,7 +70,9 @@ async def _in_thread(call: Callable[..., Any], *args: Any, **options: Any) -> An
 
 
 def _plain(argument: Any) -> Any:
-    """A coroutine function (for `transact`) becomes one that the blocking side can call."""
+    """What the blocking side can take: its own contexts, and functions that it can call, as `transact` does."""
+    if isinstance(argument, Awaited):
+        return argument.blocking
     if not inspect.iscoroutinefunction(argument):
         return argument
     return lambda *given: from_thread.run(argument, *map(_awaited, given))
@@ -66,13 +85,19 @@ def _awaited(result: Any) -> Any:
         "Transaction",
         "Watch",
         "StoreWatch",
+        "Tail",
         "Memory",
         "EventWatch",
         "EventBus",
         "Inbox",
         "Message",
         "Claim",
+        "ClaimGroup",
+        "Jobs",
+        "Job",
         "Presence",
+        "Reader",
+        "Toolset",
         "Semantic",
         "Episodic",
         "Procedural",

@@ -1,23 +1,38 @@
 """Real servers that the tests start, stop and kill themselves."""
 
+import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
 from pathlib import Path
+from typing import Self
 
 import pytest
 import redis
 
 from ccs.embedded.binary import find
+from tests.support import guard
 from tests.support.waiting import eventually
+
+# Below the ports that systems take for outgoing connections: they stay free for a server that comes back.
+_PORTS = range(10_000, 32_000)
+_given: set[int] = set()
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port where nobody listens, not given before, nor to another worker of this run."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    while True:
+        port = secrets.choice(_PORTS[worker::workers])
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            if port not in _given:
+                _given.add(port)
+                return port
 
 
 def binary_of(kind: str) -> str:
@@ -46,18 +61,30 @@ class PrivateServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}"
 
-    def start(self) -> "PrivateServer":
-        base = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
-        aof = ["--appendonly", "yes", "--appendfsync", "everysec", "--logfile", str(self.folder / "log")]
-        self.process = subprocess.Popen([self.binary, *base, *aof, *self.options])
-        eventually(self.answers, 10, f"{self!r} to answer")
+    def start(self) -> Self:
+        # With the signals that Python ignores: a limit on its files is an error to the server, not its end.
+        self.process = subprocess.Popen(self.command(), restore_signals=False)
+        guard.began(self.process.pid)
+        try:
+            eventually(self.answers, 10, f"{self!r} to answer")
+        except BaseException:
+            self.kill()
+            raise
         return self
 
+    def command(self) -> list[str]:
+        """How it is started."""
+        base = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
+        aof = ["--appendonly", "yes", "--appendfsync", "everysec", "--logfile", str(self.folder / "log")]
+        return [self.binary, *base, *aof, *self.options]
+
     def answers(self) -> bool:
+        """Whether it answers, and no other server in its place; once it has ended, whether anybody does."""
         try:
             with self.client() as client:
-                return bool(client.ping())
-        except redis.AuthenticationError:
+                its_own = self.process is None or client.info("server")["process_id"] == self.process.pid
+                return bool(client.ping()) and its_own
+        except (redis.AuthenticationError, redis.ResponseError):  # it does not tell
             return True
         except (redis.ConnectionError, redis.BusyLoadingError):
             return False
@@ -66,10 +93,15 @@ class PrivateServer:
         return redis.Redis.from_url(self.url)  # not by port: that would try again for seconds where nobody answers
 
     def sync(self) -> None:
-        """Waits until all that was written is on disk."""
+        """Waits until all that was acknowledged is on disk.
+
+        While the disk is busy, a server that flushes each second holds back what it has acknowledged, for up to two
+        seconds; and Valkey answers WAITAOF before it has flushed.
+        """
         with self.client() as client:
-            client.set("synced", 1)  # it waits for what its own connection has written, and all that came before
-            assert client.execute_command("WAITAOF", 1, 0, 10_000)[0] == 1
+            client.config_set("appendfsync", "always")
+            client.set("synced", 1)  # flushed before the reply, and all that came before with it
+            client.config_set("appendfsync", "everysec")
 
     def kill(self) -> None:
         """Kills it with -9, as a crash would."""
@@ -91,4 +123,5 @@ class PrivateServer:
             self.process.send_signal(signal.SIGCONT)
             self.process.send_signal(how)
             self.process.wait()
+            guard.ended(self.process.pid)
             self.process = None

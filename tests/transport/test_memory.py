@@ -249,12 +249,12 @@ async def test_an_error_of_one_connection_does_not_affect_others(monkeypatch: py
         await store.task("42").get("a")
 
         def ready(self: Any) -> bool:
-            if self is broken._engine.opening.commands._pool._pipeline.connection._connection:
+            if self is broken._engine.opening.commands.topology.only._pipeline.connection._connection:
                 raise ccs.Unavailable("memory://", reason="broken")
             return True
 
         with monkeypatch.context() as patched:
             patched.setattr(fake_server.FakeConnection, "ready_when_woken", property(ready))
-            sending = store._engine.opening.commands._pool._pipeline.connection
+            sending = store._engine.opening.commands.topology.only._pipeline.connection
             sending._connection.send(b"*1\r\n$4\r\nPING\r\n")
             assert sending._connection.receive() == b"PONG"

@@ -226,14 +226,23 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tls(authority: Path, start: Callable[..., PrivateServer]) -> int:
     """The port of a server that wants certificates of its clients; skips where no binary can."""
+    port = free_port()
+    start(*tls_options(authority), "--tls-port", str(port), kind=kind_with_tls())
+    return port
+
+
+def kind_with_tls() -> str:
+    """The kind of server that was built with TLS; skips where there is none."""
     for kind in ("valkey", "redis"):
         if "libssl" in subprocess.run(["ldd", binary_of(kind)], capture_output=True, text=True, check=False).stdout:
-            port = free_port()
-            files = [f"--tls-cert-file {authority}/server.pem", f"--tls-key-file {authority}/server.key"]
-            files += [f"--tls-ca-cert-file {authority}/ca.pem", f"--tls-auth-clients yes --tls-port {port}"]
-            start(*" ".join(files).split(), kind=kind)
-            return port
+            return kind
     pytest.skip("neither server was built with TLS")
+
+
+def tls_options(authority: Path) -> list[str]:
+    """What makes a server want certificates of its clients."""
+    files = f"--tls-cert-file {authority}/server.pem --tls-key-file {authority}/server.key"
+    return f"{files} --tls-ca-cert-file {authority}/ca.pem --tls-auth-clients yes".split()
 
 
 async def test_tls_with_certificates_on_both_sides(colour: str, tls: int, authority: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 def impatient(monkeypatch: pytest.MonkeyPatch, answer_within: Callable[[float], None]) -> None:
     """Heartbeats, resyncs and the time-outs of silent connections come sooner."""
     for name in (
-        "background.listener.SILENCE",
-        "background.listener.RESYNC",
+        "background.commit_dispatcher.SILENCE",
+        "background.commit_dispatcher.RESYNC",
         "transport.subscription_connection.HEARTBEAT",
     ):
         monkeypatch.setattr(f"ccs._async.{name}", 0.3)

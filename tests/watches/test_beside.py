@@ -10,7 +10,9 @@ import pytest
 
 import ccs
 import ccs.aio
+from ccs._core.commits.journal import parse_record
 from ccs.types import Change
+from tests.model.world import raw_record
 from tests.support.colours import COLOURS, connect_in
 from tests.support.threads import run_threads
 from tests.support.waiting import aeventually, counts, eventually, scaled
@@ -123,3 +125,27 @@ async def test_a_watch_that_resumes_while_the_feed_is_behind_misses_nothing(
             await other.task("t").set("w", 20)
             for watch in (slow, resumed):
                 assert [(await watch.receive(timeout=scaled(10))).value for _ in range(20)] == list(range(1, 21))
+
+
+async def test_messages_of_one_history_are_not_taken_after_the_journal_of_another(
+    aconnect: Callable[..., ccs.aio.Store],
+) -> None:
+    """Given a server that has taken over and lost a commit, and a watch that still reads the journal of the old one:
+
+    what the new one sends is not taken as if it followed. So the fork is found as soon as the journal is the new one.
+    """
+    store, other = aconnect(), aconnect("other")
+    async with store.task("t").watch("**") as changes:
+        first = await other.task("t").set("p", 1)
+        assert (await changes.receive(timeout=scaled(10))).value == 1
+        changes._catch_up()
+        lost = await other.task("t").set("p", 2)
+        feed = store._engine.opening.dispatcher._feeds["/tasks/t"]
+        await aeventually(lambda: feed.last == lost.revision)
+        changes._catch_up()  # drops that message: what follows comes from the server that has taken over
+        feed.last, feed.ahead = first.revision, 0
+        forged = raw_record(first.revision, lost.revision + 1_000, "p", 3)
+        assert feed.deliver(parse_record(forged))
+        assert (await changes.receive(timeout=scaled(10))).value == 2, "the journal of the old one has it"
+        with pytest.raises(TimeoutError):
+            await changes.receive(timeout=0.2)

@@ -22,7 +22,7 @@ SOON = 0.06
 
 def mute(store: ccs.Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets a store sweep nothing by itself."""
-    monkeypatch.setattr(store._engine.opening.listener, "expect", lambda address, seconds: None)
+    monkeypatch.setattr(store._engine.opening.dispatcher, "expect", lambda address, seconds: None)
 
 
 class Unswept:
@@ -178,7 +178,7 @@ def test_the_expiry_in_a_context_that_nobody_watches_is_journaled_while_its_writ
 def test_a_deadline_that_another_store_brought_forward_is_kept_also_under_traffic(
     valkey: str, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ccs._async.background.listener.SILENCE", 0.2)
+    monkeypatch.setattr("ccs._async.background.commit_dispatcher.SILENCE", 0.2)
     with ccs.connect(valkey, namespace=namespace) as one, ccs.connect(valkey, namespace=namespace) as other:
         mute(other, monkeypatch)
         ctx = one.task("t")

@@ -73,7 +73,7 @@ def readers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def is_led(store: ccs.Store) -> bool:
     """Whether a thread reads while it waits."""
-    wire = store._engine.opening.listener._connection
+    wire = store._engine.opening.dispatcher._connection
     return wire is not None and repr(wire._reading).startswith("<locked")
 
 
@@ -129,7 +129,7 @@ def test_a_waiting_thread_reads_for_the_others(store: ccs.Store, writer: ccs.Con
         writer.set("b", number)
         other.wait(number, SOON)
     assert first.values == []
-    assert set(readers) == {f"ccs {first.subscription._name}"}
+    assert set(readers) == {f"ccs {first.subscription._worker._name}"}
 
 
 def test_a_callback_that_blocks_delays_no_other(store: ccs.Store, writer: ccs.Context, readers: list[str]) -> None:
@@ -158,18 +158,18 @@ def test_a_callback_that_raises_holds_up_nobody(store: ccs.Store, writer: ccs.Co
         other.wait(number, SOON)
 
 
-def test_while_nobody_waits_the_listener_reads(ctx: ccs.Context, writer: ccs.Context, readers: list[str]) -> None:
+def test_while_nobody_waits_the_dispatcher_reads(ctx: ccs.Context, writer: ccs.Context, readers: list[str]) -> None:
     with ctx.watch() as changes:
         for number in range(20):
             writer.set("p", number)
         eventually(lambda: len(readers) == 20)
         assert [changes.receive(timeout=SOON).value for _ in range(20)] == list(range(20))
-    assert set(readers) == {"ccs listener"}
+    assert set(readers) == {"ccs dispatcher"}
 
 
 def test_two_waiting_threads_are_served_in_turn(store: ccs.Store, writer: ccs.Context) -> None:
     both = {"a": Collector(store.task("t"), "a"), "b": Collector(store.task("t"), "b")}
-    for number in range(counts(200, 2000)):
+    for number in range(counts(100, 2000)):
         path = "ab"[number % 2]
         writer.set(path, number)
         both[path].wait(number, SOON)
@@ -210,7 +210,7 @@ def test_it_waits_no_longer_than_it_should(ctx: ccs.Context, writer: ccs.Context
             began = time.monotonic()
             with pytest.raises(TimeoutError):
                 changes.receive(timeout=timeout)
-            assert timeout <= time.monotonic() - began < timeout + scaled(0.2)
+            assert timeout <= time.monotonic() - began < timeout + scaled(0.5)
         over.set()
         writing.join()
 
@@ -229,7 +229,7 @@ def test_a_leading_thread_sleeps(store: ccs.Store, ctx: ccs.Context) -> None:
 
 
 def test_a_leading_thread_can_be_stopped(store: ccs.Store, ctx: ccs.Context, writer: ccs.Context) -> None:
-    for _ in range(counts(50, 500)):
+    for _ in range(counts(25, 500)):
         with ctx.watch("mine") as changes:
             waiting = in_thread(lambda changes=changes: list(changes))
             if random.random() < 0.7:
@@ -246,7 +246,7 @@ def test_a_subscription_that_leads_can_be_cancelled(store: ccs.Store, writer: cc
     first.subscription.cancel()
     writer.set("b", 1)
     other.wait(1, SOON)
-    eventually(lambda: first.subscription._over, SOON)
+    eventually(lambda: first.subscription._worker._over, SOON)
 
 
 def test_closing_the_store_ends_the_leading_thread(valkey: str, namespace: str) -> None:
@@ -311,7 +311,7 @@ def test_a_connection_that_is_killed_while_somebody_leads_loses_nothing(
         own_server.client() as client,
     ):
         collectors = [Collector(store.task("t")) for _ in range(3)]
-        for number in range(count := counts(300, 3000)):
+        for number in range(count := counts(150, 3000)):
             if number % 50 == 25:
                 client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
             other.task("t").set("p", number)
@@ -339,7 +339,7 @@ def test_a_broken_connection_loses_nothing(
     with ccs.connect(proxy.url, namespace=namespace) as store:
         collectors = [Collector(store.task("t")) for _ in range(3)]
         proxy.fault = faults(random.Random(1))
-        for number in range(count := counts(300, 3000)):
+        for number in range(count := counts(150, 3000)):
             writer.set("p", number)
         proxy.fault = lambda count, chunk: "pass"
         check(collectors, count)
@@ -363,7 +363,7 @@ def test_a_leading_thread_that_never_comes_back_loses_the_lead(
 ) -> None:
     """Given a leading thread that is stopped, for instance by a debugger, then the silence is noticed, and others read again."""
     with ctx.watch() as changes:
-        wire = store._engine.opening.listener._connection
+        wire = store._engine.opening.dispatcher._connection
         assert wire is not None
         signal, stuck, go_on = LeadingSignal(lambda: wire), threading.Event(), threading.Event()
 
@@ -389,7 +389,7 @@ def test_many_threads_that_wait_now_and_then_miss_nothing(
     store: ccs.Store, writer: ccs.Context, switches: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Given 20 watches in one store, each in a thread that waits or does something else, then each gets all of its own."""
-    count, before = counts(1500, 20_000), sys.getswitchinterval()
+    count, before = counts(500, 20_000), sys.getswitchinterval()
     expected: dict[int, list[int]] = {index: [n for n in range(count) if n % 5 == index % 5] for index in range(20)}
     entered = threading.Barrier(21)
 
@@ -491,7 +491,7 @@ def test_ctrl_c_at_random_moments_hurts_nobody_else(
 ) -> None:
     """Given a main thread that waits in a loop and is interrupted, then the others miss nothing."""
     dice, interrupts, over = random.Random(3), 0, threading.Event()
-    others, count = [Collector(ctx) for _ in range(2)], counts(2000, 30_000)
+    others, count = [Collector(ctx) for _ in range(2)], counts(750, 30_000)
 
     def write() -> None:
         for number in range(count):

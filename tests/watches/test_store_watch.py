@@ -74,15 +74,16 @@ async def test_changes_of_all_contexts_come_new_ones_from_their_beginning(
         await writing.session("s").set("status", "no task")
         await writing.global_context().set("a/b", 3)
         await writing.task("new").delete("status")
-        seen = await take(changes, 4)
+        # In order within each context.
+        seen = sorted(await take(changes, 4), key=lambda change: change.context)
         assert told(seen) == [
-            ("/tasks/old", "status", "set", "after"),
-            ("/tasks/new", "status", "set", 1),
             ("/global", "a/b", "set", 3),
+            ("/tasks/new", "status", "set", 1),
             ("/tasks/new", "status", "delete", None),
+            ("/tasks/old", "status", "set", "after"),
         ]
-        assert seen[0].previous == "before"
-        assert [change.created for change in seen] == [False, True, True, False]
+        assert seen[-1].previous == "before"
+        assert [change.created for change in seen] == [True, True, False, False]
         await nothing_more(changes)
 
 
@@ -91,7 +92,7 @@ async def test_each_context_is_in_order_and_whole_whatever_the_buffer(
     aconnect: Callable[..., ccs.aio.Store], options: dict[str, Any]
 ) -> None:
     watching, writing = aconnect(), aconnect("other")
-    commits, contexts = counts(60, 300), 8
+    commits, contexts = counts(20, 300), 8
     async with watching.watch(**options) as changes:
         await asyncio.gather(*(_write(writing.task(f"t{number}"), commits, number) for number in range(contexts)))
         journals = {}
@@ -120,7 +121,7 @@ async def test_entering_makes_it_live_for_contexts_that_are_made_at_once(
     aconnect: Callable[..., ccs.aio.Store],
 ) -> None:
     watching, writing = aconnect(), aconnect("other")
-    for number in range(counts(50, 500)):
+    for number in range(counts(25, 500)):
         async with watching.watch(f"/tasks/{number}/**") as changes:
             entry = await writing.task(str(number)).set("p", number)
             change = await changes.receive(timeout=scaled(5))
@@ -135,7 +136,8 @@ async def test_hostile_ids_come_through_as_themselves(aconnect: Callable[..., cc
         for name in HOSTILE:
             await writing.task(name).set("a/{b}*", name)
         seen = await take(changes, len(HOSTILE))
-        assert told(seen) == [(address, "a/{b}*", "set", name) for address, name in zip(wanted, HOSTILE, strict=True)]
+        expected = [(address, "a/{b}*", "set", name) for address, name in zip(wanted, HOSTILE, strict=True)]
+        assert sorted(told(seen)) == sorted(expected)
         cursor = changes.revision
         assert sorted(cursor) == sorted(wanted)
     for name in HOSTILE:
@@ -289,14 +291,15 @@ async def test_the_end_of_a_context_is_delivered_within_a_second_and_the_watch_g
     store, other = aconnect(), aconnect("other")
     async with store.watch("/tasks/*/p") as changes:
         ctx = other.task("t", ttl=0.4 if how == "idle" else 60)
-        await ctx.set("p", 1)
         await ctx.set("unmatched", 1)
+        await ctx.set("p", 1)
         last = await ctx.revision()
+        # Before its end: in a Cluster, the journal of a new context has to be read.
+        assert (await changes.receive(timeout=scaled(5))).value == 1
         if how == "drop":
             await ctx.drop()
         elif how == "finished":
             await ctx.finish(keep=0.4)
-        assert (await changes.receive(timeout=scaled(5))).value == 1
         began = time.monotonic()
         gone = await changes.receive(timeout=scaled(5))
         assert time.monotonic() - began < scaled(1.4)
@@ -383,7 +386,7 @@ async def test_over_a_broken_connection_nothing_is_missed(
     ):
         proxy.fault = faults(random.Random(1))
         contexts = [writer.task(f"t{number}") for number in range(4)]
-        for turn in range(counts(60, 400)):
+        for turn in range(counts(30, 400)):
             await asyncio.gather(*(ctx.set("p", turn) for ctx in contexts))
         await asyncio.gather(*(_write(ctx, 20, 7) for ctx in contexts))
         journals = {ctx.address: await ctx.history(since=0) for ctx in contexts}
@@ -415,7 +418,7 @@ async def test_an_outage_that_interrupts_its_survey_loses_nothing(valkey: str, n
 
 async def test_a_cancelled_receive_loses_nothing(aconnect: Callable[..., ccs.aio.Store]) -> None:
     store, other = aconnect(), aconnect("other")
-    dice, wanted = random.Random(4), counts(99, 1500)
+    dice, wanted = random.Random(4), counts(48, 1500)
     seen: list[Change] = []
     async with store.watch(buffer=3) as changes:
         writing = asyncio.gather(*(_numbers(other.task(f"t{number}"), wanted // 3) for number in range(3)))

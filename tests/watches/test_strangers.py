@@ -25,7 +25,7 @@ FORGERIES = list(chained(10**15))
 @pytest.fixture
 def no_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A context is not looked at just because it is silent: so whatever is noticed was noticed in the message."""
-    monkeypatch.setattr("ccs._async.background.listener.SILENCE", 600.0)
+    monkeypatch.setattr("ccs._async.background.commit_dispatcher.SILENCE", 600.0)
 
 
 def publish(url: str, namespace: str, message: bytes) -> None:
@@ -89,14 +89,14 @@ def test_a_message_that_is_no_commit_is_a_reason_to_look_at_the_journal(
     valkey: str, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Given a commit whose message was lost, when a stranger says something, then the commit is found."""
-    monkeypatch.setattr("ccs._async.background.listener.SILENCE", 600.0)
+    monkeypatch.setattr("ccs._async.background.commit_dispatcher.SILENCE", 600.0)
     with ccs.connect(valkey, namespace=namespace) as store, store.task("t").watch() as changes:
-        listener = store.task("t").handle.engine.opening.listener._listener
-        deliver, lost = listener._on_message, list[bytes]()
-        monkeypatch.setattr(listener._pubsub, "_on_message", lambda kind, channel, raw: lost.append(raw))
+        dispatcher = store.task("t").handle.engine.opening.dispatcher._dispatcher
+        deliver, lost = dispatcher._on_message, list[bytes]()
+        monkeypatch.setattr(dispatcher._subscriptions, "_on_message", lambda kind, channel, raw: lost.append(raw))
         store.task("t").set("p", 1)
         eventually(lambda: lost)
-        monkeypatch.setattr(listener._pubsub, "_on_message", deliver)
+        monkeypatch.setattr(dispatcher._subscriptions, "_on_message", deliver)
         publish(valkey, namespace, b"hello")
         assert changes.receive(timeout=scaled(10)).value == 1
 
@@ -193,20 +193,20 @@ def test_a_damaged_journal_does_not_end_a_mirror(valkey: str, namespace: str, ca
             assert dict(view) == {"p": 3}
 
 
-def test_appointments_are_kept_whatever_one_of_them_meets(
+def test_schedule_are_kept_whatever_one_of_them_meets(
     connect: Callable[..., ccs.Store], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Given a look that fails in a way that nobody foresaw, then leases are renewed and deadlines kept all the same."""
     store = connect()
     task = store.task("t")
-    listener = store.task("t").handle.engine.opening.listener._listener
+    dispatcher = store.task("t").handle.engine.opening.dispatcher._dispatcher
 
     def fail(address: str) -> None:
         raise ValueError("nobody foresaw this")
 
-    monkeypatch.setitem(listener._appointments._kinds, "check", fail)
+    monkeypatch.setitem(dispatcher._schedule._kinds, "check", fail)
     with task.watch("x") as changes:
-        listener._call_soon(listener.check_soon, "/tasks/t", 0.0)
+        dispatcher._call_soon(dispatcher.check_soon, "/tasks/t", 0.0)
         eventually(lambda: "nobody foresaw this" in caplog.text)
         task.set("x", 1, ttl=0.1)
         assert [changes.receive(timeout=scaled(10)).op for _ in range(2)] == ["set", "expire"]

@@ -75,7 +75,7 @@ def test_a_watch_over_a_broken_connection_misses_nothing(
         ):
             ctx = store.context(address)
             proxy.fault = faults(dice)
-            for number in range(counts(300, 1000)):
+            for number in range(counts(150, 1000)):
                 commit_one(ctx, dice, number)
                 if number % 10 == 0:
                     time.sleep(0.002)  # so that messages travel in chunks of their own
@@ -240,7 +240,7 @@ def test_a_journal_that_moved_on_during_an_outage_is_history_compacted(
 def test_strangers_that_talk_on_its_channel_do_not_harm_a_watch(
     valkey: str, namespace: str, ctx: ccs.Context, watching: Watching, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ccs._async.background.listener.SILENCE", 600.0)
+    monkeypatch.setattr("ccs._async.background.commit_dispatcher.SILENCE", 600.0)
     watcher, channel = watching(valkey), keys_of(namespace, ctx.address).channel
     with redis.Redis.from_url(valkey) as stranger:
         for number, noise in enumerate((b"", b"hello", b"1 2 3 4 5 6 7 8 9 10\n", b"\xff" * 50, b"0 1 x y z\n")):
@@ -300,7 +300,7 @@ async def test_many_watches_recover_together(valkey: str, namespace: str, proxy:
 async def test_a_commit_between_the_snapshot_and_the_first_look_is_delivered_also_if_its_message_is_lost(
     valkey: str, namespace: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ccs._async.background.listener.SILENCE", 600.0)
+    monkeypatch.setattr("ccs._async.background.commit_dispatcher.SILENCE", 600.0)
     take_snapshot = Watch._take_snapshot
     async with (
         ccs.aio.connect(valkey, namespace=namespace) as writer,
@@ -323,7 +323,7 @@ async def test_a_connection_that_breaks_before_its_first_command_leaves_nobody_w
     valkey: str, namespace: str
 ) -> None:
     async with ccs.aio.connect(valkey, namespace=namespace) as store:
-        talk = store._engine.opening.commands._pool._pipeline
+        talk = store._engine.opening.commands.topology.only._pipeline
         assert talk
         talk.connection.lose(ConnectionError("broken"))
         with pytest.raises(Disconnected) as caught:

@@ -1,0 +1,1 @@
+"""Commits that return once they are safe."""

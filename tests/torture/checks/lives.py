@@ -1,0 +1,48 @@
+"""The life of a context: finished means no more writes, dropped means gone, and a successor is new. Policies, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tests.torture.checks.timeline import Timelines
+from tests.torture.checks.violation import Violation
+
+__all__ = ["overwritten", "wrong_lives"]
+
+
+def wrong_lives(timelines: Timelines) -> Iterator[Violation]:
+    """Contexts that outlive their end, or whose watches did not learn of it."""
+    for note in timelines.history.noted("life"):
+        problem = _wrong(note.facts)
+        if problem and not timelines.history.excused(note.facts["address"], note.facts["began"], note.at):
+            yield Violation("lives", f"{note.facts['address']}: {problem}", (note,))
+
+
+def _wrong(life: dict[str, Any]) -> str | None:
+    if life["delivered"] != life["wrote"][: len(life["delivered"])]:
+        return "its watch delivered something else than was written"
+    if life["how"] == "finish":
+        if life["delivered"] != life["wrote"]:
+            return "its watch did not deliver what was written before its end"
+        if life["watch"] != "ContextFinished":
+            return f"its watch ended with {life['watch']} when it was finished"
+        if life["write"] != "ContextFinished":
+            return f"a write after the end was answered {life['write']}"
+        return None if life["read"] == life["last"] else "what was finished is not what is read"
+    if life["watch"] != "ContextGone":
+        return f"its watch ended with {life['watch']} when it was dropped"
+    if life["read"] is not None:
+        return "something is read after it was dropped"
+    if life["write"] != "ok" or life["version"] != 1 or life["reborn"] <= life["wrote"][-1]:
+        return "its successor is not new"
+    return None
+
+
+def overwritten(timelines: Timelines) -> Iterator[Violation]:
+    """Entries that a policy protects, and that were written again or deleted."""
+    for address, timeline in timelines.items():
+        for commit in timeline.commits:
+            for step in commit.steps:
+                if step.path.startswith("ledger/") and step.before:
+                    yield Violation("policies", f"{address}: {step.path} was written twice", (commit,))

@@ -1,0 +1,166 @@
+"""A history made by hand, in which everything is right, for tests that make one thing wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.torture.history import Call, Commit, Delivery, Held, History, Note, Step, Watching
+
+__all__ = ["SECOND", "A", "Story", "right"]
+
+A = "/tasks/a"
+SECOND = 1_000_000
+
+
+class Story:
+    """One context, in which something happens every second."""
+
+    def __init__(self) -> None:
+        self.history = History()
+        self.history.journals[A] = []
+        self.history.entries[A] = {}
+        self.time = 100 * SECOND
+        self._number = 0
+
+    @property
+    def commits(self) -> list[Commit]:
+        return self.history.journals[A]
+
+    @property
+    def last(self) -> int:
+        return self.commits[-1].revision if self.commits else 0
+
+    def commit(self, *writes: tuple[str, Any], agent: str = "ann", op: str = "") -> Commit:
+        """A commit of values by path; None removes. The value is its own mark, unless it is a map."""
+        self.time += SECOND
+        steps = tuple(self._step(op, path, value, agent) for path, value in writes)
+        self._number += 1
+        made = Commit(self.last, self.time, self.time, f"client {self._number} 0", agent, steps)
+        self.commits.append(made)
+        return made
+
+    def _step(self, op: str, path: str, value: Any, agent: str) -> Step:
+        entries = self.history.entries[A]
+        before = entries.pop(path, None)
+        if value is None:
+            return Step(op or "delete", path, before, None)
+        mark = value if isinstance(value, int) else hash(str(value)) % 10**6
+        after = Held(self.time, before.version + 1 if before else 1, agent, mark, 0, value)
+        if op != "event":
+            entries[path] = after
+        return Step(op or "set", path, before, after)
+
+    def call(self, op: str, *, outcome: str = "ok", agent: str = "ann", took: int = 100, **facts: Any) -> Call:
+        """A call that was answered just now."""
+        asked, args, reply = self.time - took, facts.pop("args", {}), facts
+        knows = facts.get("revision", self.last)
+        seen = max((each.revision for each in self.commits if each.revision < asked), default=0)
+        number = len(self.history.calls)
+        made = Call("p", number, asked, agent, op, A, seen, args, self.time + 100, outcome, knows, reply)
+        self.history.calls.append(made)
+        return made
+
+    def set(self, path: str, value: int, agent: str = "ann", **args: Any) -> Call:
+        """A set that was acknowledged."""
+        commit = self.commit((path, value), agent=agent)
+        args["writes"] = [[path, value]]
+        return self.call("set", agent=agent, args=args, revision=commit.revision, writes=[[path, value]])
+
+    def look(self, op: str, **reply: Any) -> Call:
+        """A read, half a second after the last commit."""
+        self.time += SECOND // 2
+        return self.call(op, **reply)
+
+    def note(self, kind: str, **facts: Any) -> Note:
+        made = Note("p", self.time, kind, facts)
+        self.history.notes.append(made)
+        return made
+
+    def watch(self, *patterns: str, base: int, kind: str = "changes", cursor: int = 0) -> Watching:
+        """A watch of all that was committed after `base`, closed at the end."""
+        wanted = ("event",) if kind == "events" else ("set", "delete", "expire")
+        delivered = [
+            _delivery(commit, step)
+            for commit in self.commits
+            if commit.revision > base
+            for step in commit.steps
+            if step.op in wanted and step.path[0] == patterns[0][0]
+        ]
+        made = Watching("p", f"watch {len(self.history.watches)}", A, kind, patterns, base or None, base + 1, base + 2)
+        made.base, made.deliveries = base, delivered
+        made.end, made.ended, made.cursor = "closed", self.time, cursor or self.last
+        self.history.watches.append(made)
+        return made
+
+
+def _delivery(commit: Commit, step: Step) -> Delivery:
+    shown = step.after or step.before
+    assert shown
+    version = 0 if step.op == "event" else shown.version
+    marks = step.after and step.after.mark, step.before and step.before.mark
+    return Delivery(
+        step.path, step.op, commit.revision, version, *marks, step.op == "set" and not step.before, commit.agent
+    )
+
+
+def right() -> Story:
+    """A bit of everything."""
+    story = Story()
+    first = story.set("s/1", 1)
+    story.set("s/2", 2, agent="bob")
+    story.set("s/1", 3, durable=True)
+    story.call("set", outcome="Conflict", args={"writes": [["s/1", 99]]})
+    story.look("get", path="s/1", found=3)
+    story.look("entry", path="s/2", found=story.history.entries[A]["s/2"].shown)
+    story.look("get", path="s/9", found=None)
+    story.look("get_many", paths=["s/1", "s/2"], found={"s/1": [3], "s/2": [2]})
+    story.look("snapshot", revision=story.last, patterns=["s/*"], found=_snapshot(story))
+    story.look("at", revision=first.revision, patterns=["s/*"], found={"s/1": [first.revision, 1]})
+    story.note("mirror", address=A, name="m", revision=story.last, patterns=["s/*"], found=_snapshot(story))
+    story.commit(("s/1", 4), ("s/2", None), agent="bob")
+    found = [_delivery(commit, step) for commit in story.commits[1:] for step in commit.steps]
+    since, until = story.commits[0].revision, story.last
+    story.look("history", patterns=["s/*"], since=since, until=until, found=[list(each) for each in found])
+    story.look("diff", patterns=["s/*"], since=since, until=until, found=[["s/1", 4]])
+    story.commit(("s/1", None), op="expire")
+    story.commit(("e/a", 5), op="event")
+    story.look("revision", revision=story.last)
+    _work_together(story)
+    story.note("mirror", address=A, name="m", revision=story.last, patterns=["s/*"], found={})
+    story.watch("s/*", base=since)
+    story.watch("e/*", base=0, kind="events")
+    return story
+
+
+def _snapshot(story: Story) -> dict[str, list[int]]:
+    entries = story.history.entries[A]
+    return {path: [held.revision, held.mark] for path, held in entries.items() if path.startswith("s/")}
+
+
+def _work_together(story: Story) -> None:
+    for agent in ("ann", "bob"):
+        token = story.commit(("@claims/r", {"holder": agent}), agent=agent).revision
+        story.call("claim", agent=agent, args={"resource": "r"}, revision=token, token=token)
+        story.commit(("guarded/r", {"token": token}), agent=agent)
+        story.note("believed", address=A, token=token)
+        story.commit(("@claims/r", None), agent=agent)
+    story.commit(("@once/k", {"state": "running"}), ("@runs/k", 1))
+    story.note("ran", address=A, key="k", token=story.last)
+    story.commit(("@once/k", {"state": "done", "result": 7}), ("@runs/k", None))
+    story.call("once", args={"key": "k"}, result=7)
+    inbox = "@inbox/role/%-"
+    story.commit((f"{inbox}/messages/m1", 1))
+    story.commit((f"{inbox}/leases/m1", 1), (f"{inbox}/deliveries/m1", {"count": 1}), agent="bob")
+    story.call("receive", agent="bob", id="m1", attempts=1)
+    story.commit(*((f"{inbox}/{kind}/m1", None) for kind in ("messages", "leases", "deliveries")), agent="bob")
+    story.call("ack", agent="bob", args={"id": "m1"}, writes=[[f"{inbox}/messages/m1", None]])
+    for agent in ("ann", "bob"):
+        args = {"name": "d", "vote": True, "parties": ["ann", "bob"]}
+        story.call("agree", agent=agent, args=args, committed=True, votes={"ann": True, "bob": True})
+        story.call("barrier", agent=agent, took=100, args={"name": "b", "parties": 2})
+    story.commit(("ledger/1", 1))
+    story.note("life", address="/tasks/l", how="finish", began=story.time, wrote=[1, 2], delivered=[1, 2],
+               watch="ContextFinished", write="ContextFinished", read=3, last=3)  # fmt: skip
+    story.note("life", address="/tasks/g", how="drop", began=story.time, wrote=[1, 2], delivered=[1],
+               watch="ContextGone", write="ok", read=None, last=3, version=1, reborn=3)  # fmt: skip
+    story.call("recall", args={"id": "f", "stored": story.time}, found=["f", "g"])
