@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from benchmarks.figures import Figures
-from benchmarks.stats import Spread, Verdict, spread
+from benchmarks.stats import Spread, Verdict, ratio, spread
 
 __all__ = ["BARS", "Bar", "Judgement", "judge"]
 
@@ -75,7 +75,24 @@ def _count(what: str, wanted: float, key: str, contender: str) -> Bar:
     return Bar(f"{what}, {contender}", wanted, measured, rounds=1)
 
 
+def _flushes(contender: str) -> Bar:
+    def cost(figures: Figures) -> Spread | None:
+        disk, applied, flush = (figures.get(f"durability/1/{name}", contender) for name in ("disk", "applied", "flush"))
+        beside = [one + other for one, other in zip(applied, flush, strict=True)]
+        return ratio(disk, beside) if disk and len(disk) == len(beside) else None
+
+    return Bar(f"a set on disk ÷ (a set + one flush): {contender}", 1.3, cost, at_least=False)
+
+
+def _keeps_up(level: str, wanted: float, beside: str, contender: str) -> Bar:
+    def kept(figures: Figures) -> Spread | None:
+        return figures.gain(f"durability/50/{level}", contender, contender, f"durability/50/{beside}")
+
+    return Bar(f"sets of 50 callers, {level} ÷ {beside}: {contender}", wanted, kept)
+
+
 COLOURS = ("ccs", "ccs.aio")
+BESIDE = "applied, beside a replica"
 BARS = (
     _beats("set, one at a time: ccs", 1.25, "put/1", "ccs", "naive"),
     _beats("set, one at a time: ccs.aio", 1.3, "put/1", "ccs.aio", "naive.aio"),
@@ -94,5 +111,12 @@ BARS = (
     *(_grows("set, watches elsewhere", "growth/watches elsewhere/write", 1, 1_000, each) for each in COLOURS),
     *(_costs("claim and release ÷ set", 2.5, "claim/claim", "claim/set", each) for each in COLOURS),
     *(_costs("send → receive ÷ set → watch", 3.0, "handover/inbox", "handover/watch", each) for each in COLOURS),
+    *(_flushes(each) for each in COLOURS),
+    *(_keeps_up("disk", 0.4, "applied", each) for each in COLOURS),
+    *(
+        _costs("a set on a replica ÷ a set", 1.5, "durability/1/replica", f"durability/1/{BESIDE}", each)
+        for each in COLOURS
+    ),
+    *(_keeps_up("replica", 0.5, BESIDE, each) for each in COLOURS),
     *(_count("all delivered, in order, each once, %", 100.0, "delivery/whole", each) for each in COLOURS),
 )

@@ -100,7 +100,7 @@ def _uvloop() -> asyncio.AbstractEventLoop:
 
 _CALLS = ("put", "get")
 _LIVE = (*_CALLS, "latency", "fanout")
-_OURS = (*_LIVE, "claim", "handover", "delivery", "resume", "mirror", "growth")
+_OURS = (*_LIVE, "claim", "durability", "handover", "delivery", "resume", "mirror", "growth")
 _BARE = (*_CALLS, "mirror")
 _UV = (*_CALLS, "latency")
 

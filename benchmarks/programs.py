@@ -1,4 +1,4 @@
-"""Servers that are programs found on the PATH: NATS and etcd, on loopback ports, ended by their process."""
+"""Servers on loopback ports, ended by their process: NATS and etcd, found on the PATH, and a Valkey with a replica."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import redis
+
 from benchmarks.adapters.nats_kv import sweep
 from benchmarks.server import PATIENCE, Server, ServerMissing, folder
+from ccs.embedded.binary import find
 
-__all__ = ["etcd", "nats"]
+__all__ = ["etcd", "nats", "replicated"]
 
 NATS_DURABILITY = "file store, fsync every two minutes (its default)"
+REPLICATED = "append-only file, fsync once a second, one replica on the same machine"
 ETCD_DURABILITY = "write-ahead log, fsync before each answer (its default)"
 
 
@@ -55,6 +59,28 @@ def etcd() -> Iterator[Server]:
         }
         with _running([binary, *(f"--{name}={value}" for name, value in options.items())], path, port) as cpu:
             yield Server(url, _version(binary), ETCD_DURABILITY, cpu)
+
+
+@contextmanager
+def replicated() -> Iterator[Server]:
+    """A Valkey with the settings that users of CCS get, and one replica of it."""
+    binary = find("the benchmark", None)
+    ports = [_free_port(), _free_port()]
+    common = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--repl-diskless-sync-delay", "0"]
+    with folder() as first, folder() as second:
+        command = [str(binary.path), *common, "--port", str(ports[0])]
+        following = [str(binary.path), *common, "--port", str(ports[1]), "--replicaof", "127.0.0.1", str(ports[0])]
+        with _running(command, first, ports[0]) as cpu, _running(following, second, ports[1]):
+            _await_replica(ports[0])
+            yield Server(f"redis://127.0.0.1:{ports[0]}", str(binary.version), REPLICATED, cpu)
+
+
+def _await_replica(port: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    with redis.Redis(port=port, socket_timeout=PATIENCE) as client:
+        while int(client.execute_command("WAIT", 1, 100)) < 1:
+            if time.monotonic() > deadline:
+                raise ServerMissing("the replica does not follow")
 
 
 def _binary(name: str) -> str:

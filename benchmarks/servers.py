@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 
 from benchmarks.interrupt import held
-from benchmarks.programs import etcd, nats
+from benchmarks.programs import etcd, nats, replicated
 from benchmarks.server import Server, ServerMissing
 from benchmarks.valkey import embedded, given
 
@@ -20,6 +20,7 @@ class Servers:
         self._kinds: Mapping[str, Callable[[], AbstractContextManager[Server]]] = {
             "valkey": embedded if url is None else lambda: given(url, run_id),
             "fsync": lambda: embedded("always"),
+            "replicated": replicated,
             "nats": lambda: nats(run_id),
             "etcd": etcd,
         }

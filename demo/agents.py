@@ -1,13 +1,12 @@
 """What the processes of the swarm do. Each has a store of its own, and meets the others only in the task.
 
-Work is taken by claims, so that a file has one analyst, and one whose analyst dies becomes free again. The findings are
-committed through the claim, so that an analyst that lost it unawares counts nothing twice.
+The files are a pool of jobs: each has one analyst, and one whose analyst dies goes to another. The findings are the result
+of its job, so an analyst that lost it unawares counts nothing twice.
 """
 
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,20 +14,19 @@ from itertools import islice
 from pathlib import Path
 
 import ccs
-from demo.entries import Card, FilePath, Job, Role, Todo
+from demo.entries import FILES, FINDINGS, Card, Job, Role, Todo
 from demo.findings import Counts, FileFindings
 from demo.listing import python_files
 from demo.measure import measure
 from demo.names import place_of, shown
 from demo.report import Tally
-from demo.worklist import PATTERNS, Work, Worklist
 
 __all__ = ["ROLES", "Analyst", "Reporter", "analyst", "reporter", "surveyor"]
 
 BATCH = 50
 SUMMARY_EVERY = 0.3
-STALLED = 120.0  # seconds without any news, after which an agent no longer believes that there will be any
 MAX_LAPSED = 3  # a file whose analysts die one after the other must not take the whole swarm with it
+MAX_ATTEMPTS = 1_000  # so it is given up with a finding, and never a dead job
 
 
 def surveyor(job: Job) -> None:
@@ -38,7 +36,7 @@ def surveyor(job: Job) -> None:
         task.set(f"agents/{job.agent}", Card(role="surveyor", pid=os.getpid()))
         listed = 0
         for batch in _batches(python_files(Path(job.folder), job.limit)):
-            task.set_many({f"files/{place_of(shown(raw))}/todo": Todo(raw=raw) for raw in batch})
+            task.set_many({f"files/{place_of(shown(raw))}": Todo(raw=raw) for raw in batch})
             listed += len(batch)
         task.set("survey/listed", listed)
         card = Card(role="surveyor", pid=os.getpid(), done=True, changes=listed + 3, files=listed)
@@ -50,7 +48,7 @@ def _batches(files: Iterator[bytes]) -> Iterable[list[bytes]]:
 
 
 def analyst(job: Job) -> None:
-    """Takes files that nobody holds, measures them and commits the findings, until the survey is reported."""
+    """Measures files that nobody else works on, and commits the findings, until the survey is reported."""
     with ccs.connect(job.target, agent=job.agent) as store:
         Analyst(store.task(job.task), job).run()
 
@@ -61,75 +59,43 @@ class Analyst:
 
     task: ccs.Context
     job: Job
-    worklist: Worklist = field(init=False)
     changes: int = 0
     files: int = 0
     lost: int = 0
     taken_over: int = 0
 
-    def __post_init__(self) -> None:
-        self.worklist = Worklist(self.job.agent)
-
     def run(self) -> None:
         """Until the survey is reported."""
         self._present(done=False)
-        feed = threading.Thread(target=self._feed, name="feed", daemon=True)
-        feed.start()
-        while (work := self.worklist.next(STALLED)) is not None:
-            self._do(work)
-        feed.join(STALLED)
+        with self.files_to_do() as jobs:
+            self.task.subscribe("status", lambda _: jobs.close(), initial=True)
+            for work in jobs:
+                self._do(work)
         self._present(done=True)
 
-    def _feed(self) -> None:
-        """Other agents' changes come in beside the work: new files, holds, and holds that have lapsed."""
-        try:
-            with self.task.watch(*PATTERNS, initial=True) as changes:
-                while not self.worklist.closed:
-                    self.worklist.apply(changes.receive(timeout=STALLED))
-        except ccs.ContextFinished:
-            self.worklist.close()
-        except Exception as error:  # noqa: BLE001  it is raised in the thread that works
-            self.worklist.close(error)
+    def files_to_do(self) -> ccs.Jobs:
+        """The files that are to be measured, as a pool of work."""
+        return self.task.jobs(FILES, ttl=self.job.hold, attempts=MAX_ATTEMPTS)
 
-    def _do(self, work: Work) -> None:
-        claim = self._claim(work)
-        try:
-            claim.acquire()
-        except ccs.AlreadyClaimed:
-            self.lost += 1
-            return
+    def _do(self, work: ccs.Job) -> None:
+        """The findings, and the end of the work on them, in one commit: only if the claim is still ours."""
         self.changes += 1
+        findings = self._measure(Todo.model_validate(work.value).raw, lapsed=work.attempts - 1)
         try:
-            self._measure_and_publish(claim.context, work)
-            claim.release()
-            self.changes += 1
+            work.done(findings)
         except ccs.ClaimLost:
             self.lost += 1
-
-    def _claim(self, work: Work) -> ccs.Claim:
-        note = {"place": work.place, "lapsed": work.lapsed}
-        return self.task.claim(f"files/{work.place}", ttl=self.job.hold * 2**work.lapsed, note=note)
-
-    def _measure_and_publish(self, held: ccs.Context, work: Work) -> None:
-        """The findings, and the end of the work on them, in one commit: only if the claim is still ours."""
-        file = FilePath(work.place, "todo")
-        if not held.exists(file.path):  # done before it was claimed: our news of it is late
-            self.lost += 1
             return
-        findings = self._measure(work)
-        with held.transaction() as tx:
-            tx.set(file.about("findings"), findings)
-            tx.delete(file.path)
-        self.changes += 2
+        self.changes += 3
         self.files += 1
-        self.taken_over += work.lapsed > 0
+        self.taken_over += work.attempts > 1
 
-    def _measure(self, work: Work) -> FileFindings:
-        if work.lapsed >= MAX_LAPSED:
-            error = f"given up after {work.lapsed} analysts lost their claim on it"
-            return FileFindings(path=shown(work.raw), error=error, counts=Counts(files=1, unparsed=1))
+    def _measure(self, raw: bytes, lapsed: int) -> FileFindings:
+        if lapsed >= MAX_LAPSED:
+            error = f"given up after {lapsed} analysts lost their claim on it"
+            return FileFindings(path=shown(raw), error=error, counts=Counts(files=1, unparsed=1))
         started = time.monotonic()
-        findings = measure(Path(self.job.folder), work.raw)
+        findings = measure(Path(self.job.folder), raw)
         time.sleep(max(0.0, self.job.pace - (time.monotonic() - started)))
         return findings
 
@@ -163,7 +129,7 @@ class Reporter:
     def run(self) -> None:
         """Until all files are in, and the report is made."""
         self._set_many({f"agents/{self.job.agent}": Card(role="reporter", pid=os.getpid())})
-        with self.task.watch("files/**/findings", "survey/listed", initial=True) as changes:
+        with self.task.watch(FINDINGS, "survey/listed", initial=True) as changes:
             while self.listed is None or self.tally.counts.files < self.listed:
                 self._hear(changes)
                 self._summarise()

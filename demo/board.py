@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from ccs.types import Change
-from demo.entries import Card, FilePath, Taken
+from demo.entries import Card, place_in
 from demo.names import cut
 
 __all__ = ["Audit", "Board", "Worker", "progress"]
@@ -117,8 +117,10 @@ class Board:
         room = change.path.partition("/")[0]
         if room == "@claims":
             self._apply_claim(change)
+        elif room == "@jobs":
+            self._apply_findings(change)
         elif room == "files":
-            self._apply_file(FilePath.parse(change.path), change)
+            self.found += change.op == "set"
         elif room == "agents":
             self._apply_card(change)
         else:
@@ -147,21 +149,16 @@ class Board:
         worker = self.workers.setdefault(name, Worker(name, card))
         worker.card = card
 
-    def _apply_file(self, file: FilePath, change: Change) -> None:
-        match file.kind:
-            case "todo":
-                self.found += change.op == "set"
-            case "findings":
-                self._apply_findings(file.place, change)
-
     def _apply_claim(self, change: Change) -> None:
-        taken = Taken.of(change.value if change.op == "set" else change.previous)
-        self.workers[taken.agent].place = taken.place if change.op == "set" else None
+        place = place_in(change.path)
+        holder = (change.value if change.op == "set" else change.previous)["holder"]
+        self.workers[holder].place = place if change.op == "set" else None
         if change.op == "expire":
-            self.lapsed_of.setdefault(taken.place, []).append(taken.agent)
-            self.news.append(f"the claim of {taken.agent} on {cut(taken.place, 60)} has lapsed")
+            self.lapsed_of.setdefault(place, []).append(holder)
+            self.news.append(f"the claim of {holder} on {cut(place, 60)} has lapsed")
 
-    def _apply_findings(self, place: str, change: Change) -> None:
+    def _apply_findings(self, change: Change) -> None:
+        place = place_in(change.path)
         if place in self.finished_by or not change.created:
             self.audit.faults.append(f"{place} was counted twice")
         self.finished_by[place] = change.agent

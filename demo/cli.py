@@ -83,6 +83,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         hold=arguments.hold,
         pace=arguments.pace,
         verify=arguments.verify,
+        ui=arguments.ui,
     )
 
 
@@ -126,6 +127,7 @@ def _add_swarm_options(parser: argparse.ArgumentParser) -> None:
 def _add_output_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--verify", action="store_true", help="survey the folder in a single process too, and compare the reports")
+    add("--ui", action="store_true", help="open the web view on the swarm at work; it stays until Ctrl-C")
     add("--json", type=_file, metavar="FILE", help="also write the report to FILE as JSON")
     add("--plain", action="store_true", help="lines instead of the live view (as always when not on a terminal)")
 

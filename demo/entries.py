@@ -1,29 +1,32 @@
 """What the task of a survey holds, and where: all that its processes have to agree on.
 
-survey                       Header    what is surveyed               by the demo
-files/<place>/todo           Todo      a file that is to be measured  by the surveyor
-survey/listed                int       how many files there are       by the surveyor
-@claims/files/<place>        Taken     who measures it: a claim       by an analyst
-files/<place>/findings       FileFindings                             by an analyst, and the todo goes
-report/totals, report/complex          the live summary               by the reporter
-report/survey                SurveyReport   the whole report          by the reporter
-status                       "reported"     nothing is left to do     by the reporter
-agents/<name>                Card      who it is, and what it did     by each
+survey                       Header    what is surveyed                      by the demo
+files/<place>                Todo      a file that is to be measured: a job  by the surveyor
+survey/listed                int       how many files there are              by the surveyor
+@claims/files/<place>                  who measures it                       by an analyst
+@jobs/results/files/<place>  FileFindings   what it has found: the job ends  by an analyst
+report/totals, report/complex          the live summary                      by the reporter
+report/survey                SurveyReport   the whole report                 by the reporter
+status                       "reported"     nothing is left to do            by the reporter
+agents/<name>                Card      who it is, and what it did            by each
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["CLAIMS", "EVERYTHING", "Card", "FilePath", "Header", "Job", "Role", "Taken", "Todo"]
+import ccs
 
+__all__ = ["CLAIMS", "EVERYTHING", "FILES", "FINDINGS", "Card", "Header", "Job", "Role", "Todo", "place_in"]
+
+FILES = "files/**"
 CLAIMS = "@claims/files/**"
-EVERYTHING = "**", CLAIMS
+FINDINGS = "@jobs/results/files/**"
+EVERYTHING = "**", CLAIMS, FINDINGS
 
 Role = Literal["demo", "surveyor", "analyst", "reporter"]
 
@@ -47,21 +50,8 @@ class Todo(_Frozen):
     raw: bytes
 
 
-class Taken(_Frozen):
-    """Who measures a file, and how many claims on it have lapsed before: the holder of a claim, and its note."""
-
-    agent: str
-    place: str
-    lapsed: int = 0
-
-    @classmethod
-    def of(cls, claim: Mapping[str, Any]) -> Taken:
-        """Out of the value of a claim's entry."""
-        return cls(agent=claim["holder"], **claim["note"])
-
-
 class Card(_Frozen):
-    """An agent: `changes` are those it had acknowledged, this card included; `lost` the races for a file."""
+    """An agent: `changes` are those it had acknowledged, this card included; `lost` the files that it lost its claim on."""
 
     role: Role
     pid: int
@@ -96,23 +86,8 @@ class Job:
         return cls(**json.loads(text))
 
 
-class FilePath(NamedTuple):
-    """A path below `files/`, taken apart: the place of the file, and what is said about it."""
-
-    place: str
-    kind: str
-
-    @property
-    def path(self) -> str:
-        """The path as a whole."""
-        return f"files/{self.place}/{self.kind}"
-
-    def about(self, kind: str) -> str:
-        """The path of something else about the same file."""
-        return self._replace(kind=kind).path
-
-    @classmethod
-    def parse(cls, path: str) -> FilePath:
-        """Take a path apart."""
-        place, _, kind = path.removeprefix("files/").rpartition("/")
-        return cls(place, kind)
+def place_in(path: str) -> str:
+    """The place of the file that a path is about: that of the file, of a claim on it, or of its findings."""
+    room, _, name = path.partition("files/")
+    # Below the rooms of the system, names are encoded.
+    return "/".join(map(ccs.unsegment, name.split("/"))) if room else name

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import ccs
 from demo.board import Board
-from demo.entries import CLAIMS, FilePath, Taken
+from demo.entries import FILES, place_in
 from demo.swarm import Member, Swarm
 
 __all__ = ["Killer", "Victim"]
@@ -45,28 +45,18 @@ class Killer:
         return self.victim if targets else None
 
     def _strike(self, member: Member) -> Victim | None:
-        """Stopped first, then looked at: one that has no file that another could take over may go on."""
+        """Stopped first, then looked at: one that has no file at the moment may go on."""
         if not member.stop():
             return None
         time.sleep(SETTLED)
-        place = self._unfinished(member.job.agent)
+        place = self._held_by(member.job.agent)
         if place is None:
             member.go_on()
             return None
         member.kill()
         return Victim(member.job.agent, place)
 
-    def _unfinished(self, agent: str) -> str | None:
-        """The file that the agent holds and has not finished: its findings come first, the release after them.
-
-        These are two questions, one after the other. The server reads what the stopped agent had sent in the same turn
-        as the first one, or before it; so the second one sees it applied.
-        """
-        place = self._held_by(agent)
-        if place is None or not self.task.exists(FilePath(place, "todo").path):
-            return None
-        return place
-
     def _held_by(self, agent: str) -> str | None:
-        claims = (Taken.of(entry.value) for entry in self.task.snapshot(CLAIMS).values())
-        return next((taken.place for taken in claims if taken.agent == agent), None)
+        """The file that the agent is at work on: the commit of its findings ends its claim too."""
+        held = (place_in(info.resource) for info in self.task.claims(FILES) if info.holder == agent)
+        return next(held, None)

@@ -84,9 +84,7 @@ def _more(count: int, indent: str = "          ") -> list[str]:
 
 
 def _who(outcome: Outcome) -> Sequence[str]:
-    lines = [
-        f"{'agent':12}{'state':9}{'files':>7}{'lost races':>12}{'took over':>11}{'acknowledged':>14}{'delivered':>11}"
-    ]
+    lines = [f"{'agent':12}{'state':9}{'files':>7}{'lost':>12}{'took over':>11}{'acknowledged':>14}{'delivered':>11}"]
     for agent in outcome.agents:
         told = "not told" if agent.acknowledged is None else f"{agent.acknowledged:,}"
         numbers = f"{agent.files:7,}{agent.lost:12,}{agent.taken_over:11,}{told:>14}{agent.delivered:11,}"

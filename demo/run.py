@@ -8,6 +8,7 @@ import secrets
 import subprocess
 import tempfile
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from demo.outcome import Outcome
 from demo.report import SurveyReport, survey_alone
 from demo.swarm import Swarm
 from demo.view import View
+from demo.web_view import web_view
 
 __all__ = ["Options", "SurveyFailed", "run"]
 
@@ -49,6 +51,7 @@ class Options:
     hold: float = 2.0
     pace: float = 0.0
     verify: bool = False
+    ui: bool = False
 
 
 def run(options: Options, view: View) -> Outcome:
@@ -58,7 +61,8 @@ def run(options: Options, view: View) -> Outcome:
         with ccs.connect(target, agent="demo", retry_for=RETRY) as store:
             job = _first_job(options, target, f"survey-{secrets.token_hex(4)}")
             task = store.task(job.task, ttl=3600, keep_commits=KEEP_COMMITS, keep_bytes=KEEP_BYTES)
-            return Survey(options, view, task, job, Path(scratch)).run()
+            with web_view(target, task.address) if options.ui else nullcontext():
+                return Survey(options, view, task, job, Path(scratch)).run()
 
 
 def _first_job(options: Options, target: str, task: str) -> Job:

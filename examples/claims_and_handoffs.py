@@ -111,7 +111,7 @@ def clerk(target: str, task_id: str, pieces: list[str], workers: list[BaseProces
 def wait_until_charged(task: ccs.Context, ledger: ccs.Mirror, count: int) -> None:
     """Waits until so many documents are in the ledger."""
     with task.watch("ledger/*") as changes:
-        ledger.caught_up(changes.revision, timeout=TIMEOUT)
+        ledger.caught_up(task.revision(), timeout=TIMEOUT)
         while len(ledger) < count:
             ledger.caught_up(changes.receive(timeout=TIMEOUT).revision, timeout=TIMEOUT)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.measures.calls import gets, puts
 from benchmarks.measures.claims import claims
+from benchmarks.measures.durability import durability
 from benchmarks.measures.fanout import deliveries, fanouts
 from benchmarks.measures.growth import growth
 from benchmarks.measures.handover import handovers
@@ -36,6 +37,7 @@ MEASURES: Mapping[str, Measure] = {
         Measure("put", "writes, one at a time and by many callers at once; CPU time of client and server", puts),
         Measure("get", "reads, likewise", gets),
         Measure("claim", "a claim taken and released, beside a set", claims),
+        Measure("durability", "writes that wait for the disk, or for a replica, beside ordinary ones", durability),
         Measure("latency", "from the call of put to the callback in another client", latencies),
         Measure(
             "handover", "from the call of set, or send, to a watch, or a receiver, in another process", handovers, 5
