@@ -3,22 +3,17 @@
 This module blocks; `ccs.aio` has the same names for asyncio.
 """
 
-from ccs._core.briefing.briefing import Briefing, BriefingItem
+from typing import TYPE_CHECKING
+
 from ccs._core.names.pattern import escape
 from ccs._core.names.segments import segment, unsegment
-from ccs._core.recipes.activity import activity
-from ccs._core.tools.result import ToolResult
+from ccs._late import late
 from ccs._sync.changes.store_watch import StoreWatch
 from ccs._sync.changes.subscription import Subscription
 from ccs._sync.changes.watch import Watch
 from ccs._sync.changes.watch_kinds import EventWatch
 from ccs._sync.context import Context
-from ccs._sync.memory.episodic import Episodic
-from ccs._sync.memory.procedural import Procedural
-from ccs._sync.memory.scopes import Memory
-from ccs._sync.memory.semantic import Semantic
 from ccs._sync.mirror import Mirror
-from ccs._sync.recipes.briefing import Reader
 from ccs._sync.recipes.claim import Claim
 from ccs._sync.recipes.claim_several import ClaimGroup
 from ccs._sync.recipes.events import EventBus
@@ -28,7 +23,6 @@ from ccs._sync.recipes.jobs import Jobs
 from ccs._sync.recipes.message import Message
 from ccs._sync.recipes.presence import Presence
 from ccs._sync.store import Store, connect
-from ccs._sync.toolset import Toolset
 from ccs._sync.transaction import Transaction
 from ccs.errors import (
     AdoptConflict,
@@ -63,10 +57,7 @@ from ccs.errors import (
     ValueTooLarge,
 )
 from ccs.types import (
-    Activity,
     Adopted,
-    AgreementInfo,
-    BarrierInfo,
     Change,
     ClaimInfo,
     ContextInfo,
@@ -74,22 +65,40 @@ from ccs.types import (
     Decision,
     Durability,
     Entry,
-    Episode,
     Event,
-    Fact,
     Grant,
-    InboxInfo,
     JobProgress,
-    Match,
     Member,
-    MemoryEvent,
-    MessageInfo,
-    Overview,
-    Procedure,
-    RunInfo,
     Snapshot,
     StoreStats,
 )
+
+if TYPE_CHECKING:
+    from ccs._core.briefing.briefing import Briefing, BriefingItem
+    from ccs._core.recipes.activity import activity
+    from ccs._core.tools.result import ToolResult
+    from ccs._sync.memory.episodic import Episodic
+    from ccs._sync.memory.procedural import Procedural
+    from ccs._sync.memory.scopes import Memory
+    from ccs._sync.memory.semantic import Semantic
+    from ccs._sync.recipes.briefing import Reader
+    from ccs._sync.toolset import Toolset
+    from ccs.types.memory import (
+        Episode,
+        Fact,
+        Match,
+        MemoryEvent,
+        Procedure,
+    )
+    from ccs.types.overview import (
+        Activity,
+        AgreementInfo,
+        BarrierInfo,
+        InboxInfo,
+        MessageInfo,
+        Overview,
+        RunInfo,
+    )
 
 __all__ = [
     "Activity",
@@ -179,3 +188,37 @@ __all__ = [
     "segment",
     "unsegment",
 ]
+
+__getattr__, __dir__ = late(
+    __name__,
+    {
+        "ccs._core.briefing.briefing": (
+            "Briefing",
+            "BriefingItem",
+        ),
+        "ccs._core.recipes.activity": ("activity",),
+        "ccs._core.tools.result": ("ToolResult",),
+        "ccs._sync.memory.episodic": ("Episodic",),
+        "ccs._sync.memory.procedural": ("Procedural",),
+        "ccs._sync.memory.scopes": ("Memory",),
+        "ccs._sync.memory.semantic": ("Semantic",),
+        "ccs._sync.recipes.briefing": ("Reader",),
+        "ccs._sync.toolset": ("Toolset",),
+        "ccs.types.memory": (
+            "Episode",
+            "Fact",
+            "Match",
+            "MemoryEvent",
+            "Procedure",
+        ),
+        "ccs.types.overview": (
+            "Activity",
+            "AgreementInfo",
+            "BarrierInfo",
+            "InboxInfo",
+            "MessageInfo",
+            "Overview",
+            "RunInfo",
+        ),
+    },
+)

@@ -1,16 +1,13 @@
 """CCS for asyncio: the same names as `ccs`, with `async` and `await`."""
 
+from typing import TYPE_CHECKING
+
 from ccs._async.changes.store_watch import StoreWatch
 from ccs._async.changes.subscription import Subscription
 from ccs._async.changes.watch import Watch
 from ccs._async.changes.watch_kinds import EventWatch
 from ccs._async.context import Context
-from ccs._async.memory.episodic import Episodic
-from ccs._async.memory.procedural import Procedural
-from ccs._async.memory.scopes import Memory
-from ccs._async.memory.semantic import Semantic
 from ccs._async.mirror import Mirror
-from ccs._async.recipes.briefing import Reader
 from ccs._async.recipes.claim import Claim
 from ccs._async.recipes.claim_several import ClaimGroup
 from ccs._async.recipes.events import EventBus
@@ -20,13 +17,10 @@ from ccs._async.recipes.jobs import Jobs
 from ccs._async.recipes.message import Message
 from ccs._async.recipes.presence import Presence
 from ccs._async.store import Store, connect
-from ccs._async.toolset import Toolset
 from ccs._async.transaction import Transaction
-from ccs._core.briefing.briefing import Briefing, BriefingItem
 from ccs._core.names.pattern import escape
 from ccs._core.names.segments import segment, unsegment
-from ccs._core.recipes.activity import activity
-from ccs._core.tools.result import ToolResult
+from ccs._late import late
 from ccs.errors import (
     AdoptConflict,
     AlreadyClaimed,
@@ -60,10 +54,7 @@ from ccs.errors import (
     ValueTooLarge,
 )
 from ccs.types import (
-    Activity,
     Adopted,
-    AgreementInfo,
-    BarrierInfo,
     Change,
     ClaimInfo,
     ContextInfo,
@@ -71,22 +62,40 @@ from ccs.types import (
     Decision,
     Durability,
     Entry,
-    Episode,
     Event,
-    Fact,
     Grant,
-    InboxInfo,
     JobProgress,
-    Match,
     Member,
-    MemoryEvent,
-    MessageInfo,
-    Overview,
-    Procedure,
-    RunInfo,
     Snapshot,
     StoreStats,
 )
+
+if TYPE_CHECKING:
+    from ccs._async.memory.episodic import Episodic
+    from ccs._async.memory.procedural import Procedural
+    from ccs._async.memory.scopes import Memory
+    from ccs._async.memory.semantic import Semantic
+    from ccs._async.recipes.briefing import Reader
+    from ccs._async.toolset import Toolset
+    from ccs._core.briefing.briefing import Briefing, BriefingItem
+    from ccs._core.recipes.activity import activity
+    from ccs._core.tools.result import ToolResult
+    from ccs.types.memory import (
+        Episode,
+        Fact,
+        Match,
+        MemoryEvent,
+        Procedure,
+    )
+    from ccs.types.overview import (
+        Activity,
+        AgreementInfo,
+        BarrierInfo,
+        InboxInfo,
+        MessageInfo,
+        Overview,
+        RunInfo,
+    )
 
 __all__ = [
     "Activity",
@@ -176,3 +185,37 @@ __all__ = [
     "segment",
     "unsegment",
 ]
+
+__getattr__, __dir__ = late(
+    __name__,
+    {
+        "ccs._async.memory.episodic": ("Episodic",),
+        "ccs._async.memory.procedural": ("Procedural",),
+        "ccs._async.memory.scopes": ("Memory",),
+        "ccs._async.memory.semantic": ("Semantic",),
+        "ccs._async.recipes.briefing": ("Reader",),
+        "ccs._async.toolset": ("Toolset",),
+        "ccs._core.briefing.briefing": (
+            "Briefing",
+            "BriefingItem",
+        ),
+        "ccs._core.recipes.activity": ("activity",),
+        "ccs._core.tools.result": ("ToolResult",),
+        "ccs.types.memory": (
+            "Episode",
+            "Fact",
+            "Match",
+            "MemoryEvent",
+            "Procedure",
+        ),
+        "ccs.types.overview": (
+            "Activity",
+            "AgreementInfo",
+            "BarrierInfo",
+            "InboxInfo",
+            "MessageInfo",
+            "Overview",
+            "RunInfo",
+        ),
+    },
+)

@@ -9,33 +9,27 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ccs._async.context_handle import Fence, Handle
 from ccs._async.coordination import Coordination
-from ccs._async.memory.episodic import Episodic
-from ccs._async.memory.procedural import Procedural
-from ccs._async.memory.semantic import Semantic
 from ccs._async.mirror import Mirror
 from ccs._async.reads import matcher_of
-from ccs._async.recipes.briefing import Reader, brief, question_of
-from ccs._async.recipes.forks import OnConflict, adopt, fill
-from ccs._async.tool_calls import ToolCalls
-from ccs._async.toolset import Toolset, needs_of
 from ccs._async.watching import pattern_list
-from ccs._core.briefing.briefing import Briefing
-from ccs._core.briefing.fitting import paper_of
 from ccs._core.codec import encode
 from ccs._core.commits.operations import drop_op, finish_op
 from ccs._core.error_text import shown
 from ccs._core.names.address import address_of
-from ccs._core.names.pattern import escape
 from ccs._core.names.reach import narrowed
-from ccs._core.number_checks import integer
-from ccs._core.recipes.inbox import inbox_paths
 from ccs._core.times import Duration, millis, seconds
-from ccs._core.tools.definitions import offered
 from ccs.errors import InvalidValue
 from ccs.types import Adopted, Change, Durability
 
 if TYPE_CHECKING:
+    from ccs._async.memory.episodic import Episodic
+    from ccs._async.memory.procedural import Procedural
+    from ccs._async.memory.semantic import Semantic
+    from ccs._async.recipes.briefing import Reader
+    from ccs._async.recipes.forks import OnConflict
     from ccs._async.store import Store
+    from ccs._async.toolset import Toolset
+    from ccs._core.briefing.briefing import Briefing
 
 __all__ = ["Context"]
 
@@ -135,16 +129,22 @@ class Context(Coordination):
     @property
     def semantic(self) -> Semantic:
         """The semantic memory: facts, found by their meaning."""
+        from ccs._async.memory.semantic import Semantic  # noqa: PLC0415 - loaded when asked for
+
         return Semantic(self)
 
     @property
     def episodic(self) -> Episodic:
         """The episodic memory: what happened, in the order in which it happened."""
+        from ccs._async.memory.episodic import Episodic  # noqa: PLC0415 - loaded when asked for
+
         return Episodic(self)
 
     @property
     def procedural(self) -> Procedural:
         """The procedural memory: how things are done, and how well that has worked."""
+        from ccs._async.memory.procedural import Procedural  # noqa: PLC0415 - loaded when asked for
+
         return Procedural(self)
 
     async def briefing(
@@ -177,6 +177,8 @@ class Context(Coordination):
             >>> [(item.path, item.agents) for item in news.items], news.complete
             ([('sources/a', ('ann',))], True)
         """
+        from ccs._async.recipes.briefing import brief, question_of  # noqa: PLC0415 - loaded when asked for
+
         asked = question_of(self._handle, patterns, role, own, pinned, max_tokens, count)
         return await brief(self._handle, asked, since)
 
@@ -192,6 +194,8 @@ class Context(Coordination):
             >>> bool(briefing), bool(await reader.briefing())
             (True, False)
         """
+        from ccs._async.recipes.briefing import Reader  # noqa: PLC0415 - loaded when asked for
+
         return Reader(self, name, role)
 
     def tools(
@@ -220,18 +224,12 @@ class Context(Coordination):
             >>> result.is_error, result.data["done"]
             (False, True)
         """
+        from ccs._async.toolset import toolset_of  # noqa: PLC0415 - loaded when asked for
+
         reads = pattern_list(read)
         writes = pattern_list(write)
-        paper = paper_of(integer("max_tokens", max_tokens, "tokens of an answer, at least 100", 100), count)
-        there = needs_of(self._handle, reads, writes, role, allow_delete)
-        reader = role if "inboxes" in there else None
-        roots = ["@claims/**", "@members/*"]
-        if reader is not None:
-            roots.append(f"{escape(inbox_paths(reader).root)}/**")
-        told = replace(self._handle, reach=narrowed(self._handle.reach, [*reads, *roots], ()))
         view = self.view(read=reads, write=writes)
-        calls = ToolCalls(self, view, told, paper, role=reader, readable=reads, writable=writes)
-        return Toolset(calls, offered(there, only), paper, reads, writes)
+        return toolset_of(self, view, reads, writes, role, allow_delete, max_tokens, count, only)
 
     async def fork(self, id: str, *patterns: str, ttl: Duration | EllipsisType | None = ...) -> Context:
         """Makes the task `/tasks/<id>` with a copy of the entries that match, all of one moment. Returns it.
@@ -246,6 +244,8 @@ class Context(Coordination):
             >>> await task.get("price"), (await task.adopt(fork)).applied, await task.get("price")
             (100, ('price',), 80)
         """
+        from ccs._async.recipes.forks import fill  # noqa: PLC0415 - loaded when asked for
+
         fork = self._store.context(address_of("tasks", id), agent=self._handle.named, ttl=ttl)
         await fill(self._handle, fork.handle, patterns)
         return fork
@@ -263,6 +263,8 @@ class Context(Coordination):
         If somebody writes one of the paths meanwhile, it reads again. Raises `InvalidValue` for what is not a fork of this
         context, `ContextGone` for one that does not exist any more, else as `set` does.
         """
+        from ccs._async.recipes.forks import adopt  # noqa: PLC0415 - loaded when asked for
+
         if not isinstance(fork, Context):
             raise InvalidValue(
                 f"the fork is {shown(fork)}: give the context that fork() returned, or one of its address"

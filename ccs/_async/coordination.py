@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from functools import partial
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from ccs._async.context_handle import Fence
 from ccs._async.messaging import Messaging
@@ -15,12 +15,14 @@ from ccs._async.recipes.claim import Claim, break_claim, claims_of
 from ccs._async.recipes.claim_several import ClaimGroup, claim_any
 from ccs._async.recipes.jobs import Jobs
 from ccs._async.recipes.once import Function, Once, forget_once, idempotent
-from ccs._async.recipes.overview import overview
 from ccs._async.recipes.presence import Presence
 from ccs._core.recipes.agreement import ballot_of
 from ccs._core.recipes.once import terms_of
 from ccs._core.times import Duration
-from ccs.types import ClaimInfo, Decision, Member, Overview
+from ccs.types import ClaimInfo, Decision, Member
+
+if TYPE_CHECKING:
+    from ccs.types import Overview
 
 __all__ = ["Coordination"]
 
@@ -331,6 +333,8 @@ class Coordination(Messaging):
             >>> [(inbox.role, [message.content for message in inbox.unread]) for inbox in seen.inboxes]
             [('analyst', ['read sources/a'])]
         """
+        from ccs._async.recipes.overview import overview  # noqa: PLC0415 - loaded when asked for
+
         return await overview(self, kinds, when)
 
     async def set_policy(self, pattern: str, policy: str) -> int:

@@ -6,19 +6,16 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from types import EllipsisType
-from typing import Any, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
-from ccs._async import access
 from ccs._async.changes.store_watch import StoreWatch
 from ccs._async.context import Context
 from ccs._async.context_handle import Handle
 from ccs._async.context_listing import describe
 from ccs._async.engine import Engine
-from ccs._async.memory.scopes import Memory
 from ccs._compat import AsyncWork
 from ccs._core.commits.commit import Settings
 from ccs._core.error_text import shown
-from ccs._core.memory.scopes import scope_address
 from ccs._core.names.address import GLOBAL, address_of, canonical, check_agent, split_absolute
 from ccs._core.names.keys import check_namespace
 from ccs._core.names.pattern import compile_addresses
@@ -28,6 +25,9 @@ from ccs._core.times import Duration, millis, seconds
 from ccs._not_copyable import Local
 from ccs.errors import InvalidValue
 from ccs.types import ContextInfo, Durability, Entry, Grant, StoreStats
+
+if TYPE_CHECKING:
+    from ccs._async.memory.scopes import Memory
 
 __all__ = ["ContextSettings", "Store", "connect"]
 
@@ -206,6 +206,9 @@ class Store(Local):
             >>> await store.task("w1").get("topic")
             'prices'
         """
+        from ccs._async.memory.scopes import Memory  # noqa: PLC0415 - loaded when asked for
+        from ccs._core.memory.scopes import scope_address  # noqa: PLC0415
+
         ids = {"workflow": workflow, "session": session, "actor": actor}
         addresses = {scope: scope_address(scope, each) for scope, each in ids.items() if each is not ...}
         addresses["global"] = GLOBAL
@@ -284,14 +287,20 @@ class Store(Local):
         to hand on, to a caller who may not make users. Raises `Misuse` for a folder and for `memory://`, and `InvalidValue`
         for a user that the server has already and that `grant` did not make.
         """
+        from ccs._async import access  # noqa: PLC0415 - loaded when asked for
+
         return await access.grant(self._engine, user, read, write, password)
 
     async def revoke(self, user: str) -> bool:
         """Removes a user that `grant` has made, and ends its connections. Returns whether there was one."""
+        from ccs._async import access  # noqa: PLC0415 - loaded when asked for
+
         return await access.revoke(self._engine, user)
 
     async def grants(self) -> list[Grant]:
         """Returns the grants in this namespace, sorted by user, without their passwords."""
+        from ccs._async import access  # noqa: PLC0415 - loaded when asked for
+
         return await access.grants(self._engine)
 
     async def ping(self) -> float:

@@ -8,35 +8,29 @@ from dataclasses import replace
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Self
 
-from ccs._core.briefing.briefing import Briefing
-from ccs._core.briefing.fitting import paper_of
 from ccs._core.codec import encode
 from ccs._core.commits.operations import drop_op, finish_op
 from ccs._core.error_text import shown
 from ccs._core.names.address import address_of
-from ccs._core.names.pattern import escape
 from ccs._core.names.reach import narrowed
-from ccs._core.number_checks import integer
-from ccs._core.recipes.inbox import inbox_paths
 from ccs._core.times import Duration, millis, seconds
-from ccs._core.tools.definitions import offered
 from ccs._sync.context_handle import Fence, Handle
 from ccs._sync.coordination import Coordination
-from ccs._sync.memory.episodic import Episodic
-from ccs._sync.memory.procedural import Procedural
-from ccs._sync.memory.semantic import Semantic
 from ccs._sync.mirror import Mirror
 from ccs._sync.reads import matcher_of
-from ccs._sync.recipes.briefing import Reader, brief, question_of
-from ccs._sync.recipes.forks import OnConflict, adopt, fill
-from ccs._sync.tool_calls import ToolCalls
-from ccs._sync.toolset import Toolset, needs_of
 from ccs._sync.watching import pattern_list
 from ccs.errors import InvalidValue
 from ccs.types import Adopted, Change, Durability
 
 if TYPE_CHECKING:
+    from ccs._core.briefing.briefing import Briefing
+    from ccs._sync.memory.episodic import Episodic
+    from ccs._sync.memory.procedural import Procedural
+    from ccs._sync.memory.semantic import Semantic
+    from ccs._sync.recipes.briefing import Reader
+    from ccs._sync.recipes.forks import OnConflict
     from ccs._sync.store import Store
+    from ccs._sync.toolset import Toolset
 
 __all__ = ["Context"]
 
@@ -136,16 +130,22 @@ class Context(Coordination):
     @property
     def semantic(self) -> Semantic:
         """The semantic memory: facts, found by their meaning."""
+        from ccs._sync.memory.semantic import Semantic  # noqa: PLC0415 - loaded when asked for
+
         return Semantic(self)
 
     @property
     def episodic(self) -> Episodic:
         """The episodic memory: what happened, in the order in which it happened."""
+        from ccs._sync.memory.episodic import Episodic  # noqa: PLC0415 - loaded when asked for
+
         return Episodic(self)
 
     @property
     def procedural(self) -> Procedural:
         """The procedural memory: how things are done, and how well that has worked."""
+        from ccs._sync.memory.procedural import Procedural  # noqa: PLC0415 - loaded when asked for
+
         return Procedural(self)
 
     def briefing(
@@ -178,6 +178,8 @@ class Context(Coordination):
             >>> [(item.path, item.agents) for item in news.items], news.complete
             ([('sources/a', ('ann',))], True)
         """
+        from ccs._sync.recipes.briefing import brief, question_of  # noqa: PLC0415 - loaded when asked for
+
         asked = question_of(self._handle, patterns, role, own, pinned, max_tokens, count)
         return brief(self._handle, asked, since)
 
@@ -193,6 +195,8 @@ class Context(Coordination):
             >>> bool(briefing), bool(reader.briefing())
             (True, False)
         """
+        from ccs._sync.recipes.briefing import Reader  # noqa: PLC0415 - loaded when asked for
+
         return Reader(self, name, role)
 
     def tools(
@@ -221,18 +225,12 @@ class Context(Coordination):
             >>> result.is_error, result.data["done"]
             (False, True)
         """
+        from ccs._sync.toolset import toolset_of  # noqa: PLC0415 - loaded when asked for
+
         reads = pattern_list(read)
         writes = pattern_list(write)
-        paper = paper_of(integer("max_tokens", max_tokens, "tokens of an answer, at least 100", 100), count)
-        there = needs_of(self._handle, reads, writes, role, allow_delete)
-        reader = role if "inboxes" in there else None
-        roots = ["@claims/**", "@members/*"]
-        if reader is not None:
-            roots.append(f"{escape(inbox_paths(reader).root)}/**")
-        told = replace(self._handle, reach=narrowed(self._handle.reach, [*reads, *roots], ()))
         view = self.view(read=reads, write=writes)
-        calls = ToolCalls(self, view, told, paper, role=reader, readable=reads, writable=writes)
-        return Toolset(calls, offered(there, only), paper, reads, writes)
+        return toolset_of(self, view, reads, writes, role, allow_delete, max_tokens, count, only)
 
     def fork(self, id: str, *patterns: str, ttl: Duration | EllipsisType | None = ...) -> Context:
         """Makes the task `/tasks/<id>` with a copy of the entries that match, all of one moment. Returns it.
@@ -247,6 +245,8 @@ class Context(Coordination):
             >>> task.get("price"), task.adopt(fork).applied, task.get("price")
             (100, ('price',), 80)
         """
+        from ccs._sync.recipes.forks import fill  # noqa: PLC0415 - loaded when asked for
+
         fork = self._store.context(address_of("tasks", id), agent=self._handle.named, ttl=ttl)
         fill(self._handle, fork.handle, patterns)
         return fork
@@ -264,6 +264,8 @@ class Context(Coordination):
         If somebody writes one of the paths meanwhile, it reads again. Raises `InvalidValue` for what is not a fork of this
         context, `ContextGone` for one that does not exist any more, else as `set` does.
         """
+        from ccs._sync.recipes.forks import adopt  # noqa: PLC0415 - loaded when asked for
+
         if not isinstance(fork, Context):
             raise InvalidValue(
                 f"the fork is {shown(fork)}: give the context that fork() returned, or one of its address"

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from ccs._core.recipes.agreement import ballot_of
 from ccs._core.recipes.once import terms_of
@@ -19,9 +19,11 @@ from ccs._sync.recipes.claim import Claim, break_claim, claims_of
 from ccs._sync.recipes.claim_several import ClaimGroup, claim_any
 from ccs._sync.recipes.jobs import Jobs
 from ccs._sync.recipes.once import Function, Once, forget_once, idempotent
-from ccs._sync.recipes.overview import overview
 from ccs._sync.recipes.presence import Presence
-from ccs.types import ClaimInfo, Decision, Member, Overview
+from ccs.types import ClaimInfo, Decision, Member
+
+if TYPE_CHECKING:
+    from ccs.types import Overview
 
 __all__ = ["Coordination"]
 
@@ -330,6 +332,8 @@ class Coordination(Messaging):
             >>> [(inbox.role, [message.content for message in inbox.unread]) for inbox in seen.inboxes]
             [('analyst', ['read sources/a'])]
         """
+        from ccs._sync.recipes.overview import overview  # noqa: PLC0415 - loaded when asked for
+
         return overview(self, kinds, when)
 
     def set_policy(self, pattern: str, policy: str) -> int:

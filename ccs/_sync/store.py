@@ -7,12 +7,11 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from types import EllipsisType
-from typing import Any, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
 from ccs._compat import Work
 from ccs._core.commits.commit import Settings
 from ccs._core.error_text import shown
-from ccs._core.memory.scopes import scope_address
 from ccs._core.names.address import GLOBAL, address_of, canonical, check_agent, split_absolute
 from ccs._core.names.keys import check_namespace
 from ccs._core.names.pattern import compile_addresses
@@ -20,15 +19,16 @@ from ccs._core.names.target import parse_target, with_credentials
 from ccs._core.number_checks import integer
 from ccs._core.times import Duration, millis, seconds
 from ccs._not_copyable import Local
-from ccs._sync import access
 from ccs._sync.changes.store_watch import StoreWatch
 from ccs._sync.context import Context
 from ccs._sync.context_handle import Handle
 from ccs._sync.context_listing import describe
 from ccs._sync.engine import Engine
-from ccs._sync.memory.scopes import Memory
 from ccs.errors import InvalidValue
 from ccs.types import ContextInfo, Durability, Entry, Grant, StoreStats
+
+if TYPE_CHECKING:
+    from ccs._sync.memory.scopes import Memory
 
 __all__ = ["ContextSettings", "Store", "connect"]
 
@@ -207,6 +207,9 @@ class Store(Local):
             >>> store.task("w1").get("topic")
             'prices'
         """
+        from ccs._core.memory.scopes import scope_address  # noqa: PLC0415
+        from ccs._sync.memory.scopes import Memory  # noqa: PLC0415 - loaded when asked for
+
         ids = {"workflow": workflow, "session": session, "actor": actor}
         addresses = {scope: scope_address(scope, each) for scope, each in ids.items() if each is not ...}
         addresses["global"] = GLOBAL
@@ -285,14 +288,20 @@ class Store(Local):
         to hand on, to a caller who may not make users. Raises `Misuse` for a folder and for `memory://`, and `InvalidValue`
         for a user that the server has already and that `grant` did not make.
         """
+        from ccs._sync import access  # noqa: PLC0415 - loaded when asked for
+
         return access.grant(self._engine, user, read, write, password)
 
     def revoke(self, user: str) -> bool:
         """Removes a user that `grant` has made, and ends its connections. Returns whether there was one."""
+        from ccs._sync import access  # noqa: PLC0415 - loaded when asked for
+
         return access.revoke(self._engine, user)
 
     def grants(self) -> list[Grant]:
         """Returns the grants in this namespace, sorted by user, without their passwords."""
+        from ccs._sync import access  # noqa: PLC0415 - loaded when asked for
+
         return access.grants(self._engine)
 
     def ping(self) -> float:

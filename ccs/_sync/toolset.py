@@ -7,39 +7,53 @@ which revision. Only what is wrong with the program or the server is raised.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ccs._core.briefing.fitting import Paper
+from ccs._core.briefing.fitting import Paper, paper_of
 from ccs._core.error_text import shown
+from ccs._core.names.pattern import escape
+from ccs._core.names.reach import narrowed
+from ccs._core.number_checks import integer
+from ccs._core.recipes.inbox import inbox_paths
 from ccs._core.tools.answers import fitted
-from ccs._core.tools.definitions import Mistake, Tool, checked, parsed, schema_of
+from ccs._core.tools.definitions import Mistake, Tool, checked, offered, parsed, schema_of
 from ccs._core.tools.refusals import failed, refused
 from ccs._core.tools.result import ToolResult
 from ccs._not_copyable import Local
 from ccs._sync.context_handle import Handle
+from ccs._sync.coordination import Coordination
 from ccs._sync.tool_calls import ToolCalls
 from ccs.errors import CCSError, InvalidValue, StoreClosed, Unavailable, UnknownFormat, UnsafeServer
 
-__all__ = ["Toolset", "needs_of"]
+__all__ = ["Toolset", "tool_needs", "toolset_of"]
 
 # What is wrong with the program or the server, not with what the model did.
 _RAISED = (Unavailable, StoreClosed, UnsafeServer, UnknownFormat)
 
 
-def needs_of(handle: Handle, read: Sequence[str], write: Sequence[str], role: str | None, delete: bool) -> list[str]:
-    """Returns what there is for tools: something to "read", to "write", and so on."""
-    reach = handle.reach
-    there = {
-        "read": bool(read),
-        "write": bool(write),
-        "role": role is not None,
-        "delete": delete,
-        "claims": reach is None or (reach.covers("@claims/**") and reach.writes("@claims/any")),
-        "inboxes": reach is None or (reach.covers("@inbox/**") and reach.writes("@inbox/any")),
-    }
-    return [name for name, is_there in there.items() if is_there]
+def toolset_of(
+    whole: Coordination,
+    view: Coordination,
+    reads: Sequence[str],
+    writes: Sequence[str],
+    role: str | None,
+    delete: bool,
+    max_tokens: int,
+    count: Callable[[str], int] | None,
+    only: Iterable[str] | None,
+) -> Toolset:
+    """Returns the tools of a context, as `Context.tools` describes them. `view` shows what the model may read and write."""
+    paper = paper_of(integer("max_tokens", max_tokens, "tokens of an answer, at least 100", 100), count)
+    there = tool_needs(whole.handle, reads, writes, role, delete)
+    reader = role if "inboxes" in there else None
+    roots = ["@claims/**", "@members/*"]
+    if reader is not None:
+        roots.append(f"{escape(inbox_paths(reader).root)}/**")
+    told = replace(whole.handle, reach=narrowed(whole.handle.reach, [*reads, *roots], ()))
+    calls = ToolCalls(whole, view, told, paper, role=reader, readable=reads, writable=writes)
+    return Toolset(calls, offered(there, only), paper, reads, writes)
 
 
 class Toolset(Local):
@@ -126,3 +140,17 @@ class Toolset(Local):
         given = checked(tool, parsed(arguments))
         do: Callable[..., ToolResult] = getattr(self._calls, tool.name)
         return do(**given)
+
+
+def tool_needs(handle: Handle, read: Sequence[str], write: Sequence[str], role: str | None, delete: bool) -> list[str]:
+    """Returns what there is for tools: something to "read", to "write", and so on."""
+    reach = handle.reach
+    there = {
+        "read": bool(read),
+        "write": bool(write),
+        "role": role is not None,
+        "delete": delete,
+        "claims": reach is None or (reach.covers("@claims/**") and reach.writes("@claims/any")),
+        "inboxes": reach is None or (reach.covers("@inbox/**") and reach.writes("@inbox/any")),
+    }
+    return [name for name, is_there in there.items() if is_there]

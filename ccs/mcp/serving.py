@@ -19,7 +19,7 @@ from mcp.server import CacheHint, Server, ServerRequestContext
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated
 
 import ccs.aio as ccs
-from ccs._async.toolset import needs_of
+from ccs._async.toolset import tool_needs
 from ccs._async.watching import pattern_list
 from ccs._core.error_text import shown
 from ccs._core.tools.definitions import LONGEST_WAIT
@@ -117,7 +117,7 @@ class _Served:
         }
         self._tools = [tool_of(each) for each in self._toolset().schemas()]
         readable = pattern_list(read)
-        reader = role if "inboxes" in needs_of(ctx.handle, readable, (), role, False) else None
+        reader = role if "inboxes" in tool_needs(ctx.handle, readable, (), role, False) else None
         self._resources = Resources(ctx, readable, reader, max_tokens)
 
     def build(self, name: str) -> Server[State]:

@@ -39,12 +39,18 @@ def _module(name: str) -> Iterator[str]:
     yield ""
     for key in sorted(module.__all__):
         value = getattr(module, key)
-        home = getattr(value, "__module__", name)
+        home = _home(value, name)
         if home in MODULES and home != name:
             yield f"{key} = {home}.{key}"
         else:
             yield from _value(key, value)
     yield ""
+
+
+def _home(value: Any, otherwise: str) -> str:
+    """The module that users know a value from: that of the values is a package."""
+    home = getattr(value, "__module__", otherwise)
+    return "ccs.types" if home.startswith("ccs.types.") else home
 
 
 def _value(name: str, value: Any) -> Iterator[str]:
@@ -69,7 +75,7 @@ def _bases(owner: type) -> Iterator[str]:
 
 def _members(owner: type) -> Iterator[str]:
     made = getattr(owner, "__init__", None)
-    if owner.__module__ in MADE_BY_USERS and inspect.isfunction(made):
+    if _home(owner, "") in MADE_BY_USERS and inspect.isfunction(made):
         yield from _function("__init__", made)
     bases = [base for base in reversed(owner.__mro__) if _ours(base)]
     members = {key: value for base in bases for key, value in [*_attributes(base), *vars(base).items()]}
