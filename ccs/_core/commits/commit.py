@@ -101,9 +101,10 @@ class Commit:
         parts = len(operations) + len(guards)
         if parts > PARTS_LIMIT:
             raise ValueTooLarge(parts, PARTS_LIMIT, "commit", "guards and operations")
-        self.weight = _PART * parts
+        weight = _PART * parts
         for operation in operations:
-            self.weight += len(operation[3])
+            weight += len(operation[3])
+        self.weight = weight
 
 
 @dataclass(slots=True)
