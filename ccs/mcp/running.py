@@ -6,8 +6,6 @@ import argparse
 import asyncio
 import atexit
 import gc
-import os
-import secrets
 import signal
 import socket
 import sys
@@ -20,10 +18,11 @@ from typing import Any
 from mcp.server import Server
 
 import ccs.aio as ccs
+from ccs._http import LOOPBACK, listening, place_in, shown_address, tokens_in
 from ccs.errors import CCSError, InvalidValue
 from ccs.mcp.serving import server
 from ccs.mcp.stdio import serve_stdio
-from ccs.mcp.web import LOOPBACK, serve_http, web_app
+from ccs.mcp.web import serve_http, web_app
 
 __all__ = ["serve"]
 
@@ -62,9 +61,8 @@ async def _serve(options: argparse.Namespace) -> int:
 
 async def _over_http(served: Server[Any], options: argparse.Namespace, told: asyncio.Event) -> None:
     listener = _listener(options.http, options.host)
-    app = web_app(served, _tokens(Path(options.token_file)), hosts=(*LOOPBACK, *options.host))
-    host, port = listener.getsockname()[:2]
-    sys.stderr.write(f"http://{f'[{host}]' if ':' in host else host}:{port}/mcp\n")
+    app = web_app(served, tokens_in(Path(options.token_file)), hosts=(*LOOPBACK, *options.host))
+    sys.stderr.write(f"http://{shown_address(listener)}/mcp\n")
     await serve_http(app, listener, told)
 
 
@@ -93,35 +91,10 @@ async def _until_told(serve: Callable[[asyncio.Event], Coroutine[Any, Any, None]
 
 
 def _listener(where: str, hosts: list[str]) -> socket.socket:
-    host, _, port = where.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdecimal():
-        raise InvalidValue(f"--http is {where!r}: give HOST:PORT, such as 127.0.0.1:8765")
+    host, port = place_in(where)
     if host not in LOOPBACK and not hosts:
         raise InvalidValue(
             f"--http {where} would serve other machines: give 127.0.0.1:{port}, or name with --host the name by which they"
             " come in, and put a proxy that speaks TLS in front"
         )
-    try:
-        family = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family[0], socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(family[4])
-    except OSError as error:
-        raise InvalidValue(f"--http {where}: {error.strerror or error}; give another address") from None
-    return listener
-
-
-def _tokens(file: Path) -> list[str]:
-    """Returns the tokens of a file; makes it, with a new one, if it is not there."""
-    try:
-        with suppress(FileExistsError):
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as made:
-                made.write(f"{secrets.token_urlsafe(32)}\n")
-        tokens = file.read_text("utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidValue(f"--token-file {file}: {error}") from None
-    if not tokens:
-        raise InvalidValue(f"--token-file {file} is empty: write a token a line, or remove it to have one made")
-    return tokens
+    return listening(where)

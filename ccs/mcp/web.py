@@ -13,7 +13,6 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import uvicorn
 from mcp.server import Server
@@ -22,12 +21,10 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ccs._http import LOOPBACK, host_in
 from ccs.errors import InvalidValue
 
-__all__ = ["LOOPBACK", "serve_http", "web_app"]
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-"""The names of this machine, as only it can use them."""
+__all__ = ["serve_http", "web_app"]
 
 
 def web_app(server: Server[Any], tokens: Iterable[str], *, hosts: Iterable[str] = LOOPBACK) -> ASGIApp:
@@ -78,10 +75,10 @@ class _Gate:
             await leave()
 
     def _refusal(self, headers: Headers, token: int | None) -> Response | None:
-        if _host_in(f"//{headers.get('host', '')}") not in self._hosts:
+        if host_in(f"//{headers.get('host', '')}") not in self._hosts:
             return PlainTextResponse("This server does not go by that name.\n", 421)
         origin = headers.get("origin")
-        if origin is not None and _host_in(origin) not in self._hosts:
+        if origin is not None and host_in(origin) not in self._hosts:
             return PlainTextResponse("Pages from elsewhere may not come in.\n", 403)
         if token is None:
             ask = {"WWW-Authenticate": "Bearer"}
@@ -100,13 +97,6 @@ class _Gate:
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
-
-
-def _host_in(url: str) -> str | None:
-    try:
-        return urlsplit(url).hostname
-    except ValueError:
-        return None
 
 
 async def serve_http(app: ASGIApp, listener: socket.socket, told: asyncio.Event) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import secrets
 import signal
 import socket
@@ -17,11 +15,11 @@ from urllib.parse import urlencode
 
 import uvicorn
 
-import ccs
 import ccs.aio
+from ccs._http import listening, place_in, shown_address, tokens_in
 from ccs.ui.application import WebView, app
 
-__all__ = ["Options", "run", "token_in"]
+__all__ = ["Options", "run"]
 
 # Seconds for which the server lets requests end, once the streams were ended.
 _GRACE = 1
@@ -45,38 +43,10 @@ class Options:
 
 def run(options: Options) -> int:
     """Serves the view until it is interrupted or terminated. Prints its URL on a line of its own. Returns the exit code."""
-    token = token_in(options.token_file) if options.token_file else secrets.token_urlsafe(24)
-    with _listening(options.http) as listener:
+    token = tokens_in(options.token_file)[0] if options.token_file else secrets.token_urlsafe(32)
+    with listening(options.http) as listener:
         asyncio.run(_serve(options, token, listener))
     return 0
-
-
-def token_in(file: Path) -> str:
-    """Returns the token in a file. If there is no such file, it is made, readable by its user only."""
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as new:
-            new.write(f"{secrets.token_urlsafe(24)}\n")
-    token = file.read_text("utf-8").strip()
-    if len(token) < 16:
-        raise ccs.InvalidValue(f"the token in {file} has {len(token)} characters: give at least 16")
-    return token
-
-
-def _listening(http: str) -> socket.socket:
-    host, colon, port = http.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65_535:
-        raise ccs.InvalidValue(f"--http is {http!r}: give HOST:PORT, as in 127.0.0.1:8080")
-    host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, int(port)))
-    except OSError as error:
-        listener.close()
-        raise ccs.CCSError(f"cannot listen on {http}: {error.strerror or error}; choose another with --http") from error
-    return listener
 
 
 async def _serve(options: Options, token: str, listener: socket.socket) -> None:
@@ -84,8 +54,8 @@ async def _serve(options: Options, token: str, listener: socket.socket) -> None:
     async with store:
         if options.address:
             store.context(options.address)  # raises InvalidPath
-        hosts = [*options.hosts, options.http.rpartition(":")[0]]
-        view = app(store, token=token, hosts=[host for host in hosts if host], prefix=options.prefix)
+        hosts = [*options.hosts, place_in(options.http)[0]]
+        view = app(store, token=token, hosts=hosts, prefix=options.prefix)
         server = uvicorn.Server(_settings(view))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await _started(server, serving)
@@ -128,7 +98,5 @@ def _end_on_signals(server: uvicorn.Server, view: WebView) -> None:
 
 
 def _url(options: Options, listener: socket.socket, token: str) -> str:
-    host, port = listener.getsockname()[:2]
-    shown = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
     query = {"context": options.address} if options.address else {}
-    return f"http://{shown}:{port}{options.prefix.rstrip('/')}/?{urlencode({**query, 'token': token}, safe='/')}"
+    return f"http://{shown_address(listener)}{options.prefix.rstrip('/')}/?{urlencode({**query, 'token': token}, safe='/')}"

@@ -16,9 +16,9 @@ from urllib.parse import urlencode, urlsplit
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
-__all__ = ["HEADERS", "Guard"]
+from ccs._http import LOOPBACK, host_in
 
-_HERE = frozenset(("127.0.0.1", "localhost", "::1"))
+__all__ = ["HEADERS", "Guard"]
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -87,8 +87,8 @@ class Guard:
         return answer
 
     def _is_ours(self, host: str) -> bool:
-        name = _name(host)
-        return name in _HERE or host.lower() in self.hosts or name in self.hosts
+        name = host_in(f"//{host}")
+        return name in LOOPBACK or host.lower() in self.hosts or name in self.hosts
 
     def _is_same(self, origin: str, host: str) -> bool:
         netloc = _netloc(origin)
@@ -101,13 +101,6 @@ class Guard:
             None,
         )
         return site not in ("same-origin", "none") and not followed
-
-
-def _name(host: str) -> str | None:
-    try:
-        return urlsplit(f"//{host}").hostname
-    except ValueError:
-        return None
 
 
 def _netloc(origin: str) -> str | None:

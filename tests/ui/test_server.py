@@ -26,8 +26,8 @@ from tests.support.waiting import bounded
 from tests.ui.conftest import Served, serve
 
 pytest.importorskip("uvicorn")
+from ccs._http import listening, shown_address, tokens_in
 from ccs.ui import app
-from ccs.ui.command import token_in
 from ccs.ui.plain_values import plain, preview
 
 ROOT = Path(__file__).parents[2]
@@ -194,12 +194,38 @@ def test_each_commit_is_told_once_before_or_live(view: Served, cookie: str, valk
 
 
 def test_the_token_file_is_made_for_its_user_alone_and_read_again(tmp_path: Path) -> None:
-    token = token_in(tmp_path / "token")
+    tokens = tokens_in(tmp_path / "token")
     assert stat.S_IMODE((tmp_path / "token").stat().st_mode) == 0o600
-    assert token_in(tmp_path / "token") == token
-    (tmp_path / "short").write_text("short")
-    with pytest.raises(ccs.InvalidValue, match="at least 16"):
-        token_in(tmp_path / "short")
+    assert tokens_in(tmp_path / "token") == tokens
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"short", "at least 16"), (b" \n", "is empty"), (b"\xff" * 20, "token-file")],
+    ids=["short", "empty", "no text"],
+)
+def test_a_token_file_that_cannot_be_used_is_refused_by_name(tmp_path: Path, content: bytes, told: str) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(content)
+    with pytest.raises(ccs.InvalidValue, match=told) as caught:
+        tokens_in(file)
+    assert str(file) in str(caught.value)
+    with pytest.raises(ccs.InvalidValue, match="token-file"):
+        tokens_in(tmp_path)
+
+
+@pytest.mark.parametrize("where", ["8080", ":8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:²"])
+def test_what_is_no_host_and_port_is_refused(where: str) -> None:
+    with pytest.raises(ccs.InvalidValue, match="give HOST:PORT"):
+        listening(where)
+
+
+def test_a_port_in_use_is_refused_with_the_reason() -> None:
+    with listening("127.0.0.1:0") as first:
+        first.listen()
+        assert shown_address(first) == f"127.0.0.1:{first.getsockname()[1]}"
+        with pytest.raises(ccs.CCSError, match=r"cannot listen on .*in use"):
+            listening(shown_address(first))
 
 
 def test_below_a_prefix_whether_or_not_the_proxy_cuts_it_off(valkey: str) -> None:
