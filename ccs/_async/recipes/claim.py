@@ -72,7 +72,8 @@ class Claim(Local):
         self._fenced = fenced
         held_by = "how many may hold it at a time, from 1 to 10,000"
         self._wish = Wish((site_of(resource),), integer("slots", slots, held_by, 1, _MOST_SLOTS))
-        self._handle.require(*self._wish.sites[0].patterns)
+        if self._handle.reach is not None:
+            self._handle.require(*self._wish.sites[0].patterns)
         most = float("inf") if max_hold is None else seconds(max_hold, "max_hold", least=_SHORTEST)
         self._terms = Terms(seconds(ttl, "ttl", least=_SHORTEST), most, note)
         self._wait = seconds(wait, "wait")
@@ -289,7 +290,7 @@ class Claim(Local):
         self._opening = self._handle.opening
         self._own(lease)
         ending = Ending(lease)
-        lease.on_lost = partial(_lost, weakref.ref(self), lease)
+        lease.on_lost = partial(_lost, weakref.ref(self))
         lease.on_over = ending.gate.open
         self._ending = ending
         self._lease = lease

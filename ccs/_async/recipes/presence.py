@@ -149,7 +149,7 @@ class Presence(Local):
         if lease:
             self._handle.let_go(lease)
 
-    def _come_back(self) -> None:
+    def _come_back(self, _: Lease) -> None:
         # Called by the dispatcher, which must not wait.
         if not self._left:
             self._return = AsyncWorker("ccs return", self._join_again)

@@ -20,7 +20,7 @@ _EARLY = 1 / 10
 _ROUNDING = 0.001
 
 
-def _nothing() -> None: ...
+def _nothing(*_: object) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -28,7 +28,7 @@ class Lease:
     """A hold on the entry at `path` of `revision`, for `ttl` seconds at a time, valid `until` (monotonic).
 
     A dispatcher renews it while it is registered there, but not past `limit`. It is `over` once its store is closed, which
-    gives back what is held, or its context is finished. It calls `on_lost` or `on_over`, once.
+    gives back what is held, or its context is finished. It calls `on_lost(lease)` or `on_over()`, once.
     """
 
     path: str
@@ -36,7 +36,7 @@ class Lease:
     ttl: float
     until: float
     limit: float = float("inf")
-    on_lost: Callable[[], object] = field(default=_nothing, repr=False)
+    on_lost: Callable[[Lease], object] = field(default=_nothing, repr=False)
     on_over: Callable[[], object] = field(default=_nothing, repr=False)
     lost: bool = False
     over: bool = False
@@ -73,7 +73,7 @@ class Lease:
         """Marks it as lost: another may hold it by now. Calls `on_lost` the first time."""
         if not self.lost:
             self.lost = True
-            self.on_lost()
+            self.on_lost(self)
 
     def end(self) -> None:
         """Marks it as over: nobody else can hold what it held. Calls `on_over` the first time."""
