@@ -158,6 +158,8 @@ def _work_together(story: Story) -> None:
         args = {"name": "d", "vote": True, "parties": ["ann", "bob"]}
         story.call("agree", agent=agent, args=args, committed=True, votes={"ann": True, "bob": True})
         story.call("barrier", agent=agent, took=100, args={"name": "b", "parties": 2})
+    again = {"name": "d", "vote": False, "parties": ["ann", "bob"]}
+    story.call("agree", agent="bob", args=again, committed=True, votes={"ann": True, "bob": True})
     story.commit(("ledger/1", 1))
     story.note("life", address="/tasks/l", how="finish", began=story.time, wrote=[1, 2], delivered=[1, 2],
                watch="ContextFinished", write="ContextFinished", read=3, last=3)  # fmt: skip

@@ -423,6 +423,12 @@ def a_decision_without_a_party(story: Story) -> None:
         each.args["parties"] = ["ann", "bob", "eve"]
 
 
+@wrong("an agreement")
+def a_decision_against_a_vote(story: Story) -> None:
+    for each in story.history.of("agree"):
+        each.args["vote"] = each.agent != "bob"
+
+
 @wrong("a barrier")
 def a_barrier_opens_early(story: Story) -> None:
     for each in story.history.of("barrier"):

@@ -23,11 +23,11 @@ def wrong_agreements(timelines: Timelines) -> Iterator[Violation]:
         for call in told[1:]:
             if call.reply != told[0].reply:
                 yield Violation("agreement", f"{address}: two decisions on {name}", (told[0], call))
+        # The first vote of a party counts, whatever it says when it calls again.
+        willing = {each.agent for each in calls if each.args["vote"]}
         for call in told[:1]:
-            against = [each for each in calls if not each.args["vote"] and each.answered and each.ok]
-            absent = set(call.args["parties"]) - {each.agent for each in calls}
-            if call.reply["committed"] and (absent or against):
-                yield Violation("agreement", f"{address}: {name} was decided without all", (call, *against))
+            if call.reply["committed"] and not willing.issuperset(call.args["parties"]):
+                yield Violation("agreement", f"{address}: {name} was decided without all", (call, *calls))
 
 
 def wrong_barriers(timelines: Timelines) -> Iterator[Violation]:
