@@ -12,7 +12,7 @@ from ccs._sync.transport.connect import resolve
 from ccs.cli.exits import Exit, Stop
 from ccs.embedded import Embedded
 
-__all__ = ["check_there", "folder_of", "holds_store", "opened"]
+__all__ = ["check_store", "check_there", "folder_of", "holds_store", "opened"]
 
 # Seconds that a server has to answer also where --timeout is shorter: a short wait ends as one, not as an outage.
 _SHORTEST = 2.0
@@ -20,12 +20,18 @@ _SHORTEST = 2.0
 
 def opened(options: argparse.Namespace, *, make: bool = False, **how: Any) -> ccs.Store:
     """Returns the store that the options name, to be entered. Stops if it is a folder without one, unless it may `make` it."""
-    folder = folder_of(options.store)
-    if folder and not make and not holds_store(folder):
-        raise Stop(Exit.NOT_THERE, f"there is no store in {folder}")
+    if not make:
+        check_store(options.store)
     return ccs.connect(
         options.store, agent=options.agent, namespace=options.namespace, retry_for=_patience(options), **how
     )
+
+
+def check_store(target: str | None) -> None:
+    """Stops if the target is a folder without a store."""
+    folder = folder_of(target)
+    if folder and not holds_store(folder):
+        raise Stop(Exit.NOT_THERE, f"there is no store in {folder}")
 
 
 def check_there(ctx: ccs.Context) -> ccs.ContextInfo:

@@ -114,7 +114,8 @@ def test_a_timeout_shortens_the_patience_with_a_server_that_does_not_answer(
 
 def test_looking_at_a_folder_makes_no_store_and_writing_makes_one(tmp_path: Path, run: Run) -> None:
     folder = tmp_path / "brain"
-    for reading in (["ls", "/tasks/42"], ["contexts"], ["export", "/tasks/42"], ["rm", "/tasks/42/a"], ["stats"]):
+    looking = (["ls", "/tasks/42"], ["contexts"], ["export", "/tasks/42"], ["rm", "/tasks/42/a"], ["stats"], ["ui"])
+    for reading in looking:
         ran = run(*reading, "--store", str(folder))
         assert (ran.code, ran.out) == (3, "")
         assert f"no store in {folder}" in ran.err

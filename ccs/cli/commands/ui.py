@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import ccs
+from ccs.cli.opened import check_store
 
 __all__ = ["EXAMPLE", "arguments", "run"]
 
@@ -30,6 +31,7 @@ def run(options: argparse.Namespace) -> int:
         raise ccs.MissingExtra("the web view", "starlette and uvicorn", "ui")
     from ccs.ui import command  # noqa: PLC0415 - help needs no extra
 
+    check_store(options.store)
     return command.run(
         command.Options(
             target=options.store,
