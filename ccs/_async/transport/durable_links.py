@@ -62,10 +62,13 @@ class Link:
     async def reply(self, until: float) -> Any:
         """Returns the next reply, an error of the server included. Raises `Disconnected` if none comes until then."""
         reply = self._unread.popleft()
-        await asyncio.wait([reply], timeout=max(0.0, until - time.monotonic()))
-        if not reply.done():
-            raise Disconnected("no answer in time", sent=True)
-        return reply.result()
+        if reply.done():  # mostly: it comes together with the reply to the batch
+            return reply.result()
+        late = asyncio.get_running_loop().call_later(max(0.0, until - time.monotonic()), _give_up, reply)
+        try:
+            return await reply
+        finally:
+            late.cancel()
 
     def release(self) -> None:
         """Gives the connection to the next batch, or ends it if replies are owed. Idempotent."""
@@ -96,6 +99,11 @@ class Link:
                 waiting.exception()  # whoever waits has gone, perhaps
 
 
+def _give_up(reply: asyncio.Future[Any]) -> None:
+    if not reply.done():
+        reply.set_exception(Disconnected("no answer in time", sent=True))
+
+
 class DurableLinks:
     """At most 64 of these connections to one server, opened when they are needed."""
 
@@ -111,11 +119,7 @@ class DurableLinks:
 
     async def take(self, patience: Patience) -> Link:
         """Returns a connection that nobody else uses. Raises `Disconnected` if there is none in time."""
-        try:
-            async with asyncio.timeout(patience.left(time.monotonic())):
-                await self._room.acquire()
-        except TimeoutError:
-            raise Disconnected(f"{_MOST} other batches wait to be durable", sent=False) from None
+        await self._enter(patience)
         try:
             link = self._standing() or await self._open(patience)
             if self._closed:
@@ -126,6 +130,16 @@ class DurableLinks:
             self._room.release()
             raise
         return link
+
+    async def _enter(self, patience: Patience) -> None:
+        if not self._room.locked():
+            await self._room.acquire()  # at once
+            return
+        try:
+            async with asyncio.timeout(patience.left(time.monotonic())):
+                await self._room.acquire()
+        except TimeoutError:
+            raise Disconnected(f"{_MOST} other batches wait to be durable", sent=False) from None
 
     def _standing(self) -> Link | None:
         while self._idle:
