@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from ccs.errors import InvalidValue
 
@@ -74,7 +74,7 @@ class Durability:
     @property
     def seconds(self) -> float:
         """The timeout in seconds."""
-        return _wait(self.timeout)
+        return cast(float, self.timeout)
 
     @property
     def waits(self) -> bool:
