@@ -92,6 +92,12 @@ class Story:
         self.history.watches.append(made)
         return made
 
+    def call_back(self, *patterns: str, base: int, kind: str) -> Watching:
+        """A subscription that is live right after `base`, though that is not told."""
+        made = self.watch(*patterns, base=base, kind=kind)
+        made.base, made.since, made.asked, made.entered = 0, None, base + 200, base + 300
+        return made
+
 
 def _delivery(commit: Commit, step: Step) -> Delivery:
     shown = step.after or step.before
@@ -129,6 +135,10 @@ def right() -> Story:
     story.note("mirror", address=A, name="m", revision=story.last, patterns=["s/*"], found={})
     story.watch("s/*", base=since)
     story.watch("e/*", base=0, kind="events")
+    story.call_back("s/*", base=since, kind="live")
+    told = story.call_back("s/*", base=since, kind="memory")
+    told.deliveries = [each._replace(version=0, created=False) for each in told.deliveries]
+    _be_watched(story)
     return story
 
 
@@ -162,7 +172,17 @@ def _work_together(story: Story) -> None:
     story.call("agree", agent="bob", args=again, committed=True, votes={"ann": True, "bob": True})
     story.commit(("ledger/1", 1))
     story.note("life", address="/tasks/l", how="finish", began=story.time, wrote=[1, 2], delivered=[1, 2],
-               watch="ContextFinished", write="ContextFinished", read=3, last=3)  # fmt: skip
+               watch="ContextFinished", write="ContextFinished", read=3, last=3, heard=[1, 2])  # fmt: skip
     story.note("life", address="/tasks/g", how="drop", began=story.time, wrote=[1, 2], delivered=[1],
-               watch="ContextGone", write="ok", read=None, last=3, version=1, reborn=3)  # fmt: skip
+               watch="ContextGone", write="ok", read=None, last=3, version=1, reborn=3,
+               heard=[1, "/tasks/g", 3])  # fmt: skip
     story.call("recall", args={"id": "f", "stored": story.time}, found=["f", "g"])
+
+
+def _be_watched(story: Story) -> None:
+    """By one watch that was told of everything, and by one that has missed something and says so."""
+    told: dict[str, list[int | str]] = {"/tasks/l": [1, 2, "gone"], "/tasks/g": [1, 2, "gone", 3, "gone"]}
+    story.note("lives watched", entered=0, told=told, missed=[], blind=False)
+    story.note("lives watched", entered=0, told={"/tasks/l": [2]}, missed=["/tasks/l", "/tasks/g"], blind=False)
+    story.note("callback errors", address=A, name="cb", raised=[[1, "s/1"]], told=[[1, "s/1"]], whole=True)
+    story.note("callback errors", address=A, name="cb", raised=[[1, "s/1"]], told=[], whole=False)

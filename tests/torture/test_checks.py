@@ -321,6 +321,93 @@ def a_change_is_missing_behind_the_present_entries(story: Story) -> None:
     del watched(story, -1)[2]
 
 
+# Callbacks.
+
+
+@wrong("watches")
+def a_callback_misses_a_change(story: Story) -> None:
+    del watched(story, 2)[1]
+
+
+@wrong("watches")
+def a_callback_misses_the_first_change_after_it_was_live(story: Story) -> None:
+    del watched(story, 2)[0]
+
+
+@wrong("watches")
+def a_callback_misses_the_last_change(story: Story) -> None:
+    watched(story, 2).pop()
+
+
+@wrong("watches")
+def a_callback_is_called_with_what_came_before_it_was_made(story: Story) -> None:
+    first = story.commits[0]
+    watched(story, 2).insert(0, watched(story, 2)[0]._replace(path="s/1", revision=first.revision, version=1))
+
+
+@wrong("watches")
+def a_callback_of_memory_tells_another_value_before(story: Story) -> None:
+    watched(story, 3)[1] = watched(story, 3)[1]._replace(previous=None)
+
+
+@wrong("watches")
+def a_callback_of_memory_is_called_twice(story: Story) -> None:
+    watched(story, 3).append(watched(story, 3)[-1])
+
+
+@wrong("a callback that raises")
+def an_error_is_not_told(story: Story) -> None:
+    story.history.noted("callback errors")[0].facts["told"] = []
+
+
+@wrong("a callback that raises")
+def an_error_is_told_twice(story: Story) -> None:
+    story.history.noted("callback errors")[1].facts["told"] = [[1, "s/1"], [1, "s/1"]]
+
+
+@wrong("a callback that raises")
+def an_error_of_another_change_is_told(story: Story) -> None:
+    story.history.noted("callback errors")[1].facts["told"] = [[2, "s/1"]]
+
+
+# The lives of others.
+
+
+def lives(story: Story, number: int = 0) -> dict[str, list[Any]]:
+    told: dict[str, list[Any]] = story.history.noted("lives watched")[number].facts["told"]
+    return told
+
+
+@wrong("a watch of the store")
+def a_new_context_is_not_told(story: Story) -> None:
+    del lives(story)["/tasks/l"]
+
+
+@wrong("a watch of the store")
+def the_first_commit_of_a_new_context_is_not_told(story: Story) -> None:
+    del lives(story)["/tasks/g"][0]
+
+
+@wrong("a watch of the store")
+def an_end_is_not_told(story: Story) -> None:
+    lives(story)["/tasks/l"].pop()
+
+
+@wrong("a watch of the store")
+def an_end_is_told_too_early(story: Story) -> None:
+    lives(story)["/tasks/g"][1:3] = ["gone", 2]
+
+
+@wrong("a watch of the store")
+def a_successor_is_not_told(story: Story) -> None:
+    lives(story)["/tasks/g"].remove(3)
+
+
+@wrong("a watch of the store")
+def what_is_told_beside_what_is_missed_never_was(story: Story) -> None:
+    lives(story, 1)["/tasks/l"] = [7]
+
+
 # Mirrors.
 
 
@@ -448,6 +535,21 @@ def a_watch_of_a_finished_context_missed_something(story: Story) -> None:
 @wrong("what is finished")
 def a_watch_of_a_dropped_context_is_silent(story: Story) -> None:
     story.history.noted("life")[1].facts["watch"] = "TimeoutError"
+
+
+@wrong("what is finished")
+def a_callback_does_not_go_on_with_the_successor(story: Story) -> None:
+    story.history.noted("life")[1].facts["heard"].pop()
+
+
+@wrong("what is finished")
+def a_callback_is_not_told_of_the_end(story: Story) -> None:
+    story.history.noted("life")[1].facts["heard"].remove("/tasks/g")
+
+
+@wrong("what is finished")
+def a_callback_is_not_called_with_the_last_change_before_the_end(story: Story) -> None:
+    story.history.noted("life")[0].facts["heard"].pop()
 
 
 @wrong("what is finished")

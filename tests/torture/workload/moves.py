@@ -8,7 +8,7 @@ from tests.torture.history import Delivery
 from tests.torture.workload.agent import Agent, mark_of
 from tests.torture.workload.paths import ledger, path_of, pattern_of
 
-__all__ = ["MOVES", "delivery_of", "found_in", "wrote"]
+__all__ = ["MOVES", "delivery_of", "event_of", "found_in", "maybe", "wrote"]
 
 
 def wrote(entry: Any) -> dict[str, Any]:
@@ -229,6 +229,11 @@ def delivery_of(change: Any) -> Delivery:
         change.created,
         change.agent,
     )
+
+
+def event_of(event: Any) -> Delivery:
+    """An event as a diary notes it."""
+    return Delivery(event.topic, "event", event.revision, 0, mark_of(event.data), None, False, event.agent)
 
 
 async def history(agent: Agent) -> None:

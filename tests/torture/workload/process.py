@@ -18,8 +18,10 @@ from ccs._clock import Moment, ServerClock
 from tests.support.colours import connect_in
 from tests.torture.diary import Diary
 from tests.torture.workload.agent import EXPECTED, Agent, mark_of
+from tests.torture.workload.callbacks import called_back, called_back_by_memory
 from tests.torture.workload.moves import MOVES, maybe, wrote
 from tests.torture.workload.recipes import RECIPES
+from tests.torture.workload.store_watches import StoreWatcher, watch_lives
 from tests.torture.workload.watchers import Watcher, mirror
 
 __all__ = ["DRAIN", "SETTLE", "Part", "clock_file", "live", "settled_file"]
@@ -107,12 +109,19 @@ class Process:
         def over() -> bool:
             return self._draining
 
-        dice = [random.Random(self.dice.random()) for _ in range(self.part.watchers + 1)]
+        dice = [random.Random(self.dice.random()) for _ in range(self.part.watchers + 2)]
         looking: list[Any] = [
             Watcher(store, self.diary, f"watch{number}", dice[number], over).look_on()
             for number in range(self.part.watchers)
         ]
-        return [*looking, mirror(store, self.diary, "mirror", dice[-1], over)]
+        looking += [
+            StoreWatcher(store, self.diary, dice[-2], over).look_on(),
+            watch_lives(store, self.diary, over),
+            called_back(self._agent(store, self.part.agents), over),
+            called_back_by_memory(self._agent(store, self.part.agents + 1), over),
+            mirror(store, self.diary, "mirror", dice[-1], over),
+        ]
+        return looking
 
     async def _work(self, agent: Agent) -> None:
         moves: dict[Callable[[Agent], Any], float] = {**MOVES, **RECIPES}

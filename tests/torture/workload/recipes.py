@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
+
+from anyio import to_thread
 
 import ccs
 from tests.torture.diary import now
@@ -169,6 +172,8 @@ async def live(agent: Agent) -> None:
     life: dict[str, Any] = {"address": task.address, "how": how, "began": now(), "delivered": []}
     try:
         life["wrote"] = [(await task.set("a", number)).revision for number in range(2)]
+        heard: list[Any] = []
+        subscription = await maybe(task.subscribe("a", _revision_to(heard), since=0, on_gone=heard.append))
         async with await maybe(task.watch("a", since=0)) as changes:
             life["wrote"] += [(await task.set("a", number)).revision for number in range(2, 4)]
             await (task.finish("done") if how == "finish" else task.drop())
@@ -179,6 +184,7 @@ async def live(agent: Agent) -> None:
             life["write"], life["version"], life["reborn"] = "ok", entry.version, entry.revision
         except ccs.CCSError as error:
             life["write"] = outcome_of(error)
+        life["heard"] = await _heard_all(subscription, heard, life["reborn"] if how == "drop" else life["wrote"][-1])
         await task.drop()
     except ccs.Unavailable:
         return  # nothing is known for sure
@@ -188,6 +194,23 @@ async def live(agent: Agent) -> None:
         agent.diary.note("failed", error=f"life of {task.address}: {error!r}")
         return
     agent.diary.note("life", **life)
+
+
+def _revision_to(heard: list[Any]) -> Callable[[Any], None]:
+    def hear(change: Any) -> None:
+        heard.append(change.revision)
+
+    return hear
+
+
+async def _heard_all(subscription: Any, heard: list[Any], last: int) -> list[Any]:
+    """Waits until a callback has heard of the last commit, or will not. Returns what it has heard."""
+    for _ in range(200):
+        if last in heard or subscription.state in ("failed", "ended"):
+            break
+        await asyncio.sleep(0.1)
+    await to_thread.run_sync(subscription.cancel)
+    return list(heard)
 
 
 async def _end(changes: Any, delivered: list[int]) -> str:
