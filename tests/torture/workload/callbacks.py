@@ -91,7 +91,9 @@ class CallBack:
         self.note()
         how = "closed" if self.failure is None else type(self.failure).__name__
         self.agent.diary.end(self.name, how, cursor if how == "closed" else 0)
-        errors = {"raised": self._raised, "told": self._told, "whole": self.heard_all}
+        # Others may have committed more before the last commit was answered.
+        whole = bool(self._got) and self._got[-1].path == self.end
+        errors = {"raised": self._raised, "told": self._told, "whole": whole}
         self.agent.diary.note("callback errors", address=self.address, name=self.name, **errors)
 
 
