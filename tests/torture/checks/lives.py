@@ -1,4 +1,4 @@
-"""The life of a context: finished means no more writes, dropped means gone, and a successor is new. Policies, too."""
+"""The life of a context: finished means no more writes, dropped means gone, and a successor is new."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from tests.torture.checks.timeline import Timelines
 from tests.torture.checks.violation import Violation
 
-__all__ = ["overwritten", "unseen_lives", "wrong_lives"]
+__all__ = ["unseen_lives", "wrong_lives"]
 
 
 def wrong_lives(timelines: Timelines) -> Iterator[Violation]:
@@ -76,12 +76,3 @@ def _is_part(told: list[int | str], expected: list[int | str]) -> bool:
     """Whether the one is the other without some of it."""
     left = iter(expected)
     return all(each in left for each in told)
-
-
-def overwritten(timelines: Timelines) -> Iterator[Violation]:
-    """Entries that a policy protects, and that were written again or deleted."""
-    for address, timeline in timelines.items():
-        for commit in timeline.commits:
-            for step in commit.steps:
-                if step.path.startswith("ledger/") and step.before:
-                    yield Violation("policies", f"{address}: {step.path} was written twice", (commit,))

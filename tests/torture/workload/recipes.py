@@ -1,4 +1,4 @@
-"""What agents do together: claims, runs of once, messages, agreements, barriers, memory, and the lives of contexts."""
+"""What agents do together: claims, runs of once, messages, agreements, barriers, and the lives of contexts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import ccs
 from tests.torture.diary import now
 from tests.torture.workload.agent import EXPECTED, Agent, Broken, mark_of, outcome_of
 from tests.torture.workload.moves import maybe, wrote
-from tests.torture.workload.paths import FACTS
 
 __all__ = ["RECIPES", "TTL"]
 
@@ -32,6 +31,26 @@ async def claim(agent: Agent) -> None:
         )  # fmt: skip
     except EXPECTED:
         return
+    await _work_under(agent, task, resource, hold)
+
+
+async def claim_any(agent: Agent) -> None:
+    """Takes whatever is free."""
+    task = agent.context()
+
+    def taken(hold: Any) -> dict[str, Any]:
+        if hold is None:
+            return {"token": 0}
+        resource, token = _plain(hold).resource, _plain(hold).token
+        return {"revision": token, "token": token, "resource": resource, "writes": [[f"@claims/{resource}", -1]]}
+
+    wanted = [f"r{number}" for number in agent.dice.sample(range(4), 2)]
+    hold = await agent.call("claim_any", task, task.claim_any(wanted, ttl=TTL), taken)
+    if hold is not None:
+        await _work_under(agent, task, _plain(hold).resource, hold)
+
+
+async def _work_under(agent: Agent, task: Any, resource: str, hold: Any) -> None:
     token = await maybe(hold.token)
     fenced = await maybe(hold.context)
     for _ in range(agent.dice.randrange(4)):
@@ -48,6 +67,22 @@ async def claim(agent: Agent) -> None:
 async def _taken(hold: Any) -> int:
     await hold.acquire()
     return int(await maybe(hold.token))
+
+
+async def claims(agent: Agent) -> None:
+    task = agent.context()
+    await agent.call(
+        "claims", task, task.claims("r*"), lambda found: {"found": [[each.resource, each.token] for each in found]}
+    )
+
+
+async def break_claim(agent: Agent) -> None:
+    """As an operator does; whoever had it is refused from then on."""
+    task, resource = agent.context(), f"r{agent.dice.randrange(4)}"
+    await agent.call(
+        "break", task, task.break_claim(resource),
+        lambda found: {"writes": [[f"@claims/{resource}", None]] if found else []},
+    )  # fmt: skip
 
 
 async def once(agent: Agent) -> None:
@@ -100,8 +135,24 @@ async def receive(agent: Agent) -> None:
                 await agent.call("give back", task, message.release(), lambda _: {}, id=name)
 
 
-def _plain(message: Any) -> Any:
-    return getattr(message, "blocking", message)
+async def look_into(agent: Agent) -> None:
+    """What is not acknowledged, and what is dead: that is looked at, and then put away."""
+    task, role = agent.context(), f"role{agent.dice.randrange(2)}"
+    dead = agent.dice.random() < 0.3
+    root = f"@inbox/{role}/%-/{'dead' if dead else 'messages'}/"
+
+    def ids(found: list[Any]) -> dict[str, Any]:
+        return {"root": root, "found": [_plain(each).id for each in found]}
+
+    async with task.inbox(role, lease=TTL, attempts=5) as inbox:
+        found = await agent.call("dead" if dead else "unread", task, inbox.dead() if dead else inbox.unread(), ids)
+        for message in (found or [])[:3] if dead else []:
+            gone = {"writes": [[f"{root}{_plain(message).id}", None]]}
+            await agent.call("put away", task, message.ack(), lambda _, gone=gone: gone)  # type: ignore[misc]
+
+
+def _plain(made: Any) -> Any:
+    return getattr(made, "blocking", made)
 
 
 async def agree(agent: Agent) -> None:
@@ -132,36 +183,6 @@ async def join(agent: Agent) -> None:
             return len(await task.members())
 
     await agent.call("join", task, attend(), lambda found: {"members": found})
-
-
-async def remember(agent: Agent) -> None:
-    """Memory by scope: each scope is a context."""
-    memory = await maybe(agent.store.memory(workflow="m", session="m", actor="m", agent=agent.name))
-    scope, root = agent.dice.choice((("workflow", "/tasks/m"), ("session", "/sessions/m"), ("actor", "/actors/m")))
-    task, key, value = agent.context(root), f"s/{agent.dice.randrange(3)}", agent.value()
-    if agent.dice.random() < 0.5:
-        await agent.call("memory set", task, memory.set(key, value, scope=scope), wrote, writes=[[key, mark_of(value)]])
-        return
-    nothing = "nothing there"
-    await agent.call(
-        "get", task, memory.get(key, nothing, scope=scope),
-        lambda found: {"path": key, "found": None if found == nothing else mark_of(found)},
-    )  # fmt: skip
-
-
-async def learn(agent: Agent) -> None:
-    """Memory by meaning: what was stored is found."""
-    task = agent.context(FACTS)
-    vector = [agent.dice.gauss(0, 1) for _ in range(8)]
-    text = f"{agent.diary.process} {agent.value()['n']}"
-    stored = await agent.call(
-        "fact", task, task.semantic.store(text, embedding=vector, ttl=20), lambda found: {"id": found}
-    )
-    if stored:
-        await agent.call(
-            "recall", task, task.semantic.query(vector, top_k=3), lambda found: {"found": [each.id for each in found]},
-            id=stored, stored=now(),
-        )  # fmt: skip
 
 
 async def live(agent: Agent) -> None:
@@ -225,6 +246,6 @@ async def _end(changes: Any, delivered: list[int]) -> str:
 
 
 RECIPES = {
-    claim: 3, once: 2, send: 3, receive: 2, agree: 0.6, barrier: 0.2, join: 0.3, remember: 2, learn: 0.5, live: 0.1,
+    claim: 3, claim_any: 1, claims: 0.5, break_claim: 0.2, look_into: 0.5, once: 2, send: 3, receive: 2, agree: 0.6, barrier: 0.2, join: 0.3, live: 0.1,
 }  # fmt: skip
 """Each recipe, and how often it is used."""
