@@ -165,7 +165,8 @@ def _keep_within_bounds(story: Story) -> None:
     for value in ({"a": 1}, {"a": 1, "b": 2}):
         story.commit(("merged/1", value))
     story.call("hidden", outcome="Forbidden")
-    story.look("hidden", found=0)
+    story.look("hidden claims", found=0)
+    story.call("hidden claims", outcome="Unavailable")
     may = {"read": "ok", "write": "ok", "hidden": "Forbidden", "refused": "Forbidden", "all": "Forbidden"}
     story.note("visit", user="guest", addresses=[A], began=story.time, ended=story.time, listed=True,
                may={**may, "afterwards": "Unavailable"})  # fmt: skip

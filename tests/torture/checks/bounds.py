@@ -45,10 +45,11 @@ def _keys(held: Held) -> set[str]:
 def crossed_views(timelines: Timelines) -> Iterator[Violation]:
     """Calls of a view that reached what it does not show."""
     for call in timelines.history.of("hidden"):
-        # What is only listed is not there, what is named is forbidden.
-        nothing = call.ok and call.reply.get("found") == 0
-        if not nothing and call.outcome not in ("", "Forbidden"):
+        if call.outcome not in ("", "Forbidden"):
             yield Violation("rights", f"{call.address}: a hidden path was answered {call.outcome}", (call,))
+    for call in timelines.history.of("hidden claims"):
+        if call.ok and call.reply["found"]:
+            yield Violation("rights", f"{call.address}: what is hidden was listed", (call,))
 
 
 def crossed_rights(timelines: Timelines) -> Iterator[Violation]:

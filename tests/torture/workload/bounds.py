@@ -52,7 +52,7 @@ async def narrowed(agent: Agent) -> None:
         lambda: agent.call("set", task, view.set("u/0", value), wrote, writes=[["u/0", mark_of(value)]]),
         lambda: agent.call("hidden", task, view.get("t/0"), lambda _: {}),
         lambda: agent.call("hidden", task, view.set("s/0", value), lambda _: {}, writes=[["s/0", mark_of(value)]]),
-        lambda: agent.call("hidden", task, view.claims(), lambda found: {"found": len(found)}),
+        lambda: agent.call("hidden claims", task, view.claims(), lambda found: {"found": len(found)}),
     ]  # fmt: skip
     if known:
         revision = agent.dice.choice(known)
