@@ -17,7 +17,7 @@ from ccs.types import Grant
 
 __all__ = ["grant", "grants", "revoke"]
 
-_NAME = re.compile(r"[^\s\x00-\x1f\x7f]{1,256}")
+_NAME = re.compile(r"[^\s\x00-\x1f\x7f\ud800-\udfff]{1,256}")
 _SECRET_BYTES = 32
 _REFUSED = {
     "folder": "who may open the folder owns all of it, and the server knows no other user; give a server of your own a URL",
@@ -82,7 +82,7 @@ def _check(engine: Engine) -> None:
 def _user(user: object) -> str:
     if not isinstance(user, str) or not _NAME.fullmatch(user):
         raise InvalidValue(
-            f"{shown(user)} is not the name of a user: give text without blanks, of at most 256 characters"
+            f"{shown(user)} is not the name of a user: give text without blanks, of at most 256 characters, that UTF-8 can carry"
         )
     return user
 
@@ -90,6 +90,10 @@ def _user(user: object) -> str:
 def _password(password: object) -> str:
     if not isinstance(password, str) or not password:
         raise InvalidValue("a password is text that is not empty, or None for a random one")  # never shown
+    try:
+        password.encode()
+    except UnicodeEncodeError:  # whose object is the password
+        raise InvalidValue("the password holds a lone surrogate, which UTF-8 cannot carry") from None
     return password
 
 

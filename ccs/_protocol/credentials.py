@@ -42,4 +42,10 @@ def _checked(found: Any) -> tuple[str, ...]:
         found.close()
     if not isinstance(found, (tuple, list)) or len(found) not in (1, 2) or not all(isinstance(x, str) for x in found):
         raise InvalidValue("a credential provider gives (password,) or (user, password), of text")
+    try:
+        "".join(found).encode()
+    except UnicodeEncodeError:  # whose object is the password
+        raise InvalidValue(
+            "what the credential provider gives holds a lone surrogate, which UTF-8 cannot carry"
+        ) from None
     return tuple(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -30,7 +31,7 @@ from ccs._core.times import Duration, from_micros, from_millis, millis
 from ccs._core.values.edits import SMALL, added, appended, checked_bound, checked_patch, checked_step, merged, number
 from ccs._sync.optimistic import Race
 from ccs._sync.reads import Reads
-from ccs.errors import Conflict, InvalidPattern, InvalidValue
+from ccs.errors import Conflict, Forbidden, InvalidPattern, InvalidValue, Unavailable
 from ccs.types import Entry
 
 __all__ = ["Writes"]
@@ -210,7 +211,11 @@ class Writes(Reads):
             applied = self._handle.write([operation])
         except NotComputable:
             raise InvalidValue(f"{shown(path)} does not hold a list; set it instead") from None
-        return self._entry(path, self._value_at(path, applied.revision), applied)
+        try:
+            raw = self._value_at(path, applied.revision)
+        except Unavailable as error:  # while it was read back; the commit stands
+            raise Unavailable(error.address, maybe_applied=True, reason=error.reason) from error
+        return self._entry(path, raw, applied)
 
     def renew(self, path: str, ttl: Duration | None) -> bool:
         """Moves the deadline of an entry to `ttl` seconds from now, or removes it (None). Returns whether the entry exists.
@@ -260,10 +265,15 @@ class Writes(Reads):
         return self._replace(path, lambda value: appended(path, value, items, kept), [], race)
 
     def _value_at(self, path: str, revision: int) -> bytes:
-        """Returns the value that our commit gave to a path; others may have written it since."""
+        """Returns the value that our commit gave to a path; others may have written it since.
+
+        To a user who may not read the journal, and where it no longer has the commit, this is the value that is there now.
+        """
         handle = self._handle
-        items = handle.read(("XRANGE", handle.keys.journal, f"{revision}-0", "+", "COUNT", "1"))
-        raw = raw_record_at(items, revision)
+        raw = None
+        with suppress(Forbidden):
+            items = handle.read(("XRANGE", handle.keys.journal, f"{revision}-0", "+", "COUNT", "1"))
+            raw = raw_record_at(items, revision)
         if raw:
             return parse_entry(parse_record(raw).operations[0].after).value
         current = self._raw(path)

@@ -378,6 +378,8 @@ async def test_where_there_are_no_users_a_grant_is_refused_and_says_why(colour: 
         {"user": "", "read": ["/tasks/1"]},
         {"user": "app"},
         {"user": "app", "read": ["/tasks/1"], "password": ""},
+        {"user": "app", "read": ["/tasks/1"], "password": "a\ud800"},
+        {"user": "app\ud800", "read": ["/tasks/1"]},
         {"user": "app", "read": ["/tasks/1/status"]},
         {"user": "app", "read": ["tasks/1"]},
         {"user": "app", "read": ["/tasks/[ab]"]},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from traceback import format_exception
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -120,6 +121,27 @@ def test_an_invalid_option_of_tls_is_refused_by_its_name(options: str, named: st
 def test_an_invalid_host_is_refused(host: str) -> None:
     with pytest.raises(InvalidValue, match="host"):
         parse_endpoint(f"redis://{host}")
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        (f"redis://ann:\udc80{SECRET}@box", "password"),
+        ("redis://ann\ud800@box", "user"),
+        (f"redis://box?password={SECRET}\ud800", "password"),
+        (f"rediss://box?ssl_password={SECRET}\ud800", "ssl_password"),
+        ("unix:///tmp/\ud800", "path"),
+    ],
+)
+def test_what_utf_8_cannot_carry_is_refused_without_a_secret(url: str, named: str) -> None:
+    """Given bytes that are no UTF-8 in the environment, which Python reads as lone surrogates."""
+    with pytest.raises(InvalidValue, match=f"{named} in the URL holds a lone surrogate") as caught:
+        parse_target(url)
+    assert SECRET not in repr(caught.value) + "".join(format_exception(caught.value))
+
+
+def test_the_name_of_a_file_may_have_bytes_that_are_no_utf_8() -> None:
+    assert parse_endpoint("unix:///tmp/\udc80").path == "/tmp/\udc80"
 
 
 @pytest.mark.parametrize(

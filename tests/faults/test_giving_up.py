@@ -5,8 +5,11 @@ import random
 import threading
 import time
 
+import pytest
+
 import ccs
 import ccs.aio
+from tests.support.colours import COLOURS, connect_in
 from tests.support.proxy import Proxy, once
 from tests.support.threads import run_threads
 from tests.support.waiting import counts
@@ -78,3 +81,19 @@ def _break(proxy: Proxy, hangs: bool) -> None:
         proxy.fault = once(b"", "hang", lambda: proxy.refuse(cut=False))
     else:
         proxy.refuse()
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_an_append_that_cannot_be_read_back_may_have_been_applied(
+    colour: str, proxy: Proxy, namespace: str
+) -> None:
+    """Given an append that was acknowledged, when the server is gone before its list is read, then it is not denied."""
+    async with connect_in(colour, proxy.url, namespace=namespace, retry_for=0.3) as store:
+        task = store.task("42")
+        await task.append("log", "a")
+        proxy.filter = once(b"XRANGE", "cut", proxy.refuse)
+        with pytest.raises(ccs.Unavailable) as caught:
+            await task.append("log", "b")
+        assert caught.value.maybe_applied
+        proxy.refuse(False)
+        assert await task.get("log") == ["a", "b"]

@@ -82,6 +82,17 @@ async def test_a_right_that_is_revoked_while_a_store_is_in_use_is_missed_at_once
 
 
 @pytest.mark.parametrize("colour", COLOURS)
+async def test_an_append_by_a_user_who_may_not_read_the_journal_is_no_denial(
+    colour: str, url: str, admin: Any, namespace: str
+) -> None:
+    """Given a user who may commit and read entries, when it appends, then it is told the list: the commit stands."""
+    admin.execute_command("ACL", "SETUSER", "app", "-xrange")
+    async with as_app(colour, url, namespace) as store:
+        assert (await store.task("42").append("log", "a")).value == ["a"]
+        assert (await store.task("42").append("log", "b")).value == ["a", "b"]
+
+
+@pytest.mark.parametrize("colour", COLOURS)
 async def test_the_channel_and_the_key_that_are_missing_are_named(
     colour: str, url: str, admin: Any, namespace: str
 ) -> None:

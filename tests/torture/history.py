@@ -101,7 +101,8 @@ class Delivery(NamedTuple):
 
 @dataclass(slots=True)
 class Watching:
-    """A watch. `kind` is "changes", "initial" or "events".
+    """A watch, or what is called back. `kind` is "changes", "initial", "events", or, where it is not known at which
+    revision it begins, "live" or "memory".
 
     `base` is the revision that it began after. `end` is "" while it goes on, "closed", or the name of an error; `cursor`
     is its revision then.

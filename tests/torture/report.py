@@ -51,6 +51,8 @@ def judged(played: Round, found: Mapping[str, Sequence[Violation]]) -> Judged:
         "changes delivered": sum(len(watch.deliveries) for watch in history.watches),
         "watches": len(history.watches),
         "of these, told of a fork": watches["HistoryForked"],
+        "of these, callbacks": len(history.noted("callback errors")),
+        "users made, and removed": len(history.noted("visit")),
         "states of mirrors": len(history.noted("mirror")),
         "lives of contexts": len(history.noted("life")),
         "acknowledged by all replicas": sum(call.durable for call in history.calls),

@@ -17,6 +17,7 @@ from tests.torture.nemesis.nemesis import Nemesis
 from tests.torture.nemesis.schedule import Fault, schedule
 from tests.torture.nemesis.troupe import Troupe
 from tests.torture.truth import entries_of, journal_of
+from tests.torture.workload.bounds import POLICIES
 from tests.torture.workload.paths import CONTEXTS, FACTS
 from tests.torture.workload.process import Part
 
@@ -129,12 +130,13 @@ def _wait_for(troupe: Troupe, operations: int) -> None:
 
 
 def prepare(arena: Arena) -> None:
-    """Makes the contexts, on all replicas, so that a failover finds them; and the policy that binds everybody."""
+    """Makes the contexts, on all replicas, so that a failover finds them; and the policies that bind everybody."""
     with closing(ccs.connect(arena.url(0), namespace=NAMESPACE, agent="the harness")) as store:
         for address in ADDRESSES:
             task = store.context(address, ttl=None, keep_commits=100_000_000, keep_bytes=2**40)
             if address in CONTEXTS:
-                task.set_policy("ledger/**", "write-once")
+                for pattern, policy in POLICIES.items():
+                    task.set_policy(pattern, policy)
             safe = task.durable(**arena.durable) if arena.durable else task
             safe.set("begun", True)
 

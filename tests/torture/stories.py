@@ -92,6 +92,12 @@ class Story:
         self.history.watches.append(made)
         return made
 
+    def call_back(self, *patterns: str, base: int, kind: str) -> Watching:
+        """A subscription that is live right after `base`, though that is not told."""
+        made = self.watch(*patterns, base=base, kind=kind)
+        made.base, made.since, made.asked, made.entered = 0, None, base + 200, base + 300
+        return made
+
 
 def _delivery(commit: Commit, step: Step) -> Delivery:
     shown = step.after or step.before
@@ -125,10 +131,16 @@ def right() -> Story:
     story.commit(("s/1", None), op="expire")
     story.commit(("e/a", 5), op="event")
     story.look("revision", revision=story.last)
+    _look_around(story)
+    _keep_within_bounds(story)
     _work_together(story)
     story.note("mirror", address=A, name="m", revision=story.last, patterns=["s/*"], found={})
     story.watch("s/*", base=since)
     story.watch("e/*", base=0, kind="events")
+    story.call_back("s/*", base=since, kind="live")
+    told = story.call_back("s/*", base=since, kind="memory")
+    told.deliveries = [each._replace(version=0, created=False) for each in told.deliveries]
+    _be_watched(story)
     return story
 
 
@@ -137,12 +149,39 @@ def _snapshot(story: Story) -> dict[str, list[int]]:
     return {path: [held.revision, held.mark] for path, held in entries.items() if path.startswith("s/")}
 
 
+def _look_around(story: Story) -> None:
+    story.set("n/1", 1)
+    story.set("n/1", 2)
+    shown = story.history.entries[A]["n/1"].shown
+    story.look("paths", patterns=["n/*"], found={"n/1": []})
+    story.look("wait_for", args={"path": "n/1", "reached": 2}, path="n/1", found=shown, enough=True)
+    story.look("wait_for", outcome="TimeoutError", args={"path": "n/1", "reached": 3})
+    story.look("contexts", args={"under": "/tasks/"}, found={A: story.last})
+
+
+def _keep_within_bounds(story: Story) -> None:
+    story.set("rejected/1", 1)
+    story.call("set blindly", outcome="Conflict", args={"writes": [["rejected/1", 9]]})
+    for value in ({"a": 1}, {"a": 1, "b": 2}):
+        story.commit(("merged/1", value))
+    story.call("hidden", outcome="Forbidden")
+    story.look("hidden claims", found=0)
+    story.call("hidden claims", outcome="Unavailable")
+    may = {"read": "ok", "write": "ok", "hidden": "Forbidden", "refused": "Forbidden", "all": "Forbidden"}
+    story.note("visit", user="guest", addresses=[A], began=story.time, ended=story.time, listed=True,
+               may={**may, "afterwards": "Unavailable"})  # fmt: skip
+    for successes, confidence in enumerate((0.5, 0.6)):
+        value: dict[str, float] = {"successes": successes, "failures": 0, "confidence": confidence}
+        story.commit(("@procedures/p", value))
+
+
 def _work_together(story: Story) -> None:
     for agent in ("ann", "bob"):
         token = story.commit(("@claims/r", {"holder": agent}), agent=agent).revision
         story.call("claim", agent=agent, args={"resource": "r"}, revision=token, token=token)
         story.commit(("guarded/r", {"token": token}), agent=agent)
         story.note("believed", address=A, token=token)
+        story.look("claims", found=[["r", token]])
         story.commit(("@claims/r", None), agent=agent)
     story.commit(("@once/k", {"state": "running"}), ("@runs/k", 1))
     story.note("ran", address=A, key="k", token=story.last)
@@ -150,10 +189,12 @@ def _work_together(story: Story) -> None:
     story.call("once", args={"key": "k"}, result=7)
     inbox = "@inbox/role/%-"
     story.commit((f"{inbox}/messages/m1", 1))
+    story.look("unread", root=f"{inbox}/messages/", found=["m1"])
     story.commit((f"{inbox}/leases/m1", 1), (f"{inbox}/deliveries/m1", {"count": 1}), agent="bob")
     story.call("receive", agent="bob", id="m1", attempts=1)
     story.commit(*((f"{inbox}/{kind}/m1", None) for kind in ("messages", "leases", "deliveries")), agent="bob")
     story.call("ack", agent="bob", args={"id": "m1"}, writes=[[f"{inbox}/messages/m1", None]])
+    story.look("unread", root=f"{inbox}/messages/", found=[])
     for agent in ("ann", "bob"):
         args = {"name": "d", "vote": True, "parties": ["ann", "bob"]}
         story.call("agree", agent=agent, args=args, committed=True, votes={"ann": True, "bob": True})
@@ -162,7 +203,23 @@ def _work_together(story: Story) -> None:
     story.call("agree", agent="bob", args=again, committed=True, votes={"ann": True, "bob": True})
     story.commit(("ledger/1", 1))
     story.note("life", address="/tasks/l", how="finish", began=story.time, wrote=[1, 2], delivered=[1, 2],
-               watch="ContextFinished", write="ContextFinished", read=3, last=3)  # fmt: skip
+               watch="ContextFinished", write="ContextFinished", read=3, last=3, heard=[1, 2])  # fmt: skip
     story.note("life", address="/tasks/g", how="drop", began=story.time, wrote=[1, 2], delivered=[1],
-               watch="ContextGone", write="ok", read=None, last=3, version=1, reborn=3)  # fmt: skip
+               watch="ContextGone", write="ok", read=None, last=3, version=1, reborn=3,
+               heard=[1, "/tasks/g", 3])  # fmt: skip
     story.call("recall", args={"id": "f", "stored": story.time}, found=["f", "g"])
+    story.call("recall", args={"gone": "f", "stored": story.time}, found=["g"])
+    broken = story.commit(("@claims/q", {"holder": "ann"})).revision
+    story.call("claim_any", revision=broken, token=broken, resource="q")
+    story.commit(("@claims/q", None), agent="the operator")
+    story.time += SECOND
+    story.note("believed", address=A, token=broken)
+
+
+def _be_watched(story: Story) -> None:
+    """By one watch that was told of everything, and by one that has missed something and says so."""
+    told: dict[str, list[int | str]] = {"/tasks/l": [1, 2, "gone"], "/tasks/g": [1, 2, "gone", 3, "gone"]}
+    story.note("lives watched", entered=0, told=told, missed=[], blind=False)
+    story.note("lives watched", entered=0, told={"/tasks/l": [2]}, missed=["/tasks/l", "/tasks/g"], blind=False)
+    story.note("callback errors", address=A, name="cb", raised=[[1, "s/1"]], told=[[1, "s/1"]], whole=True)
+    story.note("callback errors", address=A, name="cb", raised=[[1, "s/1"]], told=[], whole=False)

@@ -140,6 +140,8 @@ async def test_a_credential_provider_that_fails_or_returns_nonsense_is_named(col
     assert "OSError" in await refused(colour, valkey, retry_for=0.3, credential_provider=tokens)
     tokens.failures, tokens.user = 0, 5  # type: ignore[assignment]
     assert "(password,)" in await refused(colour, valkey, ccs.InvalidValue, credential_provider=tokens)
+    tokens.user, tokens.password = "ann", f"{PASSWORD}\ud800"
+    assert "lone surrogate" in await refused(colour, valkey, ccs.InvalidValue, credential_provider=tokens)
 
 
 async def test_a_connection_that_is_logged_out_logs_in_again(

@@ -100,15 +100,15 @@ def _endpoint(parts: SplitResult, found: Mapping[str, Any]) -> Endpoint:
     options = {_OPTIONS[name][0]: value for name, value in found.items() if not name.startswith("ssl_")}
     tls = {_OPTIONS[name][0]: value for name, value in found.items() if name.startswith("ssl_")}
     if parts.username:
-        options["user"] = unquote(parts.username)
+        options["user"] = _carried("user", unquote(parts.username))
     if parts.password:
-        options["password"] = unquote(parts.password)
+        options["password"] = _carried("password", unquote(parts.password))
     if parts.scheme == "rediss":
         options["tls"] = Tls(**tls)
     elif tls:
         raise InvalidValue("options that begin with ssl_ need a URL of rediss:// or valkeys://")
     if parts.scheme == "unix":
-        return Endpoint(path=_plain("path", unquote(parts.path)), **options)
+        return Endpoint(path=_file("path", unquote(parts.path)), **options)
     options.setdefault("db", int(parts.path.strip("/") or 0))
     return at_node(Endpoint(**options), parts.netloc.rpartition("@")[2], 6379)
 
@@ -135,8 +135,25 @@ def _refusal(name: str, known: Mapping[str, _Option]) -> str:
 
 
 def _plain(name: str, value: str) -> str:
+    return _carried(name, _without_nul(name, value))
+
+
+def _file(name: str, value: str) -> str:
+    # The name of a file may have bytes that are no UTF-8; Python writes them as these surrogates.
+    return _carried(name, _without_nul(name, value), "surrogateescape")
+
+
+def _without_nul(name: str, value: str) -> str:
     if "\0" in value:
         raise InvalidValue(f"the {name} in the URL holds a NUL")
+    return value
+
+
+def _carried(name: str, value: str, errors: str = "strict") -> str:
+    try:
+        value.encode(errors=errors)
+    except UnicodeEncodeError:  # whose object is the value, which may be a password
+        raise InvalidValue(f"the {name} in the URL holds a lone surrogate, which UTF-8 cannot carry") from None
     return value
 
 
@@ -205,11 +222,11 @@ _OPTIONS: dict[str, _Option] = {
     "client_name": ("name", _name),
     "socket_keepalive": ("keepalive", _flag),
     "socket_connect_timeout": ("connect_timeout", _seconds),
-    "ssl_ca_certs": ("ca_file", _plain),
-    "ssl_ca_path": ("ca_path", _plain),
+    "ssl_ca_certs": ("ca_file", _file),
+    "ssl_ca_path": ("ca_path", _file),
     "ssl_ca_data": ("ca_data", _plain),
-    "ssl_certfile": ("certificate", _plain),
-    "ssl_keyfile": ("key", _plain),
+    "ssl_certfile": ("certificate", _file),
+    "ssl_keyfile": ("key", _file),
     "ssl_password": ("key_password", _plain),
     "ssl_cert_reqs": ("verify", _verified),
     "ssl_check_hostname": ("check_hostname", _flag),

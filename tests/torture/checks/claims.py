@@ -35,7 +35,10 @@ def _holds(address: str, timeline: Timeline, ended: dict[int, int]) -> Iterator[
                     yield Violation(RULE, f"{address}: two hold {resource}", (standing.get(resource), commit))
                 standing[resource] = commit.revision
             elif path.startswith(CLAIMS) and resource in standing:
-                ended[standing.pop(resource)] = commit.at
+                token = standing.pop(resource)
+                # Of what an operator has broken, its holder learns later.
+                if op == "expire" or (before and before.agent == commit.agent):
+                    ended[token] = commit.at
             elif path.startswith(GUARDED) and after and after.value["token"] != standing.get(resource):
                 text = f"{address}: a write to {path} with the token {after.value['token']} was accepted"
                 yield Violation(RULE, text, (standing.get(resource), commit))
@@ -44,9 +47,9 @@ def _holds(address: str, timeline: Timeline, ended: dict[int, int]) -> Iterator[
 def _tokens(timelines: Timelines) -> Iterator[Violation]:
     """Who asks for a claim after another was told its token gets a larger one, even if the other was lost."""
     taken: dict[tuple[str, str], list[Call]] = defaultdict(list)
-    for call in timelines.history.of("claim"):
-        if call.ok:
-            taken[call.address, call.args["resource"]].append(call)
+    for call in timelines.history.of("claim", "claim_any"):
+        if call.ok and call.reply["token"]:
+            taken[call.address, call.reply.get("resource") or call.args["resource"]].append(call)
     for (address, resource), calls in taken.items():
         told = sorted(calls, key=lambda call: call.answered)
         best: Call | None = None
@@ -61,7 +64,7 @@ def _tokens(timelines: Timelines) -> Iterator[Violation]:
 
 
 def _beliefs(timelines: Timelines, ended: dict[str, dict[int, int]]) -> Iterator[Violation]:
-    """A holder stops trusting its claim before that ends, unless an operator or a failover has ended it."""
+    """A holder stops trusting its claim before that expires, unless a failover has ended it."""
     for note in timelines.history.noted("believed"):
         address, token = note.facts["address"], note.facts["token"]
         end = ended.get(address, {}).get(token)

@@ -1,4 +1,4 @@
-"""The life of a context: finished means no more writes, dropped means gone, and a successor is new. Policies, too."""
+"""The life of a context: finished means no more writes, dropped means gone, and a successor is new."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from tests.torture.checks.timeline import Timelines
 from tests.torture.checks.violation import Violation
 
-__all__ = ["overwritten", "wrong_lives"]
+__all__ = ["unseen_lives", "wrong_lives"]
 
 
 def wrong_lives(timelines: Timelines) -> Iterator[Violation]:
@@ -22,6 +22,8 @@ def wrong_lives(timelines: Timelines) -> Iterator[Violation]:
 def _wrong(life: dict[str, Any]) -> str | None:
     if life["delivered"] != life["wrote"][: len(life["delivered"])]:
         return "its watch delivered something else than was written"
+    if not _heard(life):
+        return f"its callback was called with {life['heard']}"
     if life["how"] == "finish":
         if life["delivered"] != life["wrote"]:
             return "its watch did not deliver what was written before its end"
@@ -39,10 +41,38 @@ def _wrong(life: dict[str, Any]) -> str | None:
     return None
 
 
-def overwritten(timelines: Timelines) -> Iterator[Violation]:
-    """Entries that a policy protects, and that were written again or deleted."""
-    for address, timeline in timelines.items():
-        for commit in timeline.commits:
-            for step in commit.steps:
-                if step.path.startswith("ledger/") and step.before:
-                    yield Violation("policies", f"{address}: {step.path} was written twice", (commit,))
+def _heard(life: dict[str, Any]) -> bool:
+    """Whether a callback was given all until the end, was told of the end, and went on with the successor."""
+    heard, wrote = life["heard"], life["wrote"]
+    if life["how"] == "finish":
+        return bool(heard == wrote)
+    end = [life["address"], life["reborn"]]
+    return bool(heard[-2:] == end and heard[:-2] == wrote[: len(heard) - 2])
+
+
+def unseen_lives(timelines: Timelines) -> Iterator[Violation]:
+    """Lives of which a watch of the whole store was told otherwise; of what it has missed it says so."""
+    history = timelines.history
+    for watch in history.noted("lives watched"):
+        facts = watch.facts
+        for note in history.noted("life"):
+            life = note.facts
+            address = life["address"]
+            known = address not in facts["missed"] and not facts["blind"]
+            if life["began"] <= facts["entered"] or history.excused(address, life["began"], note.at):
+                continue
+            told, expected = facts["told"].get(address, []), _whole(life)
+            if told != expected if known else not _is_part(told, expected):
+                text = f"{address}: {watch.process} was told of {told}, not {expected}"
+                yield Violation("store watches", text, (note,))
+
+
+def _whole(life: dict[str, Any]) -> list[int | str]:
+    """All that there is to be told of a life, and of its successor."""
+    return [*life["wrote"], "gone", *([life["reborn"], "gone"] if life["how"] == "drop" else [])]
+
+
+def _is_part(told: list[int | str], expected: list[int | str]) -> bool:
+    """Whether the one is the other without some of it."""
+    left = iter(expected)
+    return all(each in left for each in told)

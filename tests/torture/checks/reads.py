@@ -18,8 +18,8 @@ Problem = str | None
 def wrong_reads(timelines: Timelines) -> Iterator[Violation]:
     """Reads that show what never was, or no longer was."""
     for call in timelines.history.calls:
-        check = _CHECKS.get(call.op)
-        if check and call.ok and call.address in timelines:
+        check = _CHECKS.get(call.op) if call.ok else _unheard if call.op == "wait_for" else None
+        if check and call.address in timelines:
             problem = check(timelines, call)
             # While a server is replaced, one that does not know it yet may still answer.
             if problem and not timelines.history.excused(call.address, call.asked, call.answered):
@@ -54,17 +54,78 @@ def is_mortal(path: str, held: Held) -> bool:
     return held.expiry > 0 or path.startswith("ttl/")
 
 
-def _many(timelines: Timelines, call: Call) -> Problem:
+def _many(shows: Callable[[Held], list[Any]]) -> Callable[[Timelines, Call], Problem]:
     """Several paths of one moment, which is not told."""
+
+    def check(timelines: Timelines, call: Call) -> Problem:
+        timeline = timelines[call.address]
+        paths = call.reply.get("paths") or timeline.paths(call.reply["patterns"])
+        found = call.reply["found"]
+        first, last = _window(timelines, call)
+        for moment in timeline.moments(paths, first, last):
+            standing = {path: timeline.at(path, moment) for path in paths}
+            if _same({path: shows(held) for path, held in standing.items() if held}, found, standing):
+                return None
+        return f"of {paths} is of no moment between {first} and {last}"
+
+    return check
+
+
+def _waited(timelines: Timelines, call: Call) -> Problem:
+    """What was waited for was there, and was enough."""
+    if not call.reply["enough"]:
+        return f"of {call.reply['path']} returned before there was enough"
+    return _one(lambda held: held.shown if held else None)(timelines, call)
+
+
+def _unheard(timelines: Timelines, call: Call) -> Problem:
+    """A wait that timed out, though enough was there when it began."""
+    if call.outcome != "TimeoutError" or not call.args["reached"]:
+        return None
+    first, _ = _window(timelines, call)
+    there = timelines[call.address].at(call.args["path"], first)
+    return "timed out, though there was enough" if there and there.version >= call.args["reached"] else None
+
+
+def _each(timelines: Timelines, call: Call) -> Problem:
+    """Names below a root: each was there, and none is missing that was there all the time."""
     timeline = timelines[call.address]
-    paths = call.reply.get("paths") or timeline.paths(call.reply["patterns"])
-    found = call.reply["found"]
     first, last = _window(timelines, call)
-    for moment in timeline.moments(paths, first, last):
-        standing = {path: timeline.at(path, moment) for path in paths}
-        if _same({path: [held.mark] for path, held in standing.items() if held}, found, standing):
-            return None
-    return f"of {paths} is of no moment between {first} and {last}"
+    root, found = call.reply["root"], set(call.reply["found"])
+    for path in timeline.paths([f"{root}*"]):
+        states = timeline.states(path, first, last)
+        name = path.removeprefix(root)
+        if name not in found and all(state and not is_mortal(path, state) for state in states):
+            return f"lacks {name}"
+        if name in found and not any(states):
+            return f"shows {name}, which was not there"
+        found.discard(name)
+    return f"shows {sorted(found)}, which never were" if found else None
+
+
+def _tokens(timelines: Timelines, call: Call) -> Problem:
+    """Claims that stood, each with its token."""
+    timeline = timelines[call.address]
+    window = _window(timelines, call)
+    for resource, token in call.reply["found"]:
+        states = timeline.states(f"@claims/{resource}", *window)
+        if token not in [state.revision for state in states if state]:
+            return f"shows {resource} with the token {token}, which did not hold it"
+    return None
+
+
+def _listed(timelines: Timelines, call: Call) -> Problem:
+    """All contexts, each at least as new as what was acknowledged there before."""
+    found = call.reply["found"]
+    for address in timelines.history.journals:
+        if timelines.history.excused(address, call.asked, call.answered) or not address.startswith(call.args["under"]):
+            continue
+        if address not in found:
+            return f"lacks {address}"
+        first = timelines.acknowledged_before(address, call.asked)
+        if found[address] < first or timelines.lost(address, found[address]):
+            return f"shows {address} at {found[address]}, though {first} was acknowledged before"
+    return None
 
 
 def _same(expected: dict[str, list[Any]], found: dict[str, list[Any]], standing: dict[str, Held | None]) -> bool:
@@ -143,10 +204,15 @@ _CHECKS: dict[str, Callable[[Timelines, Call], Problem]] = {
     "get": _one(lambda held: held.mark if held else None),
     "entry": _one(lambda held: held.shown if held else None),
     "exists": _one(lambda held: held is not None),
-    "get_many": _many,
-    "tree": _many,
-    "scan": _many,
-    "paths": _many,
+    "wait_for": _waited,
+    "get_many": _many(lambda held: [held.mark]),
+    "tree": _many(lambda held: [held.mark]),
+    "scan": _many(lambda held: [held.mark]),
+    "paths": _many(lambda _: []),
+    "unread": _each,
+    "dead": _each,
+    "claims": _tokens,
+    "contexts": _listed,
     "snapshot": _snapshot,
     "at": _snapshot,
     "history": _past,

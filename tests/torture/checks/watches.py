@@ -1,10 +1,11 @@
-"""Watches: ordered, unique, complete, atomic, resumable, filtered, with previous values and creations.
+"""Watches and callbacks: ordered, unique, complete, atomic, resumable, filtered, with previous values and creations.
 
 All of it is one comparison: what a watch delivered is the beginning of what the journal says that it must deliver.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
@@ -16,6 +17,10 @@ from tests.torture.history import Delivery, Watching
 __all__ = ["wrong_watches"]
 
 RULE = "watches"
+LIVE = ("live", "memory")
+"""The kinds of which is not told where they begin."""
+
+Asked = dict[str, list[tuple[int, int]]]
 
 
 def wrong_watches(timelines: Timelines) -> Iterator[Violation]:
@@ -23,12 +28,12 @@ def wrong_watches(timelines: Timelines) -> Iterator[Violation]:
     first_asked = _first_asked(timelines)
     for watch in timelines.history.watches:
         if watch.entered and watch.address in timelines:
-            text = _problem(timelines, watch) or _late(timelines, watch, first_asked)
+            text = _problem(timelines, watch, first_asked) or _late(timelines, watch, first_asked)
             if text:
                 yield Violation(RULE, f"{watch.address}: {watch.name} of {watch.process} {text}", (_brief(watch),))
 
 
-def _problem(timelines: Timelines, watch: Watching) -> str | None:
+def _problem(timelines: Timelines, watch: Watching, asked: Asked) -> str | None:
     timeline = timelines[watch.address]
     standing = [each for each in watch.deliveries if each.revision in timeline]
     lost = watch.deliveries[len(standing) :]
@@ -39,12 +44,12 @@ def _problem(timelines: Timelines, watch: Watching) -> str | None:
     if lost and not timelines.history.excused(watch.address, lost[0].revision):
         return f"delivered {lost[0]}, which never was"
     if watch.end == "HistoryForked":
-        return _fork(timelines, watch) or _compare(timelines, watch, standing)
+        return _fork(timelines, watch) or _compare(timelines, watch, standing, asked)
     if watch.end not in ("", "closed", "StoreClosed", "Forbidden", "Unavailable"):
         return f"ended with {watch.end}"
     if lost and watch.end == "closed" and _went_on(timelines, watch):
         return f"was closed at {watch.cursor} and never told that {lost[0].revision} is lost"
-    return _compare(timelines, watch, standing)
+    return _compare(timelines, watch, standing, asked)
 
 
 def _fork(timelines: Timelines, watch: Watching) -> str | None:
@@ -63,7 +68,7 @@ def _went_on(timelines: Timelines, watch: Watching) -> bool:
     return watch.cursor in timelines[watch.address] and watch.cursor > watch.deliveries[-1].revision
 
 
-def _compare(timelines: Timelines, watch: Watching, delivered: Sequence[Delivery]) -> str | None:
+def _compare(timelines: Timelines, watch: Watching, delivered: Sequence[Delivery], asked: Asked) -> str | None:
     timeline = timelines[watch.address]
     cursor = watch.cursor if watch.end == "closed" else 0
     if cursor and timelines.lost(watch.address, cursor):
@@ -71,6 +76,8 @@ def _compare(timelines: Timelines, watch: Watching, delivered: Sequence[Delivery
     until = max([cursor, *(each.revision for each in delivered)])
     if watch.kind == "initial":
         return _initial(timelines, watch, delivered, until, cursor)
+    if watch.kind in LIVE:
+        return _live(timelines, watch, delivered, asked)
     if timelines.lost(watch.address, watch.base):
         return None if not delivered else "went on from a revision that is not in the journal"
     return _differs(list(timeline.expected(watch.patterns, watch.kind, watch.base, until)), delivered, cursor)
@@ -106,6 +113,27 @@ def _initial(
     return None if timelines.history.excused(watch.address, watch.asked, watch.entered) else problem
 
 
+def _live(timelines: Timelines, watch: Watching, delivered: Sequence[Delivery], asked: Asked) -> str | None:
+    """What is called back begins at a moment that is not told: before every commit that is asked for once it is live."""
+    timeline = timelines[watch.address]
+    cursor = watch.cursor if watch.end == "closed" and not timelines.lost(watch.address, watch.cursor) else 0
+    until = max([cursor, *(each.revision for each in delivered)])
+    first = timelines.acknowledged_before(watch.address, watch.asked)
+    last = min([timeline.floor(watch.entered + SLACK), *(each - 1 for each in _following(asked, watch))])
+    problem: str | None = None
+    for moment in [first, *(commit.revision for commit in timeline.between(first, last))]:
+        expected = [_as_told(watch, each) for each in timeline.expected(watch.patterns, "changes", moment, until)]
+        problem = _differs(expected, delivered, cursor)
+        if problem is None:
+            return None
+    return None if timelines.history.excused(watch.address, watch.asked, watch.entered) else problem
+
+
+def _as_told(watch: Watching, delivery: Delivery) -> Delivery:
+    """A memory does not tell versions and creations."""
+    return delivery._replace(version=0, created=False) if watch.kind == "memory" else delivery
+
+
 def _present(timeline: Timeline, watch: Watching, moment: int) -> list[Delivery]:
     held = timeline.snapshot(watch.patterns, moment)
     shown = [
@@ -121,25 +149,27 @@ def _due(timeline: Timeline, present: Delivery) -> bool:
     return held is not None and is_mortal(present.path, held)
 
 
-def _first_asked(timelines: Timelines) -> dict[str, list[tuple[int, int]]]:
+def _first_asked(timelines: Timelines) -> Asked:
     """For each context the acknowledged commits that stand, as (asked, revision)."""
-    found: dict[str, list[tuple[int, int]]] = {address: [] for address, _ in timelines.items()}
+    found: Asked = {address: [] for address, _ in timelines.items()}
     for call in timelines.history.calls:
         if call.ok and call.reply.get("writes") and call.address in found and call.revision in timelines[call.address]:
             found[call.address].append((call.asked, call.revision))
     return {address: sorted(asked) for address, asked in found.items()}
 
 
-def _late(timelines: Timelines, watch: Watching, asked: dict[str, list[tuple[int, int]]]) -> str | None:
-    """A watch begins before every commit that is asked for after it was entered."""
-    if watch.since is not None or watch.kind == "initial":
-        return None
+def _following(asked: Asked, watch: Watching) -> list[int]:
+    """The first commits that were asked for after a watch was entered."""
     later = asked[watch.address]
-    low, high = 0, len(later)
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (middle + 1, high) if later[middle][0] <= watch.entered else (low, middle)
-    following = [revision for _, revision in later[low : low + 50]]
+    begin = bisect_right(later, watch.entered, key=lambda each: each[0])
+    return [revision for _, revision in later[begin : begin + 50]]
+
+
+def _late(timelines: Timelines, watch: Watching, asked: Asked) -> str | None:
+    """A watch begins before every commit that is asked for after it was entered."""
+    if watch.since is not None or watch.kind in ("initial", *LIVE):
+        return None
+    following = _following(asked, watch)
     if following and min(following) <= watch.base and not timelines.history.excused(watch.address, watch.entered):
         return f"was entered before {min(following)} was asked for, and begins after {watch.base}"
     return None

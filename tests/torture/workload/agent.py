@@ -43,6 +43,11 @@ class Agent:
         self._written = 0
         self.revisions: dict[str, deque[int]] = defaultdict(lambda: deque(maxlen=8))
 
+    @property
+    def store_name(self) -> str:
+        """The name of what its store does by itself."""
+        return self.name.partition(".")[0]
+
     def context(self, address: str | None = None) -> Any:
         """The context at an address, or any; its journal is kept whole."""
         address = address or self.dice.choice(CONTEXTS)
@@ -58,11 +63,14 @@ class Agent:
         return {"by": f"{self.diary.process}.{self.name}", "n": self._written, "x": self.dice.choice(_FILLINGS)}
 
     async def call(
-        self, op: str, task: Any, made: Awaitable[Any], shape: Shape, *, quiet: bool = True, **args: Any
+        self, op: str, task: Any, made: Awaitable[Any], shape: Shape, *, quiet: bool = True, by: str = "", **args: Any
     ) -> Any:
-        """Makes a call and notes it. Returns its result; None if it was refused, which is raised unless `quiet`."""
+        """Makes a call and notes it. Returns its result; None if it was refused, which is raised unless `quiet`.
+
+        `by`: the name under which it is made, if not that of the agent.
+        """
         address = task.address
-        number = self.diary.ask(self.name, op, address, task.last_revision, args)
+        number = self.diary.ask(by or self.name, op, address, task.last_revision, args)
         try:
             result = await made
         except EXPECTED as error:

@@ -8,7 +8,7 @@ from tests.torture.history import Delivery
 from tests.torture.workload.agent import Agent, mark_of
 from tests.torture.workload.paths import ledger, path_of, pattern_of
 
-__all__ = ["MOVES", "delivery_of", "found_in", "wrote"]
+__all__ = ["MOVES", "delivery_of", "event_of", "found_in", "maybe", "wrote"]
 
 
 def wrote(entry: Any) -> dict[str, Any]:
@@ -169,6 +169,52 @@ def _marks(values: dict[str, Any]) -> dict[str, Any]:
     return {path: [mark_of(value)] for path, value in values.items()}
 
 
+async def paths(agent: Agent) -> None:
+    task, patterns = agent.context(), pattern_of(agent.dice)
+    await agent.call(
+        "paths",
+        task,
+        task.paths(*patterns),
+        lambda found: {"patterns": patterns, "found": {path: [] for path in found}},
+    )
+
+
+async def wait_for(agent: Agent) -> None:
+    """For a count that is reached already, or is next."""
+    task, path = agent.context(), path_of(agent.dice, "n")
+    there = await agent.call("entry", task, task.entry(path), lambda found: _looked(path, found))
+    if there is None:
+        return
+    least = there.value + agent.dice.randrange(2)
+    until = task.wait_for(path, lambda value: value >= least, timeout=20 if least == there.value else 0.5)
+    reached = there.version if least == there.value else None
+    await agent.call(
+        "wait_for", task, until, lambda found: {**_looked(path, found), "enough": found.value >= least},
+        path=path, reached=reached,
+    )  # fmt: skip
+
+
+async def by_address(agent: Agent) -> None:
+    """As the store itself, without a context."""
+    task, path, value = agent.context(), path_of(agent.dice, "s"), agent.value()
+    store, whole, name = agent.store, f"{task.address}/{path}", agent.store_name
+    match agent.dice.randrange(4):
+        case 0:
+            writes = [[path, mark_of(value)]]
+            await agent.call("store set", task, store.set(whole, value), wrote, by=name, writes=writes)
+        case 1:
+            gone = store.delete(whole)
+            await agent.call(
+                "store delete", task, gone, lambda found: {"writes": [[path, None]] if found else []}, by=name
+            )
+        case 2:
+            await agent.call("entry", task, store.entry(whole), lambda found: _looked(path, found), by=name)
+        case _:
+            nothing = "nothing there"
+            await agent.call("get", task, store.get(whole, nothing), lambda found: {
+                "path": path, "found": None if found == nothing else mark_of(found)}, by=name)  # fmt: skip
+
+
 async def scan(agent: Agent) -> None:
     """In one page, so that it is of one moment."""
     task = agent.context()
@@ -231,6 +277,11 @@ def delivery_of(change: Any) -> Delivery:
     )
 
 
+def event_of(event: Any) -> Delivery:
+    """An event as a diary notes it."""
+    return Delivery(event.topic, "event", event.revision, 0, mark_of(event.data), None, False, event.agent)
+
+
 async def history(agent: Agent) -> None:
     task, patterns = agent.context(), pattern_of(agent.dice)
     known = sorted(agent.revisions[task.address])
@@ -278,6 +329,6 @@ MOVES = {
     set_one: 14, set_if_unchanged: 4, create: 4, overwrite_ledger: 1, set_many: 4, set_for_a_while: 3, renew: 1,
     update: 4, merge: 4, append: 4, increment: 8, delete: 4, delete_matching: 1, transaction: 5, transact: 3,
     publish: 4, get: 12, entry: 6, exists: 2, get_many: 4, scan: 1, tree: 1, snapshot: 3, at: 1, history: 1, diff: 1,
-    revision: 1, info: 1,
+    revision: 1, info: 1, paths: 2, wait_for: 1, by_address: 4,
 }  # fmt: skip
 """Each move, and how often it is made."""

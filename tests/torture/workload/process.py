@@ -18,8 +18,12 @@ from ccs._clock import Moment, ServerClock
 from tests.support.colours import connect_in
 from tests.torture.diary import Diary
 from tests.torture.workload.agent import EXPECTED, Agent, mark_of
+from tests.torture.workload.bounds import BOUNDS, visit
+from tests.torture.workload.callbacks import called_back, called_back_by_memory
+from tests.torture.workload.memories import MEMORIES
 from tests.torture.workload.moves import MOVES, maybe, wrote
 from tests.torture.workload.recipes import RECIPES
+from tests.torture.workload.store_watches import StoreWatcher, watch_lives
 from tests.torture.workload.watchers import Watcher, mirror
 
 __all__ = ["DRAIN", "SETTLE", "Part", "clock_file", "live", "settled_file"]
@@ -107,17 +111,26 @@ class Process:
         def over() -> bool:
             return self._draining
 
-        dice = [random.Random(self.dice.random()) for _ in range(self.part.watchers + 1)]
+        dice = [random.Random(self.dice.random()) for _ in range(self.part.watchers + 2)]
         looking: list[Any] = [
             Watcher(store, self.diary, f"watch{number}", dice[number], over).look_on()
             for number in range(self.part.watchers)
         ]
-        return [*looking, mirror(store, self.diary, "mirror", dice[-1], over)]
+        looking += [
+            StoreWatcher(store, self.diary, dice[-2], over).look_on(),
+            watch_lives(store, self.diary, over),
+            called_back(self._agent(store, self.part.agents), over),
+            called_back_by_memory(self._agent(store, self.part.agents + 1), over),
+            mirror(store, self.diary, "mirror", dice[-1], over),
+        ]
+        return looking
 
     async def _work(self, agent: Agent) -> None:
-        moves: dict[Callable[[Agent], Any], float] = {**MOVES, **RECIPES}
+        moves: dict[Callable[[Agent], Any], float] = {**MOVES, **RECIPES, **MEMORIES, **BOUNDS}
         if self.part.durable:
             moves[self._durable] = 1
+        if "://" in self.part.url:  # a folder grants nothing
+            moves[self._visit] = 0.05
         made, weights = list(moves), list(moves.values())
         while not self._settling:
             for move in agent.dice.choices(made, weights, k=10):
@@ -135,6 +148,9 @@ class Process:
         await agent.call(
             "durable set", task, safe.set("s/9", value), wrote, writes=[["s/9", mark_of(value)]], durable=True
         )
+
+    async def _visit(self, agent: Agent) -> None:
+        await visit(agent, self.part.colour)
 
     async def _obey(self) -> None:
         """Looks for what it is told: to stop, to receive what is left, to have a wrong clock."""

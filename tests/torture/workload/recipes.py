@@ -1,16 +1,18 @@
-"""What agents do together: claims, runs of once, messages, agreements, barriers, memory, and the lives of contexts."""
+"""What agents do together: claims, runs of once, messages, agreements, barriers, and the lives of contexts."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
+
+from anyio import to_thread
 
 import ccs
 from tests.torture.diary import now
 from tests.torture.workload.agent import EXPECTED, Agent, Broken, mark_of, outcome_of
 from tests.torture.workload.moves import maybe, wrote
-from tests.torture.workload.paths import FACTS
 
 __all__ = ["RECIPES", "TTL"]
 
@@ -29,6 +31,26 @@ async def claim(agent: Agent) -> None:
         )  # fmt: skip
     except EXPECTED:
         return
+    await _work_under(agent, task, resource, hold)
+
+
+async def claim_any(agent: Agent) -> None:
+    """Takes whatever is free."""
+    task = agent.context()
+
+    def taken(hold: Any) -> dict[str, Any]:
+        if hold is None:
+            return {"token": 0}
+        resource, token = _plain(hold).resource, _plain(hold).token
+        return {"revision": token, "token": token, "resource": resource, "writes": [[f"@claims/{resource}", -1]]}
+
+    wanted = [f"r{number}" for number in agent.dice.sample(range(4), 2)]
+    hold = await agent.call("claim_any", task, task.claim_any(wanted, ttl=TTL), taken)
+    if hold is not None:
+        await _work_under(agent, task, _plain(hold).resource, hold)
+
+
+async def _work_under(agent: Agent, task: Any, resource: str, hold: Any) -> None:
     token = await maybe(hold.token)
     fenced = await maybe(hold.context)
     for _ in range(agent.dice.randrange(4)):
@@ -45,6 +67,22 @@ async def claim(agent: Agent) -> None:
 async def _taken(hold: Any) -> int:
     await hold.acquire()
     return int(await maybe(hold.token))
+
+
+async def claims(agent: Agent) -> None:
+    task = agent.context()
+    await agent.call(
+        "claims", task, task.claims("r*"), lambda found: {"found": [[each.resource, each.token] for each in found]}
+    )
+
+
+async def break_claim(agent: Agent) -> None:
+    """As an operator does; whoever had it is refused from then on."""
+    task, resource = agent.context(), f"r{agent.dice.randrange(4)}"
+    await agent.call(
+        "break", task, task.break_claim(resource),
+        lambda found: {"writes": [[f"@claims/{resource}", None]] if found else []},
+    )  # fmt: skip
 
 
 async def once(agent: Agent) -> None:
@@ -97,8 +135,24 @@ async def receive(agent: Agent) -> None:
                 await agent.call("give back", task, message.release(), lambda _: {}, id=name)
 
 
-def _plain(message: Any) -> Any:
-    return getattr(message, "blocking", message)
+async def look_into(agent: Agent) -> None:
+    """What is not acknowledged, and what is dead: that is looked at, and then put away."""
+    task, role = agent.context(), f"role{agent.dice.randrange(2)}"
+    dead = agent.dice.random() < 0.3
+    root = f"@inbox/{role}/%-/{'dead' if dead else 'messages'}/"
+
+    def ids(found: list[Any]) -> dict[str, Any]:
+        return {"root": root, "found": [_plain(each).id for each in found]}
+
+    async with task.inbox(role, lease=TTL, attempts=5) as inbox:
+        found = await agent.call("dead" if dead else "unread", task, inbox.dead() if dead else inbox.unread(), ids)
+        for message in (found or [])[:3] if dead else []:
+            gone = {"writes": [[f"{root}{_plain(message).id}", None]]}
+            await agent.call("put away", task, message.ack(), lambda _, gone=gone: gone)  # type: ignore[misc]
+
+
+def _plain(made: Any) -> Any:
+    return getattr(made, "blocking", made)
 
 
 async def agree(agent: Agent) -> None:
@@ -131,36 +185,6 @@ async def join(agent: Agent) -> None:
     await agent.call("join", task, attend(), lambda found: {"members": found})
 
 
-async def remember(agent: Agent) -> None:
-    """Memory by scope: each scope is a context."""
-    memory = await maybe(agent.store.memory(workflow="m", session="m", actor="m", agent=agent.name))
-    scope, root = agent.dice.choice((("workflow", "/tasks/m"), ("session", "/sessions/m"), ("actor", "/actors/m")))
-    task, key, value = agent.context(root), f"s/{agent.dice.randrange(3)}", agent.value()
-    if agent.dice.random() < 0.5:
-        await agent.call("memory set", task, memory.set(key, value, scope=scope), wrote, writes=[[key, mark_of(value)]])
-        return
-    nothing = "nothing there"
-    await agent.call(
-        "get", task, memory.get(key, nothing, scope=scope),
-        lambda found: {"path": key, "found": None if found == nothing else mark_of(found)},
-    )  # fmt: skip
-
-
-async def learn(agent: Agent) -> None:
-    """Memory by meaning: what was stored is found."""
-    task = agent.context(FACTS)
-    vector = [agent.dice.gauss(0, 1) for _ in range(8)]
-    text = f"{agent.diary.process} {agent.value()['n']}"
-    stored = await agent.call(
-        "fact", task, task.semantic.store(text, embedding=vector, ttl=20), lambda found: {"id": found}
-    )
-    if stored:
-        await agent.call(
-            "recall", task, task.semantic.query(vector, top_k=3), lambda found: {"found": [each.id for each in found]},
-            id=stored, stored=now(),
-        )  # fmt: skip
-
-
 async def live(agent: Agent) -> None:
     """The whole life of a context of its own, by its only writer, with a watch; then what is left of it."""
     name = f"life-{agent.diary.process}-{agent.name}-{agent.value()['n']}"
@@ -169,6 +193,8 @@ async def live(agent: Agent) -> None:
     life: dict[str, Any] = {"address": task.address, "how": how, "began": now(), "delivered": []}
     try:
         life["wrote"] = [(await task.set("a", number)).revision for number in range(2)]
+        heard: list[Any] = []
+        subscription = await maybe(task.subscribe("a", _revision_to(heard), since=0, on_gone=heard.append))
         async with await maybe(task.watch("a", since=0)) as changes:
             life["wrote"] += [(await task.set("a", number)).revision for number in range(2, 4)]
             await (task.finish("done") if how == "finish" else task.drop())
@@ -179,6 +205,7 @@ async def live(agent: Agent) -> None:
             life["write"], life["version"], life["reborn"] = "ok", entry.version, entry.revision
         except ccs.CCSError as error:
             life["write"] = outcome_of(error)
+        life["heard"] = await _heard_all(subscription, heard, life["reborn"] if how == "drop" else life["wrote"][-1])
         await task.drop()
     except ccs.Unavailable:
         return  # nothing is known for sure
@@ -188,6 +215,23 @@ async def live(agent: Agent) -> None:
         agent.diary.note("failed", error=f"life of {task.address}: {error!r}")
         return
     agent.diary.note("life", **life)
+
+
+def _revision_to(heard: list[Any]) -> Callable[[Any], None]:
+    def hear(change: Any) -> None:
+        heard.append(change.revision)
+
+    return hear
+
+
+async def _heard_all(subscription: Any, heard: list[Any], last: int) -> list[Any]:
+    """Waits until a callback has heard of the last commit, or will not. Returns what it has heard."""
+    for _ in range(200):
+        if last in heard or subscription.state in ("failed", "ended"):
+            break
+        await asyncio.sleep(0.1)
+    await to_thread.run_sync(subscription.cancel)
+    return list(heard)
 
 
 async def _end(changes: Any, delivered: list[int]) -> str:
@@ -202,6 +246,6 @@ async def _end(changes: Any, delivered: list[int]) -> str:
 
 
 RECIPES = {
-    claim: 3, once: 2, send: 3, receive: 2, agree: 0.6, barrier: 0.2, join: 0.3, remember: 2, learn: 0.5, live: 0.1,
+    claim: 3, claim_any: 1, claims: 0.5, break_claim: 0.2, look_into: 0.5, once: 2, send: 3, receive: 2, agree: 0.6, barrier: 0.2, join: 0.3, live: 0.1,
 }  # fmt: skip
 """Each recipe, and how often it is used."""

@@ -12,8 +12,8 @@ from anyio import to_thread
 import ccs
 from tests.torture.diary import Diary
 from tests.torture.history import Delivery
-from tests.torture.workload.agent import EXPECTED, mark_of, outcome_of
-from tests.torture.workload.moves import delivery_of, found_in, maybe
+from tests.torture.workload.agent import EXPECTED, outcome_of
+from tests.torture.workload.moves import delivery_of, event_of, found_in, maybe
 from tests.torture.workload.paths import CONTEXTS, WATCHED
 
 __all__ = ["Watcher", "mirror"]
@@ -100,7 +100,7 @@ class Watcher:
         return "is behind"
 
     def _take(self, name: str, change: Any) -> None:
-        self._waiting.append(_event(change) if isinstance(change, ccs.Event) else delivery_of(change))
+        self._waiting.append(event_of(change) if isinstance(change, ccs.Event) else delivery_of(change))
         if len(self._waiting) >= _BATCH:
             self._flush(name)
 
@@ -108,10 +108,6 @@ class Watcher:
         if self._waiting:
             self.diary.delivered(name, self._waiting)
             self._waiting = []
-
-
-def _event(event: ccs.Event) -> Delivery:
-    return Delivery(event.topic, "event", event.revision, 0, mark_of(event.data), None, False, event.agent)
 
 
 async def mirror(store: Any, diary: Diary, name: str, dice: random.Random, over: Callable[[], bool]) -> None:
