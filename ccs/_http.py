@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 from ccs.errors import CCSError, InvalidValue
 
-__all__ = ["LOOPBACK", "TOKEN_FILE", "host_in", "listening", "place_in", "shown_address", "tokens_in"]
+__all__ = ["LOOPBACK", "host_in", "listening", "place_in", "shown_address", "tokens_in"]
 
 LOOPBACK = frozenset(("127.0.0.1", "localhost", "::1"))
 """The names of this machine, as only it can use them."""
 
-TOKEN_FILE = 16
-"""How many characters a token in a file has to have."""
+# Characters of a token in a file.
+_SHORTEST = 16
 
 
 def place_in(where: str) -> tuple[str, int]:
@@ -69,8 +69,8 @@ def tokens_in(file: Path) -> list[str]:
     if not tokens:
         raise InvalidValue(f"--token-file {file} is empty: write a token a line, or remove it to have one made")
     for token in tokens:
-        if len(token) < TOKEN_FILE:
-            raise InvalidValue(f"a token in {file} has {len(token)} characters: give at least {TOKEN_FILE}")
+        if len(token) < _SHORTEST:
+            raise InvalidValue(f"a token in {file} has {len(token)} characters: give at least {_SHORTEST}")
     return tokens
 
 
