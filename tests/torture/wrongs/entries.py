@@ -88,6 +88,23 @@ def a_refused_call_was_applied(story: Story) -> None:
     story.call("set", outcome="StoreFull", args={"writes": [["s/1", 77]]})
 
 
+@wrong("what is computed")
+def an_append_was_applied_twice(story: Story) -> None:
+    story.commit(("l/2", [["p.ann", 2]]))
+
+
+@wrong("what is computed")
+def an_update_was_applied_twice(story: Story) -> None:
+    story.commit(("u/1", {"by": "p.bob", "n": 1}))
+    story.commit(("u/1", {"by": "p.ann", "n": 4}))
+
+
+@wrong("what is computed")
+def a_refused_append_was_applied(story: Story) -> None:
+    story.commit(("l/2", [["p.ann", 3]]))
+    story.call("append", outcome="Unavailable", args={"sign": ["p.ann", 3]})
+
+
 # Reads.
 
 
