@@ -32,6 +32,24 @@ def a_version_is_skipped(story: Story) -> None:
 
 
 @wrong("the chain")
+def an_entry_has_the_revision_of_another_commit(story: Story) -> None:
+    number = index_of(story, "ledger/1")
+    after = story.commits[number].steps[0].after
+    assert after
+    story.history.entries[A]["ledger/1"] = after._replace(revision=7)
+    replace_step(story, number, after=after._replace(revision=7))
+
+
+@wrong("the chain")
+def the_last_revision_falls(story: Story) -> None:
+    last = story.commits[-1]
+    before = last.steps[0].before
+    assert before
+    replace(story, -1, revision=last.previous - 1, steps=())
+    story.history.entries[A][last.steps[0].path] = before
+
+
+@wrong("the chain")
 def an_entry_is_not_what_was_journaled(story: Story) -> None:
     story.history.entries[A]["ledger/1"] = Held(1, 1, "eve", 1)
 
@@ -67,6 +85,16 @@ def what_all_replicas_had_is_lost_by_a_failover(story: Story) -> None:
 @wrong("every acknowledged")
 def another_commit_has_the_acknowledged_revision(story: Story) -> None:
     replace(story, 0, agent="eve")
+
+
+@wrong("every acknowledged")
+def the_acknowledged_commit_has_another_value(story: Story) -> None:
+    call(story, "set", 1).reply["writes"] = [["s/2", 77]]
+
+
+@wrong("every acknowledged")
+def the_acknowledged_commit_has_another_path(story: Story) -> None:
+    call(story, "set", 1).reply["writes"] = [["s/3", 2]]
 
 
 @wrong("every acknowledged")
@@ -197,6 +225,21 @@ def a_context_is_not_listed(story: Story) -> None:
 @wrong("reads")
 def a_context_is_listed_as_it_was(story: Story) -> None:
     call(story, "contexts").reply["found"][A] = story.commits[0].revision
+
+
+@wrong("reads")
+def a_revision_is_older_than_what_was_acknowledged(story: Story) -> None:
+    call(story, "revision").reply["revision"] = story.commits[0].revision
+
+
+@wrong("reads")
+def a_snapshot_is_of_a_revision_that_never_was(story: Story) -> None:
+    call(story, "snapshot").reply["revision"] += 1
+
+
+@wrong("reads")
+def a_context_is_listed_at_a_revision_that_never_was(story: Story) -> None:
+    call(story, "contexts").reply["found"][A] += 1
 
 
 @wrong("reads")
