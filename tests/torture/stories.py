@@ -131,6 +131,7 @@ def right() -> Story:
     story.commit(("s/1", None), op="expire")
     story.commit(("e/a", 5), op="event")
     story.look("revision", revision=story.last)
+    _compute(story)
     _look_around(story)
     _keep_within_bounds(story)
     _work_together(story)
@@ -147,6 +148,15 @@ def right() -> Story:
 def _snapshot(story: Story) -> dict[str, list[int]]:
     entries = story.history.entries[A]
     return {path: [held.revision, held.mark] for path, held in entries.items() if path.startswith("s/")}
+
+
+def _compute(story: Story) -> None:
+    story.commit(("l/1", [["p.ann", 1]]))
+    story.commit(("l/1", [["p.ann", 1], ["p.ann", 2]]))
+    story.call("append", args={"sign": ["p.ann", 2]}, revision=story.last, writes=[["l/1", -1]])
+    story.call("append", outcome="Unavailable", args={"sign": ["p.ann", 3]})
+    story.commit(("u/1", {"by": "p.ann", "n": 4}))
+    story.call("update", args={"sign": ["p.ann", 4]}, revision=story.last, writes=[["u/1", -1]])
 
 
 def _look_around(story: Story) -> None:
@@ -171,8 +181,8 @@ def _keep_within_bounds(story: Story) -> None:
     story.note("visit", user="guest", addresses=[A], began=story.time, ended=story.time, listed=True,
                may={**may, "afterwards": "Unavailable"})  # fmt: skip
     for successes, confidence in enumerate((0.5, 0.6)):
-        value: dict[str, float] = {"successes": successes, "failures": 0, "confidence": confidence}
-        story.commit(("@procedures/p", value))
+        procedure: dict[str, float] = {"successes": successes, "failures": 0, "confidence": confidence}
+        story.commit(("@procedures/p", procedure))
 
 
 def _work_together(story: Story) -> None:

@@ -17,7 +17,7 @@ __all__ = ["entries_of", "journal_of", "mark"]
 
 _PAGE = 1000
 _OPS = {b"s": "set", b"d": "delete", b"x": "expire", b"e": "event", b"f": "finish", b"g": "gone"}
-_DECODED = ("@once/", "@inbox/", "guarded/", "@agreements/", "merged/", "@procedures/")
+_DECODED = ("@once/", "@inbox/", "guarded/", "@agreements/", "merged/", "@procedures/", "u/", "l/")
 
 
 def mark(raw: bytes) -> int:

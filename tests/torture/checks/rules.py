@@ -9,6 +9,7 @@ from tests.torture.checks.bounds import crossed_policies, crossed_rights, crosse
 from tests.torture.checks.callbacks import untold_errors
 from tests.torture.checks.chain import broken_chains
 from tests.torture.checks.claims import wrong_claims
+from tests.torture.checks.computed import miscomputed
 from tests.torture.checks.identities import applied_twice
 from tests.torture.checks.inboxes import wrong_inboxes
 from tests.torture.checks.lives import unseen_lives, wrong_lives
@@ -29,6 +30,7 @@ RULES: dict[str, Callable[[Timelines], Iterator[Violation]]] = {
     "every identity is applied at most once": applied_twice,
     "every acknowledged commit stands, as far as a failover may not lose it": missing,
     "nothing of a refused call was applied": applied_though_refused,
+    "what is computed is applied once, and not if it was refused": miscomputed,
     "reads equal the replay at their revision, and are fresh": wrong_reads,
     "watches and callbacks are ordered, unique, complete, atomic, resumable, filtered": wrong_watches,
     "a callback that raises is told of it and goes on": untold_errors,

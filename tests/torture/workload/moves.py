@@ -65,7 +65,7 @@ async def update(agent: Agent) -> None:
     def again(before: Any) -> Any:
         return {**value, "after": before.get("n") if isinstance(before, dict) else None}
 
-    await agent.call("update", task, task.update(path, again, timeout=10), wrote)
+    await agent.call("update", task, task.update(path, again, timeout=10), wrote, sign=[value["by"], value["n"]])
 
 
 async def merge(agent: Agent) -> None:
@@ -76,9 +76,10 @@ async def merge(agent: Agent) -> None:
 
 async def append(agent: Agent) -> None:
     task, path = agent.context(), path_of(agent.dice, "l")
-    item = [agent.name, agent.value()["n"]]
+    value = agent.value()
+    item = [value["by"], value["n"]]
     most = agent.dice.choice((None, 6, 6, 6))
-    await agent.call("append", task, task.append(path, item, max_items=most), wrote)
+    await agent.call("append", task, task.append(path, item, max_items=most), wrote, sign=item)
 
 
 async def increment(agent: Agent) -> None:
@@ -123,7 +124,10 @@ async def transact(agent: Agent) -> None:
         await maybe(tx.set(path, after))
         return mark_of(after)
 
-    await agent.call("transact", task, task.transact(step, attempts=5), lambda found: {"writes": [[path, found]]})
+    await agent.call(
+        "transact", task, task.transact(step, attempts=5), lambda found: {"writes": [[path, found]]},
+        sign=[value["by"], value["n"]],
+    )  # fmt: skip
 
 
 async def publish(agent: Agent) -> None:

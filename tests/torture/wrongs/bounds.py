@@ -75,6 +75,18 @@ def a_reinforcement_is_not_counted(story: Story) -> None:
 
 
 @wrong("every reinforcement")
+def a_reinforcement_counts_twice(story: Story) -> None:
+    value = {"successes": 3, "failures": 0, "confidence": 0.7}
+    story.commit(("@procedures/p", value))
+
+
+@wrong("every reinforcement")
+def a_failure_counts_as_a_success(story: Story) -> None:
+    value = {"successes": 1, "failures": 1, "confidence": 0.7}
+    story.commit(("@procedures/p", value))
+
+
+@wrong("every reinforcement")
 def a_confidence_is_another(story: Story) -> None:
     value = {"successes": 2, "failures": 0, "confidence": 0.6}
     story.commit(("@procedures/p", value))

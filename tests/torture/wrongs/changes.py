@@ -90,6 +90,24 @@ def a_watch_is_closed_past_a_lost_commit_without_a_word(story: Story) -> None:
 
 
 @wrong("watches")
+def a_watch_goes_on_past_a_lost_commit(story: Story) -> None:
+    first, second = watched(story)[:2]
+    lost = second._replace(revision=first.revision + 1)
+    watched(story).insert(1, lost)
+    story.history.losses.append(Loss(lost.revision, lost.revision))
+
+
+@wrong("watches")
+def a_watch_misses_a_change_before_it_is_told_of_a_fork(story: Story) -> None:
+    lost = watched(story)[-1]._replace(revision=story.last - SECOND // 2)
+    watched(story).append(lost)
+    del watched(story)[1]
+    watch = story.history.watches[0]
+    watch.end, watch.cursor = "HistoryForked", lost.revision
+    story.history.losses.append(Loss(lost.revision, lost.revision))
+
+
+@wrong("watches")
 def an_event_is_not_delivered(story: Story) -> None:
     watched(story, 1).pop()
 

@@ -32,6 +32,24 @@ def a_version_is_skipped(story: Story) -> None:
 
 
 @wrong("the chain")
+def an_entry_has_the_revision_of_another_commit(story: Story) -> None:
+    number = index_of(story, "ledger/1")
+    after = story.commits[number].steps[0].after
+    assert after
+    story.history.entries[A]["ledger/1"] = after._replace(revision=7)
+    replace_step(story, number, after=after._replace(revision=7))
+
+
+@wrong("the chain")
+def the_last_revision_falls(story: Story) -> None:
+    last = story.commits[-1]
+    before = last.steps[0].before
+    assert before
+    replace(story, -1, revision=last.previous - 1, steps=())
+    story.history.entries[A][last.steps[0].path] = before
+
+
+@wrong("the chain")
 def an_entry_is_not_what_was_journaled(story: Story) -> None:
     story.history.entries[A]["ledger/1"] = Held(1, 1, "eve", 1)
 
@@ -70,6 +88,16 @@ def another_commit_has_the_acknowledged_revision(story: Story) -> None:
 
 
 @wrong("every acknowledged")
+def the_acknowledged_commit_has_another_value(story: Story) -> None:
+    call(story, "set", 1).reply["writes"] = [["s/2", 77]]
+
+
+@wrong("every acknowledged")
+def the_acknowledged_commit_has_another_path(story: Story) -> None:
+    call(story, "set", 1).reply["writes"] = [["s/3", 2]]
+
+
+@wrong("every acknowledged")
 def an_acknowledged_increment_is_not_there(story: Story) -> None:
     story.call("increment", writes=[["n/1", 8]])
 
@@ -86,6 +114,23 @@ def a_commit_is_lost_in_a_context_that_had_no_failover(story: Story) -> None:
 def a_refused_call_was_applied(story: Story) -> None:
     story.commit(("s/1", 77))
     story.call("set", outcome="StoreFull", args={"writes": [["s/1", 77]]})
+
+
+@wrong("what is computed")
+def an_append_was_applied_twice(story: Story) -> None:
+    story.commit(("l/2", [["p.ann", 2]]))
+
+
+@wrong("what is computed")
+def an_update_was_applied_twice(story: Story) -> None:
+    story.commit(("u/1", {"by": "p.bob", "n": 1}))
+    story.commit(("u/1", {"by": "p.ann", "n": 4}))
+
+
+@wrong("what is computed")
+def a_refused_append_was_applied(story: Story) -> None:
+    story.commit(("l/2", [["p.ann", 3]]))
+    story.call("append", outcome="Unavailable", args={"sign": ["p.ann", 3]})
 
 
 # Reads.
@@ -180,6 +225,21 @@ def a_context_is_not_listed(story: Story) -> None:
 @wrong("reads")
 def a_context_is_listed_as_it_was(story: Story) -> None:
     call(story, "contexts").reply["found"][A] = story.commits[0].revision
+
+
+@wrong("reads")
+def a_revision_is_older_than_what_was_acknowledged(story: Story) -> None:
+    call(story, "revision").reply["revision"] = story.commits[0].revision
+
+
+@wrong("reads")
+def a_snapshot_is_of_a_revision_that_never_was(story: Story) -> None:
+    call(story, "snapshot").reply["revision"] += 1
+
+
+@wrong("reads")
+def a_context_is_listed_at_a_revision_that_never_was(story: Story) -> None:
+    call(story, "contexts").reply["found"][A] += 1
 
 
 @wrong("reads")
