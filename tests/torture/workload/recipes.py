@@ -203,7 +203,7 @@ async def live(agent: Agent) -> None:
         try:
             entry = await task.set("a", 9)
             life["write"], life["version"], life["reborn"] = "ok", entry.version, entry.revision
-        except ccs.CCSError as error:
+        except ccs.ContextFinished as error:
             life["write"] = outcome_of(error)
         life["heard"] = await _heard_all(subscription, heard, life["reborn"] if how == "drop" else life["wrote"][-1])
         await task.drop()
