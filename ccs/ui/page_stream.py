@@ -26,9 +26,10 @@ from typing import Any
 import ccs
 from ccs.aio import Context, Store
 from ccs.types import Change, Event
+from ccs.ui.backlog import Backlog
 from ccs.ui.glance import Glance
 from ccs.ui.plain_values import dumps, preview
-from ccs.ui.rows import ROOTS, SHOWN, log_line, mark_of, millis, overview_lines, row_of_entry
+from ccs.ui.rows import ROOTS, SHOWN, millis, overview_lines
 from ccs.ui.update import Update
 
 __all__ = ["PageStream"]
@@ -37,12 +38,6 @@ __all__ = ["PageStream"]
 _SPACING = 0.2
 # Seconds for which the first change after a silence waits for others.
 _GATHER = 0.015
-_PAGE = 1_000
-# Entries that a page gets at most, and changes of the past.
-MOST_ROWS = 200_000
-_MOST_PAST = 10_000
-_PAST_PAGE = 500
-_LOG = 200
 _CHECK = 1.0
 _ANSWER = 2.0
 _HEARTBEAT = 5.0
@@ -71,7 +66,6 @@ class PageStream:
         self._overview_due = 0.0
         self._overviews: deque[bytes] = deque()
         self._state: dict[str, Any] = {"behind": 0, "oldest": 0, "ended": ""}
-        self._oldest_due = 0.0
         self._good_at = time.time()
         self._told_at = 0.0
         self._renewed_at = 0.0
@@ -124,15 +118,20 @@ class PageStream:
             except ccs.Forbidden as error:
                 yield _event("refused", {"text": str(error)})
                 return
-            except ccs.Unavailable:
-                yield _event("state", {**self._state, "behind": millis_of(self._good_at)})
+            except (ccs.Unavailable, TimeoutError):
+                yield self._behind()
                 await self._sleep(_CHECK)
                 continue
             self._since = None
 
+    def _behind(self) -> bytes:
+        return _event("state", {**self._state, "behind": millis_of(self._good_at)})
+
     async def _picture(self, why: str) -> AsyncIterator[bytes]:
         context = self._context
         assert context is not None
+        # Opening a watch is tried for longer than a reader should wait for a word.
+        info = await asyncio.wait_for(context.info(), _ANSWER)
         self._update = Update()
         self._expected = 0
         self._over = self._again = False
@@ -142,37 +141,44 @@ class PageStream:
         async with context.watch(*SHOWN, events=True, since=self._since, buffer=4096) as watch:
             self._watch = watch
             self._from = watch.revision or 0
-            beside = (self._read(watch), self._check(context), self._overlook(context))
+            backlog = Backlog(context, self._from, self._wake.set) if self._since is None else None
+            beside = [self._read(watch), self._check(context), self._reach(context), self._overlook(context)]
+            if backlog:
+                beside.append(backlog.run(info, why))
             tasks = [asyncio.create_task(each) for each in beside]
-            tasks[0].add_done_callback(lambda _: self._wake.set())
+            for task in tasks:
+                task.add_done_callback(lambda _: self._wake.set())
             try:
-                async for message in self._told(context, why, tasks[0]):
+                async for message in self._told(context, backlog, tasks):
                     yield message
             finally:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _told(self, context: Context, why: str, reader: asyncio.Task[None]) -> AsyncIterator[bytes]:
+    async def _told(
+        self, context: Context, backlog: Backlog | None, beside: list[asyncio.Task[None]]
+    ) -> AsyncIterator[bytes]:
+        """Yields the picture, piece by piece. Nothing is waited for here but a piece: each has a task of its own."""
         seen = self._glance.version
         yield _event("contexts", self._glance.lines())
-        past = None
-        if self._since is None:
-            async for message in self._load(context, why):
-                yield message
-            past = self._past(context)
-        else:
+        if not backlog:
             yield _event("resumed", {"address": context.address}, self._since)
         heard = 0.0
         told: dict[str, Any] = {}
         while not self._stopped:
-            if reader.done():
-                reader.result()  # raises what has ended it
+            for task in beside:
+                if task.done():
+                    task.result()  # raises what has ended it
             if self._again:
                 raise ccs.ContextGone(context.address)
-            if self._update:
-                yield self._live()
-                heard = time.monotonic()
+            if backlog and (piece := backlog.take()):
+                yield _event(*piece, self._id_behind(piece[0]))
+                if piece[0] == "begin":
+                    told = {}
+            if self._update and (not backlog or time.monotonic() - self._told_at > _SPACING):
+                yield self._live(whole=not backlog or backlog.loaded)
+                heard = self._told_at = time.monotonic()
             if self._overviews:
                 yield self._overviews.popleft()
             if self._state != told or time.monotonic() - heard > _HEARTBEAT:
@@ -182,15 +188,24 @@ class PageStream:
             if self._glance.version != seen:
                 seen = self._glance.version
                 yield _event("contexts", self._glance.lines())
-            earlier = await anext(past, None) if past else None
-            if earlier is None:
-                past = None
-                await self._rest()
-            else:
-                yield earlier
+            if backlog and backlog.over:
+                backlog = None
+            await self._rest(backlog)
 
-    async def _rest(self) -> None:
+    def _id_behind(self, piece: str) -> object:
+        """Returns the id of a piece of the backlog: none, but behind the last of the entries."""
+        if piece == "loaded":
+            # While there is something to tell, the page does not have everything up to the revision of the watch.
+            self._since = None if self._update else self._watch.revision
+            return self._since
+        return "" if piece == "begin" else None
+
+    async def _rest(self, backlog: Backlog | None) -> None:
         """Waits until there is something to tell, but not more often than a few times a second."""
+        if backlog:
+            if not backlog.waits:
+                await self._sleep(_SPACING)
+            return
         if not self._update and not self._overviews:
             await self._sleep(_CHECK)
         await asyncio.sleep(max(_GATHER, self._told_at + _SPACING - time.monotonic()))
@@ -236,48 +251,6 @@ class PageStream:
         self._update.add(item)
         self._wake.set()
 
-    async def _load(self, context: Context, why: str) -> AsyncIterator[bytes]:
-        """Yields the entries in pages, and between them what changes meanwhile: of the two, the page keeps what is newer."""
-        info = await context.info()
-        begin = {"address": context.address, "why": why, "entries": info.entries, "created": millis(info.created_at)}
-        yield _event("begin", begin, "")
-        rows: list[list[Any]] = []
-        count = 0
-        async for entry in context.scan(page=_PAGE):
-            rows.append(row_of_entry(entry))
-            count += 1
-            if len(rows) >= _PAGE:
-                yield _event("rows", {"rows": rows})
-                rows = []
-                if self._update and time.monotonic() - self._told_at > _SPACING:
-                    self._told_at = time.monotonic()
-                    yield self._live(whole=False)
-            if count >= MOST_ROWS or self._stopped:
-                break
-        yield _event("rows", {"rows": rows})
-        # While there is something to tell, the page does not have everything up to the revision of the watch.
-        self._since = None if self._update else self._watch.revision
-        yield _event("loaded", {"cut": count >= MOST_ROWS, "most": MOST_ROWS}, self._since)
-
-    async def _past(self, context: Context) -> AsyncIterator[bytes]:
-        """Yields what happened before, the newest first, until it is enough or all that there is."""
-        until = self._from  # what came after it is told live
-        logged = _LOG
-        count = 0
-        whole = False
-        while count < _MOST_PAST and not whole:
-            try:
-                page = await context.history(*SHOWN, events=True, until=until, limit=_PAST_PAGE, newest_first=True)
-            except ccs.CCSError:
-                break  # the timeline begins later than it could
-            whole = len(page) < _PAST_PAGE
-            kept = page if whole else _without_last_commit(page)
-            count += len(page)
-            yield _event("past", {**_past_message(kept, logged), "whole": whole, "done": False})
-            logged = max(0, logged - len(kept))
-            until = kept[-1].revision - 1 if kept else 0
-        yield _event("past", {**_past_message([], 0), "whole": whole, "done": True})
-
     @property
     def _overview_wanted(self) -> bool:
         now = time.monotonic()
@@ -319,7 +292,6 @@ class PageStream:
                 self._state["behind"] = millis_of(self._good_at)
             else:
                 self._note(info)
-                await self._reach(context)
             self._wake.set()
             await asyncio.sleep(_CHECK)
 
@@ -345,41 +317,28 @@ class PageStream:
             return None
 
     async def _reach(self, context: Context) -> None:
-        """Notes since when history is held, and whether that is all of it."""
-        now = time.monotonic()
-        if now < self._oldest_due:
-            return
+        """Finds out again and again since when history is held, and whether that is all of it."""
+        while True:
+            began = time.monotonic()
+            with suppress(ccs.CCSError):
+                await self._note_oldest(context)
+            took = time.monotonic() - began
+            await asyncio.sleep(max(_HISTORY_EVERY, _SHARE * took))
+
+    async def _note_oldest(self, context: Context) -> None:
+        compacted = False
         try:
             first = await context.history(*SHOWN, since=0, limit=1)
-            self._state.update(oldest=millis(first[0].at) if first else 0, compacted=False)
         except ccs.HistoryCompacted as error:
-            held = await context.history(*SHOWN, since=error.oldest, limit=1)
-            self._state.update(oldest=millis(held[0].at) if held else 0, compacted=True)
-        except ccs.CCSError:
-            return
-        finally:
-            self._oldest_due = now + max(_HISTORY_EVERY, _SHARE * (time.monotonic() - now))
+            compacted = True
+            first = await context.history(*SHOWN, since=error.oldest, limit=1)
+        self._state.update(oldest=millis(first[0].at) if first else 0, compacted=compacted)
+        self._wake.set()
 
 
 def millis_of(seconds: float) -> int:
     """Returns seconds as whole milliseconds."""
     return int(seconds * 1000)
-
-
-def _without_last_commit(page: list[Any]) -> list[Any]:
-    """Returns a page without the commit at its end, of which there may be more; all of it, if it is a single commit."""
-    kept = [item for item in page if item.revision != page[-1].revision]
-    return kept or page
-
-
-def _past_message(page: list[Any], logged: int) -> dict[str, Any]:
-    update = Update()
-    for item in reversed(page):
-        update.add(item)
-    users = [item for item in page if not (isinstance(item, Change) and item.path.startswith("@"))]
-    marks = [mark for item in reversed(page) if isinstance(item, Change) and (mark := mark_of(item))]
-    ticks = update.message()["ticks"]
-    return {"ticks": ticks, "marks": marks, "log": [log_line(item) for item in reversed(users[:logged])]}
 
 
 def _event(name: str, data: Any, id: object = None) -> bytes:

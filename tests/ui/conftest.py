@@ -82,6 +82,7 @@ def browser() -> Iterator[object]:
     """One for the tests of a module: while playwright runs, no other event loop can run in this thread."""
     path = chromium()
     sync_api = pytest.importorskip("playwright.sync_api")
+    sync_api.expect.set_options(timeout=scaled(_PATIENCE) * 1000)
     with sync_api.sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
         yield opened
