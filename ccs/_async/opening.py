@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ccs._async.background.commit_dispatcher import CommitDispatcher
 from ccs._async.durable_wait import DurableWait
+from ccs._async.last_call import LastCall
 from ccs._async.transport.commands import Commands
 from ccs._async.transport.topology import Topology
 from ccs._compat import AsyncLock, async_here, async_home, interrupter_refused
@@ -41,13 +42,6 @@ class Starting(Protocol):
 
     async def settled(self, timeout: float) -> bool:
         """Waits until it is live or has failed; False if that took longer than `timeout` seconds."""
-
-
-class LastCall(Protocol):
-    """A callback that runs beside all else."""
-
-    async def finished(self, timeout: float) -> None:
-        """Waits for its end, at most `timeout` seconds."""
 
 
 class _Home(NamedTuple):
@@ -88,7 +82,7 @@ class Opening:
         self.dispatcher = CommitDispatcher(target, timeout, namespace, retry_for, stats, topology)
         # The presences that are joined: each its context, its agent, and for how many seconds it is held at a time.
         self.presences: dict[object, tuple[str, str, float]] = {}
-        # Callbacks of lost claims that are running, for which a close waits.
+        # What runs beside all else, for which a close waits: callbacks of lost claims, reporters of pools.
         self.last_calls: dict[LastCall, None] = {}
         # By identity, in order; a copy of a dict is taken in one step, so threads need no lock.
         self._starting: dict[Starting, None] = {}

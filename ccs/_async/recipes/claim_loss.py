@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ccs._async.engine import Engine
-from ccs._compat import AsyncCaller, AsyncGate, AsyncWorker
+from ccs._async.last_call import LastCall
+from ccs._compat import AsyncCaller, AsyncGate
 from ccs._core.recipes.lease import Lease
 from ccs._log import logger
 
@@ -55,31 +57,12 @@ class LossCallbacks:
     def call(self, claim: Claim) -> None:
         """Calls all that were added since the last time. It does not wait for them, but closing the store does."""
         while self._waiting:
-            _Call(self._waiting.popleft(), claim, self._engine)
+            told = partial(self._tell, self._waiting.popleft(), claim)
+            LastCall(self._engine.opening.last_calls, "ccs claim lost", told)
 
-
-class _Call:
-    """One call, in a task or a thread of its own."""
-
-    def __init__(self, callback: AsyncCaller, claim: Claim, engine: Engine) -> None:
-        self._callback = callback
-        self._claim = claim
-        self._stats = engine.stats
-        self._others = engine.opening.last_calls
-        self._others[self] = None
-        self._worker: AsyncWorker | None = None
-        self._worker = AsyncWorker("ccs claim lost", self._run)
-
-    async def finished(self, timeout: float) -> None:
-        """Waits for its end, for at most `timeout` seconds."""
-        if self._worker and not self._worker.current():
-            await self._worker.finish(timeout)
-
-    async def _run(self) -> None:
+    async def _tell(self, callback: AsyncCaller, claim: Claim) -> None:
         try:
-            await self._callback(self._claim)
+            await callback(claim)
         except Exception:  # noqa: BLE001  # an error of the callback concerns nobody else
-            self._stats.add("callback_errors")
-            logger.exception("a callback of %r failed", self._claim)
-        finally:
-            self._others.pop(self, None)
+            self._engine.stats.add("callback_errors")
+            logger.exception("a callback of %r failed", claim)

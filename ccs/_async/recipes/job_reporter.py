@@ -9,9 +9,10 @@ import time
 import weakref
 from typing import TYPE_CHECKING
 
+from ccs._async.last_call import LastCall
 from ccs._async.opening import Opening
 from ccs._async.recipes.crowd import Waiter
-from ccs._compat import AsyncGate, AsyncWorker
+from ccs._compat import AsyncGate
 from ccs._log import logger
 from ccs.errors import CCSError
 
@@ -31,20 +32,15 @@ class Reporter:
         self._board = weakref.ref(board)
         self._waiter = Waiter("reporter")
         self._over = AsyncGate()
-        self._others = opening.last_calls
-        self._others[self] = None
         self._due = due
-        self._worker: AsyncWorker | None = None
-        self._worker = AsyncWorker("ccs jobs", self._run)
+        self._call = LastCall(opening.last_calls, "ccs jobs", self._run, self._over)
 
     def __repr__(self) -> str:
         return f"<Reporter of {self._board()!r}>"
 
     async def finished(self, timeout: float) -> None:
         """Ends it, and waits for that for at most `timeout` seconds."""
-        self._over.open()
-        if self._worker and not self._worker.current():
-            await self._worker.finish(timeout)
+        await self._call.finished(timeout)
 
     async def _run(self) -> None:
         try:
@@ -55,8 +51,6 @@ class Reporter:
         else:
             if board := self._end():
                 board.note_busy()  # something may have come at the last moment
-        finally:
-            self._others.pop(self, None)
 
     async def _keep_up(self) -> None:
         due: float | None = self._due

@@ -6,12 +6,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from ccs._compat import Caller, Gate, Worker
+from ccs._compat import Caller, Gate
 from ccs._core.recipes.lease import Lease
 from ccs._log import logger
 from ccs._sync.engine import Engine
+from ccs._sync.last_call import LastCall
 
 if TYPE_CHECKING:
     from ccs._sync.recipes.claim import Claim
@@ -56,31 +58,12 @@ class LossCallbacks:
     def call(self, claim: Claim) -> None:
         """Calls all that were added since the last time. It does not wait for them, but closing the store does."""
         while self._waiting:
-            _Call(self._waiting.popleft(), claim, self._engine)
+            told = partial(self._tell, self._waiting.popleft(), claim)
+            LastCall(self._engine.opening.last_calls, "ccs claim lost", told)
 
-
-class _Call:
-    """One call, in a task or a thread of its own."""
-
-    def __init__(self, callback: Caller, claim: Claim, engine: Engine) -> None:
-        self._callback = callback
-        self._claim = claim
-        self._stats = engine.stats
-        self._others = engine.opening.last_calls
-        self._others[self] = None
-        self._worker: Worker | None = None
-        self._worker = Worker("ccs claim lost", self._run)
-
-    def finished(self, timeout: float) -> None:
-        """Waits for its end, for at most `timeout` seconds."""
-        if self._worker and not self._worker.current():
-            self._worker.finish(timeout)
-
-    def _run(self) -> None:
+    def _tell(self, callback: Caller, claim: Claim) -> None:
         try:
-            self._callback(self._claim)
+            callback(claim)
         except Exception:  # noqa: BLE001  # an error of the callback concerns nobody else
-            self._stats.add("callback_errors")
-            logger.exception("a callback of %r failed", self._claim)
-        finally:
-            self._others.pop(self, None)
+            self._engine.stats.add("callback_errors")
+            logger.exception("a callback of %r failed", claim)

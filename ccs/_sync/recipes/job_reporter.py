@@ -10,8 +10,9 @@ import time
 import weakref
 from typing import TYPE_CHECKING
 
-from ccs._compat import Gate, Worker
+from ccs._compat import Gate
 from ccs._log import logger
+from ccs._sync.last_call import LastCall
 from ccs._sync.opening import Opening
 from ccs._sync.recipes.crowd import Waiter
 from ccs.errors import CCSError
@@ -32,20 +33,15 @@ class Reporter:
         self._board = weakref.ref(board)
         self._waiter = Waiter("reporter")
         self._over = Gate()
-        self._others = opening.last_calls
-        self._others[self] = None
         self._due = due
-        self._worker: Worker | None = None
-        self._worker = Worker("ccs jobs", self._run)
+        self._call = LastCall(opening.last_calls, "ccs jobs", self._run, self._over)
 
     def __repr__(self) -> str:
         return f"<Reporter of {self._board()!r}>"
 
     def finished(self, timeout: float) -> None:
         """Ends it, and waits for that for at most `timeout` seconds."""
-        self._over.open()
-        if self._worker and not self._worker.current():
-            self._worker.finish(timeout)
+        self._call.finished(timeout)
 
     def _run(self) -> None:
         try:
@@ -56,8 +52,6 @@ class Reporter:
         else:
             if board := self._end():
                 board.note_busy()  # something may have come at the last moment
-        finally:
-            self._others.pop(self, None)
 
     def _keep_up(self) -> None:
         due: float | None = self._due
