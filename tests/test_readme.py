@@ -30,7 +30,7 @@ FILE = r"[\w-]+\.(?:py|lua|md|txt|toml)"
 NAMED = re.compile(rf"(?:\.?[\w-]+/)*(?:{FILE}|\.?[\w-]+/)|(?:{'|'.join(map(re.escape, FOLDERS))})/[\w./-]+")
 NOT_THERE_YET = {"ccs/_async/recipes/first.py", "tests/recipes/test_first.py", "dist/", ".hypothesis/"}
 """What a reader or a command makes."""
-NEEDS = {"mcp": "mcp"}
+NEEDS = {"mcp": "mcp", "web-view": "starlette"}
 """What the snippets of a page need that is not installed for every kind of test."""
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from tests.support.rounds import NOT_IN_SHORT_ROUNDS, Case, left_out
 
+ROOT = Path(__file__).parents[1]
 COLOURS = ("asyncio", "blocking")
 KINDS = ("valkey", "redis")
 
@@ -63,3 +68,12 @@ def test_what_is_too_long_for_short_rounds_runs_in_the_others(file: str) -> None
     given = [case for case in given if case.nodeid.count("[") < 2]
     assert kept(given) == []
     assert kept(given, others=True) == given
+
+
+@pytest.mark.parametrize("script", ["scripts/test", ".ci/run"])
+def test_all_tests_that_a_script_chooses_exist(script: str) -> None:
+    named = re.findall(r"tests/[\w{},/.]+", (ROOT / script).read_text())
+    command = ["bash", "-c", f"printf '%s\\n' {' '.join(named)}"]
+    chosen = subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout.split()
+    assert chosen
+    assert [path for path in chosen if not (ROOT / path).exists()] == []

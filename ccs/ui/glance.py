@@ -81,7 +81,8 @@ class Glance:
             self._tell()
             await asyncio.sleep(min(_REST, _SHARE * (time.monotonic() - began)))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), max(_REST, _SHARE * (time.monotonic() - began)))
+                async with asyncio.timeout(max(_REST, _SHARE * (time.monotonic() - began))):
+                    await self._changed.wait()
             self._changed.clear()
 
     async def _count(self) -> None:

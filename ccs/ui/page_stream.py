@@ -131,7 +131,8 @@ class PageStream:
         context = self._context
         assert context is not None
         # Opening a watch is tried for longer than a reader should wait for a word.
-        info = await asyncio.wait_for(context.info(), _ANSWER)
+        async with asyncio.timeout(_ANSWER):
+            info = await context.info()
         self._update = Update()
         self._expected = 0
         self._over = self._again = False
@@ -213,7 +214,8 @@ class PageStream:
 
     async def _sleep(self, seconds: float) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
         self._wake.clear()
 
     def _live(self, whole: bool = True) -> bytes:
@@ -312,7 +314,8 @@ class PageStream:
 
     async def _asked(self, question: Callable[[], Awaitable[Any]]) -> Any:
         try:
-            return await asyncio.wait_for(question(), _ANSWER)
+            async with asyncio.timeout(_ANSWER):
+                return await question()
         except (ccs.CCSError, TimeoutError):
             return None
 

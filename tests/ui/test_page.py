@@ -49,7 +49,7 @@ def test_1_all_contexts_at_a_glance(pages: Pages, team: Team) -> None:
     expect(here.filter(has_text="other")).to_be_visible()
     expect(page.locator("[aria-current=page]")).to_contain_text(team("planner").address.split("/")[2])
     here.filter(has_text="other").click()
-    eventually(lambda: rows(page)[:1] == [["a", "1", "planner", "1", rows(page)[0][4]]], 10, "the other context")
+    eventually(lambda: [row[:4] for row in rows(page)[:1]] == [["a", "1", "planner", "1"]], 10, "the other context")
 
 
 def test_2_a_lane_an_agent_that_never_moves(pages: Pages, team: Team) -> None:

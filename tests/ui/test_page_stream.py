@@ -52,6 +52,7 @@ async def test_a_page_is_told_of_changes_and_of_silence_while_something_is_still
 
     monkeypatch.setattr(ccs.aio.Context, what, no_page if what == "scan" else never)
     monkeypatch.setattr(page_stream, "_ANSWER", 0.2)
+    monkeypatch.setattr(page_stream, "_CHECK", 0.1)
     stream = PageStream(store, Glance(store), task.address, None)
     events = told(stream)
     await bounded(until(events, "state", lambda state: state.get("revision")), 10)
@@ -74,6 +75,7 @@ async def test_a_page_that_is_opened_on_a_silent_store_is_told_so(
     task = store.task("t")
     await task.set("a", 1)
     monkeypatch.setattr(page_stream, "_ANSWER", 0.2)
+    monkeypatch.setattr(page_stream, "_CHECK", 0.1)
     stream = PageStream(store, Glance(store), task.address, None)
     events = told(stream)
     with monkeypatch.context() as silent:
