@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -67,8 +67,12 @@ class PageStream:
         self._overviews: deque[bytes] = deque()
         self._state: dict[str, Any] = {"behind": 0, "oldest": 0, "ended": ""}
         self._good_at = time.time()
+        self._state_told: dict[str, Any] = {}
         self._told_at = 0.0
+        self._heard = 0.0
         self._renewed_at = 0.0
+        # The version of the glance that the page was told.
+        self._seen = -1
         # The revision after which the watch of this picture began.
         self._from = 0
         # The revision that the watch should have reached by the next check.
@@ -133,12 +137,7 @@ class PageStream:
         # Opening a watch is tried for longer than a reader should wait for a word.
         async with asyncio.timeout(_ANSWER):
             info = await context.info()
-        self._update = Update()
-        self._expected = 0
-        self._over = self._again = False
-        self._kinds = set(ROOTS.values())
-        self._overview_due = 0.0
-        self._overviews.clear()
+        self._forget()
         async with context.watch(*SHOWN, events=True, since=self._since, buffer=4096) as watch:
             self._watch = watch
             self._from = watch.revision or 0
@@ -157,49 +156,63 @@ class PageStream:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _forget(self) -> None:
+        """Forgets the picture before."""
+        self._update = Update()
+        self._expected = 0
+        self._over = self._again = False
+        self._kinds = set(ROOTS.values())
+        self._overview_due = 0.0
+        self._overviews.clear()
+
     async def _told(
         self, context: Context, backlog: Backlog | None, beside: list[asyncio.Task[None]]
     ) -> AsyncIterator[bytes]:
         """Yields the picture, piece by piece. Nothing is waited for here but a piece: each has a task of its own."""
-        seen = self._glance.version
-        yield _event("contexts", self._glance.lines())
+        self._seen = -1
+        self._state_told = {}
         if not backlog:
             yield _event("resumed", {"address": context.address}, self._since)
-        heard = 0.0
-        told: dict[str, Any] = {}
         while not self._stopped:
             for task in beside:
                 if task.done():
                     task.result()  # raises what has ended it
             if self._again:
                 raise ccs.ContextGone(context.address)
-            if backlog and (piece := backlog.take()):
-                yield _event(*piece, self._id_behind(piece[0]))
-                if piece[0] == "begin":
-                    told = {}
-            if self._update and (not backlog or time.monotonic() - self._told_at > _SPACING):
-                yield self._live(whole=not backlog or backlog.loaded)
-                heard = self._told_at = time.monotonic()
-            if self._overviews:
-                yield self._overviews.popleft()
-            if self._state != told or time.monotonic() - heard > _HEARTBEAT:
-                told = dict(self._state)
-                heard = time.monotonic()
-                yield _event("state", told)
-            if self._glance.version != seen:
-                seen = self._glance.version
-                yield _event("contexts", self._glance.lines())
+            for message in self._due(backlog):
+                yield message
             if backlog and backlog.over:
                 backlog = None
             await self._rest(backlog)
 
-    def _id_behind(self, piece: str) -> object:
-        """Returns the id of a piece of the backlog: none, but behind the last of the entries."""
-        if piece == "loaded":
-            # While there is something to tell, the page does not have everything up to the revision of the watch.
-            self._since = None if self._update else self._watch.revision
-            return self._since
-        return "" if piece == "begin" else None
+    def _due(self, backlog: Backlog | None) -> Iterator[bytes]:
+        """Yields what is to be told now."""
+        if self._glance.version != self._seen:
+            self._seen = self._glance.version
+            yield _event("contexts", self._glance.lines())
+        if backlog and (piece := backlog.take()):
+            yield self._piece(*piece)
+        now = time.monotonic()
+        if self._update and (not backlog or now - self._told_at > _SPACING):
+            self._heard = self._told_at = now
+            yield self._live(whole=not backlog or backlog.loaded)
+        if self._overviews:
+            yield self._overviews.popleft()
+        if self._state != self._state_told or now - self._heard > _HEARTBEAT:
+            self._heard = now
+            self._state_told = dict(self._state)
+            yield _event("state", self._state_told)
+
+    def _piece(self, name: str, data: dict[str, Any]) -> bytes:
+        """Returns a piece of the backlog, with an id if the page has all else up to it."""
+        if name == "begin":
+            self._state_told = {}  # the page forgets all
+            return _event(name, data, "")
+        if name != "loaded":
+            return _event(name, data)
+        # While there is something to tell, the page does not have everything up to the revision of the watch.
+        self._since = None if self._update else self._watch.revision
+        return _event(name, data, self._since)
 
     async def _rest(self, backlog: Backlog | None) -> None:
         """Waits until there is something to tell, but not more often than a few times a second."""
