@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import subprocess
 from functools import cache
 
@@ -40,4 +41,12 @@ def _tell(what: str, pid: int) -> None:
 
 @cache
 def _guard() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(["/bin/sh", "-c", _GUARD], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    guard = subprocess.Popen(["/bin/sh", "-c", _GUARD], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    atexit.register(_dismiss, guard)
+    return guard
+
+
+def _dismiss(guard: subprocess.Popen[bytes]) -> None:
+    assert guard.stdin
+    guard.stdin.close()
+    guard.wait()
