@@ -213,8 +213,9 @@ class Writes(Reads):
             raise InvalidValue(f"{shown(path)} does not hold a list; set it instead") from None
         try:
             raw = self._value_at(path, applied.revision)
-        except Unavailable as error:  # while it was read back; the commit stands
-            raise Unavailable(error.address, maybe_applied=True, reason=error.reason) from error
+        except (Unavailable, Forbidden) as error:  # while it was read back; the commit stands
+            reason = error.reason if isinstance(error, Unavailable) else str(error)
+            raise Unavailable(error.address, maybe_applied=True, reason=reason) from error
         return self._entry(path, raw, applied)
 
     def renew(self, path: str, ttl: Duration | None) -> bool:

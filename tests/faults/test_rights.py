@@ -12,6 +12,7 @@ import redis
 import ccs
 from ccs._core.names.keys import keys_of
 from tests.support.colours import COLOURS, connect_in
+from tests.support.proxy import Proxy, once
 from tests.support.waiting import aeventually, scaled
 
 ALL = ("reset", "on", ">pw", "~*", "&*", "+@all")
@@ -90,6 +91,25 @@ async def test_an_append_by_a_user_who_may_not_read_the_journal_is_no_denial(
     async with as_app(colour, url, namespace) as store:
         assert (await store.task("42").append("log", "a")).value == ["a"]
         assert (await store.task("42").append("log", "b")).value == ["a", "b"]
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_an_append_is_not_denied_when_rights_are_revoked_between_its_commit_and_its_answer(
+    colour: str, url: str, admin: Any, namespace: str
+) -> None:
+    """Given an append that was committed, when its list may no longer be read back, then it may have been applied."""
+
+    def revoke() -> None:
+        admin.execute_command("ACL", "SETUSER", "app", "-xrange", "-hget")
+
+    with Proxy(int(url.rpartition(":")[2])) as proxy:
+        async with as_app(colour, proxy.url, namespace) as store, connect_in(colour, url, namespace=namespace) as other:
+            await store.task("42").append("log", "a")
+            proxy.filter = once(b"XRANGE", "pass", revoke)
+            with pytest.raises(ccs.Unavailable, match="does not let the user 'app'") as caught:
+                await store.task("42").append("log", "b")
+            assert caught.value.maybe_applied
+            assert await other.task("42").get("log") == ["a", "b"]
 
 
 @pytest.mark.parametrize("colour", COLOURS)

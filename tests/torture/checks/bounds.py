@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.torture.checks.timeline import Timelines
 from tests.torture.checks.violation import Violation
-from tests.torture.history import Commit, Held, Step
+from tests.torture.history import Commit, Held, Note, Step
 
 __all__ = ["crossed_policies", "crossed_rights", "crossed_views"]
 
@@ -55,13 +55,18 @@ def crossed_views(timelines: Timelines) -> Iterator[Violation]:
 def crossed_rights(timelines: Timelines) -> Iterator[Violation]:
     """Users who could do what they were not granted, or could not do what they were."""
     for note in timelines.history.noted("visit"):
-        problem = _beyond(note.facts["may"]) or _short(timelines, note.facts)
+        problem = _beyond(timelines, note) or _short(timelines, note.facts)
         if problem:
             yield Violation("rights", f"{note.facts['user']} {problem}", (note,))
 
 
-def _beyond(may: dict[str, str]) -> str | None:
-    done = [what for what in ("hidden", "refused", "all", "afterwards") if may.get(what) == "ok"]
+def _beyond(timelines: Timelines, note: Note) -> str | None:
+    may, began = note.facts["may"], note.facts["began"]
+    never = ["hidden", "refused", "all"]
+    # A server that was being replaced is not among those that are told of the removal, and may answer once more.
+    if not any(timelines.history.excused(each, began, note.at) for each in note.facts["addresses"]):
+        never.append("afterwards")
+    done = [what for what in never if may.get(what) == "ok"]
     return f"could do what it was not granted: {done}" if done else None
 
 
