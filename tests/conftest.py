@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from blockbuster import BlockBuster
+from pydantic import TypeAdapter
 
 import ccs
 import ccs._async.opening
@@ -251,6 +252,7 @@ def proxy(valkey: str) -> Iterator[Proxy]:
 @pytest.fixture(scope="session")
 def blocker() -> BlockBuster:
     """Made once: to look up all that blocks takes longer than many a test."""
+    TypeAdapter(int)  # the first one of a process looks for plugins of pydantic
     return BlockBuster("ccs")
 
 

@@ -9,12 +9,14 @@ from ccs._async.context_handle import Handle
 from ccs._core.codec import decode, validate
 from ccs._core.commits.entry import RawEntry, parse_entry, to_entry, typed, value_in
 from ccs._core.commits.journal import MALFORMED
+from ccs._core.commits.operations import renew_op
 from ccs._core.commits.queries import Found, PathTest
 from ccs._core.commits.script_calls import Call, anything, entries_call, info_call, page_call, paths_call
 from ccs._core.error_text import shown
-from ccs._core.names.address import check_path
+from ccs._core.names.address import check_path, check_writable
 from ccs._core.names.pattern import Below, Exact, Matcher, compile_patterns, escape
 from ccs._core.number_checks import listed
+from ccs._core.times import Duration, millis
 from ccs._core.values.tree import nest
 from ccs._not_copyable import Local
 from ccs.errors import InvalidPattern, InvalidValue
@@ -27,7 +29,7 @@ D = TypeVar("D")
 
 
 class Reads(Local):
-    """The reading half of a context."""
+    """The reading half of a context, and `renew`, which keeps what is read."""
 
     _handle: Handle
 
@@ -37,20 +39,26 @@ class Reads(Local):
         return self._handle
 
     @overload
-    async def get(self, path: str, default: D, *, type: type[T]) -> T | D: ...
+    async def get(self, path: str, default: D, *, type: type[T], renew: Duration | None = None) -> T | D: ...
     @overload
-    async def get(self, path: str, default: None = None, *, type: type[T]) -> T | None: ...
+    async def get(
+        self, path: str, default: None = None, *, type: type[T], renew: Duration | None = None
+    ) -> T | None: ...
     @overload
-    async def get(self, path: str, default: Any = None, *, type: Any = None) -> Any: ...
-    async def get(self, path: str, default: Any = None, *, type: Any = None) -> Any:
+    async def get(self, path: str, default: Any = None, *, type: Any = None, renew: Duration | None = None) -> Any: ...
+    async def get(self, path: str, default: Any = None, *, type: Any = None, renew: Duration | None = None) -> Any:
         """Returns the value at a path, or `default` if there is no entry; None is a value like any other.
 
         With `type` (a pydantic model, `list[Model]`, …) the value is validated; raises `InvalidValue` if it does not fit.
+        With `renew`, the entry lives for that many seconds from now, as after `renew`: what is read stays. That is no commit,
+        but needs the right to write.
 
-            >>> entry = await task.set("status", "data_ready")
-            >>> await task.get("status"), await task.get("nothing", "there")
+            >>> entry = await task.set("status", "data_ready", ttl=60)
+            >>> await task.get("status", renew=3600), await task.get("nothing", "there")
             ('data_ready', 'there')
         """
+        if renew is not None and not await self.renew(path, renew):
+            return default
         stored = await self._stored(path)
         value = None if stored is None else value_in(stored)
         if value is None and stored is not None:
@@ -78,6 +86,16 @@ class Reads(Local):
         """Returns the entry at a path, with its version, revision, agent, times and expiry; None if there is none."""
         raw = await self._raw(path)
         return None if raw is None else typed(to_entry(path, raw), type)
+
+    async def renew(self, path: str, ttl: Duration | None) -> bool:
+        """Moves the deadline of an entry to `ttl` seconds from now, or removes it (None). Returns whether the entry exists.
+
+        It is no commit: no revision changes, and no watch sees it.
+        """
+        deadline = None if ttl is None else millis(ttl)
+        applied = await self._handle.write([renew_op(check_writable(path), deadline, lasting=True)])
+        self._handle.expect(deadline)
+        return applied.result == (1,)
 
     async def exists(self, path: str) -> bool:
         """Returns whether there is an entry at a path."""

@@ -226,15 +226,17 @@ class Store(Local):
         return await describe(self._engine, compile_addresses((pattern,)), limit)
 
     @overload
-    async def get(self, path: str, default: D, *, type: type[T]) -> T | D: ...
+    async def get(self, path: str, default: D, *, type: type[T], renew: Duration | None = None) -> T | D: ...
     @overload
-    async def get(self, path: str, default: None = None, *, type: type[T]) -> T | None: ...
+    async def get(
+        self, path: str, default: None = None, *, type: type[T], renew: Duration | None = None
+    ) -> T | None: ...
     @overload
-    async def get(self, path: str, default: Any = None, *, type: Any = None) -> Any: ...
-    async def get(self, path: str, default: Any = None, *, type: Any = None) -> Any:
+    async def get(self, path: str, default: Any = None, *, type: Any = None, renew: Duration | None = None) -> Any: ...
+    async def get(self, path: str, default: Any = None, *, type: Any = None, renew: Duration | None = None) -> Any:
         """Returns the value at an absolute path; see `Context.get`."""
         context, path = self._split(path)
-        return await context.get(path, default, type=type)
+        return await context.get(path, default, type=type, renew=renew)
 
     async def entry(self, path: str, *, type: Any = None) -> Entry | None:
         """Returns the entry at an absolute path; see `Context.entry`."""

@@ -20,7 +20,6 @@ from ccs._core.commits.operations import (
     append_op,
     delete_op,
     increment_op,
-    renew_op,
     revision_guard,
     set_op,
     version_guard,
@@ -216,16 +215,6 @@ class Writes(Reads):
             reason = error.reason if isinstance(error, Unavailable) else str(error)
             raise Unavailable(error.address, maybe_applied=True, reason=reason) from error
         return self._entry(path, raw, applied)
-
-    async def renew(self, path: str, ttl: Duration | None) -> bool:
-        """Moves the deadline of an entry to `ttl` seconds from now, or removes it (None). Returns whether the entry exists.
-
-        It is no commit: no revision changes, and no watch sees it.
-        """
-        deadline = None if ttl is None else millis(ttl)
-        applied = await self._handle.write([renew_op(check_writable(path), deadline, lasting=True)])
-        self._handle.expect(deadline)
-        return applied.result == (1,)
 
     def _encode(self, value: Any) -> bytes:
         return encode(value, self._handle.engine.max_value_bytes)

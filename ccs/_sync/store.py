@@ -227,15 +227,15 @@ class Store(Local):
         return describe(self._engine, compile_addresses((pattern,)), limit)
 
     @overload
-    def get(self, path: str, default: D, *, type: type[T]) -> T | D: ...
+    def get(self, path: str, default: D, *, type: type[T], renew: Duration | None = None) -> T | D: ...
     @overload
-    def get(self, path: str, default: None = None, *, type: type[T]) -> T | None: ...
+    def get(self, path: str, default: None = None, *, type: type[T], renew: Duration | None = None) -> T | None: ...
     @overload
-    def get(self, path: str, default: Any = None, *, type: Any = None) -> Any: ...
-    def get(self, path: str, default: Any = None, *, type: Any = None) -> Any:
+    def get(self, path: str, default: Any = None, *, type: Any = None, renew: Duration | None = None) -> Any: ...
+    def get(self, path: str, default: Any = None, *, type: Any = None, renew: Duration | None = None) -> Any:
         """Returns the value at an absolute path; see `Context.get`."""
         context, path = self._split(path)
-        return context.get(path, default, type=type)
+        return context.get(path, default, type=type, renew=renew)
 
     def entry(self, path: str, *, type: Any = None) -> Entry | None:
         """Returns the entry at an absolute path; see `Context.entry`."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -46,6 +48,34 @@ async def test_delete_matching_is_one_commit(task: Any) -> None:
     assert await task.revision() == revision
     assert await task.delete_matching("**") == 2
     assert await task.paths() == []
+
+
+async def test_a_read_may_move_the_deadline_without_a_revision_or_an_event(task: Any) -> None:
+    entry = await task.set("a", None, ttl=60)
+    forever = await task.set("b", {"n": 1})
+    history = await task.history()
+    assert await task.get("a", "none", renew=600) is None
+    later = await task.entry("a")
+    assert later == replace(entry, expires_at=later.expires_at)
+    assert 500 < (later.expires_at - entry.expires_at).total_seconds() < 560
+    assert await task.get("b", renew=timedelta(hours=1), type=dict[str, int]) == {"n": 1}
+    assert (await task.entry("b")).expires_at > forever.updated_at
+    assert await task.get("missing", "none", renew=60) == "none"
+    assert not await task.exists("missing")
+    assert (await task.history(), await task.revision()) == (history, forever.revision)
+    for wrong in (0, -1, "soon"):
+        with pytest.raises(ccs.InvalidValue):
+            await task.get("a", renew=wrong)
+    with pytest.raises(ccs.ReservedPath):
+        await task.get("@semantic/x", renew=60)
+
+
+async def test_what_is_read_often_enough_stays(task: Any) -> None:
+    await task.set_many({"read": 1, "left": 2}, ttl=0.5)
+    for _ in range(8):
+        assert await task.get("read", renew=0.5) == 1
+        await asyncio.sleep(0.1)
+    assert await task.get("left", renew=0.5) is None
 
 
 async def test_renew_moves_a_deadline_without_a_revision_or_an_event(task: Any) -> None:
