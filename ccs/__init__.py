@@ -88,6 +88,7 @@ if TYPE_CHECKING:
         Fact,
         Match,
         MemoryEvent,
+        MemoryStats,
         Procedure,
     )
     from ccs.types.overview import (
@@ -150,6 +151,7 @@ __all__ = [
     "Member",
     "Memory",
     "MemoryEvent",
+    "MemoryStats",
     "Message",
     "MessageInfo",
     "Mirror",
@@ -209,6 +211,7 @@ __getattr__, __dir__ = late(
             "Fact",
             "Match",
             "MemoryEvent",
+            "MemoryStats",
             "Procedure",
         ),
         "ccs.types.overview": (

@@ -85,6 +85,7 @@ if TYPE_CHECKING:
         Fact,
         Match,
         MemoryEvent,
+        MemoryStats,
         Procedure,
     )
     from ccs.types.overview import (
@@ -147,6 +148,7 @@ __all__ = [
     "Member",
     "Memory",
     "MemoryEvent",
+    "MemoryStats",
     "Message",
     "MessageInfo",
     "Mirror",
@@ -206,6 +208,7 @@ __getattr__, __dir__ = late(
             "Fact",
             "Match",
             "MemoryEvent",
+            "MemoryStats",
             "Procedure",
         ),
         "ccs.types.overview": (

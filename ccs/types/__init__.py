@@ -8,7 +8,7 @@ from ccs.types.coordination import ClaimInfo, DeadJob, Decision, JobProgress, Me
 from ccs.types.entries import Change, Entry, Event, Operation, Snapshot
 
 if TYPE_CHECKING:
-    from ccs.types.memory import Episode, Fact, Match, MemoryEvent, Procedure
+    from ccs.types.memory import Episode, Fact, Match, MemoryEvent, MemoryStats, Procedure
     from ccs.types.overview import (
         Activity,
         ActivityKind,
@@ -42,6 +42,7 @@ __all__ = [
     "Match",
     "Member",
     "MemoryEvent",
+    "MemoryStats",
     "MessageInfo",
     "Operation",
     "Overview",
@@ -54,7 +55,7 @@ __all__ = [
 __getattr__, __dir__ = late(
     __name__,
     {
-        "ccs.types.memory": ("Episode", "Fact", "Match", "MemoryEvent", "Procedure"),
+        "ccs.types.memory": ("Episode", "Fact", "Match", "MemoryEvent", "MemoryStats", "Procedure"),
         "ccs.types.overview": (
             "Activity",
             "ActivityKind",

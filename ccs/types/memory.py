@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from ccs.types.entries import Operation
 
-__all__ = ["Episode", "Fact", "Match", "MemoryEvent", "Procedure"]
+__all__ = ["Episode", "Fact", "Match", "MemoryEvent", "MemoryStats", "Procedure"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A result of a search by similarity. `score` is the cosine between the query and the memory, at most 1.
+    """A result of a search. `score` is the cosine between the query and the memory, at most 1, or as the search defines it.
 
-    For an episode, `content` is its description, and `at` when it happened.
+    For an episode, `content` is its description, and `at` when it happened. `context` is the address of its context.
     """
 
     id: str
@@ -53,6 +53,23 @@ class Match:
     agent: str
     stored_at: datetime
     at: datetime | None = None
+    context: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryStats:
+    """What the facts of a context cost a process that searches them.
+
+    `facts` counts all, `superseded` those that no search finds. `bytes` are those of the vectors, with room for more, of
+    texts and metadata as they are stored, and of the index of words, once a search has needed it; Python's objects come on
+    top. `dimension` is how many numbers a vector has, 0 while no search has loaded them.
+    """
+
+    facts: int
+    superseded: int
+    bytes: int
+    dimension: int
+    loaded_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,6 +239,8 @@ class Tries:
         return await self.view.append("secret-list", 1)
 
     async def renew(self) -> Any:
+        with pytest.raises(ccs.Forbidden):
+            await self.view.get("secret", renew=1)
         return await self.view.renew("secret", 1)
 
     async def finish(self) -> Any:
@@ -322,15 +324,18 @@ class Tries:
 
     async def semantic(self) -> Any:
         memory = self.view.semantic
-        return await memory.get("fact"), await memory.list(), await memory.query([1.0, 0.0])
+        words = await memory.query([1.0, 0.0], keywords=SECRET, mode="hybrid")
+        faded = await memory.query([1.0, 0.0], recency=60)
+        found = await memory.get("fact"), await memory.list(), await memory.query([1.0, 0.0]), words, faded
+        return found, await memory.count(), await memory.stats(), await memory.update("fact", metadata={"a": 1})
 
     async def episodic(self) -> Any:
         memory = self.view.episodic
-        return await memory.get("episode"), await memory.list(), await memory.recent()
+        return await memory.get("episode"), await memory.list(), await memory.recent(), await memory.count()
 
     async def procedural(self) -> Any:
         memory = self.view.procedural
-        return await memory.get("how"), await memory.list(), await memory.recall([1.0, 0.0])
+        return await memory.get("how"), await memory.list(), await memory.recall([1.0, 0.0]), await memory.count()
 
     async def briefing(self) -> Any:
         first = await self.view.briefing("none")

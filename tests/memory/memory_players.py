@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,27 @@ def remember_for_ever(colour: str, url: str, namespace: str, ledger: Path) -> No
             told.write(f"fact {task.semantic.store(f'fact {i} of {os.getpid()}')}\n")
             told.write(f"event {task.episodic.record(f'event {i} of {os.getpid()}')}\n")
             told.flush()
+
+
+def remember_many_for_ever(colour: str, url: str, namespace: str, ledger: Path, size: int) -> None:
+    """Stores facts, so many at once, and notes each batch that was acknowledged. The id of a fact begins with its batch."""
+    with (
+        open_in(colour, url, namespace=namespace, agent=f"{os.getpid()}", embed=embed) as store,
+        ledger.open("a") as told,
+    ):
+        for batch in itertools.count():
+            facts = [{"content": f"{batch}", "id": f"{os.getpid()}-{batch}-{number}"} for number in range(size)]
+            store.task("t").semantic.store_many(facts)
+            told.write(f"batch {os.getpid()}-{batch}\n")
+            told.flush()
+
+
+def best_by_words(colour: str, url: str, namespace: str, asked: str, recency: float | None) -> list[tuple[str, float]]:
+    """Returns the ids and scores of the facts that are found by words and meaning."""
+    with open_in(colour, url, namespace=namespace, embed=embed) as store:
+        memory = store.task("t").semantic
+        found = memory.query(asked, 1000, mode="hybrid", recency=recency)
+        return [(match.id, match.score) for match in found]
 
 
 def reembed_for_ever(colour: str, url: str, namespace: str) -> None:

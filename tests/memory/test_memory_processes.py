@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,15 @@ import pytest
 
 import ccs
 from tests.embedded.players import crowd
-from tests.memory.memory_players import acknowledged, known, reembed_for_ever, remember, remember_for_ever
+from tests.memory.memory_players import (
+    acknowledged,
+    best_by_words,
+    known,
+    reembed_for_ever,
+    remember,
+    remember_for_ever,
+    remember_many_for_ever,
+)
 from tests.memory.minds import contents, embed, newer
 from tests.support.blocked import open_in
 from tests.support.colours import COLOURS
@@ -114,6 +123,37 @@ def test_a_killed_writer_loses_nothing_that_was_acknowledged(
         assert acknowledged(ledger, "event") <= events
     # Nothing half-written: what is found is what stands there, and nothing else.
     assert {f"@semantic/{name}" for name in facts} == set(task.paths("@semantic/*"))
+
+
+def test_a_writer_killed_while_it_stores_many_leaves_all_of_them_or_none(
+    colour: str, url: str, namespace: str, task: Any, tmp_path: Path
+) -> None:
+    """G1."""
+    size = 150
+    for turn in range(counts(3, 40)):
+        ledger = tmp_path / f"{turn}"
+        with crowd(1) as (player,):
+            player.begin(remember_many_for_ever, colour, url, namespace, ledger, size)
+            eventually(lambda ledger=ledger: len(acknowledged(ledger, "batch")) > 3)
+            player.kill()
+        batches = Counter(path.partition("/")[2].rpartition("-")[0] for path in task.paths("@semantic/*"))
+        assert set(batches.values()) == {size}
+        assert acknowledged(ledger, "batch") <= batches.keys()
+
+
+def test_all_processes_rank_alike_by_words_and_meaning(colour: str, url: str, namespace: str, task: Any) -> None:
+    """Also one that has followed every change, and one that has just begun."""
+    words = ["ant", "bee", "cow", "dog"]
+    task.semantic.store("x", id="0")
+    assert len(task.semantic.query("ant", mode="hybrid")) == 1
+    for number in range(200):
+        text = " ".join(words[(number * step) % 4] for step in range(1, 2 + number % 7))
+        task.semantic.store(text, id=f"{number % 120}", replace=True)
+    expected = [(match.id, match.score) for match in task.semantic.query("bee dog", 1000, mode="hybrid")]
+    with crowd(3) as players:
+        for player in players:
+            player.begin(best_by_words, colour, url, namespace, "bee dog", None)
+        assert [player.result() for player in players] == [expected] * 3
 
 
 def test_a_process_killed_while_it_embeds_again_leaves_all_memories_to_be_found_and_embedded(

@@ -24,6 +24,12 @@ EMBEDDINGS, FACT, EPISODE, PROCEDURE = "@embeddings", "@semantic/", "@episodes/"
 CALLS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "store": (EMBEDDINGS, lambda task: task.semantic.store("new")),
     "supersede": (FACT, lambda task: task.semantic.store("new", supersedes="old")),
+    "supersede with others": (
+        FACT,
+        lambda task: task.semantic.store_many(["a", {"content": "b", "supersedes": "old"}]),
+    ),
+    "update": (FACT, lambda task: task.semantic.update("old", metadata={"a": 2})),
+    "update, content": (FACT, lambda task: task.semantic.update("old", content="new")),
     "delete_matching": (FACT, lambda task: task.semantic.delete_matching({"a": 1})),
     "reembed": (FACT, lambda task: task.semantic.reembed(newer)),
     "reembed, dimension": (EMBEDDINGS, lambda task: task.semantic.reembed(newer)),

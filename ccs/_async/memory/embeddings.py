@@ -24,7 +24,22 @@ from ccs._core.memory.records import EMBEDDED, EMBEDDINGS, kept_in, with_vector
 from ccs._core.memory.vectors import FLOAT_BYTES, pack, pack_all
 from ccs.errors import Conflict, InvalidValue, NoEmbedder
 
-__all__ = ["Embeddings"]
+__all__ = ["Embedded", "Embeddings", "Unembedded"]
+
+
+class Unembedded(NamedTuple):
+    """A memory as it is given: its value, the text that is embedded, and its embedding if the caller has one."""
+
+    value: dict[str, Any]
+    text: str
+    embedding: Any = None
+
+
+class Embedded(NamedTuple):
+    """A vector, packed, empty if there is none; and the value of the memory with it, encoded."""
+
+    vector: bytes
+    raw: bytes
 
 
 class _Dimension(NamedTuple):
@@ -55,31 +70,35 @@ class Embeddings:
     def __repr__(self) -> str:
         return f"<Embeddings of {self._handle.address}, {self._agreed.known}>"
 
-    async def vector(self, text: str, embedding: Any = None) -> bytes:
-        """Returns the packed vector of a text: the given one, or else one of the embedder; raises `NoEmbedder`."""
-        if embedding is not None:
-            return pack(embedding)
-        if self._handle.engine.embed is None:
-            raise NoEmbedder
-        return pack_all(await self._handle.engine.embed([text]), 1)[0]
+    async def prepare(self, memories: Sequence[Unembedded], *, needed: bool = True) -> list[Embedded]:
+        """Returns the vector of each memory, and its value encoded with that vector. The embedder is called at most once.
 
-    async def prepare(
-        self, value: dict[str, Any], text: str, embedding: Any, *, needed: bool = True
-    ) -> tuple[bytes, bytes]:
-        """Returns the vector of a memory, and its value encoded with that vector.
-
-        If no vector is `needed` and none can be made, the vector is empty.
+        If no vector is `needed` and none can be made, the vector is empty; else it raises `NoEmbedder`.
         """
         limit = self._handle.engine.max_value_bytes
-        encode(value, limit)  # a value that is refused is not worth embedding
-        if embedding is None and not needed and self._handle.engine.embed is None:
-            return b"", encode(value, limit)
-        vector = await self.vector(text, embedding)
-        return vector, encode(with_vector(value, vector), limit)
+        for memory in memories:
+            encode(memory.value, limit)  # a value that is refused is not worth embedding
+        vectors = await self._vectors(memories, needed)
+        values = [with_vector(memory.value, vector) for memory, vector in zip(memories, vectors, strict=True)]
+        return [Embedded(vector, encode(value, limit)) for vector, value in zip(vectors, values, strict=True)]
+
+    async def _vectors(self, memories: Sequence[Unembedded], needed: bool) -> list[bytes]:
+        given = [b"" if memory.embedding is None else pack(memory.embedding) for memory in memories]
+        texts = [memory.text for memory, vector in zip(memories, given, strict=True) if not vector]
+        if not texts or (not needed and self._handle.engine.embed is None):
+            return given
+        made = iter(await self.embed(texts))
+        return [vector or next(made) for vector in given]
+
+    async def embed(self, texts: Sequence[str]) -> list[bytes]:
+        """Returns the packed vector of each text; raises `NoEmbedder`."""
+        if self._handle.engine.embed is None:
+            raise NoEmbedder
+        return pack_all(await self._handle.engine.embed(list(texts)), len(texts))
 
     async def query(self, asked: Any) -> bytes:
         """Returns the packed vector to search for: of a text, or an embedding."""
-        return await self.vector(asked) if isinstance(asked, str) else pack(asked)
+        return (await self.embed([asked]))[0] if isinstance(asked, str) else pack(asked)
 
     async def commit(self, vector: bytes, operations: Sequence[Operation], guards: Sequence[Guard]) -> Applied:
         """Commits a memory with its vector, or an empty one; raises `InvalidValue` if others have another dimension."""

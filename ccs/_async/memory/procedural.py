@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import builtins
 import secrets
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ccs._async.entries import Entries
-from ccs._async.memory.embeddings import Embeddings
+from ccs._async.memory.embeddings import Embeddings, Unembedded
 from ccs._async.memory.search_index import Index
 from ccs._async.memory.stored_memories import forget, listed, stored_at
 from ccs._async.optimistic import Race
@@ -16,9 +16,9 @@ from ccs._core.codec import encode
 from ccs._core.commits.operations import revision_guard, set_op, version_guard
 from ccs._core.error_text import shown
 from ccs._core.memory.filters import Accept
+from ccs._core.memory.given import check_distinct, given_memories
 from ccs._core.memory.records import (
     PROCEDURES,
-    Kept,
     kept_in,
     procedure_of,
     reinforced,
@@ -27,7 +27,9 @@ from ccs._core.memory.records import (
     text_of,
     text_of_procedure,
 )
+from ccs._core.memory.search import Search
 from ccs._core.memory.search_tables import Table
+from ccs._core.memory.vectors import any_of
 from ccs._core.names.system_paths import system_path
 from ccs._core.number_checks import integer
 from ccs._not_copyable import Local
@@ -35,6 +37,23 @@ from ccs.errors import Conflict, InvalidValue
 from ccs.types import Procedure
 
 __all__ = ["Procedural"]
+
+
+class GivenProcedure(NamedTuple):
+    """A procedure as a caller gives it."""
+
+    name: str
+    steps: Iterable[Any]
+    id: str | None = None
+    embedding: Any = None
+    confidence: float = 0.5
+
+    def unembedded(self, agent: str) -> Unembedded:
+        """Returns it as it is stored, but for its vector. Raises `InvalidValue` for what cannot be stored."""
+        steps = steps_of(self.steps)
+        value = {"name": text_of(self.name, "name"), "steps": steps, "confidence": share("confidence", self.confidence)}
+        value |= {"successes": 0, "failures": 0, "agent": agent}
+        return Unembedded(value, text_of_procedure(self.name, steps), self.embedding)
 
 
 class Procedural(Local):
@@ -67,14 +86,29 @@ class Procedural(Local):
             >>> [(each.name, each.steps, each.confidence) for each in await task.procedural.recall([1, 0])]
             [('deploy', ['build', 'test', 'ship'], 0.5)]
         """
-        chosen = secrets.token_hex(12) if id is None else id
-        path = system_path(PROCEDURES, chosen)
-        done = steps_of(steps)
-        value = {"name": text_of(name, "name"), "steps": done, "confidence": share("confidence", confidence)}
-        value |= {"successes": 0, "failures": 0, "agent": self._handle.agent}
-        vector, raw = await self._embeddings.prepare(value, text_of_procedure(name, done), embedding)
-        await self._embeddings.commit(vector, [set_op(path, raw)], [version_guard(path, 0)])
-        return chosen
+        return (await self._learn([GivenProcedure(name, steps, id, embedding, confidence)]))[0]
+
+    async def learn_many(self, procedures: Iterable[Mapping[str, Any]]) -> builtins.list[str]:
+        """Stores several, each a map with the arguments of `learn`, in one commit, all or none. Returns their ids, in order.
+
+        The embedder is called once. Raises as `learn` does, and `InvalidValue` if two of them have one id.
+
+            >>> given = [{"name": name, "steps": ["look"], "id": name, "embedding": [1, 0]} for name in ("a", "b")]
+            >>> await task.procedural.learn_many(given)
+            ['a', 'b']
+        """
+        return await self._learn(given_memories(GivenProcedure, procedures))
+
+    async def _learn(self, given: Sequence[GivenProcedure]) -> builtins.list[str]:
+        ids = [secrets.token_hex(12) if each.id is None else each.id for each in given]
+        paths = [system_path(PROCEDURES, each) for each in ids]
+        check_distinct(ids)
+        made = await self._embeddings.prepare([each.unembedded(self._handle.agent) for each in given])
+        if given:
+            operations = [set_op(path, raw) for path, (_, raw) in zip(paths, made, strict=True)]
+            guards = [version_guard(path, 0) for path in paths]
+            await self._embeddings.commit(any_of(each.vector for each in made), operations, guards)
+        return ids
 
     async def recall(
         self, text_or_embedding: Any, top_k: int = 5, *, min_confidence: float = 0.0
@@ -84,15 +118,11 @@ class Procedural(Local):
         It leaves out those whose confidence is below `min_confidence`. It sees every procedure acknowledged before, by any
         agent. Raises `NoEmbedder` for a text if the store has no embedder.
         """
-        count = integer("top_k", top_k, "how many, at least 1", 1)
-        least = share("min_confidence", min_confidence)
+        search = Search(
+            integer("top_k", top_k, "how many, at least 1", 1), _trusted(share("min_confidence", min_confidence))
+        )
         query = await self._embeddings.query(text_or_embedding)
-        index: Index = self._handle.engine.shared((PROCEDURES, self._handle.address), self._index)
-
-        def nearest(table: Table, now: int) -> builtins.list[tuple[float, Kept]]:
-            return table.nearest(query, count, now, _trusted(least))
-
-        return [procedure_of(found, score) for score, found in await index.ask(nearest, searches=True)]
+        return [procedure_of(found, score) for score, found in await self._shared().search(query, search)]
 
     async def reinforce(self, id: str, success: bool) -> float:
         """Raises the confidence after a success (by 0.1), lowers it after a failure (by 0.05). Returns the new confidence.
@@ -139,6 +169,13 @@ class Procedural(Local):
     async def list(self, *, limit: int = 100, after: str | None = None) -> builtins.list[Procedure]:
         """Returns at most `limit` procedures in the order of their ids; for the next page, give the last id as `after`."""
         return [procedure_of(kept) for kept in await listed(self._handle, PROCEDURES, limit, after)]
+
+    async def count(self) -> int:
+        """Returns how many procedures there are."""
+        return await self._shared().count(None)
+
+    def _shared(self) -> Index:
+        return self._handle.engine.shared((PROCEDURES, self._handle.address), self._index)
 
     def _index(self) -> Index:
         return Index(self._handle.engine, self._handle.address, PROCEDURES, Table)

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from ccs._async.context_handle import Handle
-from ccs._async.memory.embeddings import Embeddings
+from ccs._async.memory.embeddings import Embeddings, Unembedded
 from ccs._async.memory.stored_memories import batch, page
 from ccs._async.optimistic import Race
 from ccs._compat import AsyncWork
@@ -122,7 +122,7 @@ async def _summary(embeddings: Embeddings, before: datetime, old: Stored, summar
     """Returns one episode that replaces several, at the moment before which they happened."""
     text = text_of(await summarize([episode_of(kept_in(path, raw)[0]) for path, raw in old.items()]), "summary")
     value = {"description": text, "metadata": {"summarizes": len(old)}}
-    vector, raw = await embeddings.prepare(value, text, None, needed=False)
+    [(vector, raw)] = await embeddings.prepare([Unembedded(value, text)], needed=False)
     chosen = episode_id(time.time_ns(), secrets.token_hex(4), first=True)
     return NewEpisode.of(episode_path(before, chosen), None, vector, raw, None)
 

@@ -3,40 +3,29 @@
 from __future__ import annotations
 
 import builtins
-import math
-import secrets
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
 
 from ccs._async.entries import Entries
 from ccs._async.memory.embeddings import Embeddings
+from ccs._async.memory.fact_changes import FactChange
+from ccs._async.memory.new_facts import GivenFact, store_facts
 from ccs._async.memory.reembedding import Reembedding
 from ccs._async.memory.search_index import Index
 from ccs._async.memory.stored_memories import forget, forget_matching, listed, stored_at
-from ccs._async.optimistic import Race
 from ccs._compat import AsyncWork
-from ccs._core.codec import encode
-from ccs._core.commits.operations import Guard, Operation, revision_guard, set_op, version_guard
-from ccs._core.error_text import shown
 from ccs._core.memory.filters import having, some_of
-from ccs._core.memory.records import SEMANTIC, Kept, fact_of, fresh, kept_in, map_of, signed, text_of
+from ccs._core.memory.given import given_memories
+from ccs._core.memory.records import SEMANTIC, Kept, fact_of, fresh, kept_in
+from ccs._core.memory.search import Search
 from ccs._core.memory.search_tables import Table
 from ccs._core.names.system_paths import system_path
-from ccs._core.number_checks import integer, real
-from ccs._core.times import Duration, from_micros, millis, to_micros
+from ccs._core.times import Duration, from_micros
 from ccs._not_copyable import Local
-from ccs.errors import Conflict, InvalidValue, NoEmbedder
-from ccs.types import Entry, Fact, Match
+from ccs.errors import NoEmbedder
+from ccs.types import Fact, Match, MemoryStats
 
 __all__ = ["Semantic"]
-
-
-class _New(NamedTuple):
-    """A fact about to be committed."""
-
-    vector: bytes
-    operation: Operation
-    guards: list[Guard]
 
 
 class Semantic(Local):
@@ -82,21 +71,45 @@ class Semantic(Local):
             >>> (await task.semantic.get(id)).superseded_by == newer
             True
         """
-        chosen = secrets.token_hex(12) if id is None else id
-        if chosen == supersedes:
-            raise InvalidValue(f"{shown(chosen)} cannot supersede itself: use replace=True")
-        path = system_path(SEMANTIC, chosen)
-        deadline = None if ttl is None else millis(ttl)
-        value = {"content": text_of(content, "content"), "metadata": map_of(metadata, "metadata")}
-        vector, raw = await self._embeddings.prepare(value, content, embedding)
-        guards = [] if replace else [version_guard(path, 0)]
-        fact = _New(vector, set_op(path, raw, deadline, lasting=True), guards)
-        if supersedes is None:
-            await self._embeddings.commit(vector, [fact.operation], guards)
-        else:
-            await self._supersede(supersedes, chosen, fact)
-        self._handle.expect(deadline)
-        return chosen
+        fact = GivenFact(content, id, embedding, metadata, ttl, replace, supersedes)
+        return (await store_facts(self._entries, self._embeddings, [fact]))[0]
+
+    async def store_many(self, facts: Iterable[str | Mapping[str, Any]]) -> builtins.list[str]:
+        """Stores facts in one commit, all or none. Returns their ids, in the same order.
+
+        A fact is its content, or a map with the arguments of `store`. The embedder is called once, for all that come without
+        an embedding. Raises as `store` does, and `InvalidValue` if two of them have one id, or supersede one fact; and
+        `ValueTooLarge` if one commit cannot hold them (16 MiB): then give fewer at a time.
+
+            >>> facts = [{"content": name, "id": name, "embedding": [1, 0]} for name in ("a", "b")]
+            >>> await task.semantic.store_many(facts)
+            ['a', 'b']
+        """
+        return await store_facts(self._entries, self._embeddings, given_memories(GivenFact, facts))
+
+    async def update(
+        self,
+        id: str,
+        *,
+        content: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        ttl: Any = ...,
+        embedding: Any = None,
+    ) -> Fact:
+        """Changes a fact, and only what is given. Returns it as it is then. Atomic: concurrent calls all count.
+
+        `metadata` is merged into that of the fact by RFC 7396, as `merge` does: None removes a key. `ttl` moves the deadline,
+        and None removes it. New content is embedded, unless an `embedding` is given; without it, the vector stays. New content
+        or a new embedding is by this agent and of now, as with `replace`; else the fact keeps who stored it, and when. Raises
+        `InvalidValue` if there is no such fact, and for embeddings as `store` does.
+
+            >>> id = await task.semantic.store("Ann lives in Delft", embedding=[1, 0], metadata={"about": "ann", "year": 2019})
+            >>> fact = await task.semantic.update(id, metadata={"checked": True, "year": None})
+            >>> fact.content, fact.metadata
+            ('Ann lives in Delft', {'about': 'ann', 'checked': True})
+        """
+        change = await FactChange.of(self._embeddings, content, metadata, ttl, embedding)
+        return await change.apply(self._embeddings, self._handle, id)
 
     async def query(
         self,
@@ -105,15 +118,25 @@ class Semantic(Local):
         *,
         where: Mapping[str, Any] | None = None,
         min_score: float | None = None,
+        recency: Duration | None = None,
+        weight: float = 0.5,
+        keywords: str | Iterable[str] | None = None,
+        mode: Literal["vector", "hybrid"] = "vector",
     ) -> builtins.list[Match]:
         """Returns the `top_k` facts most similar to a text or an embedding, the best first; equal ones in order of ids.
 
         `where` keeps only facts whose metadata has these keys with equal values, or with values for which operators hold:
         `{"year": {"$gte": 2020, "$lt": 2030}}`. The operators are `$eq $ne $gt $gte $lt $lte $in $nin $exists`; any other
         name with a `$` is an `InvalidValue`. True is not 1. A value of another kind than the operand never matches `$gt`
-        and the like. A missing key equals nothing, so `$ne` and `$nin` hold for it.
+        and the like. A missing key equals nothing, so `$ne` and `$nin` hold for it. `keywords` keeps only facts whose content
+        has all the words of this text, or of these.
 
-        The score is the cosine of the angle between the two vectors; facts that score less than `min_score` are left out.
+        The score is the cosine of the angle between the two vectors. With `recency`, a half-life, it fades with age:
+        `(1 - weight) * cosine + weight * 0.5 ** (age / recency)`, where the age is the server's time now less `stored_at`.
+        With `mode="hybrid"`, this ranking is fused with one by the words of the query (BM25), and the score is the sum of
+        `1 / (60 + rank)` over the first 100 of both, or the first `top_k`, if these are more. A query by an embedding has no
+        words but its `keywords`. Facts that score less than `min_score` are left out.
+
         Raises `NoEmbedder` for a text if the store has no embedder.
 
             >>> id = await task.semantic.store("Redis is fast", embedding=[1, 0], metadata={"about": "redis"})
@@ -124,18 +147,24 @@ class Semantic(Local):
             ['Ants are strong']
             >>> await task.semantic.query([1, 0], where={"about": {"$nin": ["ants", "redis"]}})
             []
+            >>> [match.content for match in await task.semantic.query([1, 0], keywords="strong ants")]
+            ['Ants are strong']
         """
-        count = integer("top_k", top_k, "how many matches, at least 1", 1)
-        least = -math.inf if min_score is None else real("min_score", min_score, "a number", -math.inf, math.inf)
-        query = await self._embeddings.query(text_or_embedding)
-        accept = having(where)
-        index: Index = self._handle.engine.shared((SEMANTIC, self._handle.address), self._index)
+        search = Search.of(
+            text_or_embedding,
+            top_k,
+            where=where,
+            min_score=min_score,
+            recency=recency,
+            weight=weight,
+            keywords=keywords,
+            mode=mode,
+        )
+        return await self.found(await self._embeddings.query(text_or_embedding), search)
 
-        def nearest(table: Table, now: int) -> builtins.list[tuple[float, Kept]]:
-            return table.nearest(query, count, now, accept)
-
-        found = await index.ask(nearest, searches=True)
-        return [_match(score, fact) for score, fact in found if score >= least]
+    async def found(self, query: bytes, search: Search) -> builtins.list[Match]:
+        """Returns what a search finds for a packed vector. Internal: a memory of several scopes embeds its query once."""
+        return [self._match(score, fact) for score, fact in await self._shared().search(query, search)]
 
     async def get(self, id: str) -> Fact | None:
         """Returns the fact of an id, superseded or not; None if there is none."""
@@ -188,6 +217,24 @@ class Semantic(Local):
         """
         return [fact_of(kept) for kept in await listed(self._handle, SEMANTIC, limit, after, having(where))]
 
+    async def count(self, where: Mapping[str, Any] | None = None) -> int:
+        """Returns how many facts there are, superseded ones too; with `where`, as for `query`, how many match.
+
+        It counts in the copy of the facts, which it loads if nothing has yet.
+
+            >>> id = await task.semantic.store("Ann lives in Delft", embedding=[1, 0], metadata={"about": "ann"})
+            >>> await task.semantic.count(), await task.semantic.count({"about": "bob"})
+            (1, 0)
+        """
+        return await self._shared().count(having(where))
+
+    async def stats(self) -> MemoryStats:
+        """Returns what the facts of this context cost this process: how many, how large, and since when they are loaded.
+
+        They are those that were acknowledged before. It loads them if nothing has yet.
+        """
+        return await self._shared().stats()
+
     async def reembed(self, embed: Callable[[builtins.list[str]], Any] | None = None) -> int:
         """Embeds all memories of this context again, with another model. Returns how many it embedded.
 
@@ -215,36 +262,14 @@ class Semantic(Local):
             raise NoEmbedder
         return await Reembedding(self._embeddings, self._handle, work).run()
 
+    def _shared(self) -> Index:
+        return self._handle.engine.shared((SEMANTIC, self._handle.address), self._index)
+
     def _index(self) -> Index:
         return Index(self._handle.engine, self._handle.address, SEMANTIC, Table)
 
-    async def _supersede(self, target: str, by: str, fact: _New) -> None:
-        path = system_path(SEMANTIC, target)
-        race = Race("superseding of a fact")
-        while True:
-            entry = await self._entries.entry(path)
-            if entry is None:
-                raise InvalidValue(f"there is no fact {shown(target)} to supersede")
-            if "superseded_by" in entry.value:
-                raise Conflict(path, entry.version - 1, entry.version, entry.revision, entry.agent)
-            raw = encode(_superseded(entry, by))
-            operations = [fact.operation, set_op(path, raw, keep_ttl=True)]
-            try:
-                guards = [*fact.guards, revision_guard(path, entry.revision)]
-                await self._embeddings.commit(fact.vector, operations, guards)
-                return
-            except Conflict as conflict:
-                if conflict.path != path:
-                    raise
-                await race.lose(conflict)
-
-
-def _superseded(entry: Entry, by: str) -> dict[str, Any]:
-    """Returns a superseded fact; it holds who wrote it and when, since the header now names the superseding write."""
-    return {**signed(entry.value, entry.agent, to_micros(entry.updated_at)), "superseded_by": by}
-
-
-def _match(score: float, fact: Kept) -> Match:
-    content = fact.value["content"]
-    metadata = fresh(fact.value["metadata"])
-    return Match(fact.id, content, score, metadata, fact.agent, from_micros(fact.stored))
+    def _match(self, score: float, fact: Kept) -> Match:
+        content = fact.value["content"]
+        metadata = fresh(fact.value["metadata"])
+        stored = from_micros(fact.stored)
+        return Match(fact.id, content, score, metadata, fact.agent, stored, context=self._handle.address)

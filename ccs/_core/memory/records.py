@@ -36,6 +36,7 @@ __all__ = [
     "EPISODE_IDS",
     "PROCEDURES",
     "SEMANTIC",
+    "SIGNATURE",
     "Kept",
     "episode_id",
     "episode_of",
@@ -66,6 +67,8 @@ PROCEDURES = "@procedures"
 EMBEDDINGS = "@embeddings"
 EMBEDDED = (SEMANTIC, EPISODES, PROCEDURES)
 """The roots of memories with a vector."""
+SIGNATURE = ("agent", "stored_at")
+"""What a value says of who stored it and when, once the header of the entry names another write."""
 
 
 class Kept(NamedTuple):
@@ -152,7 +155,7 @@ def with_vector(value: dict[str, Any], vector: bytes) -> dict[str, Any]:
 
 def signed(value: Mapping[str, Any], agent: str, stored: int) -> dict[str, Any]:
     """Returns a stored value that is about to be written again, with the agent that stored it, and when (µs)."""
-    return {"agent": agent, "stored_at": stored, **value}
+    return {**dict(zip(SIGNATURE, (agent, stored), strict=True)), **value}
 
 
 def text_in(path: str, value: Mapping[str, Any]) -> str:

@@ -6,15 +6,17 @@ from __future__ import annotations
 import builtins
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from ccs._compat import Work
 from ccs._core.codec import decode
 from ccs._core.commits.entry import RawEntry
 from ccs._core.commits.operations import revision_guard
+from ccs._core.memory.filters import having
+from ccs._core.memory.given import check_distinct, given_memories
 from ccs._core.memory.records import (
     EPISODE_IDS,
     EPISODES,
@@ -29,13 +31,15 @@ from ccs._core.memory.records import (
     stamp,
     text_of,
 )
+from ccs._core.memory.search import Search
 from ccs._core.memory.search_tables import Timeline
+from ccs._core.memory.vectors import any_of
 from ccs._core.names.system_paths import system_path
 from ccs._core.number_checks import integer
 from ccs._core.times import Duration, from_micros, millis
 from ccs._not_copyable import Local
 from ccs._sync.entries import Entries
-from ccs._sync.memory.embeddings import Embeddings
+from ccs._sync.memory.embeddings import Embeddings, Unembedded
 from ccs._sync.memory.retention import NewEpisode, keep, prune, removal
 from ccs._sync.memory.search_index import Index
 from ccs._sync.memory.stored_memories import stored_at
@@ -46,6 +50,27 @@ from ccs.types import Episode, Match
 __all__ = ["Episodic"]
 
 Summarize = Callable[[list[Episode]], str | str]
+
+
+class GivenEpisode(NamedTuple):
+    """An episode as a caller gives it."""
+
+    description: str
+    at: datetime | None = None
+    id: str | None = None
+    embedding: Any = None
+    metadata: Mapping[str, Any] | None = None
+    ttl: Duration | None = None
+
+    @property
+    def deadline(self) -> int | None:
+        """After how many milliseconds it expires."""
+        return None if self.ttl is None else millis(self.ttl)
+
+    def unembedded(self) -> Unembedded:
+        """Returns it as it is stored, but for its vector. Raises `InvalidValue` for what cannot be stored."""
+        text = text_of(self.description, "description")
+        return Unembedded({"description": text, "metadata": map_of(self.metadata, "metadata")}, text, self.embedding)
 
 
 class Episodic(Local):
@@ -87,16 +112,58 @@ class Episodic(Local):
             ['Read the report', 'Searched the web']
         """
         most = None if max_entries is None else integer("max_entries", max_entries, "how many to keep, at least 1", 1)
-        value = {"description": text_of(description, "description"), "metadata": map_of(metadata, "metadata")}
-        chosen = episode_id(time.time_ns(), secrets.token_hex(4)) if id is None else id
-        deadline = None if ttl is None else millis(ttl)
-        if is_ours(id):
-            self._check_free(chosen)
-        vector, raw = self._embeddings.prepare(value, description, embedding, needed=False)
-        path = episode_path(self._now() if at is None else at, chosen)
-        keep(self._embeddings, self._handle, NewEpisode.of(path, id, vector, raw, deadline), most)
-        self._handle.expect(deadline)
+        given = GivenEpisode(description, at, id, embedding, metadata, ttl)
+        [(chosen, episode)] = self._new([given])
+        keep(self._embeddings, self._handle, episode, most)
+        self._handle.expect(given.deadline)
         return chosen
+
+    def record_many(self, episodes: Iterable[str | Mapping[str, Any]]) -> builtins.list[str]:
+        """Records episodes in one commit, all or none. Returns their ids, in the same order.
+
+        An episode is its description, or a map with the arguments of `record` except `max_entries`. The embedder is called
+        once. Raises as `record` does, `InvalidValue` if two of them have one id, and `ValueTooLarge` if one commit cannot
+        hold them (16 MiB).
+
+            >>> ids = task.episodic.record_many(["Searched the web", {"description": "Read it", "metadata": {"pages": 3}}])
+            >>> [episode.description for episode in task.episodic.recent()]
+            ['Read it', 'Searched the web']
+        """
+        given = given_memories(GivenEpisode, episodes)
+        new = self._new(given)
+        if new:
+            vector = any_of(episode.vector for _, episode in new)
+            operations = [operation for _, episode in new for operation in episode.operations]
+            guards = [guard for _, episode in new for guard in episode.guards]
+            self._embeddings.commit(vector, operations, guards)
+        for each in given:
+            self._handle.expect(each.deadline)
+        return [chosen for chosen, _ in new]
+
+    def _new(self, given: Sequence[GivenEpisode]) -> builtins.list[tuple[str, NewEpisode]]:
+        """Returns the id of each episode, and the episode as it is committed."""
+        begin = time.time_ns()
+        # One nanosecond apart, so that the ids are in the order of the episodes.
+        ids = [each.id or episode_id(begin + index, secrets.token_hex(4)) for index, each in enumerate(given)]
+        check_distinct(ids)
+        made = self._embeddings.prepare([each.unembedded() for each in given], needed=False)
+        for each in given:
+            if is_ours(each.id):
+                self._check_free(str(each.id))
+        times = self._times(given)
+        new = []
+        for chosen, at, each, (vector, raw) in zip(ids, times, given, made, strict=True):
+            path = episode_path(at, chosen)
+            new.append((chosen, NewEpisode.of(path, each.id, vector, raw, each.deadline)))
+        return new
+
+    def _times(self, given: Sequence[GivenEpisode]) -> builtins.list[datetime]:
+        """Returns when each happened: now, by the server's clock, where nothing else is given."""
+        times = [each.at for each in given if each.at is not None]
+        if len(times) == len(given):
+            return times
+        now = self._now()
+        return [now if each.at is None else each.at for each in given]
 
     def recent(self, limit: int = 10, *, since: datetime | None = None) -> builtins.list[Episode]:
         """Returns the `limit` latest episodes by their own time, the newest first; with `since`, none that happened earlier.
@@ -119,13 +186,9 @@ class Episodic(Local):
         >>> [(match.content, match.score) for match in task.episodic.recall_similar([1, 0], 1)]
         [('Compared frameworks', 1.0)]
         """
-        count = integer("top_k", top_k, "how many, at least 1", 1)
+        search = Search(integer("top_k", top_k, "how many, at least 1", 1))
         query = self._embeddings.query(text_or_embedding)
-
-        def nearest(table: Timeline, now: int) -> builtins.list[tuple[float, Kept]]:
-            return table.nearest(query, count, now)
-
-        return [_match(score, found) for score, found in self._shared().ask(nearest, searches=True)]
+        return [self._match(score, found) for score, found in self._shared().search(query, search)]
 
     def get(self, id: str) -> Episode | None:
         """Returns the episode of an id; None if there is none."""
@@ -152,20 +215,32 @@ class Episodic(Local):
                 return True
         return False
 
-    def list(self, *, limit: int = 100, after: str | None = None) -> builtins.list[Episode]:
+    def list(
+        self, *, where: Mapping[str, Any] | None = None, limit: int = 100, after: str | None = None
+    ) -> builtins.list[Episode]:
         """Returns at most `limit` episodes in the order of their ids; `recent` has them by their time.
 
-        Generated ids are in the order of recording. For the next page, give the last id of this one as `after`, even if
+        Generated ids are in the order of recording. `where` is as for a query of facts. For the next page, give the last id of this one as `after`, even if
         that episode has been forgotten since.
         """
         count = integer("limit", limit, "how many, at least 1", 1)
+        accept = having(where)
         if after is not None:
             system_path(EPISODES, after)
 
         def listed(table: Timeline, now: int) -> builtins.list[Episode]:
-            return table.listed(count, now, after or "")
+            return table.listed(count, now, after or "", accept)
 
-        return self._shared().ask(listed)
+        return self._shared().ask(listed, long=True)
+
+    def count(self, where: Mapping[str, Any] | None = None) -> int:
+        """Returns how many episodes there are; with `where`, as for a query of facts, how many match.
+
+        >>> id = task.episodic.record("Searched the web", metadata={"results": 12})
+        >>> task.episodic.count(), task.episodic.count({"results": {"$gt": 20}})
+        (1, 0)
+        """
+        return self._shared().count(having(where))
 
     def prune(self, before: datetime, *, summarize: Summarize | None = None) -> int:
         """Removes the episodes that happened before a moment. Returns how many it removed.
@@ -213,12 +288,12 @@ class Episodic(Local):
         seconds, micros = self._handle.opening.run(("TIME",), near=self._handle.keys.meta)
         return from_micros(int(seconds) * 1_000_000 + int(micros))
 
+    def _match(self, score: float, memory: Kept) -> Match:
+        text = memory.value["description"]
+        metadata = fresh(memory.value["metadata"])
+        stored = from_micros(memory.stored)
+        return Match(memory.id, text, score, metadata, memory.agent, stored, memory.at, self._handle.address)
+
 
 def _path_of(id: str, table: Timeline, _: int) -> str | None:
     return table.path_of(id)
-
-
-def _match(score: float, memory: Kept) -> Match:
-    value = memory.value
-    stored = from_micros(memory.stored)
-    return Match(memory.id, value["description"], score, fresh(value["metadata"]), memory.agent, stored, memory.at)

@@ -36,7 +36,7 @@ from ccs._core.memory.records import (
 )
 from ccs._core.names.system_paths import system_path
 from ccs._sync.context_handle import Handle
-from ccs._sync.memory.embeddings import Embeddings
+from ccs._sync.memory.embeddings import Embeddings, Unembedded
 from ccs._sync.memory.stored_memories import batch, page
 from ccs._sync.optimistic import Race
 from ccs.errors import Conflict
@@ -123,7 +123,7 @@ def _summary(embeddings: Embeddings, before: datetime, old: Stored, summarize: W
     """Returns one episode that replaces several, at the moment before which they happened."""
     text = text_of(summarize([episode_of(kept_in(path, raw)[0]) for path, raw in old.items()]), "summary")
     value = {"description": text, "metadata": {"summarizes": len(old)}}
-    vector, raw = embeddings.prepare(value, text, None, needed=False)
+    [(vector, raw)] = embeddings.prepare([Unembedded(value, text)], needed=False)
     chosen = episode_id(time.time_ns(), secrets.token_hex(4), first=True)
     return NewEpisode.of(episode_path(before, chosen), None, vector, raw, None)
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import chain
@@ -15,16 +15,19 @@ from ccs._core.commits.entry import parse_entry
 from ccs._core.commits.field_layout import check_format
 from ccs._core.error_text import shown
 from ccs._core.memory.scopes import MEMORY_SCOPES, changes_after, memory_event
+from ccs._core.memory.search import Search
 from ccs._core.names.address import check_path, id_of
 from ccs._core.number_checks import integer
 from ccs._core.times import Duration
 from ccs._not_copyable import Local
 from ccs._sync.changes.subscription import ErrorCallback, cell_of, ignored
 from ccs._sync.entries import Entries
+from ccs._sync.memory.embeddings import Embeddings
+from ccs._sync.memory.semantic import Semantic
 from ccs._sync.memory.stored_memories import stored_at
 from ccs._sync.watching import call_back, wanted_patterns
 from ccs.errors import InvalidValue
-from ccs.types import Change, Entry, MemoryEvent
+from ccs.types import Change, Entry, Match, MemoryEvent
 
 __all__ = ["Memory"]
 
@@ -106,6 +109,43 @@ class Memory(Local):
             changes = changes_after(entries.history(*patterns), since)
             events += [memory_event(change, name, id_of(change.context)) for change in changes]
         return sorted(events, key=lambda event: event.revision)[:limit]
+
+    def query(
+        self,
+        text_or_embedding: Any,
+        top_k: int = 10,
+        *,
+        where: Mapping[str, Any] | None = None,
+        min_score: float | None = None,
+        recency: Duration | None = None,
+        weight: float = 0.5,
+        keywords: str | Iterable[str] | None = None,
+    ) -> list[Match]:
+        """Returns the `top_k` facts of all scopes most similar to a text or an embedding, the best first.
+
+        They are those that `semantic.query` finds in the context of each scope, and all else is as there; `context` tells
+        where each comes from. Equal ones come from the most specific scope first. The text is embedded once.
+
+            >>> id = store.task("w1").semantic.store("Ann wants a refund", embedding=[1, 0])
+            >>> id = store.global_context().semantic.store("Refunds take a week", embedding=[0.9, 0.1])
+            >>> memory = store.memory(workflow="w1")
+            >>> [(match.content, match.context) for match in memory.query([1, 0])]
+            [('Ann wants a refund', '/tasks/w1'), ('Refunds take a week', '/global')]
+        """
+        search = Search.of(
+            text_or_embedding,
+            top_k,
+            where=where,
+            min_score=min_score,
+            recency=recency,
+            weight=weight,
+            keywords=keywords,
+        )
+        facts = [Semantic(entries) for entries in self._scopes.values()]
+        query = Embeddings(next(iter(self._scopes.values())).handle).query(text_or_embedding)
+        found = [match for each in facts for match in each.found(query, search)]
+        # The sort is stable: equal ones stay in the order of scopes, and of ids.
+        return sorted(found, key=lambda match: -match.score)[: search.most]
 
     def on_change(
         self, *patterns: str | Sequence[str], scope: str | None = None, on_error: ErrorCallback | None = None

@@ -10,6 +10,7 @@ pages to the same moment.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from itertools import chain, repeat
 from typing import Any, TypeVar
 
@@ -19,11 +20,15 @@ from ccs._core.commits.entry import RawEntry, parse_entry
 from ccs._core.commits.journal import MALFORMED, Cursor, Record, cursor_of
 from ccs._core.commits.queries import Found
 from ccs._core.commits.script_calls import page_call
+from ccs._core.memory.filters import Accept
 from ccs._core.memory.matrix_per_dimension import Matrices
+from ccs._core.memory.records import Kept
+from ccs._core.memory.search import Search
 from ccs._core.memory.search_tables import Table
 from ccs._core.names.pattern import Below
 from ccs._sync.engine import Engine
 from ccs.errors import ContextGone, HistoryCompacted, HistoryDamaged, HistoryForked
+from ccs.types import MemoryStats
 
 __all__ = ["Index"]
 
@@ -55,36 +60,76 @@ class Index:
         self._cursor: Cursor | None = None
         self._size = self._now = 0
         self._begun = self._done = 0
+        self._loaded_at = datetime.now(UTC)
 
     def __repr__(self) -> str:
         revision = self._cursor and self._cursor.revision
         return f"<Index of {self._prefix} in {self._address} at {revision}: {self._table}>"
 
-    def ask(self, question: Callable[[Any, int], T], *, searches: bool = False) -> T:
+    def ask(self, question: Callable[[Any, int], T], *, long: bool = False) -> T:
         """Returns `question(table, now)`: the table holds every commit acknowledged before, `now` is the server's time in ms.
 
-        With `searches`, the table has vectors too. `now` is 0 if nothing in the table has a deadline.
+        `now` is 0 if nothing in the table has a deadline. A `long` question about many memories is answered in a thread.
         """
         refuse_interrupter(self.ask)
         self._engine.opening.ready()
-        # A read that begins from now on is new enough: all callers that wait for the lock meanwhile share one.
         wanted = self._begun + 1
         with self._lock:
-            if searches and self._table.matrices is None:
+            self._keep_up(wanted)
+            return self._answer(question, long and len(self._table) > _MANY)
+
+    def search(self, query: bytes, search: Search) -> list[tuple[float, Kept]]:
+        """Returns score and memory of those that a search finds for a packed vector, the best first."""
+
+        def found(table: Table, now: int) -> list[tuple[float, Kept]]:
+            return table.search(query, search, now)
+
+        refuse_interrupter(self.search)
+        self._engine.opening.ready()
+        wanted = self._begun + 1
+        with self._lock:
+            if self._table.matrices is None:
                 # In a thread, as the first one imports numpy.
                 matrices = Work(Matrices)()
                 self._table = self._kind(matrices)
                 self._cursor = None
-            if self._done < wanted or self._cursor is None:
-                self._begun += 1
-                self._catch_up()
-                self._done = self._begun
-            if searches and len(self._table) > _MANY:
-                return Work(question)(self._table, self._now)  # type: ignore[no-any-return]  # a T, of question
-            return question(self._table, self._now)
+            self._keep_up(wanted, clock=search.fading is not None)
+            learns = search.reads_words and not self._table.knows_words
+            return self._answer(found, learns or len(self._table) > _MANY)
 
-    def _catch_up(self) -> None:
-        if self._cursor is not None and self._is_current(self._cursor):
+    def count(self, accept: Accept | None) -> int:
+        """Returns how many memories there are, of those accepted."""
+
+        def counted(table: Table, now: int) -> int:
+            return table.count(now, accept)
+
+        return self.ask(counted, long=True)
+
+    def stats(self) -> MemoryStats:
+        """Returns how many memories there are, and what they take in this process."""
+
+        def told(table: Table, _: int) -> MemoryStats:
+            return MemoryStats(len(table), table.superseded, table.size, table.dimension, self._loaded_at)
+
+        return self.ask(told, long=True)
+
+    def _answer(self, question: Callable[[Any, int], T], in_thread: bool) -> T:
+        if in_thread:
+            return Work(question)(self._table, self._now)  # type: ignore[no-any-return]  # a T, of question
+        return question(self._table, self._now)
+
+    def _keep_up(self, wanted: int, *, clock: bool = False) -> None:
+        """Brings the table up to date, and the server's time if the `clock` is asked for.
+
+        A read that begins from now on is new enough: all callers that wait for the lock meanwhile share one.
+        """
+        if clock or self._done < wanted or self._cursor is None:
+            self._begun += 1
+            self._catch_up(clock)
+            self._done = self._begun
+
+    def _catch_up(self, clock: bool) -> None:
+        if self._cursor is not None and not clock and self._is_current(self._cursor):
             return None
         for page in chain((_PAGE, _PAGE), repeat(_UNLIMITED)):
             fresh = self._cursor is None
@@ -127,6 +172,7 @@ class Index:
             revision, after = Work(_put_page)(table, call.parse, reply)
             start = revision if start < 0 else start
         self._table = table
+        self._loaded_at = datetime.now(UTC)
         return Cursor(start)
 
     def _read_on(self, cursor: Cursor) -> None:
