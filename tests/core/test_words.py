@@ -86,6 +86,10 @@ class Machine(RuleBasedStateMachine):
             if text is not None:
                 self.texts[name] = text
 
+    @rule()
+    def tidy(self) -> None:
+        self.index.tidy()
+
     @rule(name=names)
     def discard(self, name: str) -> None:
         self.index.discard(name)
@@ -120,6 +124,7 @@ def test_what_is_removed_takes_no_room_for_ever() -> None:
     full = index.size
     for number in range(8000):
         index.update({f"{number % 2000}": f"word{number} all"})
+        index.tidy()
     assert len(index.having({"all"})) == 2000
     assert index.size < 4 * full
     index.update({f"{number}": None for number in range(2000)})

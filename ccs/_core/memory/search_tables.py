@@ -96,14 +96,21 @@ class Table:
 
     def _living_words(self, now: int) -> WordIndex:
         """Returns the words of what a search can find: an entry that has expired must not count, swept or not."""
-        if self._words is None:
-            found = self.matrices or ()
-            self._words = WordIndex()
-            self._words.update({path: self._text(path) for path in self._memories if path in found})
+        words = self._indexed() if self._words is None else self._words
+        # None meanwhile: an interrupt could leave a half changed index, so then all words are read again.
+        self._words = None
         for path in self._expiring:
             if self._memories[path].due(now):
-                self._words.discard(path)
-        return self._words
+                words.discard(path)
+        words.tidy()
+        self._words = words
+        return words
+
+    def _indexed(self) -> WordIndex:
+        words = WordIndex()
+        found = self.matrices or ()
+        words.update({path: self._text(path) for path in self._memories if path in found})
+        return words
 
     def _text(self, path: str) -> str:
         return text_in(path, self._memories[path].value)

@@ -98,9 +98,23 @@ class WordIndex:
             if not postings.held:
                 del self._postings[word]
 
+    def tidy(self) -> None:
+        """Numbers the rows anew, if most of them are empty."""
+        empty = len(self._keys) - len(self._texts)
+        if empty <= len(self._texts) + _FEW:
+            return
+        rows = sorted(self._row_of.values())
+        new = dict(zip(rows, range(len(rows)), strict=True))
+        for postings in self._postings.values():
+            kept = [each for each in zip(postings.rows, postings.counts, strict=True) if each[0] in new]
+            postings.rows = array("i", [new[row] for row, _ in kept])
+            postings.counts = array("i", [count for _, count in kept])
+        self._keys = [self._keys[row] for row in rows]
+        self._lengths = array("i", [self._lengths[row] for row in rows])
+        self._row_of = {key: new[row] for key, row in self._row_of.items()}
+
     def having(self, words: Collection[str]) -> list[str]:
         """Returns the keys of the texts that have all of these words, in any order."""
-        self._tidy()
         found: set[int] | None = None
         for postings in sorted(map(self._postings.get, words), key=_held):
             if postings is None:
@@ -112,7 +126,6 @@ class WordIndex:
         self, words: Collection[str], count: int, accept: Callable[[str], bool] | None = None
     ) -> list[tuple[float, str]]:
         """Returns score and key of the `count` best of those accepted that have any of the words; equal ones by key."""
-        self._tidy()
         scores = self._scores(words)
         rows = best_rows(self._np, scores, count, _SLACK, accept and (lambda row: accept(self._keys[row])))
         found = [(rounded(float(scores[row])), self._keys[row]) for row in rows]
@@ -148,21 +161,6 @@ class WordIndex:
         self._keys.append(key)
         self._lengths.append(len(words))
         self._words += len(words)
-
-    def _tidy(self) -> None:
-        """Numbers the rows anew, if most of them are empty."""
-        empty = len(self._keys) - len(self._texts)
-        if empty <= len(self._texts) + _FEW:
-            return
-        rows = sorted(self._row_of.values())
-        new = dict(zip(rows, range(len(rows)), strict=True))
-        for postings in self._postings.values():
-            kept = [each for each in zip(postings.rows, postings.counts, strict=True) if each[0] in new]
-            postings.rows = array("i", [new[row] for row, _ in kept])
-            postings.counts = array("i", [count for _, count in kept])
-        self._keys = [self._keys[row] for row in rows]
-        self._lengths = array("i", [self._lengths[row] for row in rows])
-        self._row_of = {key: new[row] for key, row in self._row_of.items()}
 
 
 def _held(postings: _Postings | None) -> int:
