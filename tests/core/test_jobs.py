@@ -50,6 +50,11 @@ def test_pools_are_known_by_their_patterns_in_any_order() -> None:
     assert pool_of(("b", "a", "b")).name == pool_of(("a", "b")).name != pool_of(("a",)).name
 
 
+def test_no_other_patterns_have_the_name_of_a_pool() -> None:
+    pools = [("a b",), ("a", "b"), ("a%20b",), ("a  b",), ("a ", "b"), ("a", " b"), ("a%", "20b"), ("a %2520b",)]
+    assert len({pool_of(patterns).name for patterns in pools}) == len(pools)
+
+
 @pytest.mark.parametrize(
     ("patterns", "error"),
     [

@@ -237,6 +237,22 @@ async def test_dead_letters_are_listed_without_any_receiver(task: Any) -> None:
     assert await task.inbox("r").unread() == []
 
 
+async def test_a_dead_message_that_is_too_large_to_be_moved_holds_up_no_other(open_store: Any) -> None:
+    task = (await open_store(max_value_bytes=16 << 20)).task("t")
+    await task.send("r", bytes(9 << 20))
+    await task.send("r", "small")
+    async with task.inbox("r", attempts=1) as inbox:
+        message = await inbox.receive(timeout=10)
+        with pytest.raises(ccs.ValueTooLarge):
+            await message.release()
+        await lapse(task, message)
+        small = await inbox.receive(timeout=10)
+        assert small.content == "small"
+        assert await inbox.dead() == []
+        await small.ack()
+        assert await inbox.count() == 1
+
+
 async def test_a_dead_letter_is_removed_when_it_is_acknowledged(task: Any) -> None:
     await task.send("r", 1)
     await (await take(task, attempts=1)).release()

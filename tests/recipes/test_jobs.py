@@ -19,6 +19,8 @@ from tests.support.proxy import Proxy
 from tests.support.waiting import aeventually, bounded, counts, scaled
 
 POOL = "queue/*"
+# Bytes of a value that fits into a commit, but not twice.
+LARGE = 16 << 20
 
 
 @pytest.fixture
@@ -465,6 +467,30 @@ async def test_pools_with_other_patterns_count_for_themselves(task: Any) -> None
         assert (await jobs.progress()).done == 1
     assert await task.jobs(POOL).progress() == ccs.JobProgress(1, 0, 0, 0)
     assert await task.jobs("queue/**").progress() == ccs.JobProgress(2, 0, 0, 0)
+
+
+async def test_pools_whose_patterns_hold_spaces_are_no_others(task: Any) -> None:
+    await task.set_many({"a b": 1, "a": 2, "b": 3})
+    async with task.jobs("a b") as one, task.jobs("a", "b") as two:
+        await (await one.take(timeout=10)).done("one")
+        for _ in range(2):
+            await (await two.take(timeout=10)).done("two")
+        assert [await task.jobs("*").result(path) for path in ("a b", "a", "b")] == ["one", "two", "two"]
+        assert ((await one.progress()).done, (await two.progress()).done) == (1, 2)
+
+
+async def test_a_dead_job_that_is_too_large_to_be_moved_holds_up_no_other(open_store: Open) -> None:
+    task = (await open_store(max_value_bytes=LARGE)).task("t")
+    await task.set("queue/large", bytes(9 << 20))
+    async with task.jobs(POOL, attempts=1) as jobs:
+        job = await jobs.take(timeout=10)
+        with pytest.raises(ccs.ValueTooLarge):
+            await job.failed("too hard")
+        await job.give_back()
+        await task.set("queue/small", 1)
+        assert (await jobs.take(timeout=10)).path == "queue/small"
+        assert await jobs.dead() == []
+    assert await task.paths() == ["queue/large", "queue/small"]
 
 
 # Waiting, leaving, ending.

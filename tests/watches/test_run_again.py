@@ -71,6 +71,28 @@ def test_other_patterns_contexts_kinds_and_names_are_not_replaced(store: ccs.Sto
     assert sorted(number for number, _ in calls) == [*range(12), 11]
 
 
+@pytest.mark.parametrize("kind", CELLS)
+def test_methods_of_two_objects_are_both_called(store: ccs.Store, kind: str) -> None:
+    calls: list[tuple[int, int]] = []
+    task = store.task("t")
+    exec(  # noqa: S102  # as a program does
+        "class Agent:\n"
+        "    def __init__(self, number): self.number = number\n"
+        f"    def react(self, item): calls.append((self.number, item if {kind == 'bus'} else getattr(item, value)))\n"
+        f"for number in (1, 2): {CELLS[kind].split('{')[0].removeprefix('@')}'p')(Agent(number).react)\n",
+        {
+            "__name__": "__main__",
+            "task": task,
+            "memory": store.memory(workflow="t"),
+            "calls": calls,
+            "value": "value" if kind == "changes" else "data",
+        },
+    )
+    write(task, kind, 7)
+    eventually(lambda: len(calls) == 2)
+    assert sorted(calls) == [(1, 7), (2, 7)]
+
+
 async def test_before_the_store_is_entered_and_after_it_was_closed_too(aconnect: Any) -> None:
     calls: list[tuple[int, int]] = []
     store: ccs.aio.Store = aconnect()

@@ -51,10 +51,13 @@ def ignored(address: str) -> None:
 
 
 def cell_of(callback: Callable[..., object], *where: object) -> Cell | None:
-    """Returns what marks a function that is decorated at a place; None unless it is a named one of `__main__` itself."""
+    """Returns what marks a function that is decorated at a place; None unless it is a named one of `__main__` itself.
+
+    The method of an object is not: another object of its class has a method of the same name, and wants its calls too.
+    """
     name = getattr(callback, "__qualname__", "<")
     named = getattr(callback, "__module__", None) == "__main__" and "<" not in name
-    return (name, *where) if named else None
+    return (name, *where) if named and isinstance(getattr(callback, "__self__", None), type | None) else None
 
 
 class Source(Protocol):

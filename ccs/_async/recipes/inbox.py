@@ -42,6 +42,7 @@ from ccs.errors import (
     ContextFinished,
     ContextGone,
     Misuse,
+    ValueTooLarge,
 )
 from ccs.types import Entry
 
@@ -250,7 +251,8 @@ class Inbox(Local):
         try:
             if offer.deliveries < self._tries:
                 return await self._take(desk, offer)
-            await self._win(desk, self._burying(offer))
+            with _left_where_it_is(offer):
+                await self._win(desk, self._burying(offer))
         except BaseException:
             desk.put_back(offer.id)
             raise
@@ -325,7 +327,7 @@ class Inbox(Local):
         for offer in desk.all():
             if offer.deliveries >= self._tries and desk.is_free(offer.id):
                 move = self._burying(offer)
-                with suppress(Conflict):  # another receiver has buried or taken it
+                with suppress(Conflict), _left_where_it_is(offer):  # or another receiver has buried or taken it
                     await self._handle.commit(move.operations, move.guards)
 
     async def _listen(self) -> SharedDesk:
@@ -372,6 +374,15 @@ class Deliveries:
     async def aclose(self) -> None:
         """Gives the messages back at once."""
         await self._inbox._give_back()
+
+
+@contextmanager
+def _left_where_it_is(offer: Offer) -> Iterator[None]:
+    """Leaves a message among the others that no commit can move to the dead letters: it is set aside, and holds up none."""
+    try:
+        yield
+    except ValueTooLarge as error:  # moving a value counts it twice, and a commit has its limit
+        logger.warning("the dead message %s to %s stays where it is: %s", offer.id, offer.paths.role, error)
 
 
 def _desk_of(paths: InboxPaths, entries: Iterable[Entry]) -> Desk:

@@ -23,7 +23,7 @@ from ccs._core.recipes.jobs import Offer, abandoned, beginning, dead_job, job_pa
 from ccs._core.times import Duration, seconds
 from ccs._log import logger
 from ccs._not_copyable import Local
-from ccs.errors import CCSError, ClaimLost, Conflict, ContextFinished, ContextGone, Misuse
+from ccs.errors import CCSError, ClaimLost, Conflict, ContextFinished, ContextGone, Misuse, ValueTooLarge
 from ccs.types import DeadJob, JobProgress
 
 __all__ = ["Jobs"]
@@ -249,9 +249,15 @@ class Jobs(Local):
         move = abandoned(offer)
         try:
             await self._handle.write(move.operations, move.guards)
+        except ValueTooLarge as error:  # moving a value counts it twice, and a commit has its limit
+            self._leave_dead(offer, error)
         except Conflict as conflict:
             if conflict.policy:
-                logger.warning("the dead job %r stays where it is: %s", offer.job.path, conflict)
+                self._leave_dead(offer, conflict)
+
+    def _leave_dead(self, offer: Offer, error: CCSError) -> None:
+        """Leaves a dead job where it is, set aside, so that it holds up no other."""
+        logger.warning("the dead job %r stays where it is: %s", offer.job.path, error)
 
     async def _listen(self) -> SharedBoard:
         board = self._board or (None if self._closed else await self._open())

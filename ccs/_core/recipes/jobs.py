@@ -111,7 +111,12 @@ def pool_of(patterns: tuple[str, ...]) -> Pool:
     starts = [each.path if isinstance(each, Exact) else each.prefix for each in matcher.selectors]
     if any(start.startswith("@") for start in starts):
         raise ReservedPath(f"{shown(given)}: paths that begin with @ belong to the system, and are no jobs")
-    return Pool(" ".join(given), given, matcher)
+    return Pool(" ".join(map(_spelled, given)), given, matcher)
+
+
+def _spelled(pattern: str) -> str:
+    # So that no other patterns make the same name: a space stands between two of them.
+    return pattern.replace("%", "%25").replace(" ", "%20")
 
 
 def job_path(kind: str, name: str) -> str:

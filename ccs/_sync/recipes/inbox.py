@@ -43,6 +43,7 @@ from ccs.errors import (
     ContextFinished,
     ContextGone,
     Misuse,
+    ValueTooLarge,
 )
 from ccs.types import Entry
 
@@ -251,7 +252,8 @@ class Inbox(Local):
         try:
             if offer.deliveries < self._tries:
                 return self._take(desk, offer)
-            self._win(desk, self._burying(offer))
+            with _left_where_it_is(offer):
+                self._win(desk, self._burying(offer))
         except BaseException:
             desk.put_back(offer.id)
             raise
@@ -326,7 +328,7 @@ class Inbox(Local):
         for offer in desk.all():
             if offer.deliveries >= self._tries and desk.is_free(offer.id):
                 move = self._burying(offer)
-                with suppress(Conflict):  # another receiver has buried or taken it
+                with suppress(Conflict), _left_where_it_is(offer):  # or another receiver has buried or taken it
                     self._handle.commit(move.operations, move.guards)
 
     def _listen(self) -> SharedDesk:
@@ -373,6 +375,15 @@ class Deliveries:
     def close(self) -> None:
         """Gives the messages back at once."""
         self._inbox._give_back()
+
+
+@contextmanager
+def _left_where_it_is(offer: Offer) -> Iterator[None]:
+    """Leaves a message among the others that no commit can move to the dead letters: it is set aside, and holds up none."""
+    try:
+        yield
+    except ValueTooLarge as error:  # moving a value counts it twice, and a commit has its limit
+        logger.warning("the dead message %s to %s stays where it is: %s", offer.id, offer.paths.role, error)
 
 
 def _desk_of(paths: InboxPaths, entries: Iterable[Entry]) -> Desk:

@@ -24,7 +24,7 @@ from ccs._sync.entries import Entries
 from ccs._sync.recipes.claim import Claim
 from ccs._sync.recipes.job import Job
 from ccs._sync.recipes.job_board import Report, SharedBoard, Worker, write_report
-from ccs.errors import CCSError, ClaimLost, Conflict, ContextFinished, ContextGone, Misuse
+from ccs.errors import CCSError, ClaimLost, Conflict, ContextFinished, ContextGone, Misuse, ValueTooLarge
 from ccs.types import DeadJob, JobProgress
 
 __all__ = ["Jobs"]
@@ -250,9 +250,15 @@ class Jobs(Local):
         move = abandoned(offer)
         try:
             self._handle.write(move.operations, move.guards)
+        except ValueTooLarge as error:  # moving a value counts it twice, and a commit has its limit
+            self._leave_dead(offer, error)
         except Conflict as conflict:
             if conflict.policy:
-                logger.warning("the dead job %r stays where it is: %s", offer.job.path, conflict)
+                self._leave_dead(offer, conflict)
+
+    def _leave_dead(self, offer: Offer, error: CCSError) -> None:
+        """Leaves a dead job where it is, set aside, so that it holds up no other."""
+        logger.warning("the dead job %r stays where it is: %s", offer.job.path, error)
 
     def _listen(self) -> SharedBoard:
         board = self._board or (None if self._closed else self._open())
