@@ -69,7 +69,8 @@ class BatchSender:
     async def send(self, sending: Group[Any]) -> Sequence[Applied | CCSError]:
         """Sends a group until it is answered, or its patience ends. Returns the answers."""
         # [async-only]
-        await self.ready(sending.patience)
+        if sending.begun is None:  # else it may have been applied: who could not be ready again must not deny that
+            await self.ready(sending.patience)
         # [/async-only]
         batch = Batch(sending.commits, self._client, sending.number)
         if sending.begun is None:

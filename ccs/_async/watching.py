@@ -30,11 +30,16 @@ from ccs._core.number_checks import listed
 from ccs._core.times import Duration
 from ccs._log import logger
 from ccs.errors import InvalidPattern, InvalidValue
+
+#| from ccs.errors import Unavailable
 from ccs.types import Change, Entry, Event, Snapshot
 
 __all__ = ["Watches", "call_back", "pattern_list", "wanted_patterns"]
 
 F = TypeVar("F", bound=Callable[[Change], object])
+
+#| # Seconds beyond its patience that a callback that begins is waited for, for the reason.
+#| _LATE = 0.1
 
 
 class Watches:
@@ -285,7 +290,10 @@ def call_back(
     engine.subscribe(worker)
     # [/async-only]
     #| if engine.subscribe(worker):
-    #|     worker.ready(engine.retry_for)
+    #|     if not worker.settled(engine.retry_for + _LATE):
+    #|         worker.cancel()
+    #|         raise Unavailable(engine.address, reason=f"{worker!r} is not live yet")
+    #|     worker.ready(0)
     return Subscription(worker)
 
 

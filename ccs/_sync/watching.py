@@ -30,12 +30,15 @@ from ccs._sync.changes.watch_kinds import Tail
 from ccs._sync.context_handle import Handle
 from ccs._sync.engine import Engine
 from ccs._sync.reads import matcher_of
-from ccs.errors import InvalidPattern, InvalidValue
+from ccs.errors import InvalidPattern, InvalidValue, Unavailable
 from ccs.types import Change, Entry, Event, Snapshot
 
 __all__ = ["Watches", "call_back", "pattern_list", "wanted_patterns"]
 
 F = TypeVar("F", bound=Callable[[Change], object])
+
+# Seconds beyond its patience that a callback that begins is waited for, for the reason.
+_LATE = 0.1
 
 
 class Watches:
@@ -283,7 +286,10 @@ def call_back(
     if cell:
         _cancel_former(engine, cell)
     if engine.subscribe(worker):
-        worker.ready(engine.retry_for)
+        if not worker.settled(engine.retry_for + _LATE):
+            worker.cancel()
+            raise Unavailable(engine.address, reason=f"{worker!r} is not live yet")
+        worker.ready(0)
     return Subscription(worker)
 
 

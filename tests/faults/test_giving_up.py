@@ -9,6 +9,7 @@ import pytest
 
 import ccs
 import ccs.aio
+from ccs._sync.changes.watch import Watch
 from tests.support.colours import COLOURS, connect_in
 from tests.support.proxy import Proxy, once
 from tests.support.threads import run_threads
@@ -97,3 +98,51 @@ async def test_an_append_that_cannot_be_read_back_may_have_been_applied(
         assert caught.value.maybe_applied
         proxy.refuse(False)
         assert await task.get("log") == ["a", "b"]
+
+
+async def test_a_write_that_was_sent_is_not_denied_because_a_callback_is_not_live_yet(
+    proxy: Proxy, namespace: str
+) -> None:
+    """Given a commit whose reply is lost, and a callback that begins meanwhile, then the commit may have been applied."""
+    async with ccs.aio.connect(proxy.url, namespace=namespace, retry_for=0.6) as store:
+        task = store.task("42")
+        await task.set("first", 0)
+        proxy.fault = lambda count, chunk: "lose"
+        writing = asyncio.ensure_future(task.set("a", 1))
+        await asyncio.sleep(0.05)
+        subscription = task.subscribe("**", print)
+        await asyncio.sleep(0.05)
+        proxy.refuse()
+        with pytest.raises(ccs.Unavailable) as caught:
+            await writing
+        assert caught.value.maybe_applied
+        proxy.fault = lambda count, chunk: "pass"
+        proxy.refuse(False)
+        assert await task.get("a") == 1
+        subscription.cancel()
+
+
+def test_a_callback_that_cannot_be_live_in_time_is_told_as_unavailable_and_never_called(
+    proxy: Proxy, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a callback whose watch takes longer than the patience, when it begins, then it ends, and is told so."""
+    called: list[ccs.Change] = []
+    real = Watch.start
+
+    def slow(watch: Watch) -> None:
+        time.sleep(1.5)
+        real(watch)
+
+    with ccs.connect(proxy.url, namespace=namespace, retry_for=0.3) as store:
+        task = store.task("42")
+        task.set("first", 0)
+        with monkeypatch.context() as patched:
+            patched.setattr(Watch, "start", slow)
+            began = time.monotonic()
+            with pytest.raises(ccs.Unavailable, match="is not live yet"):
+                task.subscribe("**", called.append)
+            assert time.monotonic() - began < 1.4
+        time.sleep(1.5)
+        task.set("a", 1)
+        time.sleep(0.2)
+    assert called == []
