@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ccs._async.engine import Engine
-from ccs._core.error_text import shown
 from ccs._core.names.granted_addresses import address_globs
 from ccs._core.names.target import login_url
+from ccs._core.quoted_values import shown
 from ccs._protocol.access_rules import access_rules, commands_in, granted, grants_in, shown_rules
 from ccs.errors import CCSError, Forbidden, InvalidValue, Misuse, Unavailable
 from ccs.types import Grant

@@ -14,9 +14,9 @@ from ccs._async.reads import matcher_of
 from ccs._async.watching import pattern_list
 from ccs._core.codec import encode
 from ccs._core.commits.operations import drop_op, finish_op
-from ccs._core.error_text import shown
 from ccs._core.names.address import address_of
 from ccs._core.names.reach import narrowed
+from ccs._core.quoted_values import shown
 from ccs._core.times import Duration, millis, seconds
 from ccs.errors import InvalidValue
 from ccs.types import Adopted, Change, Durability

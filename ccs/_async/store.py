@@ -15,12 +15,12 @@ from ccs._async.context_listing import describe
 from ccs._async.engine import Engine
 from ccs._compat import AsyncWork
 from ccs._core.commits.commit import Settings
-from ccs._core.error_text import shown
 from ccs._core.names.address import GLOBAL, address_of, canonical, check_agent, split_absolute
 from ccs._core.names.keys import check_namespace
 from ccs._core.names.pattern import compile_addresses
 from ccs._core.names.target import parse_target, with_credentials
 from ccs._core.number_checks import integer
+from ccs._core.quoted_values import shown
 from ccs._core.times import Duration, millis, seconds
 from ccs._not_copyable import Local
 from ccs.errors import InvalidValue

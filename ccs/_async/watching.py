@@ -25,8 +25,8 @@ from ccs._async.changes.watch_kinds import Tail
 from ccs._async.context_handle import Handle
 from ccs._async.engine import Engine
 from ccs._async.reads import matcher_of
-from ccs._core.error_text import shown
 from ccs._core.number_checks import listed
+from ccs._core.quoted_values import shown
 from ccs._core.times import Duration
 from ccs._log import logger
 from ccs.errors import InvalidPattern, InvalidValue

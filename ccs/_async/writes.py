@@ -24,9 +24,9 @@ from ccs._core.commits.operations import (
     set_op,
     version_guard,
 )
-from ccs._core.error_text import shown
 from ccs._core.names.address import check_writable
 from ccs._core.number_checks import integer
+from ccs._core.quoted_values import shown
 from ccs._core.times import Duration, from_micros, from_millis, millis
 from ccs._core.values.edits import SMALL, added, appended, checked_bound, checked_patch, checked_step, merged, number
 from ccs.errors import Conflict, Forbidden, InvalidPattern, InvalidValue, Unavailable

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from numbers import Real
 from typing import Any
 
-from ccs._core.error_text import shown
+from ccs._core.quoted_values import shown
 from ccs.errors import InvalidValue
 
 __all__ = ["flag", "integer", "listed", "real"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime, timedelta
 
-from ccs._core.error_text import shown
+from ccs._core.quoted_values import shown
 from ccs.errors import InvalidValue
 
 __all__ = ["Duration", "from_micros", "from_millis", "millis", "seconds", "to_micros"]

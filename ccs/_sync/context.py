@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ccs._core.codec import encode
 from ccs._core.commits.operations import drop_op, finish_op
-from ccs._core.error_text import shown
 from ccs._core.names.address import address_of
 from ccs._core.names.reach import narrowed
+from ccs._core.quoted_values import shown
 from ccs._core.times import Duration, millis, seconds
 from ccs._sync.context_handle import Fence, Handle
 from ccs._sync.coordination import Coordination

@@ -12,10 +12,10 @@ from ccs._core.commits.journal import MALFORMED
 from ccs._core.commits.operations import renew_op
 from ccs._core.commits.queries import Found, PathTest
 from ccs._core.commits.script_calls import Call, anything, entries_call, info_call, page_call, paths_call
-from ccs._core.error_text import shown
 from ccs._core.names.address import check_path, check_writable
 from ccs._core.names.pattern import Below, Exact, Matcher, compile_patterns, escape
 from ccs._core.number_checks import listed
+from ccs._core.quoted_values import shown
 from ccs._core.times import Duration, millis
 from ccs._core.values.tree import nest
 from ccs._not_copyable import Local

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
 from ccs._compat import Work
 from ccs._core.commits.commit import Settings
-from ccs._core.error_text import shown
 from ccs._core.names.address import GLOBAL, address_of, canonical, check_agent, split_absolute
 from ccs._core.names.keys import check_namespace
 from ccs._core.names.pattern import compile_addresses
 from ccs._core.names.target import parse_target, with_credentials
 from ccs._core.number_checks import integer
+from ccs._core.quoted_values import shown
 from ccs._core.times import Duration, millis, seconds
 from ccs._not_copyable import Local
 from ccs._sync.changes.store_watch import StoreWatch

@@ -10,7 +10,7 @@ from typing import Any
 from ccs._core.briefing.fitting import Page, Paper
 from ccs._core.briefing.plain_text import name_text, shape_of, time_text
 from ccs._core.briefing.rendering import Layout
-from ccs._core.error_text import shown
+from ccs._core.quoted_values import shown
 from ccs._core.tools.answers import data_of, head_of_change, head_of_entry, items_of, listing, valued
 from ccs._core.tools.definitions import LONGEST_WAIT, Mistake
 from ccs._core.tools.result import ToolResult

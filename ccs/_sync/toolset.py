@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import Any
 
 from ccs._core.briefing.fitting import Paper, paper_of
-from ccs._core.error_text import shown
 from ccs._core.names.pattern import escape
 from ccs._core.names.reach import narrowed
 from ccs._core.number_checks import integer
+from ccs._core.quoted_values import shown
 from ccs._core.recipes.inbox import inbox_paths
 from ccs._core.tools.answers import fitted
 from ccs._core.tools.definitions import Mistake, Tool, checked, offered, parsed, schema_of

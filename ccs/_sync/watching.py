@@ -8,8 +8,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Literal, TypeVar, overload
 
-from ccs._core.error_text import shown
 from ccs._core.number_checks import listed
+from ccs._core.quoted_values import shown
 from ccs._core.times import Duration
 from ccs._log import logger
 from ccs._sync.changes.history import History

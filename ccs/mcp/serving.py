@@ -21,7 +21,7 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, Res
 import ccs.aio as ccs
 from ccs._async.toolset import tool_needs
 from ccs._async.watching import pattern_list
-from ccs._core.error_text import shown
+from ccs._core.quoted_values import shown
 from ccs._core.tools.definitions import LONGEST_WAIT
 from ccs._log import logger
 from ccs.errors import InvalidValue

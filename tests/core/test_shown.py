@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import ccs
-from ccs._core.error_text import shown
+from ccs._core.quoted_values import shown
 
 
 class Rude:

@@ -12,10 +12,10 @@ from ccs._async.optimistic import Race
 from ccs._core.codec import decode, encode
 from ccs._core.commits.entry import RawEntry
 from ccs._core.commits.operations import revision_guard, set_op
-from ccs._core.error_text import shown
 from ccs._core.memory.records import SEMANTIC, SIGNATURE, fact_of, kept_in, map_of, signed, text_of, with_vector
 from ccs._core.memory.vectors import pack
 from ccs._core.names.system_paths import system_path
+from ccs._core.quoted_values import shown
 from ccs._core.times import millis
 from ccs._core.values.edits import merged
 from ccs.errors import Conflict, InvalidValue

@@ -14,7 +14,6 @@ from ccs._async.memory.stored_memories import forget, listed, stored_at
 from ccs._async.optimistic import Race
 from ccs._core.codec import encode
 from ccs._core.commits.operations import revision_guard, set_op, version_guard
-from ccs._core.error_text import shown
 from ccs._core.memory.filters import Accept
 from ccs._core.memory.given import check_distinct, given_memories
 from ccs._core.memory.records import (
@@ -32,6 +31,7 @@ from ccs._core.memory.search_tables import Table
 from ccs._core.memory.vectors import any_of
 from ccs._core.names.system_paths import system_path
 from ccs._core.number_checks import integer
+from ccs._core.quoted_values import shown
 from ccs._not_copyable import Local
 from ccs.errors import Conflict, InvalidValue
 from ccs.types import Procedure

@@ -18,11 +18,11 @@ from ccs._compat import AsyncCaller
 from ccs._core.codec import decode, validate
 from ccs._core.commits.entry import parse_entry
 from ccs._core.commits.field_layout import check_format
-from ccs._core.error_text import shown
 from ccs._core.memory.scopes import MEMORY_SCOPES, changes_after, memory_event
 from ccs._core.memory.search import Search
 from ccs._core.names.address import check_path, id_of
 from ccs._core.number_checks import integer
+from ccs._core.quoted_values import shown
 from ccs._core.times import Duration
 from ccs._not_copyable import Local
 from ccs.errors import InvalidValue

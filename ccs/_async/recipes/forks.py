@@ -17,8 +17,8 @@ from ccs._core.commits.entry import RawEntry
 from ccs._core.commits.operations import nothing_below, version_guard
 from ccs._core.commits.queries import Found
 from ccs._core.commits.script_calls import entries_call, info_call, paths_call
-from ccs._core.error_text import shown
 from ccs._core.names.pattern import Exact, Matcher, compile_patterns, escape
+from ccs._core.quoted_values import shown
 from ccs._core.recipes.forks import (
     BASE,
     RECORDS,

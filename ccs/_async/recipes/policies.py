@@ -6,9 +6,9 @@ from ccs._async.entries import Entries
 from ccs._async.reads import matcher_of
 from ccs._core.codec import encode
 from ccs._core.commits.operations import policies_op, set_op
-from ccs._core.error_text import shown
 from ccs._core.names.pattern import Exact
 from ccs._core.names.system_paths import system_path
+from ccs._core.quoted_values import shown
 from ccs._core.recipes.policies import ROOT, check_policy
 from ccs.errors import ReservedPath
 

@@ -7,7 +7,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import crc32
 from dataclasses import asdict, dataclass, replace
 
-from ccs._core.error_text import shown
+from ccs._core.quoted_values import shown
 from ccs.errors import InvalidValue
 
 __all__ = ["Bookmark", "bookmark_in", "digest_of"]

@@ -12,8 +12,8 @@ from dataclasses import replace
 from ccs._core.briefing.items import Item
 from ccs._core.briefing.plain_text import longest, value_text
 from ccs._core.briefing.rendering import Layout, Tally, Value, minimal, rendered, tight
-from ccs._core.error_text import shown
 from ccs._core.number_checks import integer
+from ccs._core.quoted_values import shown
 from ccs.errors import InvalidValue
 
 __all__ = ["Page", "Paper", "paper_of", "tokens_in"]

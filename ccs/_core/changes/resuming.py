@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from ccs._core.commits.journal import Cursor, JournalPage, Record
-from ccs._core.error_text import shown
 from ccs._core.names.address import canonical
 from ccs._core.number_checks import integer
+from ccs._core.quoted_values import shown
 from ccs._core.times import to_micros
 from ccs.errors import ContextGone, HistoryCompacted, HistoryDamaged, HistoryForked, InvalidValue
 

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ccs._core.error_text import shown
+from ccs._core.quoted_values import shown
 from ccs._core.times import Duration, seconds
 from ccs.errors import InvalidValue
 from ccs.types import Entry

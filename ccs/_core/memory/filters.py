@@ -20,8 +20,8 @@ from decimal import Decimal
 from typing import Any
 
 from ccs._core.codec import decode, encode
-from ccs._core.error_text import shown
 from ccs._core.memory.records import Kept, map_of
+from ccs._core.quoted_values import shown
 from ccs.errors import InvalidValue
 
 __all__ = ["Accept", "having", "some_of"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ccs._core.error_text import shown
 from ccs._core.number_checks import listed
+from ccs._core.quoted_values import shown
 from ccs.errors import InvalidValue
 
 __all__ = ["check_distinct", "given_memories"]

@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 
 from ccs._core.codec import decode
 from ccs._core.commits.entry import RawEntry
-from ccs._core.error_text import shown
 from ccs._core.memory.vectors import FLOAT_BYTES
 from ccs._core.names.system_paths import name_of, system_path
 from ccs._core.number_checks import real
+from ccs._core.quoted_values import shown
 from ccs._core.times import from_micros, from_millis, to_micros
 from ccs.errors import InvalidValue
 from ccs.types import Episode, Fact, Procedure

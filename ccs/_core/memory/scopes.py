@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from ccs._core.changes.time_travel import Moment
-from ccs._core.error_text import shown
 from ccs._core.names.address import address_of
+from ccs._core.quoted_values import shown
 from ccs.errors import InvalidPath
 from ccs.types import Change, MemoryEvent
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from ccs._core.error_text import shown
 from ccs._core.memory.filters import Accept, having
 from ccs._core.memory.words import wanted_words, words_in
 from ccs._core.number_checks import integer, real
+from ccs._core.quoted_values import shown
 from ccs._core.times import Duration, millis
 from ccs.errors import InvalidValue
 

@@ -11,8 +11,8 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
-from ccs._core.error_text import shown
 from ccs._core.number_checks import listed
+from ccs._core.quoted_values import shown
 from ccs.errors import InvalidValue
 
 __all__ = ["wanted_words", "words_in"]

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from ccs._core.error_text import shown
+from ccs._core.quoted_values import shown
 from ccs.errors import InvalidPath, InvalidValue, ReservedPath
 
 __all__ = [

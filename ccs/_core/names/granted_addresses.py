@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from ccs._core.error_text import shown
 from ccs._core.names.address import GLOBAL, KINDS, canonical
 from ccs._core.names.keys import tag_of
 from ccs._core.names.pattern import escape
 from ccs._core.names.pattern_braces import Plain, absolute
 from ccs._core.names.wildcards import literal_start, segment_matches
 from ccs._core.number_checks import listed
+from ccs._core.quoted_values import shown
 from ccs.errors import InvalidPattern
 
 __all__ = ["acl_glob", "address_glob", "address_globs"]

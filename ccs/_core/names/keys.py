@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ccs._core.error_text import shown
+from ccs._core.quoted_values import shown
 from ccs.errors import InvalidValue
 
 __all__ = [

@@ -20,10 +20,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ccs._core.error_text import shown
 from ccs._core.names.address import GLOBAL, canonical
 from ccs._core.names.pattern_braces import Plain, absolute, relative
 from ccs._core.names.wildcards import is_literal, is_reserved, literal_start, regex_of, segment_regex
+from ccs._core.quoted_values import shown
 from ccs.errors import InvalidPath, InvalidPattern
 
 __all__ = [

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from ccs._core.error_text import shown
+from ccs._core.quoted_values import shown
 from ccs.errors import InvalidPattern
 
 __all__ = ["Plain", "absolute", "relative"]

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-from ccs._core.error_text import shown
 from ccs._core.names.address import MAX_PATH_BYTES, MAX_SEGMENTS
+from ccs._core.quoted_values import shown
 from ccs.errors import InvalidPath
 
 __all__ = ["as_segment", "name_of", "system_path"]

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 from ccs._core.codec import encode
 from ccs._core.commits.operations import delete_op, set_op
-from ccs._core.error_text import shown
 from ccs._core.names.address import check_agent, check_path
 from ccs._core.names.system_paths import as_segment
 from ccs._core.number_checks import flag, listed
+from ccs._core.quoted_values import shown
 from ccs._core.recipes.guarded_commit import GuardedCommit, unchanged
 from ccs._core.recipes.presence import agents_in
 from ccs._core.times import Duration, millis

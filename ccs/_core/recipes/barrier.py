@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from ccs._core.codec import encode
 from ccs._core.commits.operations import delete_op, set_op
-from ccs._core.error_text import shown
 from ccs._core.names.system_paths import as_segment
 from ccs._core.number_checks import integer
+from ccs._core.quoted_values import shown
 from ccs._core.recipes.guarded_commit import GuardedCommit, unchanged
 from ccs._core.times import millis
 from ccs.errors import InvalidValue

@@ -8,8 +8,8 @@ from inspect import Parameter, Signature
 from string import Formatter
 from typing import Any, NamedTuple
 
-from ccs._core.error_text import shown
 from ccs._core.number_checks import listed
+from ccs._core.quoted_values import shown
 from ccs.errors import InvalidValue
 
 __all__ = ["KeyTemplate", "KeyedCall", "asks_for_token"]

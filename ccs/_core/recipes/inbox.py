@@ -30,9 +30,9 @@ from ccs._core.codec import encode
 from ccs._core.commits.entry import RawEntry
 from ccs._core.commits.field_layout import COMMIT_LIMIT
 from ccs._core.commits.operations import Guard, Operation, delete_op, revision_guard, set_op
-from ccs._core.error_text import shown
 from ccs._core.names.pattern import escape
 from ccs._core.names.system_paths import as_segment, name_of, system_path
+from ccs._core.quoted_values import shown
 from ccs._core.recipes.guarded_commit import GuardedCommit
 from ccs._core.times import millis
 from ccs.errors import InvalidPath

@@ -24,9 +24,9 @@ from typing import Any, NamedTuple
 
 from ccs._core.codec import encode
 from ccs._core.commits.operations import delete_op, increment_op, revision_guard, set_op, version_guard
-from ccs._core.error_text import shown
 from ccs._core.names.pattern import Exact, Matcher, compile_patterns, escape
 from ccs._core.names.system_paths import name_of, system_path
+from ccs._core.quoted_values import shown
 from ccs._core.recipes.claim import CLAIMS, resource_of
 from ccs._core.recipes.guarded_commit import GuardedCommit
 from ccs._core.recipes.once import contained, reason

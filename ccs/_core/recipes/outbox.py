@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from ccs._core.codec import encode
 from ccs._core.commits.commit import Crowded
 from ccs._core.commits.operations import Guard, Operation, fewer_below, set_op, version_guard
-from ccs._core.error_text import shown
 from ccs._core.number_checks import integer
+from ccs._core.quoted_values import shown
 from ccs._core.recipes.inbox import InboxPaths, inbox_paths, not_before
 from ccs._core.times import Duration, millis, seconds, to_micros
 from ccs.errors import InboxFull, InvalidValue

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from ccs._core.error_text import shown
 from ccs._core.names.system_paths import name_of
+from ccs._core.quoted_values import shown
 from ccs._core.recipes.claim import infos_of
 from ccs._core.recipes.inbox import in_order, inbox_and_kind, is_taken, message_id
 from ccs._core.recipes.presence import members_in

@@ -18,8 +18,8 @@ from ccs._core.codec import decode, encode
 from ccs._core.commits.commit import Commit
 from ccs._core.commits.entry import RawEntry
 from ccs._core.commits.operations import Guard, Operation, revision_guard, version_guard
-from ccs._core.error_text import shown
 from ccs._core.names.pattern import Matcher, compile_patterns
+from ccs._core.quoted_values import shown
 from ccs._core.values.merge import merge_maps
 from ccs.errors import Conflict, InvalidValue
 

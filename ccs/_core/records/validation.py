@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
-from ccs._core.error_text import shown
+from ccs._core.quoted_values import shown
 from ccs._core.records.classes import READS_BY_NAME
 from ccs.errors import InvalidValue
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ccs._core.error_text import shown
 from ccs._core.number_checks import listed
+from ccs._core.quoted_values import shown
 from ccs.errors import InvalidValue
 
 __all__ = ["LONGEST_WAIT", "TOOLS", "Mistake", "Tool", "checked", "offered", "parsed", "schema_of"]

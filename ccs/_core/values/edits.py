@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ccs._core.error_text import shown
+from ccs._core.quoted_values import shown
 from ccs._core.values.merge import merge_patch
 from ccs._core.values.scalars import from_numpy
 from ccs.errors import InvalidValue

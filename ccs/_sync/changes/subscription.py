@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ccs._compat import Caller, Gate, Worker, sleep
-from ccs._core.error_text import shown
+from ccs._core.quoted_values import shown
 from ccs._core.retry import Patience
 from ccs._core.times import Duration, seconds
 from ccs._log import logger

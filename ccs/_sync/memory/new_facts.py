@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from ccs._core.codec import encode
 from ccs._core.commits.operations import Guard, Operation, revision_guard, set_op, version_guard
-from ccs._core.error_text import shown
 from ccs._core.memory.given import check_distinct
 from ccs._core.memory.records import SEMANTIC, map_of, signed, text_of
 from ccs._core.memory.vectors import any_of
 from ccs._core.names.system_paths import name_of, system_path
+from ccs._core.quoted_values import shown
 from ccs._core.times import Duration, millis, to_micros
 from ccs._sync.entries import Entries
 from ccs._sync.memory.embeddings import Embeddings, Unembedded

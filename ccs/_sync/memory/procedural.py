@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from ccs._core.codec import encode
 from ccs._core.commits.operations import revision_guard, set_op, version_guard
-from ccs._core.error_text import shown
 from ccs._core.memory.filters import Accept
 from ccs._core.memory.given import check_distinct, given_memories
 from ccs._core.memory.records import (
@@ -28,6 +27,7 @@ from ccs._core.memory.search_tables import Table
 from ccs._core.memory.vectors import any_of
 from ccs._core.names.system_paths import system_path
 from ccs._core.number_checks import integer
+from ccs._core.quoted_values import shown
 from ccs._not_copyable import Local
 from ccs._sync.entries import Entries
 from ccs._sync.memory.embeddings import Embeddings, Unembedded

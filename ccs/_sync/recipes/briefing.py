@@ -21,11 +21,11 @@ from ccs._core.commits.entry import RawEntry
 from ccs._core.commits.journal import Cursor, JournalPage, Record
 from ccs._core.commits.operations import revision_guard, set_op
 from ccs._core.commits.script_calls import entries_call
-from ccs._core.error_text import shown
 from ccs._core.names.address import check_path
 from ccs._core.names.pattern import Exact, Matcher, compile_patterns, escape
 from ccs._core.names.system_paths import system_path
 from ccs._core.number_checks import integer, listed
+from ccs._core.quoted_values import shown
 from ccs._core.recipes.claim import CLAIMS
 from ccs._core.recipes.inbox import InboxPaths, inbox_paths
 from ccs._core.recipes.presence import EVERYBODY

@@ -11,9 +11,9 @@ from typing import Any, NoReturn
 from ccs._compat import Work, shielded
 from ccs._core.codec import decode, encode, validate
 from ccs._core.commits.operations import delete_op, revision_guard, set_op
-from ccs._core.error_text import shown
 from ccs._core.names.pattern import escape
 from ccs._core.names.system_paths import system_path
+from ccs._core.quoted_values import shown
 from ccs._core.recipes.idempotency_keys import KeyTemplate, asks_for_token
 from ccs._core.recipes.lease import Lease
 from ccs._core.recipes.once import (

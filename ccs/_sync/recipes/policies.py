@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from ccs._core.codec import encode
 from ccs._core.commits.operations import policies_op, set_op
-from ccs._core.error_text import shown
 from ccs._core.names.pattern import Exact
 from ccs._core.names.system_paths import system_path
+from ccs._core.quoted_values import shown
 from ccs._core.recipes.policies import ROOT, check_policy
 from ccs._sync.entries import Entries
 from ccs._sync.reads import matcher_of

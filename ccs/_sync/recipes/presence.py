@@ -12,7 +12,7 @@ from typing import Any
 from ccs._compat import Worker, shielded, sleep
 from ccs._core.codec import encode
 from ccs._core.commits.operations import delete_op, set_op
-from ccs._core.error_text import shown
+from ccs._core.quoted_values import shown
 from ccs._core.recipes.lease import Lease
 from ccs._core.recipes.presence import EVERYBODY, ROOT, members_in, written
 from ccs._core.times import Duration, from_micros, millis, seconds
