@@ -75,3 +75,28 @@ async def test_scripts_that_the_server_has_forgotten_are_sent_again(valkey: str,
         await store._engine.opening.commands.run(("SCRIPT", "FLUSH"))
         await renewed_twice(claims)
         assert shown(claims) == 20
+
+
+class Stuck:
+    """Commands that the server never answers."""
+
+    async def calls(self, calls: object, patience: object) -> list[object]:
+        await asyncio.Event().wait()
+        return []
+
+
+async def test_leases_are_renewed_while_other_scheduled_calls_wait_for_the_server(
+    aconnect: Callable[..., ccs.aio.Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given thousands of deadlines that pass at one time, so that the sweeps take long, then no lease is lost for that."""
+    async with aconnect() as store:
+        held = await store.task("held").claim("r", ttl=scaled(2.0)).acquire()
+        await until_sweeps_are_stuck(store, monkeypatch)
+        await renewed_twice([held])
+
+
+async def until_sweeps_are_stuck(store: ccs.aio.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule = store._engine.opening.dispatcher._schedule
+    monkeypatch.setattr(schedule, "_commands", Stuck())
+    schedule.plan("sweep", "/tasks/other", 0.0)
+    await aeventually(lambda: not schedule.covers("sweep", "/tasks/other", 0.0), what="the sweep to begin")

@@ -121,13 +121,12 @@ class CommitDispatcher(Upkeep):
         self._failover_watch.start()
 
     async def aclose(self) -> None:
-        """Ends the schedule and the connections. Watches get `StoreClosed`."""
+        """Ends the schedules and the connections. Watches get `StoreClosed`."""
         closed = StoreClosed(f"the store at {self._commands.address} was closed; connect anew")
         self._on_down(closed)
         await self._failover_watch.aclose()
         await self._followed.aclose()
-        self._losses.close()
-        await self._schedule.aclose()
+        await self._end_calls()
         await self._subscriptions.aclose(closed)
         await self._commands.aclose()
 

@@ -1,7 +1,8 @@
 """What a store keeps up in its contexts: it renews what is held, sweeps what is due, and gives back what was forgotten.
 
-Each is a scheduled call. The blocking dispatcher runs this class in its thread; methods that say so are called from any
-thread.
+Each is a scheduled call. Renewals have a schedule of their own: they cannot wait until thousands of other calls that are
+due have been answered, or the leases would be lost. The blocking dispatcher runs this class in its thread; methods that say
+so are called from any thread.
 """
 
 from __future__ import annotations
@@ -52,13 +53,14 @@ class Upkeep:
         self._namespace = namespace
         self._leases = Leases(Lock())
         self.holdings = holdings or Holdings()
-        own = {"sweep": self._sweep, "renew": self._renew, "tidy": self._tidy}
+        own = {"sweep": self._sweep, "tidy": self._tidy}
         self._schedule = Schedule(commands, {**own, **kinds}, call_soon, on_unknown_format)
         self._plan = self._schedule.plan
+        self._renewals = Schedule(commands, {"renew": self._renew}, call_soon, on_unknown_format)
         self._losses = LossTimers(call_soon)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} by {self._schedule!r}>"
+        return f"<{type(self).__name__} by {self._renewals!r} and {self._schedule!r}>"
 
     def expect(self, address: str, seconds: float) -> None:
         """Sweeps in so many seconds, when an entry will be due, so that its end becomes a commit."""
@@ -76,13 +78,13 @@ class Upkeep:
 
     def attend(self, address: str, lease: Lease) -> None:
         """Makes the appointments for a lease."""
-        self._plan("renew", address, lease.renewal_in)
+        self._renewals.plan("renew", address, lease.renewal_in)
         self.expect(address, lease.ttl)
 
     def keeps(self, address: str, lease: Lease) -> bool:
         """Returns whether the present appointments renew and sweep the lease in time."""
-        kept = self._schedule
-        return kept.covers("renew", address, lease.renewal_in) and kept.covers("sweep", address, lease.ttl + GRACE)
+        renewed = self._renewals.covers("renew", address, lease.renewal_in)
+        return renewed and self._schedule.covers("sweep", address, lease.ttl + GRACE)
 
     def tell_loss(self, lease: Lease) -> None:
         """Has a lease know at its deadline that it was lost, also if no server answers. Called from any thread."""
@@ -101,6 +103,12 @@ class Upkeep:
         # Its appointment stays: the next lease is likely to use it.
         self._leases.remove(address, lease)
         self._losses.forget(lease)
+
+    async def _end_calls(self) -> None:
+        """Ends all appointments."""
+        self._losses.close()
+        await self._renewals.aclose()
+        await self._schedule.aclose()
 
     def _sweep(self, address: str) -> Sequence[ScheduledCall]:
         batch = Batch([Commit("", [sweep_op()])], "", 0)
@@ -144,7 +152,7 @@ class Upkeep:
 
     def _plan_renewal(self, address: str, leases: Sequence[Lease]) -> None:
         if leases:
-            self._plan("renew", address, min(lease.due for lease in leases) - time.monotonic())
+            self._renewals.plan("renew", address, min(lease.due for lease in leases) - time.monotonic())
 
     def _tidy(self, _: str) -> Sequence[ScheduledCall]:
         """Gives back what forgotten objects hold."""
