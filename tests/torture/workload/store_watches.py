@@ -18,7 +18,8 @@ __all__ = ["StoreWatcher", "watch_lives"]
 
 Cursors = dict[str, int]
 
-_QUIET, _LONGEST = 2.0, 20.0
+# A lost connection is noticed after three seconds, and what was missed is told then.
+_QUIET, _LONGEST = 7.0, 20.0
 """After how many seconds without a change nothing more is to come, and for how many to wait for that."""
 
 
