@@ -150,8 +150,9 @@ class Opening:
 
     def start(self, subscription: Starting) -> None:
         """Starts a subscription; the next command waits until it is live."""
-        self._starting[subscription] = None
+        # In this order: a signal handler on top of the start must not wait for what its own thread starts.
         subscription.start()
+        self._starting[subscription] = None
 
     def end(self) -> None:
         """Ends the dispatcher and the connections."""

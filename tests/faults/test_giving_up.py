@@ -1,6 +1,7 @@
 """G1: a write that is reported as not applied was not, even if the server comes back just then."""
 
 import asyncio
+import errno
 import random
 import threading
 import time
@@ -146,3 +147,21 @@ def test_a_callback_that_cannot_be_live_in_time_is_told_as_unavailable_and_never
         task.set("a", 1)
         time.sleep(0.2)
     assert called == []
+
+
+def test_a_store_whose_background_cannot_start_says_why(
+    proxy: Proxy, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a process without descriptors for an event loop, when a store is entered, then it says so, and can be later."""
+
+    def exhausted() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    store = ccs.connect(proxy.url, namespace=namespace)
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio, "new_event_loop", exhausted)
+        patch.setattr(asyncio.events, "new_event_loop", exhausted)
+        with pytest.raises(ccs.Unavailable, match="Too many open files"):
+            store.task("x").set("a", 1)
+    assert store.task("x").set("a", 1).version == 1
+    store.close()

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import gc
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -18,6 +20,7 @@ import pytest
 import ccs
 import ccs.aio
 from ccs._compat import Gate
+from ccs._compat.workers import Worker
 from tests.support.proxy import Proxy
 from tests.support.waiting import counts, eventually, scaled
 
@@ -250,6 +253,59 @@ def test_a_handler_does_not_wait_for_changes_on_top_of_a_thread_that_does(store:
         writer.join()
         assert got == list(range(1, len(got) + 1))
         assert handler.longest < scaled(2)
+
+
+WATCHES_ON_WATCHES = """
+import signal
+import sys
+import ccs
+
+def handle(*_):
+    with task.watch("b"):
+        handled.append(1)
+
+handled = []
+with ccs.connect(sys.argv[1], namespace=sys.argv[2]) as store:
+    task = store.task("x")
+    signal.signal(signal.SIGALRM, handle)
+    rounds = 0
+    while len(handled) < int(sys.argv[3]):
+        rounds += 1
+        signal.setitimer(signal.ITIMER_REAL, 0.0001 + rounds % 50 * 0.00002)
+        with task.watch("a"):
+            pass
+    signal.setitimer(signal.ITIMER_REAL, 0)
+"""
+
+
+def test_a_handler_can_watch_on_top_of_a_thread_that_begins_to(valkey: str, namespace: str) -> None:
+    """Given a thread that enters watches, when a handler on top of it enters one, then the background waits for neither."""
+    # In a process of its own, which can be ended if it hangs.
+    command = [sys.executable, "-c", WATCHES_ON_WATCHES, valkey, namespace, str(counts(300, 3000))]
+    ran = subprocess.run(command, stderr=subprocess.PIPE, timeout=scaled(20))
+    assert ran.returncode == 0, ran.stderr.decode()
+
+
+def test_a_handler_does_not_wait_for_the_subscription_that_its_thread_is_starting(
+    store: ccs.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a thread that subscribes, when a handler comes before the subscription has a thread, then it waits for nothing."""
+    task = store.task("x")
+    task.set("n", 1)
+    handler = Handler(read=lambda: task.get("n"))
+
+    def interrupted(*args: Any) -> Worker:
+        handler()
+        return Worker(*args)
+
+    monkeypatch.setattr("ccs._sync.changes.subscription.Worker", interrupted)
+    got: list[int] = []
+    subscription = task.subscribe("n", lambda change: got.append(change.value))
+    task.set("n", 2)
+    eventually(lambda: got == [2])
+    subscription.cancel()
+    assert handler.outcome("read") == {"done"}
+    assert handler.longest < scaled(2)
 
 
 def test_a_finalizer_is_refused_only_what_would_wait_for_its_own_thread(store: ccs.Store) -> None:

@@ -141,6 +141,22 @@ async def test_the_channel_and_the_key_that_are_missing_are_named(
     assert not admin.exists(*other.all)
 
 
+@pytest.mark.parametrize("many", [1, 2, 5_000])
+async def test_a_command_that_is_missing_for_many_new_entries_is_named(
+    many: int, url: str, admin: Any, namespace: str
+) -> None:
+    """Given a user that loses ZADD, when it writes many new entries, then the error names it and its key."""
+    async with as_app("aio", url, namespace) as store:
+        task = store.task("mine")
+        await task.set("first", 1)
+        before = await state_of(task)
+        admin.execute_command("ACL", "SETUSER", "app", "-zadd")
+        with pytest.raises(ccs.Forbidden) as caught:
+            await task.set_many({f"k/{number}": number for number in range(many)})
+        assert caught.value.action == f"run ZADD on {keys_of(namespace, task.address).paths!r}"
+        assert await state_of(task) == before
+
+
 @pytest.mark.parametrize("colour", COLOURS)
 async def test_a_watch_of_a_channel_that_the_user_may_not_read_is_forbidden(
     colour: str, url: str, admin: Any, namespace: str

@@ -1,6 +1,9 @@
 """The commit dispatcher of a store, blocking: the asyncio one, in a thread with an event loop of its own.
 
 Written by hand. It delivers into mailboxes, which are safe to share between threads.
+
+A thread that waits for the loop shares only gates with it. What `threading` and `concurrent.futures` offer is written in
+Python, with locks: a signal handler on top of a wait could leave one taken, and then wait for the loop, which waits for it.
 """
 
 from __future__ import annotations
@@ -8,14 +11,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterable
-from concurrent.futures import CancelledError, Future, wait
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ccs._async.background.commit_dispatcher import CommitDispatcher as AsyncDispatcher
 from ccs._async.background.commit_dispatcher import Observer, OtherConnections
 from ccs._async.transport.sockets import Socket
-from ccs._compat import interrupter_refused, refuse_interrupter
+from ccs._compat import Gate, interrupter_refused, refuse_interrupter
 from ccs._core.changes.watch_mailbox import Mailbox
 from ccs._core.commits.journal import JournalPage
 from ccs._core.names.target import Target
@@ -23,7 +25,7 @@ from ccs._core.recipes.held_entries import Holdings
 from ccs._core.recipes.lease import Lease
 from ccs._stats import Counters
 from ccs._sync.transport.connection import LEADS, LeadingSignal, LedConnection, OnLost, OnReply
-from ccs.errors import Misuse, StoreClosed
+from ccs.errors import Misuse, StoreClosed, Unavailable
 
 __all__ = ["CommitDispatcher", "Observer"]
 
@@ -51,30 +53,38 @@ class CommitDispatcher:
         self._loop: asyncio.AbstractEventLoop
         self._end: asyncio.Event
         self._connection: LedConnection | None = None
-        self._ready = threading.Event()
+        # Opened once the thread either serves or has failed to.
+        self._begun = Gate()
+        self._is_ready = False
+        self._failure: BaseException | None = None
         self._closing = False
         self._farewells: set[asyncio.Future[None]] = set()
         self._thread: threading.Thread | None = None
 
     def __repr__(self) -> str:
-        return repr(self._dispatcher) if self._ready.is_set() else "<CommitDispatcher, not started>"
+        return repr(self._dispatcher) if self._is_ready else "<CommitDispatcher, not started>"
 
     def open(self) -> None:
-        """Starts the thread. Raises `Misuse` in a handler that interrupts this: a thread can be started only once."""
+        """Starts the thread. Raises `Unavailable` if it cannot serve, for want of file descriptors for example.
+
+        Raises `Misuse` in a handler that interrupts this: a thread can be started only once.
+        """
         refuse_interrupter(self.open)
         if (
             self._thread is None
         ):  # not earlier: since Python 3.13 a thread made before a fork cannot be started after it
-            self._thread = threading.Thread(
-                target=lambda: asyncio.run(self._main()), name="ccs dispatcher", daemon=True
-            )
+            self._thread = threading.Thread(target=self._run, name="ccs dispatcher", daemon=True)
         if self._thread.ident is None:  # else an earlier call was interrupted here
             self._thread.start()
-        self._ready.wait()
+        self._begun.wait(None)
+        if not self._is_ready:
+            failure = self._failure
+            self._thread, self._begun, self._failure = None, Gate(), None
+            raise Unavailable(self._settings[0].address, reason=str(failure)) from failure
 
     def close(self) -> None:
         """Ends the thread, within a second."""
-        if self._ready.is_set() and self._thread and self._thread.is_alive():
+        if self._is_ready and self._thread and self._thread.is_alive():
             self._closing = True
             with suppress(RuntimeError):  # closed meanwhile by another thread
                 self._loop.call_soon_threadsafe(self._end.set)
@@ -86,7 +96,7 @@ class CommitDispatcher:
 
     def join(self, address: str, mailbox: Mailbox) -> None:
         """Adds a watch of a context. When this returns, the mailbox gets every commit from then on."""
-        self._do(self._dispatcher.join(address, mailbox))
+        self._do(self._dispatcher.join, address, mailbox)
 
     def leave(self, address: str, mailbox: Mailbox) -> None:
         """Removes a watch."""
@@ -94,7 +104,7 @@ class CommitDispatcher:
 
     def add_observer(self, watch: Observer) -> None:
         """Adds a watch of the whole store, which is live when this returns."""
-        self._do(self._dispatcher.add_observer(watch))
+        self._do(self._dispatcher.add_observer, watch)
 
     def remove_observer(self, watch: Observer) -> None:
         """Removes a watch of the whole store."""
@@ -106,7 +116,7 @@ class CommitDispatcher:
         Raises `Unavailable` if that is not so after so many seconds.
         """
         if not self._dispatcher.covers_all:
-            self._do(self._dispatcher.follow(watch, addresses, seconds))
+            self._do(self._dispatcher.follow, watch, addresses, seconds)
 
     def unfollow(self, watch: Observer, address: str) -> None:
         """Ends `follow` for a context that is gone."""
@@ -140,13 +150,25 @@ class CommitDispatcher:
 
     def let_go(self, address: str, lease: Lease) -> None:
         """Stops renewing a lease."""
-        if self._ready.is_set():  # else it is a lease of an earlier opening
+        if self._is_ready:  # else it is a lease of an earlier opening
             self._dispatcher.let_go(address, lease)
 
     def end_leases(self) -> None:
         """Ends all leases: their holders no longer rely on them."""
-        if self._ready.is_set():
+        if self._is_ready:
             self._dispatcher.end_leases()
+
+    def _run(self) -> None:
+        main = self._main()
+        try:
+            asyncio.run(main)
+        except BaseException as error:
+            main.close()
+            if self._is_ready:
+                raise
+            self._failure = error
+        finally:
+            self._begun.open()
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -155,7 +177,8 @@ class CommitDispatcher:
             *self._settings, self._call_soon, self._led if LEADS else None, self.holdings
         )
         await self._dispatcher.open()
-        self._ready.set()
+        self._is_ready = True
+        self._begun.open()
         await self._end.wait()
         await self._dispatcher.aclose()
         self._connection = None
@@ -171,7 +194,7 @@ class CommitDispatcher:
 
     def _part(self, leave: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
         try:
-            self._do(leave(*args))
+            self._do(leave, *args)
         except StoreClosed:
             pass
         except Misuse:
@@ -183,26 +206,29 @@ class CommitDispatcher:
         self._farewells.add(doing)
         doing.add_done_callback(self._farewells.discard)
 
-    def _do(self, coroutine: Coroutine[Any, Any, T]) -> T:
+    def _do(self, fn: Callable[..., Coroutine[Any, Any, T]], *args: object) -> T:
+        self._refuse_interrupter()
+        doing = _Doing(fn, args)
         try:
-            self._refuse_interrupter()
-            if self._closing or not self._runs():  # in a forked child the loop does not run
-                raise self._closed()
-            doing = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        except BaseException:
-            coroutine.close()
-            raise
-        try:
+            self._begin_on_loop(doing)
             return self._result(doing)
-        except CancelledError as error:
+        except asyncio.CancelledError as error:
             raise self._closed() from error
         except BaseException:
             # Interrupted: take back what was begun for this caller.
-            doing.cancel()
+            self._call_soon(doing.cancel)
             raise
 
-    def _result(self, doing: Future[T]) -> T:
-        while not wait([doing], _LOOK).done:
+    def _begin_on_loop(self, doing: _Doing[Any]) -> None:
+        if self._closing or not self._runs():  # in a forked child the loop does not run
+            raise self._closed()
+        try:
+            self._loop.call_soon_threadsafe(doing.begin)
+        except RuntimeError as error:  # closed meanwhile by another thread
+            raise self._closed() from error
+
+    def _result(self, doing: _Doing[T]) -> T:
+        while not doing.wait(_LOOK):
             # The loop may have ended just before it got this.
             if not self._runs():
                 raise self._closed()
@@ -218,3 +244,37 @@ class CommitDispatcher:
 
     def _closed(self) -> StoreClosed:
         return StoreClosed(f"the store at {self._settings[0].address} was closed; connect anew")
+
+
+class _Doing(Generic[T]):
+    """A coroutine function that the loop runs for a thread that waits for it."""
+
+    def __init__(self, fn: Callable[..., Coroutine[Any, Any, T]], args: tuple[object, ...]) -> None:
+        self._fn = fn
+        self._args = args
+        self._task: asyncio.Task[T] | None = None
+        self._over = Gate()
+
+    def begin(self) -> None:
+        """Starts it. Called on the loop."""
+        self._task = asyncio.ensure_future(self._fn(*self._args))
+        self._task.add_done_callback(self._end)
+
+    def cancel(self) -> None:
+        """Cancels it, as nobody waits any more. Called on the loop, after `begin` if that was."""
+        if self._task:
+            self._task.cancel()
+
+    def wait(self, timeout: float) -> bool:
+        """Waits for its end. Returns False after `timeout` seconds."""
+        return self._over.wait(timeout)
+
+    def result(self) -> T:
+        """Returns what it returned, or raises what it raised."""
+        assert self._task
+        return self._task.result()
+
+    def _end(self, task: asyncio.Task[T]) -> None:
+        if not task.cancelled():
+            task.exception()  # looked at: nobody may be waiting for it any more
+        self._over.open()
