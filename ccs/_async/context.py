@@ -18,6 +18,7 @@ from ccs._core.names.address import address_of
 from ccs._core.names.reach import narrowed
 from ccs._core.quoted_values import shown
 from ccs._core.times import Duration, millis, seconds
+from ccs._late import loading
 from ccs.errors import InvalidValue
 from ccs.types import Adopted, Change, Durability
 
@@ -129,21 +130,24 @@ class Context(Coordination):
     @property
     def semantic(self) -> Semantic:
         """The semantic memory: facts, found by their meaning."""
-        from ccs._async.memory.semantic import Semantic  # noqa: PLC0415 - loaded when asked for
+        with loading:
+            from ccs._async.memory.semantic import Semantic  # noqa: PLC0415 - loaded when asked for
 
         return Semantic(self)
 
     @property
     def episodic(self) -> Episodic:
         """The episodic memory: what happened, in the order in which it happened."""
-        from ccs._async.memory.episodic import Episodic  # noqa: PLC0415 - loaded when asked for
+        with loading:
+            from ccs._async.memory.episodic import Episodic  # noqa: PLC0415 - loaded when asked for
 
         return Episodic(self)
 
     @property
     def procedural(self) -> Procedural:
         """The procedural memory: how things are done, and how well that has worked."""
-        from ccs._async.memory.procedural import Procedural  # noqa: PLC0415 - loaded when asked for
+        with loading:
+            from ccs._async.memory.procedural import Procedural  # noqa: PLC0415 - loaded when asked for
 
         return Procedural(self)
 
@@ -177,7 +181,8 @@ class Context(Coordination):
             >>> [(item.path, item.agents) for item in news.items], news.complete
             ([('sources/a', ('ann',))], True)
         """
-        from ccs._async.recipes.briefing import brief, question_of  # noqa: PLC0415 - loaded when asked for
+        with loading:
+            from ccs._async.recipes.briefing import brief, question_of  # noqa: PLC0415 - loaded when asked for
 
         asked = question_of(self._handle, patterns, role, own, pinned, max_tokens, count)
         return await brief(self._handle, asked, since)
@@ -194,7 +199,8 @@ class Context(Coordination):
             >>> bool(briefing), bool(await reader.briefing())
             (True, False)
         """
-        from ccs._async.recipes.briefing import Reader  # noqa: PLC0415 - loaded when asked for
+        with loading:
+            from ccs._async.recipes.briefing import Reader  # noqa: PLC0415 - loaded when asked for
 
         return Reader(self, name, role)
 
@@ -224,7 +230,8 @@ class Context(Coordination):
             >>> result.is_error, result.data["done"]
             (False, True)
         """
-        from ccs._async.toolset import toolset_of  # noqa: PLC0415 - loaded when asked for
+        with loading:
+            from ccs._async.toolset import toolset_of  # noqa: PLC0415 - loaded when asked for
 
         reads = pattern_list(read)
         writes = pattern_list(write)
@@ -244,7 +251,8 @@ class Context(Coordination):
             >>> await task.get("price"), (await task.adopt(fork)).applied, await task.get("price")
             (100, ('price',), 80)
         """
-        from ccs._async.recipes.forks import fill  # noqa: PLC0415 - loaded when asked for
+        with loading:
+            from ccs._async.recipes.forks import fill  # noqa: PLC0415 - loaded when asked for
 
         fork = self._store.context(address_of("tasks", id), agent=self._handle.named, ttl=ttl)
         await fill(self._handle, fork.handle, patterns)
@@ -263,7 +271,8 @@ class Context(Coordination):
         If somebody writes one of the paths meanwhile, it reads again. Raises `InvalidValue` for what is not a fork of this
         context, `ContextGone` for one that does not exist any more, else as `set` does.
         """
-        from ccs._async.recipes.forks import adopt  # noqa: PLC0415 - loaded when asked for
+        with loading:
+            from ccs._async.recipes.forks import adopt  # noqa: PLC0415 - loaded when asked for
 
         if not isinstance(fork, Context):
             raise InvalidValue(

@@ -19,6 +19,7 @@ from ccs._async.recipes.presence import Presence
 from ccs._core.recipes.agreement import ballot_of
 from ccs._core.recipes.once import terms_of
 from ccs._core.times import Duration
+from ccs._late import loading
 from ccs.types import ClaimInfo, Decision, Member
 
 if TYPE_CHECKING:
@@ -333,7 +334,8 @@ class Coordination(Messaging):
             >>> [(inbox.role, [message.content for message in inbox.unread]) for inbox in seen.inboxes]
             [('analyst', ['read sources/a'])]
         """
-        from ccs._async.recipes.overview import overview  # noqa: PLC0415 - loaded when asked for
+        with loading:
+            from ccs._async.recipes.overview import overview  # noqa: PLC0415 - loaded when asked for
 
         return await overview(self, kinds, when)
 

@@ -22,6 +22,7 @@ from ccs._core.names.target import parse_target, with_credentials
 from ccs._core.number_checks import integer
 from ccs._core.quoted_values import shown
 from ccs._core.times import Duration, millis, seconds
+from ccs._late import loading
 from ccs._not_copyable import Local
 from ccs.errors import InvalidValue
 from ccs.types import ContextInfo, Durability, Entry, Grant, StoreStats
@@ -206,7 +207,8 @@ class Store(Local):
             >>> await store.task("w1").get("topic")
             'prices'
         """
-        from ccs._async.memory.scopes import Memory  # noqa: PLC0415 - loaded when asked for
+        with loading:
+            from ccs._async.memory.scopes import Memory  # noqa: PLC0415 - loaded when asked for
         from ccs._core.memory.scopes import scope_address  # noqa: PLC0415
 
         ids = {"workflow": workflow, "session": session, "actor": actor}
@@ -289,19 +291,22 @@ class Store(Local):
         to hand on, to a caller who may not make users. Raises `Misuse` for a folder and for `memory://`, and `InvalidValue`
         for a user that the server has already and that `grant` did not make.
         """
-        from ccs._async import access  # noqa: PLC0415 - loaded when asked for
+        with loading:
+            from ccs._async import access  # noqa: PLC0415 - loaded when asked for
 
         return await access.grant(self._engine, user, read, write, password)
 
     async def revoke(self, user: str) -> bool:
         """Removes a user that `grant` has made, and ends its connections. Returns whether there was one."""
-        from ccs._async import access  # noqa: PLC0415 - loaded when asked for
+        with loading:
+            from ccs._async import access  # noqa: PLC0415 - loaded when asked for
 
         return await access.revoke(self._engine, user)
 
     async def grants(self) -> list[Grant]:
         """Returns the grants in this namespace, sorted by user, without their passwords."""
-        from ccs._async import access  # noqa: PLC0415 - loaded when asked for
+        with loading:
+            from ccs._async import access  # noqa: PLC0415 - loaded when asked for
 
         return await access.grants(self._engine)
 

@@ -14,6 +14,7 @@ from ccs._core.names.address import address_of
 from ccs._core.names.reach import narrowed
 from ccs._core.quoted_values import shown
 from ccs._core.times import Duration, millis, seconds
+from ccs._late import loading
 from ccs._sync.context_handle import Fence, Handle
 from ccs._sync.coordination import Coordination
 from ccs._sync.mirror import Mirror
@@ -130,21 +131,24 @@ class Context(Coordination):
     @property
     def semantic(self) -> Semantic:
         """The semantic memory: facts, found by their meaning."""
-        from ccs._sync.memory.semantic import Semantic  # noqa: PLC0415 - loaded when asked for
+        with loading:
+            from ccs._sync.memory.semantic import Semantic  # noqa: PLC0415 - loaded when asked for
 
         return Semantic(self)
 
     @property
     def episodic(self) -> Episodic:
         """The episodic memory: what happened, in the order in which it happened."""
-        from ccs._sync.memory.episodic import Episodic  # noqa: PLC0415 - loaded when asked for
+        with loading:
+            from ccs._sync.memory.episodic import Episodic  # noqa: PLC0415 - loaded when asked for
 
         return Episodic(self)
 
     @property
     def procedural(self) -> Procedural:
         """The procedural memory: how things are done, and how well that has worked."""
-        from ccs._sync.memory.procedural import Procedural  # noqa: PLC0415 - loaded when asked for
+        with loading:
+            from ccs._sync.memory.procedural import Procedural  # noqa: PLC0415 - loaded when asked for
 
         return Procedural(self)
 
@@ -178,7 +182,8 @@ class Context(Coordination):
             >>> [(item.path, item.agents) for item in news.items], news.complete
             ([('sources/a', ('ann',))], True)
         """
-        from ccs._sync.recipes.briefing import brief, question_of  # noqa: PLC0415 - loaded when asked for
+        with loading:
+            from ccs._sync.recipes.briefing import brief, question_of  # noqa: PLC0415 - loaded when asked for
 
         asked = question_of(self._handle, patterns, role, own, pinned, max_tokens, count)
         return brief(self._handle, asked, since)
@@ -195,7 +200,8 @@ class Context(Coordination):
             >>> bool(briefing), bool(reader.briefing())
             (True, False)
         """
-        from ccs._sync.recipes.briefing import Reader  # noqa: PLC0415 - loaded when asked for
+        with loading:
+            from ccs._sync.recipes.briefing import Reader  # noqa: PLC0415 - loaded when asked for
 
         return Reader(self, name, role)
 
@@ -225,7 +231,8 @@ class Context(Coordination):
             >>> result.is_error, result.data["done"]
             (False, True)
         """
-        from ccs._sync.toolset import toolset_of  # noqa: PLC0415 - loaded when asked for
+        with loading:
+            from ccs._sync.toolset import toolset_of  # noqa: PLC0415 - loaded when asked for
 
         reads = pattern_list(read)
         writes = pattern_list(write)
@@ -245,7 +252,8 @@ class Context(Coordination):
             >>> task.get("price"), task.adopt(fork).applied, task.get("price")
             (100, ('price',), 80)
         """
-        from ccs._sync.recipes.forks import fill  # noqa: PLC0415 - loaded when asked for
+        with loading:
+            from ccs._sync.recipes.forks import fill  # noqa: PLC0415 - loaded when asked for
 
         fork = self._store.context(address_of("tasks", id), agent=self._handle.named, ttl=ttl)
         fill(self._handle, fork.handle, patterns)
@@ -264,7 +272,8 @@ class Context(Coordination):
         If somebody writes one of the paths meanwhile, it reads again. Raises `InvalidValue` for what is not a fork of this
         context, `ContextGone` for one that does not exist any more, else as `set` does.
         """
-        from ccs._sync.recipes.forks import adopt  # noqa: PLC0415 - loaded when asked for
+        with loading:
+            from ccs._sync.recipes.forks import adopt  # noqa: PLC0415 - loaded when asked for
 
         if not isinstance(fork, Context):
             raise InvalidValue(

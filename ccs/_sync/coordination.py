@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from ccs._core.recipes.agreement import ballot_of
 from ccs._core.recipes.once import terms_of
 from ccs._core.times import Duration
+from ccs._late import loading
 from ccs._sync.context_handle import Fence
 from ccs._sync.messaging import Messaging
 from ccs._sync.recipes import agreement, policies, presence
@@ -332,7 +333,8 @@ class Coordination(Messaging):
             >>> [(inbox.role, [message.content for message in inbox.unread]) for inbox in seen.inboxes]
             [('analyst', ['read sources/a'])]
         """
-        from ccs._sync.recipes.overview import overview  # noqa: PLC0415 - loaded when asked for
+        with loading:
+            from ccs._sync.recipes.overview import overview  # noqa: PLC0415 - loaded when asked for
 
         return overview(self, kinds, when)
 

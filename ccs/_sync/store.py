@@ -18,6 +18,7 @@ from ccs._core.names.target import parse_target, with_credentials
 from ccs._core.number_checks import integer
 from ccs._core.quoted_values import shown
 from ccs._core.times import Duration, millis, seconds
+from ccs._late import loading
 from ccs._not_copyable import Local
 from ccs._sync.changes.store_watch import StoreWatch
 from ccs._sync.context import Context
@@ -207,8 +208,9 @@ class Store(Local):
             >>> store.task("w1").get("topic")
             'prices'
         """
+        with loading:
+            from ccs._sync.memory.scopes import Memory  # noqa: PLC0415 - loaded when asked for
         from ccs._core.memory.scopes import scope_address  # noqa: PLC0415
-        from ccs._sync.memory.scopes import Memory  # noqa: PLC0415 - loaded when asked for
 
         ids = {"workflow": workflow, "session": session, "actor": actor}
         addresses = {scope: scope_address(scope, each) for scope, each in ids.items() if each is not ...}
@@ -288,19 +290,22 @@ class Store(Local):
         to hand on, to a caller who may not make users. Raises `Misuse` for a folder and for `memory://`, and `InvalidValue`
         for a user that the server has already and that `grant` did not make.
         """
-        from ccs._sync import access  # noqa: PLC0415 - loaded when asked for
+        with loading:
+            from ccs._sync import access  # noqa: PLC0415 - loaded when asked for
 
         return access.grant(self._engine, user, read, write, password)
 
     def revoke(self, user: str) -> bool:
         """Removes a user that `grant` has made, and ends its connections. Returns whether there was one."""
-        from ccs._sync import access  # noqa: PLC0415 - loaded when asked for
+        with loading:
+            from ccs._sync import access  # noqa: PLC0415 - loaded when asked for
 
         return access.revoke(self._engine, user)
 
     def grants(self) -> list[Grant]:
         """Returns the grants in this namespace, sorted by user, without their passwords."""
-        from ccs._sync import access  # noqa: PLC0415 - loaded when asked for
+        with loading:
+            from ccs._sync import access  # noqa: PLC0415 - loaded when asked for
 
         return access.grants(self._engine)
 

@@ -209,3 +209,25 @@ def test_the_first_uses_by_many_threads_share_one_identity(connect: Any, valkey:
         thread.join()
     assert task.get("n") == 40
     store.close()
+
+
+def test_a_fork_waits_for_what_another_thread_imports(namespace: str, valkey: str) -> None:
+    """Given a thread that imports a room of the library, when a child is forked meanwhile, then it can import it too."""
+    program = """
+import os, sys, threading
+import ccs
+
+store = ccs.connect(sys.argv[1], namespace=sys.argv[2])
+task = store.task("x")
+importer = threading.Thread(target=lambda: task.semantic)
+importer.start()
+child = os.fork()
+if not child:
+    task.semantic, task.episodic, task.procedural
+    os._exit(7)
+importer.join()
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    command = [sys.executable, "-W", "ignore", "-c", program, valkey, namespace]
+    for _ in range(counts(5, 50)):
+        assert subprocess.run(command, timeout=scaled(20)).returncode == 7
