@@ -143,7 +143,10 @@ class Episodic(Local):
         """Returns the id of each episode, and the episode as it is committed."""
         begin = time.time_ns()
         # One nanosecond apart, so that the ids are in the order of the episodes.
-        ids = [each.id or episode_id(begin + index, secrets.token_hex(4)) for index, each in enumerate(given)]
+        fresh_ids = [episode_id(begin + index, secrets.token_hex(4)) for index in range(len(given))]
+        ids = [new if each.id is None else each.id for each, new in zip(given, fresh_ids, strict=True)]
+        for chosen in ids:
+            system_path(EPISODE_IDS, chosen)  # raises InvalidPath
         check_distinct(ids)
         made = await self._embeddings.prepare([each.unembedded() for each in given], needed=False)
         for each in given:

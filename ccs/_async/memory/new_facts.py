@@ -66,6 +66,9 @@ async def store_facts(entries: Entries, embeddings: Embeddings, facts: Sequence[
 
 def _replaced(ids: Sequence[str], facts: Sequence[GivenFact]) -> dict[str, str]:
     """Returns the ids of the facts that are superseded, each with the id of the fact that takes its place."""
+    for fact in facts:
+        if fact.supersedes is not None:
+            system_path(SEMANTIC, fact.supersedes)  # raises InvalidPath
     replaced = {fact.supersedes: by for by, fact in zip(ids, facts, strict=True) if fact.supersedes is not None}
     check_distinct(ids)
     if len(replaced) < sum(fact.supersedes is not None for fact in facts):

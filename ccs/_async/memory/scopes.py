@@ -11,7 +11,7 @@ from typing import Any, TypeVar, overload
 from ccs._async.changes.subscription import ErrorCallback, cell_of, ignored
 from ccs._async.entries import Entries
 from ccs._async.memory.embeddings import Embeddings
-from ccs._async.memory.semantic import Semantic
+from ccs._async.memory.semantic import found_in
 from ccs._async.memory.stored_memories import stored_at
 from ccs._async.watching import call_back, wanted_patterns
 from ccs._compat import AsyncCaller
@@ -140,9 +140,9 @@ class Memory(Local):
             weight=weight,
             keywords=keywords,
         )
-        facts = [Semantic(entries) for entries in self._scopes.values()]
-        query = await Embeddings(next(iter(self._scopes.values())).handle).query(text_or_embedding)
-        found = [match for each in facts for match in await each.found(query, search)]
+        handles = [entries.handle for entries in self._scopes.values()]
+        query = await Embeddings(handles[0]).query(text_or_embedding)
+        found = [match for handle in handles for match in await found_in(handle, query, search)]
         # The sort is stable: equal ones stay in the order of scopes, and of ids.
         return sorted(found, key=lambda match: -match.score)[: search.most]
 

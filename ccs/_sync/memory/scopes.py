@@ -23,7 +23,7 @@ from ccs._not_copyable import Local
 from ccs._sync.changes.subscription import ErrorCallback, cell_of, ignored
 from ccs._sync.entries import Entries
 from ccs._sync.memory.embeddings import Embeddings
-from ccs._sync.memory.semantic import Semantic
+from ccs._sync.memory.semantic import found_in
 from ccs._sync.memory.stored_memories import stored_at
 from ccs._sync.watching import call_back, wanted_patterns
 from ccs.errors import InvalidValue
@@ -141,9 +141,9 @@ class Memory(Local):
             weight=weight,
             keywords=keywords,
         )
-        facts = [Semantic(entries) for entries in self._scopes.values()]
-        query = Embeddings(next(iter(self._scopes.values())).handle).query(text_or_embedding)
-        found = [match for each in facts for match in each.found(query, search)]
+        handles = [entries.handle for entries in self._scopes.values()]
+        query = Embeddings(handles[0]).query(text_or_embedding)
+        found = [match for handle in handles for match in found_in(handle, query, search)]
         # The sort is stable: equal ones stay in the order of scopes, and of ids.
         return sorted(found, key=lambda match: -match.score)[: search.most]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Literal
 
 from ccs._compat import Work
@@ -16,6 +17,7 @@ from ccs._core.memory.search_tables import Table
 from ccs._core.names.system_paths import system_path
 from ccs._core.times import Duration, from_micros
 from ccs._not_copyable import Local
+from ccs._sync.context_handle import Handle
 from ccs._sync.entries import Entries
 from ccs._sync.memory.embeddings import Embeddings
 from ccs._sync.memory.fact_changes import FactChange
@@ -26,7 +28,7 @@ from ccs._sync.memory.stored_memories import forget, forget_matching, listed, st
 from ccs.errors import NoEmbedder
 from ccs.types import Fact, Match, MemoryStats
 
-__all__ = ["Semantic"]
+__all__ = ["Semantic", "found_in"]
 
 
 class Semantic(Local):
@@ -161,11 +163,7 @@ class Semantic(Local):
             keywords=keywords,
             mode=mode,
         )
-        return self.found(self._embeddings.query(text_or_embedding), search)
-
-    def found(self, query: bytes, search: Search) -> builtins.list[Match]:
-        """Returns what a search finds for a packed vector. Internal: a memory of several scopes embeds its query once."""
-        return [self._match(score, fact) for score, fact in self._shared().search(query, search)]
+        return found_in(self._handle, self._embeddings.query(text_or_embedding), search)
 
     def get(self, id: str) -> Fact | None:
         """Returns the fact of an id, superseded or not; None if there is none."""
@@ -227,14 +225,14 @@ class Semantic(Local):
             >>> task.semantic.count(), task.semantic.count({"about": "bob"})
             (1, 0)
         """
-        return self._shared().count(having(where))
+        return _index_of(self._handle).count(having(where))
 
     def stats(self) -> MemoryStats:
         """Returns what the facts of this context cost this process: how many, how large, and since when they are loaded.
 
         They are those that were acknowledged before. It loads them if nothing has yet.
         """
-        return self._shared().stats()
+        return _index_of(self._handle).stats()
 
     def reembed(self, embed: Callable[[builtins.list[str]], Any] | None = None) -> int:
         """Embeds all memories of this context again, with another model. Returns how many it embedded.
@@ -263,14 +261,20 @@ class Semantic(Local):
             raise NoEmbedder
         return Reembedding(self._embeddings, self._handle, work).run()
 
-    def _shared(self) -> Index:
-        return self._handle.engine.shared((SEMANTIC, self._handle.address), self._index)
 
-    def _index(self) -> Index:
-        return Index(self._handle.engine, self._handle.address, SEMANTIC, Table)
+def found_in(handle: Handle, query: bytes, search: Search) -> list[Match]:
+    """Returns the facts of a context that a search finds for a packed vector."""
+    found = _index_of(handle).search(query, search)
+    return [_match(handle.address, score, fact) for score, fact in found]
 
-    def _match(self, score: float, fact: Kept) -> Match:
-        content = fact.value["content"]
-        metadata = fresh(fact.value["metadata"])
-        stored = from_micros(fact.stored)
-        return Match(fact.id, content, score, metadata, fact.agent, stored, context=self._handle.address)
+
+def _index_of(handle: Handle) -> Index:
+    return handle.engine.shared(
+        (SEMANTIC, handle.address), partial(Index, handle.engine, handle.address, SEMANTIC, Table)
+    )
+
+
+def _match(address: str, score: float, fact: Kept) -> Match:
+    content = fact.value["content"]
+    metadata = fresh(fact.value["metadata"])
+    return Match(fact.id, content, score, metadata, fact.agent, from_micros(fact.stored), context=address)
