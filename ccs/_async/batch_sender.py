@@ -68,16 +68,15 @@ class BatchSender:
 
     async def send(self, sending: Group[Any]) -> Sequence[Applied | CCSError]:
         """Sends a group until it is answered, or its patience ends. Returns the answers."""
-        # [async-only]
-        if sending.begun is None:  # else it may have been applied: who could not be ready again must not deny that
-            await self.ready(sending.patience)
-        # [/async-only]
-        batch = Batch(sending.commits, self._client, sending.number)
         if sending.begun is None:
+            # [async-only]
+            await self.ready(sending.patience)
+            # [/async-only]
+            batch = self._batch(sending)
             sending.begun = self._clock.moment()
         else:
-            # A clock that is seen after the first sending may have been set meanwhile.
-            batch.latest = latest_for(shown_at(sending.begun))
+            # Not made ready again: if that failed, the callers would be told that nothing was applied.
+            batch = self._batch_again(sending)
         return self._answers(batch, await self._run(self._command(batch), sending))
 
     async def _run(self, command: tuple[Argument, ...], sending: Group[Any]) -> bytes:
@@ -142,6 +141,11 @@ class BatchSender:
     def _batch(self, sending: Group[Any]) -> Batch:
         return Batch(sending.commits, self._client, sending.number)
 
+    def _batch_again(self, sending: Group[Any]) -> Batch:
+        # A clock that is seen after the first sending may have been set meanwhile: that of then counts.
+        latest = None if sending.begun is None else latest_for(shown_at(sending.begun))
+        return Batch(sending.commits, self._client, sending.number, latest=latest)
+
     # [async-only]
     def post(self, sending: Group[Any], on_answers: Callable[[Answers | None, bool], None]) -> bool:
         """Sends a group at once and only once. Returns whether that was possible.
@@ -172,8 +176,7 @@ class BatchSender:
 
     def _again(self, sending: Group[Any]) -> tuple[Argument, ...]:
         """Returns the arguments for a group that the server may have applied: valid only while it would still know that."""
-        latest = None if sending.begun is None else latest_for(shown_at(sending.begun))
-        return self._command(Batch(sending.commits, self._client, sending.number, latest=latest))
+        return self._command(self._batch_again(sending))
 
     def _answers(self, batch: Batch, reply: bytes) -> Sequence[Applied | CCSError]:
         if was_applied(reply):

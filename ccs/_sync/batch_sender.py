@@ -69,12 +69,12 @@ class BatchSender:
 
     def send(self, sending: Group[Any]) -> Sequence[Applied | CCSError]:
         """Sends a group until it is answered, or its patience ends. Returns the answers."""
-        batch = Batch(sending.commits, self._client, sending.number)
         if sending.begun is None:
+            batch = self._batch(sending)
             sending.begun = self._clock.moment()
         else:
-            # A clock that is seen after the first sending may have been set meanwhile.
-            batch.latest = latest_for(shown_at(sending.begun))
+            # Not made ready again: if that failed, the callers would be told that nothing was applied.
+            batch = self._batch_again(sending)
         return self._answers(batch, self._run(self._command(batch), sending))
 
     def _run(self, command: tuple[Argument, ...], sending: Group[Any]) -> bytes:
@@ -139,13 +139,17 @@ class BatchSender:
     def _batch(self, sending: Group[Any]) -> Batch:
         return Batch(sending.commits, self._client, sending.number)
 
+    def _batch_again(self, sending: Group[Any]) -> Batch:
+        # A clock that is seen after the first sending may have been set meanwhile: that of then counts.
+        latest = None if sending.begun is None else latest_for(shown_at(sending.begun))
+        return Batch(sending.commits, self._client, sending.number, latest=latest)
+
     def _command(self, batch: Batch) -> tuple[Argument, ...]:
         return (*self._head, *commit_arguments(batch, self._keys, self._defaults, self._commands.topology.publish))
 
     def _again(self, sending: Group[Any]) -> tuple[Argument, ...]:
         """Returns the arguments for a group that the server may have applied: valid only while it would still know that."""
-        latest = None if sending.begun is None else latest_for(shown_at(sending.begun))
-        return self._command(Batch(sending.commits, self._client, sending.number, latest=latest))
+        return self._command(self._batch_again(sending))
 
     def _answers(self, batch: Batch, reply: bytes) -> Sequence[Applied | CCSError]:
         if was_applied(reply):

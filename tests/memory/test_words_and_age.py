@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,11 +12,12 @@ from typing import Any
 import pytest
 
 import ccs
+from ccs._core.memory.search_tables import Table
 from ccs._core.memory.words import words_in
 from tests.context.probes import Open
 from tests.core.test_words import bm25
 from tests.memory.minds import contents, cosine, embed, vector_of
-from tests.support.waiting import counts
+from tests.support.waiting import counts, scaled
 
 WORDS = ("ant", "bee", "cow", "dog", "eel", "fox", "gnu")
 
@@ -228,6 +230,41 @@ async def test_facts_of_all_scopes_are_found_in_one_call(open_store: Open) -> No
     bare = (await open_store()).memory(workflow="w")
     with pytest.raises(ccs.NoEmbedder):
         await bare.query("x")
+
+
+# interrupts
+
+
+@pytest.mark.parametrize("handler", ["count", "stats", "query"])
+def test_a_handler_on_top_of_a_search_is_refused_whatever_it_asks_of_the_same_facts(
+    handler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a search, when a signal handler on top of it asks the same copy, then it does not wait for its own thread."""
+    told: list[object] = []
+    real = Table.search
+
+    def interrupted(table: Table, *args: Any) -> Any:
+        if not told:
+            told.append(None)
+            try:
+                getattr(facts, handler)(*[[1, 0]] * (handler == "query"))
+            except ccs.Misuse as error:
+                told.append(error)
+        return real(table, *args)
+
+    def search() -> None:
+        facts.query([1, 0])
+
+    with ccs.connect("memory://") as store:
+        facts = store.task("t").semantic
+        facts.store("a", embedding=[1, 0])
+        facts.query([1, 0])
+        monkeypatch.setattr(Table, "search", interrupted)
+        thread = threading.Thread(target=search, daemon=True)
+        thread.start()
+        thread.join(scaled(10))
+        assert not thread.is_alive()
+    assert [type(each) for each in told] == [type(None), ccs.Misuse]
 
 
 # hostile texts

@@ -21,18 +21,17 @@ from ccs._core.codec import decode
 from ccs._core.commits.entry import RawEntry
 from ccs._core.commits.operations import revision_guard
 from ccs._core.memory.filters import having
-from ccs._core.memory.given import check_distinct, given_memories
+from ccs._core.memory.given import distinct_paths, given_memories
 from ccs._core.memory.records import (
     EPISODE_IDS,
     EPISODES,
-    Kept,
     episode_id,
     episode_of,
     episode_path,
-    fresh,
     is_ours,
     kept_in,
     map_of,
+    match_of,
     stamp,
     text_of,
 )
@@ -145,9 +144,7 @@ class Episodic(Local):
         # One nanosecond apart, so that the ids are in the order of the episodes.
         fresh_ids = [episode_id(begin + index, secrets.token_hex(4)) for index in range(len(given))]
         ids = [new if each.id is None else each.id for each, new in zip(given, fresh_ids, strict=True)]
-        for chosen in ids:
-            system_path(EPISODE_IDS, chosen)  # raises InvalidPath
-        check_distinct(ids)
+        distinct_paths(EPISODE_IDS, ids)
         made = await self._embeddings.prepare([each.unembedded() for each in given], needed=False)
         for each in given:
             if is_ours(each.id):
@@ -190,7 +187,9 @@ class Episodic(Local):
         """
         search = Search(integer("top_k", top_k, "how many, at least 1", 1))
         query = await self._embeddings.query(text_or_embedding)
-        return [self._match(score, found) for score, found in await self._shared().search(query, search)]
+        return [
+            match_of(found, score, self._handle.address) for score, found in await self._shared().search(query, search)
+        ]
 
     async def get(self, id: str) -> Episode | None:
         """Returns the episode of an id; None if there is none."""
@@ -222,8 +221,8 @@ class Episodic(Local):
     ) -> builtins.list[Episode]:
         """Returns at most `limit` episodes in the order of their ids; `recent` has them by their time.
 
-        Generated ids are in the order of recording. `where` is as for a query of facts. For the next page, give the last id of this one as `after`, even if
-        that episode has been forgotten since.
+        Generated ids are in the order of recording. `where` is as for a query of facts. For the next page, give the last id of
+        this one as `after`, even if that episode has been forgotten since.
         """
         count = integer("limit", limit, "how many, at least 1", 1)
         accept = having(where)
@@ -289,12 +288,6 @@ class Episodic(Local):
     async def _now(self) -> datetime:
         seconds, micros = await self._handle.opening.run(("TIME",), near=self._handle.keys.meta)
         return from_micros(int(seconds) * 1_000_000 + int(micros))
-
-    def _match(self, score: float, memory: Kept) -> Match:
-        text = memory.value["description"]
-        metadata = fresh(memory.value["metadata"])
-        stored = from_micros(memory.stored)
-        return Match(memory.id, text, score, metadata, memory.agent, stored, memory.at, self._handle.address)
 
 
 def _path_of(id: str, table: Timeline, _: int) -> str | None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ccs._core.names.system_paths import system_path
 from ccs._core.number_checks import listed
 from ccs._core.quoted_values import shown
 from ccs.errors import InvalidValue
 
-__all__ = ["check_distinct", "given_memories"]
+__all__ = ["distinct_paths", "given_memories"]
 
 
 def given_memories(kind: Any, given: object) -> list[Any]:
@@ -35,7 +36,9 @@ def _given(kind: Any, given: object) -> Any:
     return kind(**given)
 
 
-def check_distinct(ids: Collection[str]) -> None:
-    """Raises `InvalidValue` if two of the ids are the same."""
-    if len(set(ids)) < len(ids):
+def distinct_paths(root: str, ids: Iterable[str]) -> list[str]:
+    """Returns the path of each id. Raises `InvalidPath` for what is no id, and `InvalidValue` if two of them are the same."""
+    paths = [system_path(root, each) for each in ids]
+    if len(set(paths)) < len(paths):
         raise InvalidValue("two of the memories have one id")
+    return paths

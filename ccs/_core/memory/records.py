@@ -27,7 +27,7 @@ from ccs._core.number_checks import real
 from ccs._core.quoted_values import shown
 from ccs._core.times import from_micros, from_millis, to_micros
 from ccs.errors import InvalidValue
-from ccs.types import Episode, Fact, Procedure
+from ccs.types import Episode, Fact, Match, Procedure
 
 __all__ = [
     "EMBEDDED",
@@ -46,6 +46,7 @@ __all__ = [
     "is_ours",
     "kept_in",
     "map_of",
+    "match_of",
     "named",
     "procedure_of",
     "reembedded",
@@ -197,6 +198,13 @@ def fact_of(memory: Kept) -> Fact:
         from_millis(memory.expiry) if memory.expiry else None,
         value.get("superseded_by"),
     )
+
+
+def match_of(memory: Kept, score: float, context: str) -> Match:
+    """Returns a fact or an episode of a context as a search finds it."""
+    text = memory.value["content" if memory.at is None else "description"]
+    metadata = fresh(memory.value["metadata"])
+    return Match(memory.id, text, score, metadata, memory.agent, from_micros(memory.stored), memory.at, context)
 
 
 def procedure_of(memory: Kept, score: float | None = None) -> Procedure:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ccs._core.codec import encode
 from ccs._core.commits.operations import Guard, Operation, revision_guard, set_op, version_guard
-from ccs._core.memory.given import check_distinct
+from ccs._core.memory.given import distinct_paths
 from ccs._core.memory.records import SEMANTIC, map_of, signed, text_of
 from ccs._core.memory.vectors import any_of
 from ccs._core.names.system_paths import name_of, system_path
@@ -47,8 +47,8 @@ class _New(NamedTuple):
 def store_facts(entries: Entries, embeddings: Embeddings, facts: Sequence[GivenFact]) -> list[str]:
     """Stores facts in one commit, all or none. Returns their ids, in the same order."""
     ids = [secrets.token_hex(12) if fact.id is None else fact.id for fact in facts]
-    paths = [system_path(SEMANTIC, each) for each in ids]
-    replaced = _replaced(ids, facts)
+    paths = distinct_paths(SEMANTIC, ids)
+    replaced = _replaced(paths, ids, facts)
     deadlines = [None if fact.ttl is None else millis(fact.ttl) for fact in facts]
     made = embeddings.prepare([_unembedded(fact) for fact in facts])
     new = _New(
@@ -65,20 +65,21 @@ def store_facts(entries: Entries, embeddings: Embeddings, facts: Sequence[GivenF
     return ids
 
 
-def _replaced(ids: Sequence[str], facts: Sequence[GivenFact]) -> dict[str, str]:
-    """Returns the ids of the facts that are superseded, each with the id of the fact that takes its place."""
-    for fact in facts:
-        if fact.supersedes is not None:
-            system_path(SEMANTIC, fact.supersedes)  # raises InvalidPath
-    replaced = {fact.supersedes: by for by, fact in zip(ids, facts, strict=True) if fact.supersedes is not None}
-    check_distinct(ids)
-    if len(replaced) < sum(fact.supersedes is not None for fact in facts):
-        raise InvalidValue("two of the facts supersede the same one")
-    for target, by in replaced.items():
-        if target == by:
-            raise InvalidValue(f"{shown(target)} cannot supersede itself: use replace=True")
-        if target in ids:
-            raise InvalidValue(f"{shown(target)} is stored and superseded in one call: leave it out")
+def _replaced(paths: Sequence[str], ids: Sequence[str], facts: Sequence[GivenFact]) -> dict[str, str]:
+    """Returns the paths of the facts that are superseded, each with the id of the fact that takes its place."""
+    stored = dict(zip(paths, ids, strict=True))
+    replaced: dict[str, str] = {}
+    for by, fact in zip(ids, facts, strict=True):
+        if fact.supersedes is None:
+            continue
+        target = system_path(SEMANTIC, fact.supersedes)
+        if stored.get(target) == by:
+            raise InvalidValue(f"{shown(fact.supersedes)} cannot supersede itself: use replace=True")
+        if target in stored:
+            raise InvalidValue(f"{shown(fact.supersedes)} is stored and superseded in one call: leave it out")
+        if target in replaced:
+            raise InvalidValue(f"two of the facts supersede {shown(fact.supersedes)}")
+        replaced[target] = by
     return replaced
 
 
@@ -89,17 +90,16 @@ def _unembedded(fact: GivenFact) -> Unembedded:
 
 def _supersede(entries: Entries, embeddings: Embeddings, new: _New, replaced: Mapping[str, str]) -> None:
     """Commits new facts, and in the same commit the names of those that take the place of others."""
-    paths = {system_path(SEMANTIC, target): by for target, by in replaced.items()}
     race = Race("superseding of a fact")
     while True:
-        old = {path: _still_valid(entries, path) for path in paths}
-        marked = [set_op(path, encode(_superseded(old[path], by)), keep_ttl=True) for path, by in paths.items()]
+        old = {path: _still_valid(entries, path) for path in replaced}
+        marked = [set_op(path, encode(_superseded(old[path], by)), keep_ttl=True) for path, by in replaced.items()]
         unchanged = [revision_guard(path, entry.revision) for path, entry in old.items()]
         try:
             embeddings.commit(new.vector, [*new.operations, *marked], [*new.guards, *unchanged])
             return
         except Conflict as conflict:
-            if conflict.path not in paths:
+            if conflict.path not in replaced:
                 raise
             race.lose(conflict)
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ccs._core.codec import encode
 from ccs._core.commits.operations import revision_guard, set_op, version_guard
 from ccs._core.memory.filters import Accept
-from ccs._core.memory.given import check_distinct, given_memories
+from ccs._core.memory.given import distinct_paths, given_memories
 from ccs._core.memory.records import (
     PROCEDURES,
     kept_in,
@@ -102,8 +102,7 @@ class Procedural(Local):
 
     def _learn(self, given: Sequence[GivenProcedure]) -> builtins.list[str]:
         ids = [secrets.token_hex(12) if each.id is None else each.id for each in given]
-        paths = [system_path(PROCEDURES, each) for each in ids]
-        check_distinct(ids)
+        paths = distinct_paths(PROCEDURES, ids)
         made = self._embeddings.prepare([each.unembedded(self._handle.agent) for each in given])
         if given:
             operations = [set_op(path, raw) for path, (_, raw) in zip(paths, made, strict=True)]

@@ -66,17 +66,26 @@ class Index:
         revision = self._cursor and self._cursor.revision
         return f"<Index of {self._prefix} in {self._address} at {revision}: {self._table}>"
 
-    def ask(self, question: Callable[[Any, int], T], *, long: bool = False) -> T:
+    def ask(self, question: Callable[[Any, int], T], search: Search | None = None, *, long: bool = False) -> T:
         """Returns `question(table, now)`: the table holds every commit acknowledged before, `now` is the server's time in ms.
 
-        `now` is 0 if nothing in the table has a deadline. A `long` question about many memories is answered in a thread.
+        For a `search` the table has vectors too. `now` is 0 if nothing in the table has a deadline and the search does not
+        fade. A `long` question about many memories is answered in a thread.
         """
         refuse_interrupter(self.ask)
         self._engine.opening.ready()
         wanted = self._begun + 1
         with self._lock:
-            self._keep_up(wanted)
-            return self._answer(question, long and len(self._table) > _MANY)
+            if search and self._table.matrices is None:
+                # In a thread, as the first one imports numpy.
+                matrices = Work(Matrices)()
+                self._table = self._kind(matrices)
+                self._cursor = None
+            self._keep_up(wanted, clock=search is not None and search.fading is not None)
+            learns = search is not None and search.reads_words and not self._table.knows_words
+            if learns or (long and len(self._table) > _MANY):
+                return Work(question)(self._table, self._now)  # type: ignore[no-any-return]  # a T, of question
+            return question(self._table, self._now)
 
     def search(self, query: bytes, search: Search) -> list[tuple[float, Kept]]:
         """Returns score and memory of those that a search finds for a packed vector, the best first."""
@@ -84,18 +93,7 @@ class Index:
         def found(table: Table, now: int) -> list[tuple[float, Kept]]:
             return table.search(query, search, now)
 
-        refuse_interrupter(self.search)
-        self._engine.opening.ready()
-        wanted = self._begun + 1
-        with self._lock:
-            if self._table.matrices is None:
-                # In a thread, as the first one imports numpy.
-                matrices = Work(Matrices)()
-                self._table = self._kind(matrices)
-                self._cursor = None
-            self._keep_up(wanted, clock=search.fading is not None)
-            learns = search.reads_words and not self._table.knows_words
-            return self._answer(found, learns or len(self._table) > _MANY)
+        return self.ask(found, search, long=True)
 
     def count(self, accept: Accept | None) -> int:
         """Returns how many memories there are, of those accepted."""
@@ -112,11 +110,6 @@ class Index:
             return MemoryStats(len(table), table.superseded, table.size, table.dimension, self._loaded_at)
 
         return self.ask(told, long=True)
-
-    def _answer(self, question: Callable[[Any, int], T], in_thread: bool) -> T:
-        if in_thread:
-            return Work(question)(self._table, self._now)  # type: ignore[no-any-return]  # a T, of question
-        return question(self._table, self._now)
 
     def _keep_up(self, wanted: int, *, clock: bool = False) -> None:
         """Brings the table up to date, and the server's time if the `clock` is asked for.

@@ -11,11 +11,11 @@ from typing import Any, Literal
 from ccs._compat import Work
 from ccs._core.memory.filters import having, some_of
 from ccs._core.memory.given import given_memories
-from ccs._core.memory.records import SEMANTIC, Kept, fact_of, fresh, kept_in
+from ccs._core.memory.records import SEMANTIC, fact_of, kept_in, match_of
 from ccs._core.memory.search import Search
 from ccs._core.memory.search_tables import Table
 from ccs._core.names.system_paths import system_path
-from ccs._core.times import Duration, from_micros
+from ccs._core.times import Duration
 from ccs._not_copyable import Local
 from ccs._sync.context_handle import Handle
 from ccs._sync.entries import Entries
@@ -265,16 +265,10 @@ class Semantic(Local):
 def found_in(handle: Handle, query: bytes, search: Search) -> list[Match]:
     """Returns the facts of a context that a search finds for a packed vector."""
     found = _index_of(handle).search(query, search)
-    return [_match(handle.address, score, fact) for score, fact in found]
+    return [match_of(fact, score, handle.address) for score, fact in found]
 
 
 def _index_of(handle: Handle) -> Index:
     return handle.engine.shared(
         (SEMANTIC, handle.address), partial(Index, handle.engine, handle.address, SEMANTIC, Table)
     )
-
-
-def _match(address: str, score: float, fact: Kept) -> Match:
-    content = fact.value["content"]
-    metadata = fresh(fact.value["metadata"])
-    return Match(fact.id, content, score, metadata, fact.agent, from_micros(fact.stored), context=address)
